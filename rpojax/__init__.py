@@ -1,0 +1,28 @@
+"""Robust Policy Optimization (RPO, arXiv 2212.07536) as one XLA program."""
+
+from rpojax import envs, networks
+from rpojax.config import Config, NetworkConfig
+from rpojax.evaluate import Evaluation, evaluate
+from rpojax.policy import Policy, make_policy
+from rpojax.train import Trainer, make_train, make_trainer
+from rpojax.types import HyperParams, Metrics, TrainResult, TrainState
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Config",
+    "Evaluation",
+    "HyperParams",
+    "Metrics",
+    "NetworkConfig",
+    "Policy",
+    "TrainResult",
+    "TrainState",
+    "Trainer",
+    "envs",
+    "evaluate",
+    "make_policy",
+    "make_train",
+    "make_trainer",
+    "networks",
+]

@@ -1,0 +1,310 @@
+"""The static settings of a run, and the default values of its hyperparameters."""
+
+import dataclasses
+import operator
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias, get_args
+
+import jax.numpy as jnp
+import numpy as np
+
+from rpojax.types import (
+    HYPERPARAMETER_RANGES,
+    Array,
+    HyperParams,
+    Interval,
+    check_in_range,
+    check_known,
+)
+
+Activation: TypeAlias = Literal["tanh", "relu", "elu", "gelu", "silu"]
+ActionTransform: TypeAlias = Literal["clip", "rescale"]
+AdvantageNormalization: TypeAlias = Literal["minibatch", "batch", "none"]
+NamedSchedule: TypeAlias = Literal["constant", "linear", "kl_adaptive"]
+Schedule: TypeAlias = Callable[[Array], Array]
+RewardShaper: TypeAlias = Callable[[Array, Array, int], Array]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+    """The built-in multilayer perceptron: an actor and a critic, apart or on one torso."""
+
+    hidden_sizes: tuple[int, ...] = (64, 64)
+    """Widths of the hidden layers."""
+    activation: Activation = "tanh"
+    """Nonlinearity after each hidden layer."""
+    shared_torso: bool = False
+    """True: actor and critic share the hidden layers; False: each has its own."""
+    log_std_init: float = 0.0
+    """Where the logarithm of the policy's standard deviation starts; one for each action."""
+
+    def __post_init__(self) -> None:
+        sizes = self.hidden_sizes
+        if not isinstance(sizes, tuple | list) or not sizes:
+            raise ValueError(
+                f"hidden_sizes = {sizes!r} is not a tuple of layer widths; give e.g. (64, 64)"
+            )
+        checked = tuple(_positive_int("hidden_sizes", size) for size in sizes)
+        object.__setattr__(self, "hidden_sizes", checked)
+        _check_choice("activation", self.activation, get_args(Activation))
+        _check_bool("shared_torso", self.shared_torso)
+        check_in_range("log_std_init", self.log_std_init, Interval(-20.0, 2.0))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """What a run is: everything that fixes a shape or a branch of the compiled program.
+
+    The hyperparameters among the fields (see `HyperParams`) are default values that
+    `hyperparams()` turns into a traced pytree; all else is static. Hashable, and checked in full
+    when made: a ValueError names the field, the value, what is allowed and the remedy. Whatever
+    depends on the environment (its name, its action space) is checked by `make_train`.
+
+    The defaults are those of CleanRL's RPO, apart from 64 x 128 steps for each update in place of
+    1 x 2048 and of bootstrapping where an episode is only cut off.
+    """
+
+    env: Any = "Pendulum-v1"
+    """Name of an environment, an object with gymnax's interface, or an `rpojax.envs.Env`."""
+    total_timesteps: int = 500_000
+    """Environment steps of the whole run, over all environments."""
+    num_envs: int = 64
+    """Environments that run side by side."""
+    num_steps: int = 128
+    """Steps in each environment between two updates."""
+    update_epochs: int = 10
+    """Passes over the collected steps in each update."""
+    num_minibatches: int = 32
+    """Gradient steps in each pass; divides num_envs * num_steps."""
+    network: Any = dataclasses.field(default_factory=NetworkConfig)
+    """`NetworkConfig`, a flax.linen module, or a function of `nnx.Rngs` that makes an nnx module;
+    a module maps obs [..., *obs.shape] to (mean [..., A], log_std [..., A] or [A], value [...])."""
+
+    learning_rate: float = 3e-4
+    """Adam's step size."""
+    alpha: float = 0.5
+    """Half-width of the uniform perturbation of the policy's mean; 0 is PPO."""
+    gamma: float = 0.99
+    """Discount per step."""
+    gae_lambda: float = 0.95
+    """GAE's lambda."""
+    clip_eps: float = 0.2
+    """The probability ratio is clipped to [1 - clip_eps, 1 + clip_eps]."""
+    value_clip: float = 0.2
+    """Largest move of a value prediction in one update, if clip_value_loss."""
+    vf_coef: float = 0.5
+    """Weight of the value loss, E[(V - target)^2] / 2."""
+    ent_coef: float = 0.0
+    """Weight of the entropy bonus."""
+    max_grad_norm: float = 0.5
+    """The gradient is scaled to at most this global norm; 0 = off."""
+    kl_threshold: float = 0.0
+    """An update stops once the unperturbed KL passes this; 0 = off."""
+    kl_target: float = 0.008
+    """The unperturbed KL that lr_schedule = "kl_adaptive" aims at."""
+
+    lr_schedule: NamedSchedule | Schedule = "linear"
+    """"constant"; "linear" to 0 over the run; "kl_adaptive", by 1.5 up or down after each epoch;
+    or a factor on learning_rate: any optax schedule of the number of updates done, near 1."""
+    adam_eps: float = 1e-5
+    """Adam's epsilon."""
+    clip_value_loss: bool = True
+    """Keep value predictions within value_clip of the old ones in the loss."""
+    advantage_normalization: AdvantageNormalization = "minibatch"
+    """Over what advantages are standardised: each "minibatch", the whole "batch", or "none"."""
+    normalize_observations: bool = True
+    """Standardise observations with running statistics."""
+    normalize_rewards: bool = True
+    """Divide rewards by the running std of the discounted return."""
+    normalize_values: bool = False
+    """Let the critic predict standardised returns."""
+    observation_clip: float = 10.0
+    """Bound on normalised observations."""
+    reward_clip: float = 10.0
+    """Bound on scaled rewards."""
+    perturb_rollouts: bool = True
+    """True: act with the perturbed policy too, as skrl does; False: perturb in the update only,
+    as in the paper's Algorithm 1 and in CleanRL."""
+    action_transform: ActionTransform = "clip"
+    """"clip" actions to the environment's bounds, or "rescale" [-1, 1] onto them, then clip."""
+    time_limit_bootstrap: bool = True
+    """True: an episode that was cut off goes on in V(final observation); False: cut off is ended,
+    as in CleanRL."""
+    random_timesteps: int = 0
+    """First steps, taken with uniform actions; they feed the statistics only."""
+    learning_starts: int = 0
+    """First steps that are collected without an update."""
+    reward_shaper: RewardShaper | None = None
+    """Pure function (reward [B], timestep [], timesteps) -> reward [B], before any scaling; a
+    timestep counts one step of all environments. Metrics keep the environment's own reward."""
+
+    def __post_init__(self) -> None:
+        for name in (
+            "total_timesteps",
+            "num_envs",
+            "num_steps",
+            "update_epochs",
+            "num_minibatches",
+        ):
+            object.__setattr__(self, name, _positive_int(name, getattr(self, name)))
+        for name in ("random_timesteps", "learning_starts"):
+            object.__setattr__(self, name, _positive_int(name, getattr(self, name), least=0))
+        for name, allowed in HYPERPARAMETER_RANGES.items():
+            check_in_range(name, _number(name, getattr(self, name)), allowed)
+        for name in ("adam_eps", "observation_clip", "reward_clip"):
+            value = _number(name, getattr(self, name))
+            check_in_range(name, value, Interval(0.0, low_allowed=False))
+        for name in (
+            "clip_value_loss",
+            "normalize_observations",
+            "normalize_rewards",
+            "normalize_values",
+            "perturb_rollouts",
+            "time_limit_bootstrap",
+        ):
+            _check_bool(name, getattr(self, name))
+        _check_choice(
+            "advantage_normalization",
+            self.advantage_normalization,
+            get_args(AdvantageNormalization),
+        )
+        _check_choice("action_transform", self.action_transform, get_args(ActionTransform))
+        if self.reward_shaper is not None and not callable(self.reward_shaper):
+            raise ValueError(
+                f"reward_shaper = {self.reward_shaper!r} is not callable; give a function "
+                "(reward, timestep, timesteps) -> reward, or None"
+            )
+        self._check_batch()
+        self._check_schedule()
+
+    @property
+    def batch_size(self) -> int:
+        """Environment steps in one update, num_envs * num_steps."""
+        return self.num_envs * self.num_steps
+
+    @property
+    def minibatch_size(self) -> int:
+        """Samples in one gradient step."""
+        return self.batch_size // self.num_minibatches
+
+    @property
+    def num_updates(self) -> int:
+        """Updates in the run: as many whole ones as fit into total_timesteps."""
+        return self.total_timesteps // self.batch_size
+
+    @property
+    def actual_timesteps(self) -> int:
+        """Environment steps that will really run, num_updates * batch_size."""
+        return self.num_updates * self.batch_size
+
+    def hyperparams(self) -> HyperParams:
+        """The traced settings at this config's values, each f32[]."""
+        values = {name: jnp.float32(getattr(self, name)) for name in HYPERPARAMETER_RANGES}
+        return HyperParams(**values)
+
+    def replace(self, **changes: Any) -> "Config":
+        """A copy with some fields changed, checked anew."""
+        known = [field.name for field in dataclasses.fields(self)]
+        for name in changes:
+            check_known(name, known, "setting")
+        return dataclasses.replace(self, **changes)
+
+    def _check_batch(self) -> None:
+        product = f"num_envs * num_steps = {self.num_envs} * {self.num_steps} = {self.batch_size}"
+        if self.batch_size % self.num_minibatches:
+            nearest = _nearest_divisor(self.batch_size, self.num_minibatches)
+            raise ValueError(
+                f"{product} is not divisible by num_minibatches = {self.num_minibatches}; "
+                f"the nearest that divides it is num_minibatches = {nearest}"
+            )
+        if self.total_timesteps < self.batch_size:
+            raise ValueError(
+                f"total_timesteps = {self.total_timesteps} is less than one update, {product}; "
+                f"give total_timesteps of at least {self.batch_size}, or smaller num_envs or "
+                "num_steps"
+            )
+        for name in ("random_timesteps", "learning_starts"):
+            value = getattr(self, name)
+            if value % self.batch_size:
+                below = value // self.batch_size * self.batch_size
+                raise ValueError(
+                    f"{name} = {value} is not a whole number of rollouts of {product}; "
+                    f"give {below} or {below + self.batch_size}"
+                )
+        warm_up = max(self.random_timesteps, self.learning_starts)
+        if warm_up >= self.actual_timesteps:
+            raise ValueError(
+                f"random_timesteps = {self.random_timesteps} and learning_starts = "
+                f"{self.learning_starts} leave nothing of the run's {self.actual_timesteps} steps "
+                "to learn from; give a larger total_timesteps"
+            )
+
+    def _check_schedule(self) -> None:
+        if not callable(self.lr_schedule):
+            _check_choice(
+                "lr_schedule",
+                self.lr_schedule,
+                get_args(NamedSchedule),
+                also=" or an optax schedule",
+            )
+            return
+        factors = np.asarray(
+            [
+                self.lr_schedule(jnp.float32(update))
+                for update in np.linspace(0, self.num_updates, 9)
+            ]
+        )
+        if not (np.isfinite(factors).all() and (factors >= 0.0).all()):
+            raise ValueError(
+                f"lr_schedule gives {factors.min():g} within the run; it must be a finite factor "
+                "of at least 0 at every update"
+            )
+        if factors.max() < 0.05:
+            raise ValueError(
+                f"lr_schedule is a factor on learning_rate = {self.learning_rate:g}, and yours is "
+                f"never above {factors.max():g}; start it from 1, as in "
+                "optax.cosine_decay_schedule(1.0, decay_steps=cfg.num_updates)"
+            )
+
+
+def _positive_int(name: str, value: Any, least: int = 1) -> int:
+    """`value` as an int; 5e5 is taken for 500000, 0.5 and True are not taken."""
+    integral = isinstance(value, float) and value.is_integer()
+    try:
+        number = int(value) if integral else operator.index(value)
+    except TypeError:
+        number = least - 1
+    if isinstance(value, bool) or number < least:
+        raise ValueError(
+            f"{name} = {value!r} is not allowed; give a whole number of at least {least}"
+        )
+    return number
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        if isinstance(value, bool | str):
+            raise TypeError
+        return float(value)
+    except TypeError:
+        raise ValueError(
+            f"{name} = {value!r} is not a number; a Config holds single "
+            "numbers, HyperParams.replace takes arrays"
+        ) from None
+
+
+def _check_bool(name: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} = {value!r} is not a truth value; give True or False")
+
+
+def _check_choice(name: str, value: Any, choices: tuple[str, ...], also: str = "") -> None:
+    if value not in choices:
+        allowed = ", ".join(repr(choice) for choice in choices)
+        raise ValueError(f"{name} = {value!r} is not known; give one of {allowed}{also}")
+
+
+def _nearest_divisor(number: int, wanted: int) -> int:
+    """The divisor of `number` nearest to `wanted`."""
+    divisors = [d for d in range(1, number + 1) if number % d == 0]
+    return min(divisors, key=lambda divisor: abs(divisor - wanted))

@@ -1,0 +1,215 @@
+"""Actor-critic networks: the built-in perceptrons, and any flax module of a user's own."""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from rpojax.config import NetworkConfig
+from rpojax.envs.base import Env
+from rpojax.types import Array, Key, PyTree
+
+
+class Outputs(NamedTuple):
+    """What a network says of observations [..., *obs.shape]."""
+
+    mean: Array  # [..., A] of the policy, unperturbed
+    log_std: Array  # [..., A]
+    value: Array  # [...]
+
+
+class ActorCritic(NamedTuple):
+    """A network as pure functions. Outputs that are not used cost nothing: XLA drops them."""
+
+    init: Callable[[Key], PyTree]
+    apply: Callable[[PyTree, PyTree], Outputs]  # (params, obs [..., *obs.shape])
+
+
+def make_network(network: Any, env: Env) -> ActorCritic:
+    """The network for an environment.
+
+    Args:
+        network: a `NetworkConfig`; a flax.linen module; or a function that takes `nnx.Rngs` and
+            returns an nnx module. A module is called with obs [..., *obs.shape] and returns
+            (mean [..., A], log_std [..., A] or [A], value [...] or [..., 1]).
+        env: gives the shapes.
+
+    Raises:
+        ValueError: not a network, one with state besides its parameters, or wrong output shapes.
+    """
+    if isinstance(network, NetworkConfig):
+        made = _from_linen(MLPActorCritic(network, env.action_dim), env)
+    elif isinstance(network, nn.Module):
+        made = _from_linen(network, env)
+    elif callable(network) and not _is_nnx_module(network):
+        made = _from_nnx(network)
+    else:
+        remedy = "a function that makes it, such as lambda rngs: MyModule(rngs=rngs)"
+        raise ValueError(
+            f"network = {network!r} is not a NetworkConfig or a flax.linen module; "
+            f"of an nnx module, give {remedy}, so that each seed starts anew"
+        )
+    checked = made._replace(apply=functools.partial(_apply, made.apply))
+    _check_outputs(network, checked, made.apply, env)
+    return checked
+
+
+class MLPActorCritic(nn.Module):
+    """Multilayer perceptrons for the mean and the value, and one free log_std for each action."""
+
+    config: NetworkConfig
+    action_dim: int
+
+    @nn.compact
+    def __call__(self, obs: PyTree) -> Outputs:
+        """Outputs for obs: pytree of [..., d]; leaves are joined along the last axis."""
+        inputs = jnp.concatenate(
+            [leaf.astype(jnp.float32) for leaf in jax.tree.leaves(obs)], axis=-1
+        )
+        if self.config.shared_torso:
+            actor = critic = self._torso("torso", inputs)
+        else:
+            actor, critic = self._torso("actor", inputs), self._torso("critic", inputs)
+        mean = _dense(self.action_dim, 0.01, "mean")(actor)
+        value = _dense(1, 1.0, "value")(critic)
+        log_std = self.param(
+            "log_std", nn.initializers.constant(self.config.log_std_init), (self.action_dim,)
+        )
+        return Outputs(mean, log_std, value[..., 0])
+
+    def _torso(self, name: str, hidden: Array) -> Array:
+        activation: Callable[[Array], Array] = getattr(nn, self.config.activation)
+        for index, size in enumerate(self.config.hidden_sizes):
+            hidden = activation(_dense(size, math.sqrt(2.0), f"{name}_{index}")(hidden))
+        return hidden
+
+
+def orthogonal(key: Key, shape: tuple[int, ...], scale: float, dtype: Any = jnp.float32) -> Array:
+    """A random matrix with orthonormal rows or columns (whichever are fewer), times `scale`.
+
+    Haar-distributed, as a product of Householder reflections of Gaussian vectors of decreasing
+    length: Stewart (1980), https://doi.org/10.1137/0717034. Matrix-vector products alone: the QR
+    that jax.nn.initializers.orthogonal calls deadlocks XLA's CPU backend when it is batched.
+
+    Args:
+        key: PRNG key; shape: (rows, columns); scale: of each singular value.
+    """
+    rows, columns = shape
+    long, short = max(rows, columns), min(rows, columns)
+    normal_key, sign_key = jax.random.split(key)
+    index = jnp.arange(long)
+    vectors = jax.random.normal(normal_key, (short, long), dtype)
+    vectors = jnp.where(index[None] >= jnp.arange(short)[:, None], vectors, 0.0)
+
+    def reflect(step: Array, matrix: Array) -> Array:
+        column = short - 1 - step
+        vector = vectors[column]
+        head = vector[column]
+        length = jnp.sqrt(jnp.sum(jnp.square(vector)))
+        vector = jnp.where(index == column, head + jnp.where(head < 0, -length, length), vector)
+        projection = vector @ matrix * (2.0 / jnp.sum(jnp.square(vector)))
+        return matrix - vector[:, None] * projection[None]
+
+    signs = jax.random.rademacher(sign_key, (short,), dtype)
+    matrix = jax.lax.fori_loop(0, short, reflect, jnp.eye(long, short, dtype=dtype)) * signs[None]
+    return scale * (matrix if rows >= columns else matrix.T)
+
+
+def _dense(features: int, scale: float, name: str) -> nn.Dense:
+    def kernel_init(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+        return orthogonal(key, shape, scale, dtype)
+
+    return nn.Dense(features, kernel_init=kernel_init, name=name)
+
+
+def _from_linen(module: nn.Module, env: Env) -> ActorCritic:
+    example = jax.tree.map(lambda leaf: jnp.zeros((1, *leaf.shape), leaf.dtype), env.obs)
+
+    def init(key: Key) -> PyTree:
+        variables = module.init(key, example)
+        _require_stateless(module, set(variables) - {"params"})
+        return variables.get("params", {})
+
+    def apply(params: PyTree, obs: PyTree) -> Any:
+        return module.apply({"params": params}, obs)
+
+    return ActorCritic(init, apply)
+
+
+def _from_nnx(factory: Callable[[Any], Any]) -> ActorCritic:
+    from flax import nnx
+
+    def make(key: Key) -> Any:
+        typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+        return factory(nnx.Rngs(key if typed else jax.random.wrap_key_data(key)))
+
+    module = nnx.eval_shape(lambda: make(jax.random.key(0)))
+    if not isinstance(module, nnx.Module):
+        raise ValueError(
+            f"network = {factory!r} made {type(module).__name__}, which is not an nnx module; "
+            "give a function of nnx.Rngs that returns one"
+        )
+    graph, _, *rest = nnx.split(module, nnx.Param, ...)
+    _require_stateless(module, {type(leaf).__name__ for _, leaf in nnx.to_flat_state(rest[0])})
+
+    def init(key: Key) -> PyTree:
+        return nnx.to_pure_dict(nnx.state(make(key), nnx.Param))
+
+    def apply(params: PyTree, obs: PyTree) -> Any:
+        state = nnx.state(module, nnx.Param)
+        nnx.replace_by_pure_dict(state, params)
+        return nnx.merge(graph, state)(obs)
+
+    return ActorCritic(init, apply)
+
+
+def _apply(apply: Callable[[PyTree, PyTree], Any], params: PyTree, obs: PyTree) -> Outputs:
+    """A module's outputs in the form of `Outputs`: log_std for each sample, value without axis."""
+    mean, log_std, value = apply(params, obs)
+    if value.ndim == mean.ndim:
+        value = value[..., 0]
+    return Outputs(mean, jnp.broadcast_to(log_std, mean.shape), value)
+
+
+def _is_nnx_module(network: Any) -> bool:
+    from flax import nnx
+
+    return isinstance(network, nnx.Module)
+
+
+def _require_stateless(module: Any, collections: set[str]) -> None:
+    if collections:
+        raise ValueError(
+            f"network = {type(module).__name__} keeps state besides its parameters "
+            f"({', '.join(sorted(collections))}); give one without batch statistics or dropout"
+        )
+
+
+def _check_outputs(
+    network: Any, made: ActorCritic, apply: Callable[[PyTree, PyTree], Any], env: Env
+) -> None:
+    batch = 5
+    obs = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((batch, *leaf.shape), leaf.dtype), env.obs)
+    params = jax.eval_shape(made.init, jax.random.key(0))
+    raw = jax.eval_shape(apply, params, obs)
+    wanted = (
+        f"(mean [{batch}, {env.action_dim}], log_std [{batch}, {env.action_dim}] or "
+        f"[{env.action_dim}], value [{batch}] or [{batch}, 1]) for {batch} observations of "
+        f"{env.name!r}"
+    )
+    if not (isinstance(raw, tuple) and len(raw) == 3):
+        raise ValueError(f"network = {network!r} returns {raw!r}; return the tuple {wanted}")
+    allowed: dict[str, list[tuple[int, ...]]] = {
+        "mean": [(batch, env.action_dim)],
+        "log_std": [(batch, env.action_dim), (env.action_dim,)],
+        "value": [(batch,), (batch, 1)],
+    }
+    for (name, shapes), output in zip(allowed.items(), raw, strict=True):
+        if output.shape not in shapes:
+            raise ValueError(
+                f"network = {network!r} returns {name} of shape {output.shape}; return {wanted}"
+            )

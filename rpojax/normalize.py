@@ -1,0 +1,110 @@
+"""Running mean and variance, and what is scaled with them: observations, rewards, values.
+
+float32 throughout, and right for as long as a run may take. The mean and the variance are kept
+as such, not as sums that outgrow float32, and are merged batch by batch with the parallel
+formula of Chan, Golub and LeVeque (1983), https://doi.org/10.1080/00031305.1983.10483115.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from rpojax.types import Array, PyTree, RunningStats
+
+EPSILON = 1e-8  # added to a variance before its root, as in Gymnasium's and skrl's scalers
+
+
+def init_stats(sample: PyTree) -> RunningStats:
+    """Statistics of no samples: mean 0, variance 1.
+
+    Args:
+        sample: pytree of arrays or `jax.ShapeDtypeStruct`, the shape of one sample.
+    """
+    return RunningStats(
+        mean=jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), sample),
+        var=jax.tree.map(lambda leaf: jnp.ones(leaf.shape, jnp.float32), sample),
+        count=jnp.zeros((), jnp.float32),
+    )
+
+
+def update_stats(stats: RunningStats, batch: PyTree) -> RunningStats:
+    """Merge a batch: pytree of [..., *sample.shape], all leaves with the same number of samples.
+
+    The weight of the batch, n_b / (n + n_b), is all that the count is used for, so its rounding
+    past 2^24 samples changes the result by no more than float32's relative error.
+    """
+    leaves, structure = jax.tree.leaves(batch), jax.tree.structure(batch)
+    means, variances = jax.tree.leaves(stats.mean), jax.tree.leaves(stats.var)
+    batch_count = leaves[0].size // max(means[0].size, 1)
+    count = stats.count + batch_count
+    weight = batch_count / count
+
+    new_means, new_variances = [], []
+    for leaf, mean, var in zip(leaves, means, variances, strict=True):
+        samples = leaf.astype(jnp.float32).reshape(batch_count, *mean.shape)
+        batch_mean = jnp.mean(samples, axis=0)
+        delta = batch_mean - mean
+        new_means.append(mean + weight * delta)
+        batch_var = jnp.mean(jnp.square(samples - batch_mean[None]), axis=0)
+        # The first batch (weight 1) replaces the initial variance of 1 altogether.
+        between = weight * (1.0 - weight) * jnp.square(delta)
+        new_variances.append((1.0 - weight) * var + weight * batch_var + between)
+    return RunningStats(
+        mean=jax.tree.unflatten(structure, new_means),
+        var=jax.tree.unflatten(structure, new_variances),
+        count=count,
+    )
+
+
+def normalize(stats: RunningStats, values: PyTree, clip: float) -> PyTree:
+    """(values - mean) / std, clipped to [-clip, clip]; leaf by leaf, as float32.
+
+    Args:
+        values: pytree of [..., *sample.shape]; any number of leading axes.
+    """
+
+    def one(leaf: Array, mean: Array, var: Array) -> Array:
+        leading = (1,) * (leaf.ndim - mean.ndim)
+        scale = jax.lax.rsqrt(var + EPSILON).reshape(*leading, *var.shape)
+        centred = leaf.astype(jnp.float32) - mean.reshape(*leading, *mean.shape)
+        return jnp.clip(centred * scale, -clip, clip)
+
+    return jax.tree.map(one, values, stats.mean, stats.var)
+
+
+def standardize(stats: RunningStats, value: Array) -> Array:
+    """Values to the critic's own scale; inverse of `unstandardize`. Scalar statistics."""
+    return (value - stats.mean) * jax.lax.rsqrt(stats.var + EPSILON)
+
+
+def unstandardize(stats: RunningStats, value: Array) -> Array:
+    """The critic's output to the scale of the returns. Scalar statistics."""
+    return value * jnp.sqrt(stats.var + EPSILON) + stats.mean
+
+
+def discounted_returns(
+    reward: Array, done: Array, gamma: Array, initial: Array
+) -> tuple[Array, Array]:
+    """Running discounted sums of rewards, R_t = gamma * R_{t-1} * (1 - done_{t-1}) + r_t.
+
+    The scale of a reward is the standard deviation of these (Engstrom et al. 2020,
+    arXiv 2005.12729, and Gymnasium's NormalizeReward).
+
+    Args:
+        reward: [T, B]; done: bool[T, B]; gamma: []; initial: [B], gamma-free sum before t = 0.
+
+    Returns:
+        [T, B] the sums R_t, and [B] the sum to go on with, 0 where an episode has just ended.
+    """
+
+    def step(carry: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:
+        reward_t, done_t = inputs
+        total = gamma * carry + reward_t
+        return jnp.where(done_t, 0.0, total), total
+
+    carry, totals = jax.lax.scan(step, initial, (reward, done))
+    return totals, carry
+
+
+def scale_reward(stats: RunningStats, reward: Array, clip: float) -> Array:
+    """Rewards divided by the running std of the discounted return, clipped to [-clip, clip]."""
+    return jnp.clip(reward * jax.lax.rsqrt(stats.var + EPSILON), -clip, clip)
