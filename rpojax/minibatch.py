@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from rpojax.types import Key, PyTree
+from rpojax.types import Array, Key, PyTree
 
 
 def shuffled_minibatches(key: Key, batch: PyTree, num_minibatches: int) -> PyTree:
@@ -15,6 +15,37 @@ def shuffled_minibatches(key: Key, batch: PyTree, num_minibatches: int) -> PyTre
         num_minibatches: M, which divides N.
     """
     size = jax.tree.leaves(batch)[0].shape[0]
-    order = jnp.argsort(jax.random.bits(key, (size,)))
-    order = order.reshape(num_minibatches, size // num_minibatches)
+    order = random_permutation(key, size).reshape(num_minibatches, size // num_minibatches)
     return jax.tree.map(lambda leaf: leaf[order], batch)
+
+
+def random_permutation(key: Key, size: int) -> Array:
+    """A random order of 0 ... size - 1, i32[size], without sorting.
+
+    The swap-or-not shuffle of Hoang, Morris and Rogaway (2012), arXiv 1208.1176: in each round an
+    index and its partner (partner = offset - index, modulo size) change places or not, by one
+    pseudo-random bit that both see. Elementwise arithmetic only, so it runs at the speed of
+    memory where a sort takes a sixth of the whole update on a CPU.
+
+    Args:
+        key: PRNG key.
+        size: at most 2^30.
+    """
+    rounds = 2 * size.bit_length() + 6  # each round halves what is left of the old order
+    offsets, seeds = jax.random.bits(key, (2, rounds))
+    offsets = (offsets % size).astype(jnp.int32)
+
+    def swap_or_not(round_index: Array, order: Array) -> Array:
+        partner = offsets[round_index] - order
+        partner = jnp.where(partner < 0, partner + size, partner)
+        pair = jnp.maximum(order, partner).astype(jnp.uint32)
+        return jnp.where(_random_bit(pair ^ seeds[round_index]), partner, order)
+
+    return jax.lax.fori_loop(0, rounds, swap_or_not, jnp.arange(size))
+
+
+def _random_bit(number: Array) -> Array:
+    """A well-mixed bit of each uint32: the high one of Wellons's lowbias32 hash."""
+    number = (number ^ (number >> 16)) * jnp.uint32(0x7FEB352D)
+    number = (number ^ (number >> 15)) * jnp.uint32(0x846CA68B)
+    return number >> 31 == 1

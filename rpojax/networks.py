@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from rpojax.config import NetworkConfig
 from rpojax.envs.base import Env
@@ -100,22 +101,21 @@ def orthogonal(key: Key, shape: tuple[int, ...], scale: float, dtype: Any = jnp.
     """
     rows, columns = shape
     long, short = max(rows, columns), min(rows, columns)
-    normal_key, sign_key = jax.random.split(key)
     index = jnp.arange(long)
-    vectors = jax.random.normal(normal_key, (short, long), dtype)
+    vectors = jax.random.normal(key, (short, long), dtype)
     vectors = jnp.where(index[None] >= jnp.arange(short)[:, None], vectors, 0.0)
+    signs = jnp.where(jnp.diagonal(vectors) < 0.0, -1.0, 1.0).astype(dtype)
 
     def reflect(step: Array, matrix: Array) -> Array:
+        """Reflect along vector + sign * |vector| e, which maps the vector onto the axis e."""
         column = short - 1 - step
-        vector = vectors[column]
-        head = vector[column]
-        length = jnp.sqrt(jnp.sum(jnp.square(vector)))
-        vector = jnp.where(index == column, head + jnp.where(head < 0, -length, length), vector)
-        projection = vector @ matrix * (2.0 / jnp.sum(jnp.square(vector)))
-        return matrix - vector[:, None] * projection[None]
+        length = jnp.sqrt(jnp.sum(jnp.square(vectors[column])))
+        normal = vectors[column] + jnp.where(index == column, signs[column] * length, 0.0)
+        projection = (normal @ matrix) * (2.0 / jnp.sum(jnp.square(normal)))
+        return matrix - normal[:, None] * projection[None]
 
-    signs = jax.random.rademacher(sign_key, (short,), dtype)
-    matrix = jax.lax.fori_loop(0, short, reflect, jnp.eye(long, short, dtype=dtype)) * signs[None]
+    matrix = jax.lax.fori_loop(0, short, reflect, jnp.eye(long, short, dtype=dtype))
+    matrix = -matrix * signs[None]  # as if from a QR whose R has a positive diagonal
     return scale * (matrix if rows >= columns else matrix.T)
 
 
@@ -127,7 +127,7 @@ def _dense(features: int, scale: float, name: str) -> nn.Dense:
 
 
 def _from_linen(module: nn.Module, env: Env) -> ActorCritic:
-    example = jax.tree.map(lambda leaf: jnp.zeros((1, *leaf.shape), leaf.dtype), env.obs)
+    example = jax.tree.map(lambda leaf: np.zeros((1, *leaf.shape), leaf.dtype), env.obs)
 
     def init(key: Key) -> PyTree:
         variables = module.init(key, example)
@@ -194,7 +194,7 @@ def _check_outputs(
 ) -> None:
     batch = 5
     obs = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((batch, *leaf.shape), leaf.dtype), env.obs)
-    params = jax.eval_shape(made.init, jax.random.key(0))
+    params = jax.eval_shape(lambda: made.init(jax.random.key(0)))
     raw = jax.eval_shape(apply, params, obs)
     wanted = (
         f"(mean [{batch}, {env.action_dim}], log_std [{batch}, {env.action_dim}] or "

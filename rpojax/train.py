@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
+from jax.flatten_util import ravel_pytree
 
 from rpojax import envs, losses, normalize
 from rpojax.advantage import generalized_advantage
@@ -95,7 +97,7 @@ def _init(parts: Parts, key: Key, hyperparams: HyperParams | None = None) -> Tra
     scalar = normalize.init_stats(jax.ShapeDtypeStruct((), jnp.float32))
     return TrainState(
         params=params,
-        opt_state=optimizer.init(params),
+        opt_state=optimizer.init(ravel_pytree(params)[0]),
         learning_rate=hyperparams.learning_rate,
         obs_stats=normalize.init_stats(env.obs) if cfg.normalize_observations else None,
         reward_stats=scalar if cfg.normalize_rewards else None,
@@ -259,7 +261,7 @@ def _resolve(cfg: Config, hyperparams: HyperParams | None) -> HyperParams:
 def _check_actions(parts: Parts) -> None:
     """Raise ValueError where a setting needs bounds that the environment does not have."""
     cfg, env = parts.cfg, parts.env
-    bounded = bool(jnp.isfinite(env.action_low).all() and jnp.isfinite(env.action_high).all())
+    bounded = bool(np.isfinite([env.action_low, env.action_high]).all())
     needs_bounds = {
         f"action_transform = {cfg.action_transform!r}": cfg.action_transform == "rescale",
         f"random_timesteps = {cfg.random_timesteps}": cfg.random_timesteps > 0,

@@ -153,7 +153,7 @@ class TrainState(struct.PyTreeNode):
     """Everything a run needs to go on: nothing else is carried from one update to the next."""
 
     params: PyTree
-    opt_state: optax.OptState
+    opt_state: optax.OptState  # of the parameters as one vector [P]
     learning_rate: Array  # []
     obs_stats: RunningStats | None  # None: observations are not normalised
     reward_stats: RunningStats | None  # of the discounted return; None: rewards are not scaled

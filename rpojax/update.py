@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.flatten_util import ravel_pytree
 
 from rpojax import gaussian, losses
 from rpojax.config import Config
@@ -17,8 +18,8 @@ from rpojax.types import Array, Batch, HyperParams, Key, PyTree
 class Learner(NamedTuple):
     """What an update changes."""
 
-    params: PyTree
-    opt_state: optax.OptState
+    params: PyTree  # inside the update one vector [P], which clip and Adam pass over once
+    opt_state: optax.OptState  # of that vector
     learning_rate: Array  # []
 
 
@@ -102,36 +103,30 @@ def update(
         with the one that stopped the update.
     """
     minibatch_shape = (cfg.num_minibatches, cfg.minibatch_size, batch.action.shape[-1])
-    gradient = jax.value_and_grad(
-        lambda params, *args: rpo_loss(cfg, network, params, *args), has_aux=True
-    )
+    flat_params, unflatten = ravel_pytree(learner.params)
+
+    def loss(params: Array, minibatch: Batch, noise: Array) -> tuple[Array, StepMetrics]:
+        return rpo_loss(cfg, network, unflatten(params), minibatch, noise, hyperparams)
 
     def gradient_step(
         carry: tuple[Learner, Array], inputs: tuple[Batch, Array]
     ) -> tuple[tuple[Learner, Array], tuple[StepMetrics, Array]]:
         learner, going = carry
-        minibatch, mean_noise = inputs
-        (_, metrics), grads = gradient(learner.params, minibatch, mean_noise, hyperparams)
+        gradient, metrics = jax.grad(loss, has_aux=True)(learner.params, *inputs)
         threshold = hyperparams.kl_threshold
         still_going = going & ((threshold <= 0.0) | (metrics.kl <= threshold))
 
-        grads, norm = clip_by_global_norm(grads, hyperparams.max_grad_norm)
-        direction, opt_state = optimizer.update(grads, learner.opt_state, learner.params)
-        params = jax.tree.map(
-            lambda leaf, step: leaf - learner.learning_rate * step, learner.params, direction
-        )
-        params, opt_state = jax.tree.map(
-            lambda new, old: jnp.where(still_going, new, old),
-            (params, opt_state),
-            (learner.params, learner.opt_state),
-        )
-        learner = learner._replace(params=params, opt_state=opt_state)
+        gradient, norm = clip_by_global_norm(gradient, hyperparams.max_grad_norm)
+        direction, opt_state = optimizer.update(gradient, learner.opt_state, learner.params)
+        params = learner.params - learner.learning_rate * direction
+        stepped = learner._replace(params=params, opt_state=opt_state)
+        learner = jax.tree.map(lambda new, old: jnp.where(still_going, new, old), stepped, learner)
         return (learner, still_going), (metrics._replace(grad_norm=norm), going)
 
     def epoch(
-        carry: tuple[Learner, Array], key: Key
+        carry: tuple[Learner, Array], keys: tuple[Key, Key]
     ) -> tuple[tuple[Learner, Array], tuple[StepMetrics, Array]]:
-        shuffle_key, perturbation_key = jax.random.split(key)
+        shuffle_key, perturbation_key = keys
         minibatches = shuffled_minibatches(shuffle_key, batch, cfg.num_minibatches)
         mean_noise = gaussian.perturbation_noise(perturbation_key, minibatch_shape)
         (learner, going), (metrics, seen) = jax.lax.scan(
@@ -145,8 +140,12 @@ def update(
             learner = learner._replace(learning_rate=rate)
         return (learner, going), (metrics, seen)
 
-    keys = jax.random.split(key, cfg.update_epochs)
-    (learner, _), (metrics, seen) = jax.lax.scan(epoch, (learner, jnp.array(True)), keys)
+    keys = jax.random.split(key, (2, cfg.update_epochs))
+    learner = learner._replace(params=flat_params)
+    (learner, _), (metrics, seen) = jax.lax.scan(
+        epoch, (learner, jnp.array(True)), (keys[0], keys[1])
+    )
+    learner = learner._replace(params=unflatten(learner.params))
     return learner, jax.tree.map(lambda leaf: _mean_where(leaf, seen), metrics)
 
 

@@ -78,7 +78,7 @@ def from_gymnax(env: Any, params: Any = None, name: str | None = None) -> Env:
             obs, state = env.reset_env(key, params)
         return _strong(state, state), _strong(obs, obs)
 
-    state_like, obs_like = jax.eval_shape(reset_one, jax.random.key(0))
+    state_like, obs_like = jax.eval_shape(lambda: reset_one(jax.random.key(0)))
 
     def step_one(key: Key, state: PyTree, action: Array) -> tuple[PyTree, TimeStep]:
         with jax.numpy_rank_promotion("allow"):

@@ -1,0 +1,46 @@
+"""Training to the end: slow, and the one proof that counts."""
+
+import jax
+import numpy as np
+import pytest
+
+import rpojax
+
+SEEDS = 8
+
+
+@pytest.fixture(scope="module")
+def agents():
+    cfg = rpojax.Config(env="Pendulum-v1", total_timesteps=500_000)
+    train = jax.jit(jax.vmap(rpojax.make_train(cfg)))
+    return cfg, jax.block_until_ready(train(jax.random.split(jax.random.key(0), SEEDS)))
+
+
+@pytest.mark.slow
+def test_every_seed_solves_pendulum_in_500k_steps(agents):
+    cfg, results = agents
+    evaluation = jax.vmap(lambda state: rpojax.evaluate(cfg, state, jax.random.key(1)))(
+        results.state
+    )
+    returns = np.asarray(evaluation.episode_return.mean(axis=1))
+    print(f"\nPendulum-v1, {SEEDS} seeds: {returns.mean():.1f} +- {returns.std(ddof=1):.1f}")
+    print("by seed:", np.round(returns, 1))
+    assert (returns >= -200.0).all(), returns
+    assert bool(results.finite.all())
+
+
+@pytest.mark.slow
+def test_trained_policy_does_as_well_in_gymnasium(agents):
+    """The policy as a NumPy function, in the environment of another library."""
+    gymnasium = pytest.importorskip("gymnasium")
+    cfg, results = agents
+    act = rpojax.make_policy(cfg, results.select(0).state)
+    envs = gymnasium.make_vec("Pendulum-v1", num_envs=64, vectorization_mode="sync")
+    obs, _ = envs.reset(seed=0)
+    total = np.zeros(64)
+    for _ in range(200):
+        obs, reward, _, _, _ = envs.step(act(obs))
+        total += reward
+    envs.close()
+    print(f"\nGymnasium's Pendulum-v1, 64 episodes: {total.mean():.1f} +- {total.std(ddof=1):.1f}")
+    assert total.mean() >= -200.0, total.mean()

@@ -1,0 +1,124 @@
+"""The trained agent in use, and its evaluation."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import rpojax
+
+CFG = rpojax.Config(
+    num_envs=8, num_steps=16, num_minibatches=4, total_timesteps=256, update_epochs=2
+)
+
+
+@pytest.fixture(scope="module")
+def results():
+    train = jax.jit(jax.vmap(rpojax.make_train(CFG)))
+    return train(jax.random.split(jax.random.key(0), 2))
+
+
+@pytest.fixture(scope="module")
+def state(results):
+    return results.select(1).state
+
+
+def test_numpy_in_numpy_out_and_jax_in_jax_out(state):
+    act = rpojax.make_policy(CFG, state)
+    obs = np.array([0.1, 0.9, -2.0], np.float32)
+    action = act(obs)
+    assert type(action) is np.ndarray
+    assert action.shape == (1,)
+    assert action.dtype == np.float32
+    assert isinstance(act(jnp.asarray(obs)), jax.Array)
+    np.testing.assert_allclose(act(jnp.asarray(obs)), action)
+    assert act(obs.astype(np.float64)).dtype == np.float32
+
+
+def test_any_number_of_leading_axes(state):
+    act = rpojax.make_policy(CFG, state)
+    obs = np.random.default_rng(0).normal(size=(4, 5, 3)).astype(np.float32)
+    actions = act(obs)
+    assert actions.shape == (4, 5, 1)
+    np.testing.assert_allclose(actions[2, 3], act(obs[2, 3]), rtol=1e-5, atol=1e-6)
+
+
+def test_deterministic_policy_is_the_unperturbed_mean_of_normalised_observations(state):
+    obs = np.array([0.1, 0.9, -2.0], np.float64)
+    stats = jax.device_get(state.obs_stats)
+    hidden = np.clip((obs - stats.mean) / np.sqrt(stats.var + 1e-8), -10, 10)
+    params = jax.device_get(state.params)
+    for layer in ("actor_0", "actor_1"):
+        hidden = np.tanh(hidden @ params[layer]["kernel"] + params[layer]["bias"])
+    mean = hidden @ params["mean"]["kernel"] + params["mean"]["bias"]
+    act = rpojax.make_policy(CFG.replace(alpha=5.0), state)
+    np.testing.assert_allclose(act(obs.astype(np.float32)), np.clip(mean, -2, 2), atol=1e-5)
+
+
+def test_stochastic_policy_needs_a_key_and_varies_with_it(state):
+    act = rpojax.make_policy(CFG, state, deterministic=False)
+    obs = np.zeros(3, np.float32)
+    first, second = (act(obs, jax.random.key(seed)) for seed in (0, 1))
+    assert first != second
+    np.testing.assert_array_equal(first, act(obs, jax.random.key(0)))
+    with pytest.raises(ValueError, match="give a new PRNG key"):
+        act(obs)
+
+
+def test_actions_stay_within_the_bounds(state):
+    act = rpojax.make_policy(CFG, state, deterministic=False)
+    actions = act(np.zeros((1000, 3), np.float32), jax.random.key(0))
+    assert np.abs(actions).max() <= 2.0
+    assert np.abs(actions).max() > 1.5
+
+
+def test_several_agents_are_refused(results):
+    with pytest.raises(ValueError, match=r"agents of shape \(2,\); .*select"):
+        rpojax.make_policy(CFG, results.state)
+
+
+def test_evaluation_plays_whole_episodes(state):
+    evaluation = rpojax.evaluate(CFG, state, jax.random.key(0), num_episodes=16)
+    assert evaluation.episode_return.shape == (16,)
+    np.testing.assert_array_equal(evaluation.episode_length, 200)
+    assert bool(evaluation.finished.all())
+    assert (np.asarray(evaluation.episode_return) < -1.0).all()
+
+
+def test_evaluation_stops_at_max_steps_and_says_so(state):
+    evaluation = rpojax.evaluate(CFG, state, jax.random.key(0), num_episodes=4, max_steps=7)
+    np.testing.assert_array_equal(evaluation.episode_length, 7)
+    assert not bool(evaluation.finished.any())
+
+
+def test_evaluation_agrees_with_playing_by_hand(state):
+    """One episode stepped in Python with make_policy from the same start."""
+    key = jax.random.key(3)
+    total = rpojax.evaluate(CFG, state, key, num_episodes=1).episode_return[0]
+    env = rpojax.envs.make(CFG.env)
+    act = rpojax.make_policy(CFG, state)
+    step_key, reset_key = jax.random.split(key)
+    env_state, obs = jax.jit(env.reset)(jax.random.split(reset_key, 1))
+    step = jax.jit(env.step)
+    by_hand = 0.0
+    for _ in range(200):
+        env_state, timestep = step(jax.random.split(step_key, 1), env_state, act(obs))
+        by_hand += float(timestep.reward[0])
+        obs = timestep.obs
+    np.testing.assert_allclose(by_hand, total, rtol=1e-3)
+
+
+def test_evaluation_can_be_vmapped_over_agents(results):
+    returns = jax.vmap(
+        lambda state: rpojax.evaluate(CFG, state, jax.random.key(0), num_episodes=8)
+    )(results.state).episode_return
+    assert returns.shape == (2, 8)
+    assert not np.allclose(returns[0], returns[1])
+
+
+def test_stochastic_evaluation_differs_from_the_mean_actions(state):
+    deterministic, stochastic = (
+        rpojax.evaluate(CFG, state, jax.random.key(0), 8, deterministic=flag).episode_return
+        for flag in (True, False)
+    )
+    assert not np.allclose(deterministic, stochastic)
