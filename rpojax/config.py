@@ -1,20 +1,21 @@
 """The static settings of a run, and the default values of its hyperparameters."""
 
 import dataclasses
-import operator
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias, get_args
 
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax.types import (
-    HYPERPARAMETER_RANGES,
-    Array,
-    HyperParams,
+from rpojax.types import HYPERPARAMETER_RANGES, Array, HyperParams
+from rpojax.validation import (
     Interval,
-    check_in_range,
+    check_bool,
+    check_choice,
     check_known,
+    nearest_divisor,
+    number_in,
+    whole_number,
 )
 
 Activation: TypeAlias = Literal["tanh", "relu", "elu", "gelu", "silu"]
@@ -44,11 +45,12 @@ class NetworkConfig:
             raise ValueError(
                 f"hidden_sizes = {sizes!r} is not a tuple of layer widths; give e.g. (64, 64)"
             )
-        checked = tuple(_positive_int("hidden_sizes", size) for size in sizes)
+        checked = tuple(whole_number("hidden_sizes", size) for size in sizes)
         object.__setattr__(self, "hidden_sizes", checked)
-        _check_choice("activation", self.activation, get_args(Activation))
-        _check_bool("shared_torso", self.shared_torso)
-        check_in_range("log_std_init", self.log_std_init, Interval(-20.0, 2.0))
+        check_choice("activation", self.activation, get_args(Activation))
+        check_bool("shared_torso", self.shared_torso)
+        log_std_init = number_in("log_std_init", self.log_std_init, Interval(-20.0, 2.0))
+        object.__setattr__(self, "log_std_init", log_std_init)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -146,14 +148,13 @@ class Config:
             "update_epochs",
             "num_minibatches",
         ):
-            object.__setattr__(self, name, _positive_int(name, getattr(self, name)))
+            object.__setattr__(self, name, whole_number(name, getattr(self, name)))
         for name in ("random_timesteps", "learning_starts"):
-            object.__setattr__(self, name, _positive_int(name, getattr(self, name), least=0))
-        for name, allowed in HYPERPARAMETER_RANGES.items():
-            check_in_range(name, _number(name, getattr(self, name)), allowed)
-        for name in ("adam_eps", "observation_clip", "reward_clip"):
-            value = _number(name, getattr(self, name))
-            check_in_range(name, value, Interval(0.0, low_allowed=False))
+            object.__setattr__(self, name, whole_number(name, getattr(self, name), least=0))
+        positive = Interval(0.0, low_allowed=False)
+        constants = dict.fromkeys(("adam_eps", "observation_clip", "reward_clip"), positive)
+        for name, allowed in (HYPERPARAMETER_RANGES | constants).items():
+            object.__setattr__(self, name, number_in(name, getattr(self, name), allowed))
         for name in (
             "clip_value_loss",
             "normalize_observations",
@@ -162,13 +163,13 @@ class Config:
             "perturb_rollouts",
             "time_limit_bootstrap",
         ):
-            _check_bool(name, getattr(self, name))
-        _check_choice(
+            check_bool(name, getattr(self, name))
+        check_choice(
             "advantage_normalization",
             self.advantage_normalization,
             get_args(AdvantageNormalization),
         )
-        _check_choice("action_transform", self.action_transform, get_args(ActionTransform))
+        check_choice("action_transform", self.action_transform, get_args(ActionTransform))
         if self.reward_shaper is not None and not callable(self.reward_shaper):
             raise ValueError(
                 f"reward_shaper = {self.reward_shaper!r} is not callable; give a function "
@@ -212,7 +213,7 @@ class Config:
     def _check_batch(self) -> None:
         product = f"num_envs * num_steps = {self.num_envs} * {self.num_steps} = {self.batch_size}"
         if self.batch_size % self.num_minibatches:
-            nearest = _nearest_divisor(self.batch_size, self.num_minibatches)
+            nearest = nearest_divisor(self.batch_size, self.num_minibatches)
             raise ValueError(
                 f"{product} is not divisible by num_minibatches = {self.num_minibatches}; "
                 f"the nearest that divides it is num_minibatches = {nearest}"
@@ -241,70 +242,26 @@ class Config:
 
     def _check_schedule(self) -> None:
         if not callable(self.lr_schedule):
-            _check_choice(
+            check_choice(
                 "lr_schedule",
                 self.lr_schedule,
                 get_args(NamedSchedule),
                 also=" or an optax schedule",
             )
             return
-        factors = np.asarray(
-            [
-                self.lr_schedule(jnp.float32(update))
-                for update in np.linspace(0, self.num_updates, 9)
-            ]
-        )
-        if not (np.isfinite(factors).all() and (factors >= 0.0).all()):
+        updates = np.linspace(0, self.num_updates - 1, 9).astype(np.int32)
+        try:
+            factors = np.asarray([self.lr_schedule(jnp.asarray(update)) for update in updates])
+            if factors.shape != updates.shape or not (np.isfinite(factors) & (factors >= 0)).all():
+                raise ValueError(f"it gives {factors}")
+        except (TypeError, ValueError) as error:
             raise ValueError(
-                f"lr_schedule gives {factors.min():g} within the run; it must be a finite factor "
-                "of at least 0 at every update"
-            )
+                f"lr_schedule = {self.lr_schedule!r} is not a schedule: {error}; give a function "
+                "of the number of updates done, i32[], to a finite factor of at least 0"
+            ) from error
         if factors.max() < 0.05:
             raise ValueError(
                 f"lr_schedule is a factor on learning_rate = {self.learning_rate:g}, and yours is "
                 f"never above {factors.max():g}; start it from 1, as in "
                 "optax.cosine_decay_schedule(1.0, decay_steps=cfg.num_updates)"
             )
-
-
-def _positive_int(name: str, value: Any, least: int = 1) -> int:
-    """`value` as an int; 5e5 is taken for 500000, 0.5 and True are not taken."""
-    integral = isinstance(value, float) and value.is_integer()
-    try:
-        number = int(value) if integral else operator.index(value)
-    except TypeError:
-        number = least - 1
-    if isinstance(value, bool) or number < least:
-        raise ValueError(
-            f"{name} = {value!r} is not allowed; give a whole number of at least {least}"
-        )
-    return number
-
-
-def _number(name: str, value: Any) -> float:
-    try:
-        if isinstance(value, bool | str):
-            raise TypeError
-        return float(value)
-    except TypeError:
-        raise ValueError(
-            f"{name} = {value!r} is not a number; a Config holds single "
-            "numbers, HyperParams.replace takes arrays"
-        ) from None
-
-
-def _check_bool(name: str, value: Any) -> None:
-    if not isinstance(value, bool):
-        raise ValueError(f"{name} = {value!r} is not a truth value; give True or False")
-
-
-def _check_choice(name: str, value: Any, choices: tuple[str, ...], also: str = "") -> None:
-    if value not in choices:
-        allowed = ", ".join(repr(choice) for choice in choices)
-        raise ValueError(f"{name} = {value!r} is not known; give one of {allowed}{also}")
-
-
-def _nearest_divisor(number: int, wanted: int) -> int:
-    """The divisor of `number` nearest to `wanted`."""
-    divisors = [d for d in range(1, number + 1) if number % d == 0]
-    return min(divisors, key=lambda divisor: abs(divisor - wanted))

@@ -147,7 +147,14 @@ def _from_nnx(factory: Callable[[Any], Any]) -> ActorCritic:
         typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
         return factory(nnx.Rngs(key if typed else jax.random.wrap_key_data(key)))
 
-    module = nnx.eval_shape(lambda: make(jax.random.key(0)))
+    try:
+        module = nnx.eval_shape(lambda: make(jax.random.key(0)))
+    except TypeError as error:
+        raise ValueError(
+            f"network = {factory!r} is not a function of nnx.Rngs ({error}); give a "
+            "NetworkConfig, a flax.linen module (an instance, not its class), or a function such "
+            "as lambda rngs: MyModule(rngs=rngs)"
+        ) from error
     if not isinstance(module, nnx.Module):
         raise ValueError(
             f"network = {factory!r} made {type(module).__name__}, which is not an nnx module; "

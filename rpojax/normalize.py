@@ -19,8 +19,10 @@ def init_stats(sample: PyTree) -> RunningStats:
     Args:
         sample: pytree of arrays or `jax.ShapeDtypeStruct`, the shape of one sample.
     """
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), sample)
     return RunningStats(
-        mean=jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), sample),
+        mean=zeros,
+        mean_rest=zeros,
         var=jax.tree.map(lambda leaf: jnp.ones(leaf.shape, jnp.float32), sample),
         count=jnp.zeros((), jnp.float32),
     )
@@ -29,30 +31,30 @@ def init_stats(sample: PyTree) -> RunningStats:
 def update_stats(stats: RunningStats, batch: PyTree) -> RunningStats:
     """Merge a batch: pytree of [..., *sample.shape], all leaves with the same number of samples.
 
-    The weight of the batch, n_b / (n + n_b), is all that the count is used for, so its rounding
-    past 2^24 samples changes the result by no more than float32's relative error.
+    A batch weighs n_b / (n + n_b). Where that is so little that its step is lost in the rounding
+    of a mean far from 0, the step is kept for the next merge (Kahan's summation).
     """
-    leaves, structure = jax.tree.leaves(batch), jax.tree.structure(batch)
-    means, variances = jax.tree.leaves(stats.mean), jax.tree.leaves(stats.var)
-    batch_count = leaves[0].size // max(means[0].size, 1)
+    leaf, mean = jax.tree.leaves(batch)[0], jax.tree.leaves(stats.mean)[0]
+    batch_count = leaf.size // max(mean.size, 1)
     count = stats.count + batch_count
     weight = batch_count / count
 
-    new_means, new_variances = [], []
-    for leaf, mean, var in zip(leaves, means, variances, strict=True):
+    def merge(leaf: Array, mean: Array, rest: Array, var: Array) -> tuple[Array, Array, Array]:
         samples = leaf.astype(jnp.float32).reshape(batch_count, *mean.shape)
         batch_mean = jnp.mean(samples, axis=0)
-        delta = batch_mean - mean
-        new_means.append(mean + weight * delta)
         batch_var = jnp.mean(jnp.square(samples - batch_mean[None]), axis=0)
-        # The first batch (weight 1) replaces the initial variance of 1 altogether.
+        delta = batch_mean - mean
+        step = weight * delta + rest
+        moved = mean + step
         between = weight * (1.0 - weight) * jnp.square(delta)
-        new_variances.append((1.0 - weight) * var + weight * batch_var + between)
-    return RunningStats(
-        mean=jax.tree.unflatten(structure, new_means),
-        var=jax.tree.unflatten(structure, new_variances),
-        count=count,
+        # The first batch (weight 1) replaces the initial variance of 1 altogether.
+        return moved, step - (moved - mean), (1.0 - weight) * var + weight * batch_var + between
+
+    merged = jax.tree.map(merge, batch, stats.mean, stats.mean_rest, stats.var)
+    means, rests, variances = jax.tree.transpose(
+        jax.tree.structure(batch), jax.tree.structure((0, 0, 0)), merged
     )
+    return RunningStats(mean=means, mean_rest=rests, var=variances, count=count)
 
 
 def normalize(stats: RunningStats, values: PyTree, clip: float) -> PyTree:

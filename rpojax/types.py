@@ -5,37 +5,18 @@ comment says otherwise, and gain leading axes under `vmap`.
 """
 
 import dataclasses
-import difflib
-import math
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import struct
+
+from rpojax.validation import Interval, check_known, numbers_in
 
 Array: TypeAlias = jax.Array
 Key: TypeAlias = jax.Array  # a typed key, or the older uint32[2]
 PyTree: TypeAlias = Any
-
-
-class Interval(NamedTuple):
-    """The allowed values of a hyperparameter: low to high, the ends in or out."""
-
-    low: float
-    high: float = math.inf
-    low_allowed: bool = True
-
-    def contains(self, values: np.ndarray) -> np.ndarray:
-        """Whether each value is finite and inside; NaN is not."""
-        above = values >= self.low if self.low_allowed else values > self.low
-        return np.isfinite(values) & above & (values <= self.high)
-
-    def __str__(self) -> str:
-        bracket = "[" if self.low_allowed else "("
-        end = f"{self.high:g}]" if math.isfinite(self.high) else "inf)"
-        return f"{bracket}{self.low:g}, {end}"
 
 
 HYPERPARAMETER_RANGES: dict[str, Interval] = {
@@ -83,17 +64,16 @@ class HyperParams:
         """
         for name in changes:
             check_known(name, HYPERPARAMETER_RANGES, "hyperparameter")
+        dataclasses.replace(self, **changes).check()
         arrays = {name: jnp.asarray(value, jnp.float32) for name, value in changes.items()}
-        replaced = dataclasses.replace(self, **arrays)
-        replaced.check()
-        return replaced
+        return dataclasses.replace(self, **arrays)
 
     def check(self) -> None:
         """Raise ValueError for a leaf that is NaN or out of range; traced leaves are not seen."""
         for name, allowed in HYPERPARAMETER_RANGES.items():
             value = getattr(self, name)
             if not isinstance(value, jax.core.Tracer):
-                check_in_range(name, value, allowed)
+                numbers_in(name, value, allowed)
 
     @staticmethod
     def axes(**mapped: int | None) -> "HyperParams":
@@ -111,6 +91,7 @@ class RunningStats(struct.PyTreeNode):
     """Mean and population variance of all samples so far, leaf by leaf."""
 
     mean: PyTree  # the shape of one sample
+    mean_rest: PyTree  # likewise, what the mean's last rounding left out (Kahan)
     var: PyTree  # likewise
     count: Array  # [] samples seen
 
@@ -194,21 +175,3 @@ class TrainResult(struct.PyTreeNode):
     def select(self, *index: int) -> "TrainResult":
         """One agent of a vmapped result: `results.select(3)`, `sweep.select(alpha, seed)`."""
         return jax.tree.map(lambda leaf: leaf[index], self)
-
-
-def check_known(name: str, known: Any, kind: str) -> None:
-    """Raise ValueError unless `name` is among `known`, with the nearest of them."""
-    if name not in known:
-        nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-        remedy = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(known)}"
-        raise ValueError(f"unknown {kind} {name!r}; {remedy}")
-
-
-def check_in_range(name: str, value: Any, allowed: Interval) -> None:
-    """Raise ValueError unless every element of `value` lies in `allowed`."""
-    values = np.asarray(value, np.float64)
-    outside = values[~allowed.contains(values)]
-    if outside.size:
-        raise ValueError(
-            f"{name} = {outside.flat[0]:g} is out of range; give a finite number in {allowed}"
-        )

@@ -38,11 +38,15 @@ def check_env(env: Env, num_envs: int = 3, num_steps: int = 1000) -> None:
     _check_specs(env, "terminated", timestep.terminated, flag, num_envs)
     _check_specs(env, "truncated", timestep.truncated, flag, num_envs)
 
-    run = jax.jit(lambda key: _random_rollout(env, key, num_envs, num_steps))
-    steps: TimeStep = jax.device_get(run(jax.random.key(1)))
-    again: TimeStep = jax.device_get(run(jax.random.key(1)))
-    _require(env, _tree_equal(steps, again), "the same keys gave different results")
+    two = jax.random.split(jax.random.key(1))
+    jax.eval_shape(jax.vmap(lambda key: _random_rollout(env, key, num_envs, 2)), two)
+    # Traced twice, so that randomness which does not come from the keys shows.
+    steps, again = (
+        jax.device_get(jax.jit(lambda key: _random_rollout(env, key, num_envs, num_steps))(two[0]))
+        for _ in range(2)
+    )
     _check_values(env, steps)
+    _require(env, _tree_equal(steps, again), "the same keys gave different results")
     if env.max_episode_steps is not None:
         done = steps.terminated | steps.truncated
         longest = max(_longest_run(~column) for column in done.T)

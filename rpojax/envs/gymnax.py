@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax.envs.base import Env, TimeStep, auto_reset
-from rpojax.types import Array, Key, PyTree, check_known
+from rpojax.types import Array, Key, PyTree
+from rpojax.validation import check_known
 
 INTERFACE = ("reset_env", "step_env", "action_space", "default_params")
 

@@ -1,0 +1,354 @@
+"""Every bad setting is refused at once, by a message that names it, its value and the remedy."""
+
+import copy
+import dataclasses
+import math
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from rpojax import Config, HyperParams, NetworkConfig
+from rpojax.types import HYPERPARAMETER_RANGES
+
+COUNTS = ("total_timesteps", "num_envs", "num_steps", "update_epochs", "num_minibatches")
+WARM_UP = ("random_timesteps", "learning_starts")
+FLAGS = (
+    "clip_value_loss",
+    "normalize_observations",
+    "normalize_rewards",
+    "normalize_values",
+    "perturb_rollouts",
+    "time_limit_bootstrap",
+)
+POSITIVE = ("learning_rate", "clip_eps", "value_clip", "kl_target")
+NOT_NEGATIVE = ("alpha", "vf_coef", "ent_coef", "max_grad_norm", "kl_threshold")
+FRACTIONS = ("gamma", "gae_lambda")
+STATIC_POSITIVE = ("adam_eps", "observation_clip", "reward_clip")
+
+BAD = [
+    *((name, bad, "whole number of at least 1") for name in COUNTS for bad in (0, -4, 0.5, True)),
+    *((name, bad, "whole number of at least 1") for name in COUNTS for bad in ("64", None, [8])),
+    *((name, bad, "whole number of at least 1") for name in COUNTS for bad in (math.inf, math.nan)),
+    *(
+        (name, bad, "whole number of at least 0")
+        for name in WARM_UP
+        for bad in (-1, 1.5, "0", True)
+    ),
+    *((name, bad, r"in \(0, inf\)") for name in POSITIVE for bad in (0.0, -1.0)),
+    *((name, bad, r"in \[0, inf\)") for name in NOT_NEGATIVE for bad in (-1e-3,)),
+    *((name, bad, r"in \[0, 1\]") for name in FRACTIONS for bad in (-0.1, 1.01)),
+    *((name, bad, r"in \(0, inf\)") for name in STATIC_POSITIVE for bad in (0.0, -1.0)),
+    *(
+        (name, bad, "finite number in")
+        for name in (*POSITIVE, *NOT_NEGATIVE, *FRACTIONS, *STATIC_POSITIVE)
+        for bad in (math.nan, math.inf)
+    ),
+    *(
+        (name, bad, "a Config holds single numbers")
+        for name in (*HYPERPARAMETER_RANGES, *STATIC_POSITIVE)
+        for bad in ("0.1", True, None, [0.1, 0.2])
+    ),
+    ("alpha", np.array([0.1, 0.5]), "HyperParams.replace takes arrays"),
+    *((name, bad, "give True or False") for name in FLAGS for bad in (1, 0, "yes", None)),
+    ("advantage_normalization", "minibatches", "'minibatch', 'batch', 'none'"),
+    ("advantage_normalization", True, "'minibatch', 'batch', 'none'"),
+    ("action_transform", "tanh", "'clip', 'rescale'"),
+    ("lr_schedule", "cosine", "'constant', 'linear', 'kl_adaptive' or an optax schedule"),
+    ("lr_schedule", None, "'constant', 'linear', 'kl_adaptive' or an optax schedule"),
+    ("reward_shaper", 0.1, r"give a function \(reward, timestep, timesteps\)"),
+]
+
+
+def small(**changes):
+    settings = {"num_envs": 4, "num_steps": 8, "num_minibatches": 2, "total_timesteps": 320}
+    return Config(**(settings | changes))
+
+
+def identify(value):
+    return value if isinstance(value, str) else repr(value)
+
+
+@pytest.mark.parametrize(("name", "value", "remedy"), BAD, ids=identify)
+def test_bad_setting_is_refused_with_its_name_value_and_remedy(name, value, remedy):
+    shown = re.escape(f"{value:g}" if isinstance(value, float) else repr(value))
+    if name in COUNTS + WARM_UP:
+        shown = re.escape(repr(value))
+    with pytest.raises(ValueError, match=f"(?s)^{name} = {shown} .*{remedy}"):
+        small(**{name: value})
+
+
+def test_table_above_covers_every_setting_that_has_a_check():
+    free = {"env", "network"}  # checked by make_train, which knows the environment
+    assert {name for name, *_ in BAD} | free == {f.name for f in dataclasses.fields(Config)}
+
+
+def test_batch_that_does_not_divide_names_the_nearest_that_does():
+    message = (
+        r"num_envs \* num_steps = 6 \* 16 = 96 .* num_minibatches = 36; .*num_minibatches = 32"
+    )
+    with pytest.raises(ValueError, match=message):
+        small(num_envs=6, num_steps=16, num_minibatches=36, total_timesteps=960)
+
+
+def test_run_shorter_than_one_update_names_the_least():
+    message = r"total_timesteps = 31 is less than one update, .* = 4 \* 8 = 32; .*at least 32"
+    with pytest.raises(ValueError, match=message):
+        small(total_timesteps=31)
+    assert small(total_timesteps=32).num_updates == 1
+
+
+@pytest.mark.parametrize("name", WARM_UP)
+def test_warm_up_of_a_broken_rollout_names_its_neighbours(name):
+    with pytest.raises(ValueError, match=rf"{name} = 33 is not a whole .* = 32; give 32 or 64"):
+        small(**{name: 33})
+    assert getattr(small(**{name: 64}), name) == 64
+
+
+@pytest.mark.parametrize("name", WARM_UP)
+def test_warm_up_as_long_as_the_run_is_refused(name):
+    with pytest.raises(ValueError, match=rf"{name} = 320.* leave nothing of the run's 320 steps"):
+        small(**{name: 320})
+    assert getattr(small(**{name: 288}), name) == 288
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        (optax.linear_schedule(3e-4, 0.0, 10), r"factor on learning_rate = 0.0003.*above 0.0003"),
+        (optax.constant_schedule(0.0), "factor on learning_rate"),
+        (lambda count: count * jnp.nan, "gives .*nan.*; .*finite factor"),
+        (lambda count: 1.0 - 0.5 * count, "gives .*-3.5.*; .*at least 0"),
+        (lambda count: 1.0 / (count - count), "gives .*inf"),
+    ],
+    ids=["absolute rate", "zero", "nan", "negative", "inf"],
+)
+def test_schedule_that_is_not_a_factor_is_refused(schedule, message):
+    with pytest.raises(ValueError, match=f"(?s)lr_schedule .*{message}"):
+        small(lr_schedule=schedule)
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        optax.cosine_decay_schedule(1.0, 10),
+        optax.constant_schedule(1.0),
+        optax.warmup_cosine_decay_schedule(0.0, 1.0, 3, 10),
+        optax.linear_schedule(1.0, 0.0, 10),
+    ],
+    ids=["cosine", "constant", "warm-up", "linear"],
+)
+def test_schedule_that_is_a_factor_is_taken(schedule):
+    assert small(lr_schedule=schedule).lr_schedule is schedule
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"hidden_sizes": ()}, r"hidden_sizes = \(\) .*give e.g. \(64, 64\)"),
+        ({"hidden_sizes": 64}, r"hidden_sizes = 64 .*give e.g. \(64, 64\)"),
+        ({"hidden_sizes": "64"}, r"hidden_sizes = '64' .*give e.g. \(64, 64\)"),
+        ({"hidden_sizes": (64, 0)}, "hidden_sizes = 0 .*at least 1"),
+        ({"hidden_sizes": (64, "32")}, "hidden_sizes = '32' .*at least 1"),
+        ({"activation": "sigmoid"}, "activation = 'sigmoid' .*'tanh', 'relu'"),
+        ({"shared_torso": 1}, "shared_torso = 1 .*give True or False"),
+        ({"log_std_init": math.nan}, "log_std_init = nan .*finite number"),
+        ({"log_std_init": 3.0}, r"log_std_init = 3 .*\[-20, 2\]"),
+        ({"log_std_init": -21.0}, r"log_std_init = -21 .*\[-20, 2\]"),
+    ],
+    ids=str,
+)
+def test_bad_network_setting_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        NetworkConfig(**changes)
+
+
+@pytest.mark.parametrize("value", ["0", "abc", True, [0.0, 1.0], None], ids=repr)
+def test_log_std_init_that_is_not_a_number_is_refused(value):
+    with pytest.raises(
+        ValueError, match=f"^log_std_init = {re.escape(repr(value))} is not a number"
+    ):
+        NetworkConfig(log_std_init=value)
+
+
+@pytest.mark.parametrize("scalar", [jnp.float32, np.array], ids=["jax", "numpy"])
+def test_scalar_arrays_become_floats_so_that_the_config_stays_hashable(scalar):
+    cfg = Config(alpha=scalar(0.5), network=NetworkConfig(log_std_init=scalar(0.0)))
+    assert hash(cfg) == hash(Config())
+    assert type(cfg.alpha) is type(cfg.network.log_std_init) is float
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [lambda: 1.0, lambda count: "a", lambda count: None, lambda count: jnp.ones(3)],
+    ids=["no argument", "string", "nothing", "vector"],
+)
+def test_callable_that_is_not_a_schedule_is_refused(schedule):
+    with pytest.raises(ValueError, match="lr_schedule"):
+        small(lr_schedule=schedule)
+
+
+def test_schedule_that_looks_up_a_table_is_taken():
+    table = jnp.linspace(1.0, 0.1, 10)
+    assert small(lr_schedule=lambda count: table[count]).num_updates == 10
+
+
+@pytest.mark.parametrize("value", ["abc", True, None], ids=repr)
+def test_hyperparams_replace_names_what_is_not_a_number(value):
+    with pytest.raises(ValueError, match="alpha = "):
+        Config().hyperparams().replace(alpha=value)
+
+
+def test_whole_floats_and_numpy_integers_become_ints():
+    cfg = Config(total_timesteps=5e5, num_envs=np.int64(64), num_steps=np.float64(128))
+    for name, value in {"total_timesteps": 500_000, "num_envs": 64, "num_steps": 128}.items():
+        assert getattr(cfg, name) == value
+        assert type(getattr(cfg, name)) is int
+    assert cfg == Config()
+
+
+@pytest.mark.parametrize(
+    ("asked", "updates", "actual"), [(320, 10, 320), (351, 10, 320), (352, 11, 352), (32, 1, 32)]
+)
+def test_actual_timesteps_are_the_whole_updates_within_what_was_asked(asked, updates, actual):
+    cfg = small(total_timesteps=asked)
+    assert cfg.total_timesteps == asked
+    assert (cfg.batch_size, cfg.minibatch_size) == (32, 16)
+    assert (cfg.num_updates, cfg.actual_timesteps) == (updates, actual)
+
+
+def test_equal_settings_are_equal_and_hash_alike():
+    one = Config(network=NetworkConfig(hidden_sizes=[32, 32]), alpha=0.1)
+    two = Config(network=NetworkConfig(hidden_sizes=(32, 32)), alpha=0.1)
+    assert one == two
+    assert hash(one) == hash(two)
+    assert len({one, two, two.replace(alpha=0.2)}) == 2
+
+
+def test_config_can_be_a_static_argument():
+    f = jax.jit(lambda cfg, x: x * cfg.num_envs, static_argnums=0)
+    assert float(f(Config(num_envs=64), 2.0)) == 128.0
+    assert float(f(Config(num_envs=32), 2.0)) == 64.0
+
+
+def test_config_cannot_be_changed_in_place():
+    cfg = Config()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        cfg.alpha = 0.1
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        cfg.network.activation = "relu"
+
+
+def test_replace_copies_and_checks():
+    cfg = small()
+    changed = cfg.replace(alpha=0.1, num_envs=8)
+    assert (changed.alpha, changed.num_envs, changed.num_steps) == (0.1, 8, 8)
+    assert cfg == small()
+    with pytest.raises(ValueError, match="alpha = -1 is out of range"):
+        cfg.replace(alpha=-1.0)
+    with pytest.raises(ValueError, match="not divisible by num_minibatches = 3"):
+        cfg.replace(num_minibatches=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("num_env", "num_envs"), ("aplha", "alpha"), ("learning_rates", "learning_rate")],
+)
+def test_replace_of_an_unknown_setting_suggests_the_nearest(name, nearest):
+    message = f"{name!r}; did you mean {nearest!r}"
+    with pytest.raises(ValueError, match=f"unknown setting {message}"):
+        Config().replace(**{name: 1})
+    if nearest in HYPERPARAMETER_RANGES:
+        with pytest.raises(ValueError, match=f"unknown hyperparameter {message}"):
+            Config().hyperparams().replace(**{name: 1.0})
+        with pytest.raises(ValueError, match=f"unknown hyperparameter {message}"):
+            HyperParams.axes(**{name: 0})
+
+
+def test_unknown_name_that_is_like_no_other_lists_them_all():
+    with pytest.raises(ValueError, match=r"hyperparameter 'zzz'; known: .*alpha.*kl_target"):
+        Config().hyperparams().replace(zzz=1.0)
+
+
+def test_hyperparams_are_the_configs_values_as_float32_scalars():
+    cfg = Config(**{name: 0.25 + 0.01 * i for i, name in enumerate(HYPERPARAMETER_RANGES)})
+    hyperparams = cfg.hyperparams()
+    assert {f.name for f in dataclasses.fields(HyperParams)} == set(HYPERPARAMETER_RANGES)
+    for i, name in enumerate(HYPERPARAMETER_RANGES):
+        leaf = getattr(hyperparams, name)
+        assert leaf.shape == ()
+        assert leaf.dtype == jnp.float32
+        np.testing.assert_allclose(leaf, 0.25 + 0.01 * i, rtol=1e-6)
+
+
+def test_hyperparams_replace_takes_numbers_lists_and_arrays():
+    hyperparams = Config().hyperparams()
+    changed = hyperparams.replace(alpha=[0, 0.5], gamma=1, ent_coef=np.array([0.1, 0.2, 0.3]))
+    assert changed.alpha.shape == (2,)
+    assert changed.ent_coef.shape == (3,)
+    assert changed.alpha.dtype == changed.gamma.dtype == changed.ent_coef.dtype == jnp.float32
+    assert float(changed.gamma) == 1.0
+    assert hyperparams.alpha.shape == ()
+    assert float(hyperparams.alpha) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, math.nan) for name in HYPERPARAMETER_RANGES),
+        *((name, -1.0) for name in HYPERPARAMETER_RANGES),
+        *((name, 0.0) for name in POSITIVE),
+        *((name, 1.5) for name in FRACTIONS),
+        ("alpha", math.inf),
+    ],
+)
+def test_hyperparams_out_of_range_are_refused_wherever_they_are_seen(name, value):
+    message = rf"^{name} = {value:g} is out of range; give a finite number in [\[(]0"
+    hyperparams = Config().hyperparams()
+    with pytest.raises(ValueError, match=message):
+        hyperparams.replace(**{name: value})
+    with pytest.raises(ValueError, match=message):
+        hyperparams.replace(**{name: [0.5, value, 0.5]})  # one bad value in a sweep
+    made_otherwise = dataclasses.replace(hyperparams, **{name: jnp.float32(value)})
+    with pytest.raises(ValueError, match=message):
+        made_otherwise.check()
+
+
+def test_hyperparams_can_be_replaced_and_checked_while_tracing():
+    @jax.jit
+    @jax.vmap
+    def replaced(alpha):
+        hyperparams = Config().hyperparams().replace(alpha=alpha)
+        hyperparams.check()
+        return hyperparams.alpha + hyperparams.gamma
+
+    np.testing.assert_allclose(replaced(jnp.array([0.0, 1.0])), [0.99, 1.99], rtol=1e-6)
+
+
+def test_axes_map_the_named_leaves_alone():
+    axes = HyperParams.axes(alpha=0, gamma=1)
+    assert (axes.alpha, axes.gamma) == (0, 1)
+    assert all(
+        getattr(axes, n) is None for n in HYPERPARAMETER_RANGES if n not in ("alpha", "gamma")
+    )
+    hyperparams = Config().hyperparams().replace(alpha=[0.1, 0.2], gamma=[[0.9, 0.8]])
+    add = jax.vmap(lambda hp: hp.alpha + hp.gamma + hp.gae_lambda, in_axes=(axes,))
+    np.testing.assert_allclose(add(hyperparams), [[1.95], [1.95]], rtol=1e-6)
+
+
+def test_callers_objects_are_not_changed():
+    sizes, alphas = [32, 16], [0.1, 0.5]
+    settings = {"num_envs": 4.0, "num_steps": 8, "num_minibatches": 2, "total_timesteps": 5e5}
+    kept = copy.deepcopy(settings)
+    network = NetworkConfig(hidden_sizes=sizes)
+    cfg = Config(**settings, network=network)
+    cfg.hyperparams().replace(alpha=alphas)
+    cfg.replace(network=NetworkConfig(hidden_sizes=sizes, activation="relu"))
+    assert (sizes, alphas, settings) == ([32, 16], [0.1, 0.5], kept)
+    assert type(settings["num_envs"]) is float
+    assert cfg.network is network
+    sizes.append(8)
+    assert cfg.network.hidden_sizes == (32, 16)
