@@ -3,6 +3,8 @@
 from rpojax import envs, networks
 from rpojax.config import Config, NetworkConfig
 from rpojax.evaluate import Evaluation, evaluate
+from rpojax.fit import Progress, fit
+from rpojax.parallel import sharded_vmap, use_all_cores
 from rpojax.policy import Policy, make_policy
 from rpojax.train import Trainer, make_train, make_trainer
 from rpojax.types import HyperParams, Metrics, TrainResult, TrainState
@@ -16,13 +18,17 @@ __all__ = [
     "Metrics",
     "NetworkConfig",
     "Policy",
+    "Progress",
     "TrainResult",
     "TrainState",
     "Trainer",
     "envs",
     "evaluate",
+    "fit",
     "make_policy",
     "make_train",
     "make_trainer",
     "networks",
+    "sharded_vmap",
+    "use_all_cores",
 ]

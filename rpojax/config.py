@@ -62,8 +62,9 @@ class Config:
     when made: a ValueError names the field, the value, what is allowed and the remedy. Whatever
     depends on the environment (its name, its action space) is checked by `make_train`.
 
-    The defaults are those of CleanRL's RPO, apart from 64 x 128 steps for each update in place of
-    1 x 2048 and of bootstrapping where an episode is only cut off.
+    The defaults are those of CleanRL's RPO, apart from 500k steps in place of 8M, 64 x 128 of them
+    for each update in place of 1 x 2048, the perturbation while collecting (`perturb_rollouts`),
+    and bootstrapping where an episode is only cut off (`time_limit_bootstrap`).
     """
 
     env: Any = "Pendulum-v1"

@@ -44,6 +44,7 @@ def make_network(network: Any, env: Env) -> ActorCritic:
     """
     if isinstance(network, NetworkConfig):
         made = _from_linen(MLPActorCritic(network, env.action_dim), env)
+        made = made._replace(init=functools.partial(_init_orthogonal, made.init))
     elif isinstance(network, nn.Module):
         made = _from_linen(network, env)
     elif callable(network) and not _is_nnx_module(network):
@@ -60,7 +61,10 @@ def make_network(network: Any, env: Env) -> ActorCritic:
 
 
 class MLPActorCritic(nn.Module):
-    """Multilayer perceptrons for the mean and the value, and one free log_std for each action."""
+    """Multilayer perceptrons for the mean and the value, and one free log_std for each action.
+
+    Kernels are made anew by `_init_orthogonal`.
+    """
 
     config: NetworkConfig
     action_dim: int
@@ -75,8 +79,8 @@ class MLPActorCritic(nn.Module):
             actor = critic = self._torso("torso", inputs)
         else:
             actor, critic = self._torso("actor", inputs), self._torso("critic", inputs)
-        mean = _dense(self.action_dim, 0.01, "mean")(actor)
-        value = _dense(1, 1.0, "value")(critic)
+        mean = _dense(self.action_dim, "mean")(actor)
+        value = _dense(1, "value")(critic)
         log_std = self.param(
             "log_std", nn.initializers.constant(self.config.log_std_init), (self.action_dim,)
         )
@@ -85,26 +89,46 @@ class MLPActorCritic(nn.Module):
     def _torso(self, name: str, hidden: Array) -> Array:
         activation: Callable[[Array], Array] = getattr(nn, self.config.activation)
         for index, size in enumerate(self.config.hidden_sizes):
-            hidden = activation(_dense(size, math.sqrt(2.0), f"{name}_{index}")(hidden))
+            hidden = activation(_dense(size, f"{name}_{index}")(hidden))
         return hidden
 
 
-def orthogonal(key: Key, shape: tuple[int, ...], scale: float, dtype: Any = jnp.float32) -> Array:
-    """A random matrix with orthonormal rows or columns (whichever are fewer), times `scale`.
+def _dense(features: int, name: str) -> nn.Dense:
+    return nn.Dense(features, kernel_init=nn.initializers.zeros, name=name)
 
-    Haar-distributed, as a product of Householder reflections of Gaussian vectors of decreasing
-    length: Stewart (1980), https://doi.org/10.1137/0717034. Matrix-vector products alone: the QR
-    that jax.nn.initializers.orthogonal calls deadlocks XLA's CPU backend when it is batched.
+
+KERNEL_SCALE = {"mean": 0.01, "value": 1.0}  # of hidden layers sqrt(2)
+
+
+def _init_orthogonal(init: Callable[[Key], PyTree], key: Key) -> PyTree:
+    """Parameters of the perceptrons with orthogonal kernels, from one draw for all of them."""
+    params = init(key)
+    kernels = {name: layer["kernel"] for name, layer in params.items() if name != "log_std"}
+    noise = jax.random.normal(key, (sum(kernel.size for kernel in kernels.values()),))
+    for name, kernel in kernels.items():
+        own, noise = noise[: kernel.size], noise[kernel.size :]
+        scale = KERNEL_SCALE.get(name, math.sqrt(2.0))
+        params[name]["kernel"] = scale * orthogonal(own.reshape(kernel.shape))
+    return params
+
+
+def orthogonal(noise: Array) -> Array:
+    """A matrix with orthonormal rows or columns (whichever are fewer) from a Gaussian one.
+
+    It is Haar-distributed: the product of the Householder reflections of Gaussian vectors of
+    decreasing length, Stewart (1980), https://doi.org/10.1137/0717034. Matrix-vector products
+    alone: the QR that jax.nn.initializers.orthogonal calls deadlocks XLA's CPU backend when it is
+    batched.
 
     Args:
-        key: PRNG key; shape: (rows, columns); scale: of each singular value.
+        noise: [rows, columns] from a standard normal.
     """
-    rows, columns = shape
+    rows, columns = noise.shape
     long, short = max(rows, columns), min(rows, columns)
     index = jnp.arange(long)
-    vectors = jax.random.normal(key, (short, long), dtype)
+    vectors = noise.reshape(short, long)
     vectors = jnp.where(index[None] >= jnp.arange(short)[:, None], vectors, 0.0)
-    signs = jnp.where(jnp.diagonal(vectors) < 0.0, -1.0, 1.0).astype(dtype)
+    signs = jnp.where(jnp.diagonal(vectors) < 0.0, -1.0, 1.0)
 
     def reflect(step: Array, matrix: Array) -> Array:
         """Reflect along vector + sign * |vector| e, which maps the vector onto the axis e."""
@@ -114,16 +138,9 @@ def orthogonal(key: Key, shape: tuple[int, ...], scale: float, dtype: Any = jnp.
         projection = (normal @ matrix) * (2.0 / jnp.sum(jnp.square(normal)))
         return matrix - normal[:, None] * projection[None]
 
-    matrix = jax.lax.fori_loop(0, short, reflect, jnp.eye(long, short, dtype=dtype))
+    matrix = jax.lax.fori_loop(0, short, reflect, jnp.eye(long, short))
     matrix = -matrix * signs[None]  # as if from a QR whose R has a positive diagonal
-    return scale * (matrix if rows >= columns else matrix.T)
-
-
-def _dense(features: int, scale: float, name: str) -> nn.Dense:
-    def kernel_init(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
-        return orthogonal(key, shape, scale, dtype)
-
-    return nn.Dense(features, kernel_init=kernel_init, name=name)
+    return matrix if rows >= columns else matrix.T
 
 
 def _from_linen(module: nn.Module, env: Env) -> ActorCritic:

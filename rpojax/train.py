@@ -85,7 +85,7 @@ def make_trainer(cfg: Config) -> Trainer:
 def is_finite(state: TrainState) -> Array:
     """Whether the parameters and statistics hold neither NaN nor infinity, bool[]."""
     learnt = (state.params, state.obs_stats, state.reward_stats, state.value_stats)
-    return jnp.all(jnp.array([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(learnt)]))
+    return jnp.all(jnp.isfinite(ravel_pytree(learnt)[0]))
 
 
 def _init(parts: Parts, key: Key, hyperparams: HyperParams | None = None) -> TrainState:

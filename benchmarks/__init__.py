@@ -1,0 +1,1 @@
+"""Benchmarks of rpojax: each is one command, `python -m benchmarks.NAME`."""

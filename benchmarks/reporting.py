@@ -1,0 +1,189 @@
+"""What all benchmarks share: the machine's description, paired ratios, and table, CSV and PNG."""
+
+import csv
+import os
+import platform
+import statistics
+import subprocess
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+from rich.console import Console
+from rich.table import Table
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+RESULTS = REPOSITORY / "benchmarks" / "results"
+
+
+def cpu_name() -> str:
+    """The processor's model, as the system names it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def device_name() -> str:
+    """The device JAX computes on by default; starts JAX's backend."""
+    import jax
+
+    device = jax.devices()[0]
+    return cpu_name() if device.platform == "cpu" else device.device_kind
+
+
+def git_commit() -> str:
+    """The commit checked out, marked `-dirty` where files differ from it."""
+    command = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        found = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
+    except FileNotFoundError:  # no git
+        return "unknown"
+    return found.stdout.strip() or "unknown"
+
+
+@dataclass(frozen=True)
+class EnvironmentInfo:
+    """Where and with what a result was measured."""
+
+    date: str
+    commit: str
+    device: str
+    cores: int  # that the process may use
+    load: float  # of the machine before the measurement, in busy cores
+    python: str
+    versions: Mapping[str, str]
+
+    def as_row(self) -> dict[str, Any]:
+        """One CSV cell a field."""
+        return {**vars(self), "versions": format_versions(self.versions)}
+
+    def __str__(self) -> str:
+        cores = f"{self.cores} core{'s' if self.cores > 1 else ''}"
+        return (
+            f"{self.device}, {cores}, load {self.load:.1f} before; Python {self.python} "
+            f"{format_versions(self.versions)}; {self.date}, commit {self.commit}"
+        )
+
+
+def environment_info(
+    packages: Sequence[str] = ("jax", "jaxlib", "flax", "optax", "gymnax"),
+    *,
+    device: str | None = None,
+) -> EnvironmentInfo:
+    """Describes this machine and process; to be called before the measurement, for the load.
+
+    Args:
+      packages: distributions whose versions matter.
+      device: what computes, where that is another process; by default JAX is asked.
+    """
+    return EnvironmentInfo(
+        date=datetime.now(UTC).strftime("%Y-%m-%d"),
+        commit=git_commit(),
+        device=device_name() if device is None else device,
+        cores=usable_cores(),
+        load=round(os.getloadavg()[0], 2),
+        python=platform.python_version(),
+        versions={package: metadata.version(package) for package in packages},
+    )
+
+
+def format_versions(versions: Mapping[str, str]) -> str:
+    """`name==version`, as pip writes it, separated by spaces."""
+    return " ".join(f"{name}=={version}" for name, version in versions.items())
+
+
+def usable_cores() -> int:
+    """Cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class Ratios:
+    """Ratios of measurements taken in pairs, one right after the other."""
+
+    values: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        """The figure to quote."""
+        return statistics.median(self.values)
+
+    def __str__(self) -> str:
+        return f"{self.median:.2f} ({min(self.values):.2f}-{max(self.values):.2f})"
+
+
+def paired_ratios(a: Sequence[float], b: Sequence[float]) -> Ratios:
+    """a[i] / b[i] for every pair i."""
+    return Ratios(tuple(x / y for x, y in zip(a, b, strict=True)))
+
+
+def print_table(
+    title: str,
+    rows: Sequence[Mapping[str, Any]],
+    info: EnvironmentInfo,
+    notes: Sequence[str] = (),
+) -> None:
+    """Prints the rows under their keys, then the notes and where it was measured."""
+    table = Table(title=title, title_justify="left")
+    for i, column in enumerate(rows[0]):
+        table.add_column(column, justify="right" if i else "left")
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    console = Console()
+    console.print(table)
+    for note in notes:
+        console.print(note, highlight=False)
+    console.print(str(info), style="dim", highlight=False)
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], info: EnvironmentInfo) -> None:
+    """Writes the rows, each with the columns of `info` at its end."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    full = [{**row, **info.as_row()} for row in rows]
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(full[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(full)
+
+
+def bar_chart(
+    path: Path,
+    title: str,
+    bars: Mapping[str, float],
+    info: EnvironmentInfo,
+    *,
+    xlabel: str,
+    remarks: Mapping[str, str] | None = None,
+    highlight: str | None = None,
+    value_format: str = "{:,.0f}",
+) -> None:
+    """Draws one horizontal bar a label, with its value and remark beside it."""
+    remarks = remarks or {}
+    figure, axes = plt.subplots(figsize=(8, 1.6 + 0.5 * len(bars)), layout="constrained")
+    colors = ["tab:orange" if label == highlight else "tab:blue" for label in bars]
+    drawn = axes.barh(list(bars), list(bars.values()), color=colors)
+    texts = [
+        f"{value_format.format(value)}  {remarks.get(label, '')}".rstrip()
+        for label, value in bars.items()
+    ]
+    axes.bar_label(drawn, texts, padding=4)
+    axes.invert_yaxis()  # the first bar on top
+    axes.set_xlim(0, 1.35 * max(bars.values()))
+    axes.set_xlabel(xlabel)
+    figure.suptitle(title, fontsize=10, x=0.01, ha="left")
+    axes.spines[["top", "right"]].set_visible(False)
+    footer = "\n".join(textwrap.wrap(str(info), 150))
+    figure.supxlabel(footer, fontsize=6, color="gray", x=0.01, ha="left")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+    plt.close(figure)

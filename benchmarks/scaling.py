@@ -1,0 +1,147 @@
+"""Training throughput as one thing grows, and what each feature costs.
+
+    python -m benchmarks.scaling
+
+Every program of a group is timed in the same rounds as the group's base, so that each ratio is
+taken within a round. Seeds are vmapped on one device and spread over all of them.
+"""
+
+import argparse
+import statistics
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+
+import rpojax
+from benchmarks.reporting import (
+    RESULTS,
+    bar_chart,
+    environment_info,
+    paired_ratios,
+    print_table,
+    write_csv,
+)
+from benchmarks.timing import interleaved
+
+BASE = rpojax.Config(lr_schedule="constant")
+UPDATES = 2  # in each call
+
+
+def one_agent(cfg: rpojax.Config) -> tuple[Callable[[], Any], int]:
+    """A call that trains one agent for `UPDATES` updates, and the steps that are."""
+    return many_agents(cfg, 1, spread=False)
+
+
+def many_agents(cfg: rpojax.Config, seeds: int, spread: bool) -> tuple[Callable[[], Any], int]:
+    """The same for several agents, on one device or spread over all of them."""
+    trainer = rpojax.make_trainer(cfg)
+
+    def run(state: rpojax.TrainState) -> Any:
+        return trainer.run(state, None, UPDATES)
+
+    mapped = rpojax.sharded_vmap if spread else lambda function: jax.jit(jax.vmap(function))
+    program = mapped(run)
+    state = mapped(trainer.init)(jax.random.split(jax.random.key(0), seeds))
+    return (lambda: program(state)), UPDATES * cfg.batch_size * seeds
+
+
+def groups() -> dict[str, dict[str, tuple[Callable[[], Any], int]]]:
+    """Programs by group and name; the first of a group is its base."""
+    cores = jax.device_count()
+    minibatches = BASE.num_minibatches
+    features: dict[str, Mapping[str, Any]] = {
+        "default": {},
+        "normalize_observations = False": {"normalize_observations": False},
+        "normalize_rewards = False": {"normalize_rewards": False},
+        "normalize_values = True": {"normalize_values": True},
+        "time_limit_bootstrap = False": {"time_limit_bootstrap": False},
+        "clip_value_loss = False": {"clip_value_loss": False},
+        "lr_schedule = 'kl_adaptive'": {"lr_schedule": "kl_adaptive"},
+        "advantage_normalization = 'batch'": {"advantage_normalization": "batch"},
+        "perturb_rollouts = False": {"perturb_rollouts": False},
+        "learning_starts, random_timesteps": {
+            "learning_starts": BASE.batch_size,
+            "random_timesteps": BASE.batch_size,
+        },
+        "shared torso": {"network": rpojax.NetworkConfig(shared_torso=True)},
+        "relu": {"network": rpojax.NetworkConfig(activation="relu")},
+    }
+    return {
+        "agents": {
+            f"{seeds} on {'all devices' if spread else 'one device'}": many_agents(
+                BASE, seeds, spread
+            )
+            for seeds in (1, 2, 4, 8, 16)
+            for spread in (False, True)
+            if not (spread and (cores == 1 or seeds == 1))
+        },
+        "environments (minibatch of 256)": {
+            str(envs): one_agent(BASE.replace(num_envs=envs, num_minibatches=envs * 128 // 256))
+            for envs in (64, 16, 256, 1024)
+        },
+        "steps (minibatch of 256)": {
+            str(steps): one_agent(BASE.replace(num_steps=steps, num_minibatches=64 * steps // 256))
+            for steps in (128, 32, 512)
+        },
+        "minibatches": {
+            str(count): one_agent(BASE.replace(num_minibatches=count))
+            for count in (minibatches, 4, 128)
+        },
+        "hidden sizes": {
+            f"2 x {width}": one_agent(
+                BASE.replace(network=rpojax.NetworkConfig(hidden_sizes=(width, width)))
+            )
+            for width in (64, 32, 128, 256)
+        },
+        "features": {
+            name: one_agent(BASE.replace(**changes)) for name, changes in features.items()
+        },
+    }
+
+
+def main() -> None:
+    """Time the groups one after the other, print a table of each, write CSV and PNG."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--groups", nargs="*", help="part of a group's name; all by default")
+    arguments = parser.parse_args()
+    if jax.config.jax_platforms in (None, "", "cpu"):
+        rpojax.use_all_cores()
+    info = environment_info()
+
+    rows = []
+    bars: dict[str, float] = {}
+    for group, programs in groups().items():
+        if arguments.groups and not any(part in group for part in arguments.groups):
+            continue
+        calls = {name: call for name, (call, _) in programs.items()}
+        seconds = interleaved(calls, arguments.rounds, least_seconds=0.1)
+        speeds = {
+            name: [programs[name][1] / value for value in values]
+            for name, values in seconds.items()
+        }
+        base = next(iter(programs))
+        table = []
+        for name, values in speeds.items():
+            ratio = paired_ratios(values, speeds[base])
+            median = statistics.median(values)
+            table.append({group: name, "steps/s": f"{median:,.0f}", f"of {base}": ratio})
+            rows += [
+                {"group": group, "name": name, "round": index, "steps_per_second": round(value)}
+                for index, value in enumerate(values)
+            ]
+            bars[f"{group}: {name}"] = median
+        print_table(f"Training throughput by {group}", table, info)
+    write_csv(RESULTS / "scaling.csv", rows, info)
+    bar_chart(
+        RESULTS / "scaling.png",
+        f"{BASE.env}, 64 envs x 128 steps, 10 epochs x 32 minibatches, where not said otherwise",
+        bars,
+        info,
+        xlabel="environment steps trained on per second, all agents together (median)",
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""Many agents over all devices: cores of a CPU, GPUs, TPU cores."""
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, PartitionSpec
+
+from rpojax.types import PyTree
+
+AXIS = "agents"
+
+
+def use_all_cores() -> int:
+    """Let JAX see each core of the CPU as a device; call it before any other use of JAX.
+
+    XLA runs a program of small arrays on one core, so that vmapped agents leave the others idle.
+    With a device for each core, `sharded_vmap` trains as many agents at a time. Where JAX has
+    another platform as its default (a GPU), that one's devices stay the default.
+
+    Returns:
+        The number of cores.
+
+    Raises:
+        RuntimeError: JAX has been used already, and its devices cannot change any more.
+    """
+    available = getattr(os, "sched_getaffinity", None)  # the cores this process may use
+    cores = len(available(0)) if available else os.cpu_count() or 1
+    try:
+        jax.config.update("jax_num_cpu_devices", cores)
+    except RuntimeError as error:
+        raise RuntimeError(
+            "use_all_cores() comes too late: JAX has been used, and its devices are fixed; call "
+            "it right after the imports"
+        ) from error
+    return cores
+
+
+def sharded_vmap(
+    function: Callable[..., PyTree],
+    in_axes: Any = 0,
+    devices: Sequence[jax.Device] | None = None,
+    donate_argnums: tuple[int, ...] = (),
+) -> jax.stages.Wrapped:
+    """`jax.jit(jax.vmap(function, in_axes))` with the mapped axis spread over devices.
+
+    Each device works on its share alone, without a word to the others. An axis that does not
+    divide by the number of devices is padded with copies, whose results are dropped.
+
+    Args:
+        function: such as `make_train(cfg)`.
+        in_axes: as in `jax.vmap`, with axis 0 or None throughout; all outputs are mapped.
+        devices: on which; None for all of the default platform.
+        donate_argnums: arguments whose memory may be used for the results.
+
+    Raises:
+        ValueError: an `in_axes` other than 0 and None.
+
+    Example:
+        rpojax.use_all_cores()
+        results = rpojax.sharded_vmap(rpojax.make_train(cfg))(jax.random.split(key, 64))
+    """
+    chosen = jax.devices() if devices is None else list(devices)
+    if any(axis not in (0, None) for axis in _leaves(in_axes)):
+        raise ValueError(f"in_axes = {in_axes!r} maps an axis other than 0; move it to the front")
+    mapped = jax.vmap(function, in_axes)
+    mesh = Mesh(np.asarray(chosen), (AXIS,))
+
+    def run(*args: Any) -> PyTree:
+        axes = _axis_of_each_leaf(in_axes, args)
+        specs = _map(lambda axis: PartitionSpec() if axis is None else PartitionSpec(AXIS), axes)
+        count = _mapped_size(axes, args)
+        padded_count = -(-count // len(chosen)) * len(chosen)
+        if padded_count != count:
+            rows = jnp.arange(padded_count) % count
+            args = _map(lambda axis, leaf: leaf if axis is None else leaf[rows], axes, args)
+        results = jax.shard_map(
+            mapped, mesh=mesh, in_specs=specs, out_specs=PartitionSpec(AXIS), check_vma=False
+        )(*args)
+        if padded_count != count:
+            results = jax.tree.map(lambda leaf: leaf[:count], results)
+        return results
+
+    # In logs and profiles the program bears the function's name, as it does from jax.jit.
+    run.__name__ = getattr(getattr(function, "func", function), "__name__", "run")
+    return jax.jit(run, donate_argnums=donate_argnums)
+
+
+def _is_none(leaf: Any) -> bool:
+    return leaf is None
+
+
+def _leaves(axes: Any) -> list[Any]:
+    return jax.tree.leaves(axes, is_leaf=_is_none)
+
+
+def _map(function: Callable[..., Any], axes: Any, *trees: Any) -> Any:
+    return jax.tree.map(function, axes, *trees, is_leaf=_is_none)
+
+
+def _axis_of_each_leaf(in_axes: Any, args: tuple[Any, ...]) -> Any:
+    """`in_axes`, a prefix of the arguments as in `jax.vmap`, spelled out for each leaf."""
+    prefix = (in_axes,) * len(args) if not isinstance(in_axes, tuple | list) else tuple(in_axes)
+    return jax.tree.map(
+        lambda axis, arg: jax.tree.map(lambda _: axis, arg), prefix, args, is_leaf=_is_none
+    )
+
+
+def _mapped_size(axes: Any, args: tuple[Any, ...]) -> int:
+    sizes = _map(lambda axis, leaf: None if axis is None else leaf.shape[0], axes, args)
+    return jax.tree.leaves(sizes)[0]
