@@ -79,9 +79,12 @@ def make_programs(cfg: rpojax.Config) -> dict[str, Callable[[], Any]]:
     state, _ = jax.jit(trainer.run, static_argnums=2)(state, hyperparams, 3)
 
     collect = jax.jit(
-        lambda state, key: rollouts.collect(cfg, parts.env, parts.network, state, hyperparams, key)
+        lambda state, keys: rollouts.collect(
+            cfg, parts.env, parts.network, state, hyperparams, keys
+        )
     )
-    after, transitions = collect(state, key)
+    keys = jax.random.split(key, 3)
+    after, transitions = collect(state, keys)
     done = transitions.terminated | transitions.truncated
 
     def advantages(state: TrainState, transitions: Any, done: jax.Array) -> Any:
@@ -133,7 +136,7 @@ def make_programs(cfg: rpojax.Config) -> dict[str, Callable[[], Any]]:
     return {
         "iteration": program(trainer.iterate, state, hyperparams),
         "roofline": program(roofline, networks, obs_batches, state.obs, twice),
-        "rollout": program(collect, state, key),
+        "rollout": program(collect, state, keys),
         "  the actor's products and tanhs": program(
             lambda weights, obs: actor_roofline(weights, obs, cfg.num_steps),
             networks[0],
@@ -148,7 +151,7 @@ def make_programs(cfg: rpojax.Config) -> dict[str, Callable[[], Any]]:
             learner,
             batch,
             hyperparams,
-            key,
+            jax.random.split(key, (2, cfg.update_epochs)),
         ),
         "  shuffle and gather": program(shuffle, epoch_keys, batch),
         "  perturbation noise": program(

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import time
 from typing import Any
 
 from benchmarks.reporting import (
@@ -61,8 +62,8 @@ SOLVE = """
     import jax, rpojax
     imported = time.perf_counter()
     cfg = rpojax.Config(
-        env="Pendulum-v1", total_timesteps=163_840, num_envs=32, num_steps=64,
-        num_minibatches=8, update_epochs=10, learning_rate=2e-3, gamma=0.95, alpha=0.1,
+        env="Pendulum-v1", total_timesteps=131_072, num_envs=16, num_steps=128,
+        num_minibatches=8, update_epochs=8, learning_rate=2e-3, gamma=0.95, alpha=0.1,
         max_grad_norm=1.0, clip_value_loss=False,
     )
     result = jax.jit(rpojax.make_train(cfg))(jax.random.key(SEED))
@@ -75,8 +76,6 @@ SOLVE = """
 
 def run(code: str, cache: str | None = None) -> tuple[float, dict[str, Any]]:
     """Wall-clock seconds of a process that runs `code`, and the JSON line that it printed."""
-    import time
-
     environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)
     if cache is not None:
@@ -103,7 +102,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
-    info = environment_info(device=None)
+    info = environment_info()
 
     measured: dict[str, list[float]] = {}
 

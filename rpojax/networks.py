@@ -43,8 +43,9 @@ def make_network(network: Any, env: Env) -> ActorCritic:
         ValueError: not a network, one with state besides its parameters, or wrong output shapes.
     """
     if isinstance(network, NetworkConfig):
-        made = _from_linen(MLPActorCritic(network, env.action_dim), env)
-        made = made._replace(init=functools.partial(_init_orthogonal, made.init))
+        module = MLPActorCritic(network, env.action_dim)
+        init = functools.partial(_init_orthogonal, module, env)
+        made = _from_linen(module, env)._replace(init=init)
     elif isinstance(network, nn.Module):
         made = _from_linen(network, env)
     elif callable(network) and not _is_nnx_module(network):
@@ -98,7 +99,7 @@ def _dense(features: int, name: str, dot_general: Callable[..., Array] | None = 
 
 
 def _product(inputs: Array, kernel: Array, *_: Any, **__: Any) -> Array:
-    """inputs [..., n] @ kernel [n, m], as the `dot_general` of nn.Dense."""
+    """Inputs [..., n] @ kernel [n, m], as the `dot_general` of nn.Dense."""
     return _matmul(inputs, kernel)
 
 
@@ -132,15 +133,24 @@ _matmul.defvjp(_matmul_forward, _matmul_backward)
 KERNEL_SCALE = {"mean": 0.01, "value": 1.0}  # of hidden layers sqrt(2)
 
 
-def _init_orthogonal(init: Callable[[Key], PyTree], key: Key) -> PyTree:
-    """Parameters of the perceptrons with orthogonal kernels, from one draw for all of them."""
-    params = init(key)
-    kernels = {name: layer["kernel"] for name, layer in params.items() if name != "log_std"}
-    noise = jax.random.normal(key, (sum(kernel.size for kernel in kernels.values()),))
-    for name, kernel in kernels.items():
-        own, noise = noise[: kernel.size], noise[kernel.size :]
-        scale = KERNEL_SCALE.get(name, math.sqrt(2.0))
-        params[name]["kernel"] = scale * orthogonal(own.reshape(kernel.shape))
+def _init_orthogonal(module: MLPActorCritic, env: Env, key: Key) -> PyTree:
+    """Parameters of the perceptrons: orthogonal kernels, biases 0.
+
+    One draw for all kernels and one orthogonalisation for all of a shape: each of either is a
+    loop to compile, and compiling them one by one would take a second.
+    """
+    shapes = jax.eval_shape(_from_linen(module, env).init, key)
+    params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    params["log_std"] += module.config.log_std_init
+    names_of_shape: dict[tuple[int, ...], list[str]] = {}
+    for name in sorted(params.keys() - {"log_std"}):
+        names_of_shape.setdefault(params[name]["kernel"].shape, []).append(name)
+    sizes = [len(names) * math.prod(shape) for shape, names in names_of_shape.items()]
+    draws = jnp.split(jax.random.normal(key, (sum(sizes),)), np.cumsum(sizes)[:-1])
+    for (shape, names), noise in zip(names_of_shape.items(), draws, strict=True):
+        kernels = jax.vmap(orthogonal)(noise.reshape(len(names), *shape))
+        for name, kernel in zip(names, kernels, strict=True):
+            params[name]["kernel"] = KERNEL_SCALE.get(name, math.sqrt(2.0)) * kernel
     return params
 
 

@@ -17,15 +17,19 @@ def collect(
     network: ActorCritic,
     state: TrainState,
     hyperparams: HyperParams,
-    key: Key,
+    keys: Key,
 ) -> tuple[TrainState, Transition]:
     """One rollout with the policy of `state`, whose observation statistics stay as they are.
+
+    Args:
+        cfg: settings; env, network: what acts in what; state, hyperparams: with which to act.
+        keys: [3] for the environments, the actions' noise and the perturbations.
 
     Returns:
         The state with the environments moved on, and the transitions [T, B].
     """
     shape = (cfg.num_steps, cfg.num_envs, env.action_dim)
-    env_key, action_key, perturbation_key = jax.random.split(key, 3)
+    env_key, action_key, perturbation_key = keys
     env_keys = jax.random.split(env_key, shape[:2])
     action_noise = jax.random.normal(action_key, shape)
     mean_noise = gaussian.perturbation_noise(perturbation_key, shape)

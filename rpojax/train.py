@@ -131,19 +131,22 @@ def _iterate(
 ) -> tuple[TrainState, Metrics]:
     cfg, env, network, optimizer = parts
     hyperparams = _resolve(cfg, hyperparams)
-    key, rollout_key, update_key = jax.random.split(state.key, 3)
+    # All of an update's keys in one split: each split is a loop of its own to compile.
+    keys = jax.random.split(state.key, 4 + 2 * cfg.update_epochs)
+    key, rollout_keys = keys[0], keys[1:4]
+    update_keys = keys[4:].reshape(2, cfg.update_epochs, *keys.shape[1:])
     learning_rate = scheduled_learning_rate(
         cfg, hyperparams, state.learning_rate, state.update_count
     )
 
-    state, transitions = collect(cfg, env, network, state, hyperparams, rollout_key)
+    state, transitions = collect(cfg, env, network, state, hyperparams, rollout_keys)
     done = transitions.terminated | transitions.truncated
     episode, ended, episode_count = tally_episodes(state.episode, transitions.reward, done)
     state, reward = _scale_rewards(cfg, state, transitions, done, hyperparams)
     state, batch, explained_variance = _make_batch(parts, state, transitions, reward, hyperparams)
 
     before = Learner(state.params, state.opt_state, learning_rate)
-    after, metrics = update(cfg, network, optimizer, before, batch, hyperparams, update_key)
+    after, metrics = update(cfg, network, optimizer, before, batch, hyperparams, update_keys)
     warm_up = max(cfg.random_timesteps, cfg.learning_starts) // cfg.batch_size
     if warm_up:
         learning = state.update_count >= warm_up

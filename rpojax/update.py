@@ -91,12 +91,19 @@ def update(
     learner: Learner,
     batch: Batch,
     hyperparams: HyperParams,
-    key: Key,
+    keys: Key,
 ) -> tuple[Learner, StepMetrics]:
     """update_epochs passes over the batch in num_minibatches gradient steps each.
 
     Once the unperturbed KL of a minibatch passes kl_threshold, that step and all later ones of
     this update leave the learner as it is.
+
+    Args:
+        cfg: settings; network, optimizer: what learns, and how.
+        learner: what is to be changed.
+        batch: [N] samples, N = cfg.batch_size.
+        hyperparams: the coefficients and limits.
+        keys: [2, update_epochs] for the shuffles and the perturbations.
 
     Returns:
         The learner, and the mean of each metric over the steps that were looked at, up to and
@@ -124,9 +131,9 @@ def update(
         return (learner, still_going), (metrics._replace(grad_norm=norm), going)
 
     def epoch(
-        carry: tuple[Learner, Array], keys: tuple[Key, Key]
+        carry: tuple[Learner, Array], epoch_keys: tuple[Key, Key]
     ) -> tuple[tuple[Learner, Array], tuple[StepMetrics, Array]]:
-        shuffle_key, perturbation_key = keys
+        shuffle_key, perturbation_key = epoch_keys
         minibatches = shuffled_minibatches(shuffle_key, batch, cfg.num_minibatches)
         mean_noise = gaussian.perturbation_noise(perturbation_key, minibatch_shape)
         (learner, going), (metrics, seen) = jax.lax.scan(
@@ -140,7 +147,6 @@ def update(
             learner = learner._replace(learning_rate=rate)
         return (learner, going), (metrics, seen)
 
-    keys = jax.random.split(key, (2, cfg.update_epochs))
     learner = learner._replace(params=flat_params)
     (learner, _), (metrics, seen) = jax.lax.scan(
         epoch, (learner, jnp.array(True)), (keys[0], keys[1])

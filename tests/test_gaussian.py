@@ -152,7 +152,9 @@ def rollouts():
     @jax.jit
     def run(alpha):
         hyperparams = cfg.hyperparams().replace(alpha=alpha)
-        _, transitions = collect(cfg, env, network, state, hyperparams, jax.random.key(1))
+        _, transitions = collect(
+            cfg, env, network, state, hyperparams, jax.random.split(jax.random.key(1), 3)
+        )
         offset = transitions.action - transitions.mean
         return offset[..., 0], transitions.log_prob
 

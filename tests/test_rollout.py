@@ -32,7 +32,8 @@ def rollout(update_count=0, **changes):
     def run(key):
         state = trainer.init(key)
         state = state.replace(update_count=jnp.int32(update_count))
-        return collect(cfg, env, network, state, cfg.hyperparams(), jax.random.key(7))
+        keys = jax.random.split(jax.random.key(7), 3)
+        return collect(cfg, env, network, state, cfg.hyperparams(), keys)
 
     return jax.jit(run)(jax.random.key(0))[1]
 

@@ -53,11 +53,12 @@ def made_up_batch(network, params, seed=1, same=False):
 def run(cfg, network, optimizer, learner, batch, key=0, **changes):
     hyperparams = cfg.hyperparams().replace(**changes)
     step = jax.jit(
-        lambda learner, batch, hyperparams, key: update(
-            cfg, network, optimizer, learner, batch, hyperparams, key
+        lambda learner, batch, hyperparams, keys: update(
+            cfg, network, optimizer, learner, batch, hyperparams, keys
         )
     )
-    return step(learner, batch, hyperparams, jax.random.key(key))
+    keys = jax.random.split(jax.random.key(key), (2, cfg.update_epochs))
+    return step(learner, batch, hyperparams, keys)
 
 
 def test_perturbation_is_fresh_in_every_minibatch():
