@@ -62,7 +62,7 @@ SOLVE = """
     import jax, rpojax
     imported = time.perf_counter()
     cfg = rpojax.Config(
-        env="Pendulum-v1", total_timesteps=131_072, num_envs=16, num_steps=128,
+        env="Pendulum-v1", total_timesteps=196_608, num_envs=16, num_steps=128,
         num_minibatches=8, update_epochs=8, learning_rate=2e-3, gamma=0.95, alpha=0.1,
         max_grad_norm=1.0, clip_value_loss=False,
     )

@@ -1,5 +1,6 @@
 """What the compiled program must not contain, and that it never hangs."""
 
+import os
 import re
 import subprocess
 import sys
@@ -52,7 +53,7 @@ MANY_CALLS = """
 @pytest.mark.parametrize("cores", ["all cores", "one core"])
 def test_vmapped_training_never_deadlocks(cores):
     """Batched QR on XLA's CPU thread pool hung on the first or second call, for ever."""
-    if cores == "one core" and not hasattr(__import__("os"), "sched_setaffinity"):
+    if cores == "one core" and not hasattr(os, "sched_setaffinity"):
         pytest.skip("this system cannot pin a process")
     run = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(MANY_CALLS), cores],
