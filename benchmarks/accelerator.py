@@ -17,7 +17,13 @@ import jax.numpy as jnp
 
 import rpojax
 from benchmarks.reporting import RESULTS, bar_chart, environment_info, print_table, write_csv
-from benchmarks.roofline import Weights, actor_roofline, forward, minibatch_roofline
+from benchmarks.roofline import (
+    Weights,
+    actor_roofline,
+    forward,
+    kernels,
+    minibatch_roofline,
+)
 from benchmarks.timing import interleaved, ratio
 
 UPDATES = 2  # in each call
@@ -28,11 +34,7 @@ def programs(cfg: rpojax.Config, seeds: int) -> dict[str, Callable[[], Any]]:
     trainer = rpojax.make_trainer(cfg)
     state = jax.jit(jax.vmap(trainer.init))(jax.random.split(jax.random.key(0), seeds))
     train = jax.jit(jax.vmap(lambda state: trainer.run(state, None, UPDATES)))
-    params = state.params
-    networks = [
-        [params[name]["kernel"] for name in ("actor_0", "actor_1", "mean")],
-        [params[name]["kernel"] for name in ("critic_0", "critic_1", "value")],
-    ]
+    networks = kernels(state.params)
     steps = cfg.update_epochs * cfg.num_minibatches
 
     def roofline(networks: list[Weights], obs: jax.Array) -> Any:

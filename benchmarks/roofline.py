@@ -28,6 +28,12 @@ from rpojax.update import Learner, rpo_loss, update
 Weights = list[jax.Array]
 
 
+def kernels(params: Any) -> list[Weights]:
+    """The weights of the built-in actor and critic, of two hidden layers each."""
+    layers = (("actor_0", "actor_1", "mean"), ("critic_0", "critic_1", "value"))
+    return [[params[name]["kernel"] for name in names] for names in layers]
+
+
 def forward(weights: Weights, hidden: jax.Array) -> list[jax.Array]:
     """Products and tanhs of one network, no biases: the activations of each layer."""
     activations = [hidden]
@@ -121,10 +127,7 @@ def make_programs(cfg: rpojax.Config) -> dict[str, Callable[[], Any]]:
         return jax.lax.scan(step, params, (minibatches, noise))[0]
 
     params = state.params
-    networks = [
-        [params[name]["kernel"] for name in ("actor_0", "actor_1", "mean")],
-        [params[name]["kernel"] for name in ("critic_0", "critic_1", "value")],
-    ]
+    networks = kernels(params)
     obs_batches = minibatches.obs
     twice = jnp.concatenate([batch.obs, batch.obs])
 
