@@ -20,7 +20,7 @@ from benchmarks.reporting import RESULTS, bar_chart, environment_info, print_tab
 from benchmarks.timing import interleaved, ratio
 from rpojax import gaussian
 from rpojax import rollout as rollouts
-from rpojax import train as training
+from rpojax.batch import make_batch, scale_rewards
 from rpojax.minibatch import shuffled_minibatches
 from rpojax.types import TrainState
 from rpojax.update import Learner, rpo_loss, update
@@ -101,8 +101,8 @@ def make_programs(cfg: rpojax.Config) -> dict[str, Callable[[], Any]]:
 
     def advantages(state: TrainState, transitions: Any, done: jax.Array) -> Any:
         episode = rollouts.tally_episodes(state.episode, transitions.reward, done)
-        state, reward = training._scale_rewards(cfg, state, transitions, done, hyperparams)
-        return episode, training._make_batch(parts, state, transitions, reward, hyperparams)
+        state, reward = scale_rewards(cfg, state, transitions, done, hyperparams)
+        return episode, make_batch(cfg, parts.network, state, transitions, reward, hyperparams)
 
     _, (_, batch, _) = jax.jit(advantages)(after, transitions, done)
     learner = Learner(state.params, state.opt_state, state.learning_rate)

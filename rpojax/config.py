@@ -18,7 +18,21 @@ from rpojax.validation import (
     whole_number,
 )
 
-Activation: TypeAlias = Literal["tanh", "relu", "elu", "gelu", "silu"]
+Activation: TypeAlias = Literal[
+    "tanh",
+    "relu",
+    "elu",
+    "gelu",
+    "silu",
+    "leaky_relu",
+    "selu",
+    "mish",
+    "sigmoid",
+    "softplus",
+    "soft_sign",
+]
+RecurrentCell: TypeAlias = Literal["rnn", "gru", "lstm"]
+ComputeDtype: TypeAlias = Literal["float32", "bfloat16"]
 ActionTransform: TypeAlias = Literal["clip", "rescale"]
 AdvantageNormalization: TypeAlias = Literal["minibatch", "batch", "none"]
 NamedSchedule: TypeAlias = Literal["constant", "linear", "kl_adaptive"]
@@ -28,29 +42,85 @@ RewardShaper: TypeAlias = Callable[[Array, Array, int], Array]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NetworkConfig:
-    """The built-in multilayer perceptron: an actor and a critic, apart or on one torso."""
+    """The built-in network: an actor and a critic, apart or on one torso.
+
+    A torso is a multilayer perceptron, and behind it recurrent layers if `cell` names their kind.
+    """
 
     hidden_sizes: tuple[int, ...] = (64, 64)
-    """Widths of the hidden layers."""
+    """Widths of the perceptron's hidden layers; () for none."""
     activation: Activation = "tanh"
-    """Nonlinearity after each hidden layer."""
+    """Nonlinearity after each of them."""
+    cell: RecurrentCell | None = None
+    """Recurrent layers behind the perceptron: "rnn", "gru" or "lstm"; None: no memory."""
+    cell_sizes: tuple[int, ...] = (64,)
+    """Widths of the recurrent layers, if there is a cell."""
     shared_torso: bool = False
-    """True: actor and critic share the hidden layers; False: each has its own."""
+    """True: actor and critic share all layers but the last; False: each has its own."""
+    actor_keys: tuple[str, ...] | None = None
+    """Entries of a Dict observation that the actor sees; None for all."""
+    critic_keys: tuple[str, ...] | None = None
+    """Entries of a Dict observation that the critic sees; None for all."""
     log_std_init: float = 0.0
-    """Where the logarithm of the policy's standard deviation starts; one for each action."""
+    """Where the logarithm of the policy's standard deviation starts."""
+    log_std_min: float = -20.0
+    """Bound below which it is clipped."""
+    log_std_max: float = 2.0
+    """Bound above which it is clipped."""
+    state_dependent_log_std: bool = False
+    """True: it is an output of the actor; False: one free parameter for each action."""
+    dtype: ComputeDtype = "float32"
+    """Of products and hidden layers; "bfloat16" keeps parameters, cells and outputs float32."""
 
     def __post_init__(self) -> None:
-        sizes = self.hidden_sizes
-        if not isinstance(sizes, tuple | list) or not sizes:
-            raise ValueError(
-                f"hidden_sizes = {sizes!r} is not a tuple of layer widths; give e.g. (64, 64)"
-            )
-        checked = tuple(whole_number("hidden_sizes", size) for size in sizes)
-        object.__setattr__(self, "hidden_sizes", checked)
+        for name in ("hidden_sizes", "cell_sizes"):
+            object.__setattr__(self, name, _widths(name, getattr(self, name)))
         check_choice("activation", self.activation, get_args(Activation))
+        check_choice("dtype", self.dtype, get_args(ComputeDtype))
         check_bool("shared_torso", self.shared_torso)
-        log_std_init = number_in("log_std_init", self.log_std_init, Interval(-20.0, 2.0))
-        object.__setattr__(self, "log_std_init", log_std_init)
+        check_bool("state_dependent_log_std", self.state_dependent_log_std)
+        if self.cell is not None:
+            check_choice("cell", self.cell, get_args(RecurrentCell), also=", or None")
+            if not self.cell_sizes:
+                raise ValueError(
+                    f"cell_sizes = () leaves cell = {self.cell!r} without layers; give e.g. (64,), "
+                    "or cell = None"
+                )
+        for name in ("actor_keys", "critic_keys"):
+            object.__setattr__(self, name, _keys(name, getattr(self, name)))
+        if self.shared_torso and self.actor_keys != self.critic_keys:
+            raise ValueError(
+                f"actor_keys = {self.actor_keys!r} and critic_keys = {self.critic_keys!r} cannot "
+                "differ on one torso; give the same, or shared_torso = False"
+            )
+        for name in ("log_std_min", "log_std_max"):
+            object.__setattr__(self, name, number_in(name, getattr(self, name), Interval(-20, 20)))
+        if self.log_std_min >= self.log_std_max:
+            raise ValueError(
+                f"log_std_min = {self.log_std_min:g} is not below log_std_max = "
+                f"{self.log_std_max:g}; give bounds with room between them"
+            )
+        bounds = Interval(self.log_std_min, self.log_std_max)
+        object.__setattr__(
+            self, "log_std_init", number_in("log_std_init", self.log_std_init, bounds)
+        )
+
+
+def _widths(name: str, sizes: Any) -> tuple[int, ...]:
+    if not isinstance(sizes, tuple | list):
+        raise ValueError(f"{name} = {sizes!r} is not a tuple of layer widths; give e.g. (64, 64)")
+    return tuple(whole_number(name, size) for size in sizes)
+
+
+def _keys(name: str, keys: Any) -> tuple[str, ...] | None:
+    if keys is None:
+        return None
+    if not isinstance(keys, tuple | list) or not keys or not all(isinstance(k, str) for k in keys):
+        raise ValueError(
+            f"{name} = {keys!r} is not a tuple of names; give entries of the observation, such as "
+            '("position",), or None for all'
+        )
+    return tuple(sorted(set(keys)))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,7 +148,11 @@ class Config:
     update_epochs: int = 10
     """Passes over the collected steps in each update."""
     num_minibatches: int = 32
-    """Gradient steps in each pass; divides num_envs * num_steps."""
+    """Gradient steps in each pass; divides num_envs * num_steps, or, of a recurrent network, the
+    number of its sequences."""
+    sequence_length: int | None = None
+    """Steps through which the gradient of a recurrent network flows back; divides num_steps.
+    None: all of a rollout."""
     network: Any = dataclasses.field(default_factory=NetworkConfig)
     """`NetworkConfig`, a flax.linen module, or a function of `nnx.Rngs` that makes an nnx module;
     a module maps obs [..., *obs.shape] to (mean [..., A], log_std [..., A] or [A], value [...])."""
@@ -176,7 +250,12 @@ class Config:
                 f"reward_shaper = {self.reward_shaper!r} is not callable; give a function "
                 "(reward, timestep, timesteps) -> reward, or None"
             )
+        if self.sequence_length is not None:
+            length = whole_number("sequence_length", self.sequence_length)
+            object.__setattr__(self, "sequence_length", length)
         self._check_batch()
+        if isinstance(self.network, NetworkConfig):
+            self.check_sequences(recurrent=self.network.cell is not None)
         self._check_schedule()
 
     @property
@@ -198,6 +277,36 @@ class Config:
     def actual_timesteps(self) -> int:
         """Environment steps that will really run, num_updates * batch_size."""
         return self.num_updates * self.batch_size
+
+    @property
+    def steps_per_sequence(self) -> int:
+        """L, the steps through which a recurrent network's gradient flows back."""
+        return self.sequence_length or self.num_steps
+
+    def check_sequences(self, recurrent: bool) -> None:
+        """Raise ValueError where sequences do not go with the network or the minibatches."""
+        if not recurrent:
+            if self.sequence_length is not None:
+                raise ValueError(
+                    f"sequence_length = {self.sequence_length} is for recurrent networks, and "
+                    "this one has no memory; leave it None, or give NetworkConfig a cell"
+                )
+            return
+        length = self.steps_per_sequence
+        if self.num_steps % length:
+            raise ValueError(
+                f"num_steps = {self.num_steps} is not divisible by sequence_length = {length}; "
+                f"the nearest that divides it is {nearest_divisor(self.num_steps, length)}"
+            )
+        sequences = self.batch_size // length
+        if sequences % self.num_minibatches:
+            nearest = nearest_divisor(sequences, self.num_minibatches)
+            raise ValueError(
+                f"num_envs * num_steps / sequence_length = {self.num_envs} * {self.num_steps} / "
+                f"{length} = {sequences} sequences are not divisible by num_minibatches = "
+                f"{self.num_minibatches}; the nearest that divides them is num_minibatches = "
+                f"{nearest}"
+            )
 
     def hyperparams(self) -> HyperParams:
         """The traced settings at this config's values, each f32[]."""

@@ -29,6 +29,8 @@ class _Progress(NamedTuple):
     key: Key
     env_state: PyTree  # [N, ...]
     obs: PyTree  # [N, ...]
+    reset: Array  # bool[N] an episode begins at obs
+    carry: PyTree  # [N, ...] of the network
     evaluation: Evaluation
 
 
@@ -64,7 +66,8 @@ def evaluate(
 
     def step(progress: _Progress) -> _Progress:
         key, action_key, env_key = jax.random.split(progress.key, 3)
-        outputs = network.apply(state.params, policy_obs(cfg, state, progress.obs))
+        seen = policy_obs(cfg, state, progress.obs)
+        outputs, carry = network.apply(state.params, seen, progress.carry, progress.reset)
         action = outputs.mean
         if not deterministic:
             noise = jax.random.normal(action_key, action.shape)
@@ -74,13 +77,14 @@ def evaluate(
             progress.env_state,
             to_env_action(action, env, cfg.action_transform),
         )
+        done = timestep.terminated | timestep.truncated
         so_far = progress.evaluation
         evaluation = Evaluation(
             episode_return=so_far.episode_return + jnp.where(so_far.finished, 0.0, timestep.reward),
             episode_length=so_far.episode_length + jnp.where(so_far.finished, 0, 1),
-            finished=so_far.finished | timestep.terminated | timestep.truncated,
+            finished=so_far.finished | done,
         )
-        return _Progress(progress.step + 1, key, env_state, timestep.obs, evaluation)
+        return _Progress(progress.step + 1, key, env_state, timestep.obs, done, carry, evaluation)
 
     key, reset_key = jax.random.split(key)
     env_state, obs = env.reset(jax.random.split(reset_key, num_episodes))
@@ -89,5 +93,13 @@ def evaluate(
         episode_length=jnp.zeros(num_episodes, jnp.int32),
         finished=jnp.zeros(num_episodes, bool),
     )
-    start = _Progress(jnp.zeros((), jnp.int32), key, env_state, obs, nothing)
+    start = _Progress(
+        jnp.zeros((), jnp.int32),
+        key,
+        env_state,
+        obs,
+        jnp.ones(num_episodes, bool),
+        network.initial_carry((num_episodes,)),
+        nothing,
+    )
     return jax.lax.while_loop(going, step, start).evaluation

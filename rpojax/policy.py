@@ -19,7 +19,23 @@ class Policy(Protocol):
         """Act; `key` for a stochastic policy alone."""
 
 
-def make_policy(cfg: Config, state: TrainState, deterministic: bool = True) -> Policy:
+class RecurrentPolicy(Protocol):
+    """A policy that remembers: it takes and returns a carry [..., ...]."""
+
+    def __call__(
+        self, obs: Any, carry: Any = None, reset: Any = None, key: Key | None = None
+    ) -> tuple[Any, Any]:
+        """Act, and return (actions, carry to give with the next observations).
+
+        Args:
+            obs: [..., *obs.shape].
+            carry: from the call before; None where all episodes begin.
+            reset: bool[...], True where an episode begins at this observation; None for nowhere.
+            key: for a stochastic policy alone.
+        """
+
+
+def make_policy(cfg: Config, state: TrainState, deterministic: bool = True) -> Any:
     """The policy of one trained agent, with its normalisation and action bounds built in.
 
     It is never perturbed: the perturbation belongs to training.
@@ -31,9 +47,11 @@ def make_policy(cfg: Config, state: TrainState, deterministic: bool = True) -> P
             call.
 
     Returns:
-        `act(obs, key=None)`: obs [..., *obs.shape] as the environment gives them, any number of
-        leading axes, numpy or jax; float32 actions [..., A] of the same kind as the
-        observations, within the environment's bounds. Can be called inside `jit` and `vmap`.
+        A `Policy`, `act(obs, key=None) -> action`: obs [..., *obs.shape] as the environment gives
+        them, any number of leading axes, numpy or jax; float32 actions [..., A] of the same kind
+        as the observations, within the environment's bounds. Can be called inside `jit` and
+        `vmap`. Of a recurrent network a `RecurrentPolicy`,
+        `act(obs, carry=None, reset=None, key=None) -> (action, carry)`.
 
     Raises:
         ValueError: `state` holds several agents, or a stochastic policy is called without a key.
@@ -47,28 +65,38 @@ def make_policy(cfg: Config, state: TrainState, deterministic: bool = True) -> P
     network = make_network(cfg.network, env)
 
     @jax.jit
-    def mean_action(obs: PyTree) -> Array:
-        mean = network.apply(state.params, policy_obs(cfg, state, obs)).mean
-        return to_env_action(mean, env, cfg.action_transform)
+    def step(
+        obs: PyTree, carry: PyTree, reset: Array | None, key: Key | None
+    ) -> tuple[Array, PyTree]:
+        outputs, carry = network.apply(state.params, policy_obs(cfg, state, obs), carry, reset)
+        action = outputs.mean
+        if key is not None:
+            noise = jax.random.normal(key, action.shape)
+            action = gaussian.sample(action, outputs.log_std, noise)
+        return to_env_action(action, env, cfg.action_transform), carry
 
-    @jax.jit
-    def sampled_action(obs: PyTree, key: Key) -> Array:
-        outputs = network.apply(state.params, policy_obs(cfg, state, obs))
-        noise = jax.random.normal(key, outputs.mean.shape)
-        action = gaussian.sample(outputs.mean, outputs.log_std, noise)
-        return to_env_action(action, env, cfg.action_transform)
-
-    def act(obs: Any, key: Key | None = None) -> Any:
+    def act_recurrent(
+        obs: Any, carry: Any = None, reset: Any = None, key: Key | None = None
+    ) -> tuple[Any, Any]:
+        if carry is None:
+            carry = network.initial_carry(_leading_axes(obs, env.obs))
         if deterministic:
-            action = mean_action(obs)
+            key = None
         elif key is None:
             raise ValueError(
-                "key = None, but the policy is stochastic; give a new PRNG key "
-                "in each call, or make it with deterministic=True"
+                "key = None, but the policy is stochastic; give a new PRNG key in each call, or "
+                "make it with deterministic=True"
             )
-        else:
-            action = sampled_action(obs, key)
+        action, carry = step(obs, carry, reset, key)
         on_host = all(isinstance(leaf, np.ndarray | np.generic) for leaf in jax.tree.leaves(obs))
-        return np.asarray(action) if on_host else action
+        return (np.asarray(action) if on_host else action), carry
 
-    return act
+    def act(obs: Any, key: Key | None = None) -> Any:
+        return act_recurrent(obs, (), key=key)[0]
+
+    return act_recurrent if network.recurrent else act
+
+
+def _leading_axes(obs: PyTree, spec: PyTree) -> tuple[int, ...]:
+    leaf, like = jax.tree.leaves(obs)[0], jax.tree.leaves(spec)[0]
+    return np.shape(leaf)[: np.ndim(leaf) - len(like.shape)]

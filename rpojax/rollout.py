@@ -1,5 +1,7 @@
 """Collect T steps in each of B environments."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 
@@ -9,6 +11,15 @@ from rpojax.envs.base import Env
 from rpojax.networks import ActorCritic
 from rpojax.normalize import normalize
 from rpojax.types import Array, EpisodeTotals, HyperParams, Key, PyTree, TrainState, Transition
+
+
+class Acting(NamedTuple):
+    """What goes from step to step; the fields of `TrainState` with the same names."""
+
+    env_state: PyTree
+    obs: PyTree
+    reset: Array
+    carry: PyTree
 
 
 def collect(
@@ -35,12 +46,11 @@ def collect(
     mean_noise = gaussian.perturbation_noise(perturbation_key, shape)
     at_random = state.update_count < cfg.random_timesteps // cfg.batch_size
 
-    def step(
-        carry: tuple[PyTree, PyTree], inputs: tuple[Key, Array, Array]
-    ) -> tuple[tuple[PyTree, PyTree], Transition]:
-        env_state, obs = carry
+    def step(acting: Acting, inputs: tuple[Key, Array, Array]) -> tuple[Acting, Transition]:
+        env_state, obs, reset, carry = acting
         keys, noise, shift = inputs
-        outputs = network.apply(state.params, policy_obs(cfg, state, obs))
+        seen = policy_obs(cfg, state, obs)
+        outputs, next_carry = network.apply(state.params, seen, carry, reset)
         mean = outputs.mean
         if cfg.perturb_rollouts:
             mean = gaussian.perturb(mean, hyperparams.alpha, shift)
@@ -51,8 +61,11 @@ def collect(
             uniform = low + (high - low) * 0.5 * (shift + 1.0)
             env_action = jnp.where(at_random, uniform, env_action)
         env_state, timestep = env.step(keys, env_state, env_action)
-        return (env_state, timestep.obs), Transition(
+        done = timestep.terminated | timestep.truncated
+        return Acting(env_state, timestep.obs, done, next_carry), Transition(
             obs=obs,
+            reset=reset,
+            carry=carry,
             final_obs=timestep.final_obs,
             action=action,
             log_prob=gaussian.log_prob(action, mean, outputs.log_std),
@@ -63,10 +76,9 @@ def collect(
             truncated=timestep.truncated,
         )
 
-    (env_state, obs), transitions = jax.lax.scan(
-        step, (state.env_state, state.obs), (env_keys, action_noise, mean_noise)
-    )
-    return state.replace(env_state=env_state, obs=obs), transitions
+    before = Acting(state.env_state, state.obs, state.reset, state.carry)
+    after, transitions = jax.lax.scan(step, before, (env_keys, action_noise, mean_noise))
+    return state.replace(**after._asdict()), transitions
 
 
 def policy_obs(cfg: Config, state: TrainState, obs: PyTree) -> PyTree:

@@ -10,24 +10,21 @@ import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
 
-from rpojax import envs, losses, normalize
-from rpojax.advantage import generalized_advantage
+from rpojax import envs, normalize
+from rpojax.batch import make_batch, scale_rewards
 from rpojax.config import Config
 from rpojax.envs import Env
 from rpojax.networks import ActorCritic, make_network
 from rpojax.optimizer import make_optimizer, scheduled_learning_rate
-from rpojax.rollout import collect, policy_obs, tally_episodes
+from rpojax.rollout import collect, tally_episodes
 from rpojax.types import (
     Array,
-    Batch,
     EpisodeTotals,
     HyperParams,
     Key,
     Metrics,
-    PyTree,
     TrainResult,
     TrainState,
-    Transition,
 )
 from rpojax.update import Learner, update
 
@@ -75,6 +72,7 @@ def make_trainer(cfg: Config) -> Trainer:
     env = envs.make(cfg.env)
     parts = Parts(cfg, env, make_network(cfg.network, env), make_optimizer(cfg))
     _check_actions(parts)
+    cfg.check_sequences(parts.network.recurrent)
     return Trainer(
         init=functools.partial(_init, parts),
         iterate=functools.partial(_iterate, parts),
@@ -104,6 +102,8 @@ def _init(parts: Parts, key: Key, hyperparams: HyperParams | None = None) -> Tra
         value_stats=scalar if cfg.normalize_values else None,
         env_state=env_state,
         obs=obs,
+        reset=jnp.ones(cfg.num_envs, bool),
+        carry=network.initial_carry((cfg.num_envs,)),
         discounted_return=jnp.zeros(cfg.num_envs),
         episode=EpisodeTotals(
             reward=jnp.zeros(cfg.num_envs), length=jnp.zeros(cfg.num_envs, jnp.int32)
@@ -142,8 +142,10 @@ def _iterate(
     state, transitions = collect(cfg, env, network, state, hyperparams, rollout_keys)
     done = transitions.terminated | transitions.truncated
     episode, ended, episode_count = tally_episodes(state.episode, transitions.reward, done)
-    state, reward = _scale_rewards(cfg, state, transitions, done, hyperparams)
-    state, batch, explained_variance = _make_batch(parts, state, transitions, reward, hyperparams)
+    state, reward = scale_rewards(cfg, state, transitions, done, hyperparams)
+    state, batch, explained_variance = make_batch(
+        cfg, network, state, transitions, reward, hyperparams
+    )
 
     before = Learner(state.params, state.opt_state, learning_rate)
     after, metrics = update(cfg, network, optimizer, before, batch, hyperparams, update_keys)
@@ -173,80 +175,6 @@ def _iterate(
         action_std=jnp.mean(jnp.exp(transitions.log_std)),
         **metrics._asdict(),
     )
-
-
-def _scale_rewards(
-    cfg: Config, state: TrainState, transitions: Transition, done: Array, hyperparams: HyperParams
-) -> tuple[TrainState, Array]:
-    """Rewards as the advantages count them, [T, B], with the statistics that scaled them."""
-    reward = transitions.reward
-    if cfg.reward_shaper is not None:
-        timestep = state.update_count * cfg.num_steps + jnp.arange(cfg.num_steps)
-        timesteps = cfg.num_updates * cfg.num_steps
-        reward = jax.vmap(cfg.reward_shaper, (0, 0, None))(reward, timestep, timesteps)
-    if state.reward_stats is None:
-        return state, reward
-    returns, running = normalize.discounted_returns(
-        reward, done, hyperparams.gamma, state.discounted_return
-    )
-    reward_stats = normalize.update_stats(state.reward_stats, returns)
-    state = state.replace(reward_stats=reward_stats, discounted_return=running)
-    return state, normalize.scale_reward(reward_stats, reward, cfg.reward_clip)
-
-
-def _make_batch(
-    parts: Parts,
-    state: TrainState,
-    transitions: Transition,
-    reward: Array,
-    hyperparams: HyperParams,
-) -> tuple[TrainState, Batch, Array]:
-    """Values, advantages and targets of a rollout, as N = T * B samples.
-
-    All values come from batched passes over the whole rollout: a value for each step, inside the
-    loop over time, would cost more and change nothing.
-    """
-    cfg, _, network, _ = parts
-
-    def critic(obs: PyTree) -> Array:
-        value = network.apply(state.params, obs).value
-        return value if stats is None else normalize.unstandardize(stats, value)
-
-    stats = state.value_stats
-    obs = policy_obs(cfg, state, transitions.obs)
-    last_obs = policy_obs(cfg, state, state.obs)
-    value = critic(obs)
-    next_value = jnp.concatenate([value[1:], critic(last_obs)[None]])
-    terminated = done = transitions.terminated | transitions.truncated
-    if cfg.time_limit_bootstrap:
-        terminated = transitions.terminated
-        final_value = critic(policy_obs(cfg, state, transitions.final_obs))
-        next_value = jnp.where(transitions.truncated, final_value, next_value)
-    advantage = generalized_advantage(
-        reward, value, next_value, terminated, done, hyperparams.gamma, hyperparams.gae_lambda
-    )
-    target = advantage + value
-    explained_variance = losses.explained_variance(value, target)
-
-    if stats is not None:  # the critic's old and new predictions in one and the same scale
-        stats = normalize.update_stats(stats, target)
-        state = state.replace(value_stats=stats)
-        value = normalize.standardize(stats, value)
-        target = normalize.standardize(stats, target)
-    if cfg.advantage_normalization == "batch":
-        advantage = losses.normalize_advantage(advantage)
-    batch = Batch(
-        obs=obs,
-        action=transitions.action,
-        log_prob=transitions.log_prob,
-        mean=transitions.mean,
-        log_std=transitions.log_std,
-        advantage=advantage,
-        value=value,
-        target=target,
-    )
-    flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), batch)
-    return state, flat, explained_variance
 
 
 def _resolve(cfg: Config, hyperparams: HyperParams | None) -> HyperParams:

@@ -100,6 +100,8 @@ class Transition(NamedTuple):
     """A rollout, time first."""
 
     obs: PyTree  # [T, B, ...] as the environment gave it, its own dtypes
+    reset: Array  # bool[T, B] an episode begins at this obs
+    carry: PyTree  # [T, B, ...] of the network as it came to this obs; () without memory
     final_obs: PyTree  # [T, B, ...] what the action led to, before any automatic reset
     action: Array  # [T, B, A] as sampled, before clipping to the bounds
     log_prob: Array  # [T, B] of the action, under the mean it was drawn from
@@ -111,7 +113,11 @@ class Transition(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What the update learns from: N = T * B samples."""
+    """What the update learns from: N = T * B samples, each a minibatch's part for itself.
+
+    For a recurrent network N = T * B / L sequences of L steps, and every field but `carry` has an
+    axis of steps behind the first, [N, L, ...].
+    """
 
     obs: PyTree  # [N, ...] as the policy saw it
     action: Array  # [N, A]
@@ -121,6 +127,8 @@ class Batch(NamedTuple):
     advantage: Array  # [N]
     value: Array  # [N] the critic's before the update, in its own scale
     target: Array  # [N] what the critic should say, in its own scale
+    reset: Array | None = None  # bool[N] an episode begins here; None without memory
+    carry: PyTree = ()  # [N, ...] before the first step of the sequence; () without memory
 
 
 class EpisodeTotals(struct.PyTreeNode):
@@ -141,6 +149,8 @@ class TrainState(struct.PyTreeNode):
     value_stats: RunningStats | None  # of the value targets; None: values are not normalised
     env_state: PyTree  # [B, ...] the environment's own
     obs: PyTree  # [B, ...] what the next action will answer
+    reset: Array  # bool[B] an episode begins at obs
+    carry: PyTree  # [B, ...] of the network as it comes to obs; () without memory
     discounted_return: Array  # [B] running, for the scale of the rewards
     episode: EpisodeTotals
     key: Key

@@ -10,7 +10,7 @@ from jax.flatten_util import ravel_pytree
 from rpojax import gaussian, losses
 from rpojax.config import Config
 from rpojax.minibatch import shuffled_minibatches
-from rpojax.networks import ActorCritic
+from rpojax.networks import ActorCritic, Outputs
 from rpojax.optimizer import adapt_learning_rate, clip_by_global_norm
 from rpojax.types import Array, Batch, HyperParams, Key, PyTree
 
@@ -50,10 +50,15 @@ def rpo_loss(
 
     Args:
         cfg: settings; network: the network; params: where the loss is taken.
-        batch: [N]; mean_noise: [N, A] from U(-1, 1).
+        batch: [N]; mean_noise: [N, A] from U(-1, 1); if recurrent [N, L] and [N, L, A].
         hyperparams: the coefficients.
     """
-    outputs = network.apply(params, batch.obs)
+    outputs = replay(network, params, batch)
+    if network.recurrent:  # from here on every step of every sequence is a sample
+        batch = batch._replace(obs=None, reset=None, carry=())
+        outputs, batch, mean_noise = jax.tree.map(
+            lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), (outputs, batch, mean_noise)
+        )
     perturbed_mean = gaussian.perturb(outputs.mean, hyperparams.alpha, mean_noise)
     log_prob = gaussian.log_prob(batch.action, perturbed_mean, outputs.log_std)
     log_ratio = log_prob - batch.log_prob
@@ -84,6 +89,16 @@ def rpo_loss(
     )
 
 
+def replay(network: ActorCritic, params: PyTree, batch: Batch) -> Outputs:
+    """The outputs with these parameters, [N] or [N, L]."""
+    if network.unroll is None:
+        return network.apply(params, batch.obs)[0]
+    assert batch.reset is not None
+    obs, reset = jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), (batch.obs, batch.reset))
+    outputs = network.unroll(params, obs, batch.carry, reset)
+    return jax.tree.map(lambda leaf: jnp.swapaxes(leaf, 0, 1), outputs)
+
+
 def update(
     cfg: Config,
     network: ActorCritic,
@@ -101,7 +116,7 @@ def update(
     Args:
         cfg: settings; network, optimizer: what learns, and how.
         learner: what is to be changed.
-        batch: [N] samples, N = cfg.batch_size.
+        batch: [N] samples, or sequences [N, L].
         hyperparams: the coefficients and limits.
         keys: [2, update_epochs] for the shuffles and the perturbations.
 
@@ -109,7 +124,8 @@ def update(
         The learner, and the mean of each metric over the steps that were looked at, up to and
         with the one that stopped the update.
     """
-    minibatch_shape = (cfg.num_minibatches, cfg.minibatch_size, batch.action.shape[-1])
+    shape = batch.action.shape
+    noise_shape = (cfg.num_minibatches, shape[0] // cfg.num_minibatches, *shape[1:])
     flat_params, unflatten = ravel_pytree(learner.params)
 
     def loss(params: Array, minibatch: Batch, noise: Array) -> tuple[Array, StepMetrics]:
@@ -135,7 +151,7 @@ def update(
     ) -> tuple[tuple[Learner, Array], tuple[StepMetrics, Array]]:
         shuffle_key, perturbation_key = epoch_keys
         minibatches = shuffled_minibatches(shuffle_key, batch, cfg.num_minibatches)
-        mean_noise = gaussian.perturbation_noise(perturbation_key, minibatch_shape)
+        mean_noise = gaussian.perturbation_noise(perturbation_key, noise_shape)
         (learner, going), (metrics, seen) = jax.lax.scan(
             gradient_step, carry, (minibatches, mean_noise)
         )

@@ -27,7 +27,7 @@ def _probe(name, reset_one, step_one, obs_size=1):
         obs=jax.ShapeDtypeStruct((obs_size,), jnp.float32),
         action_low=np.array([-2.0], np.float32),
         action_high=np.array([2.0], np.float32),
-        max_episode_steps=2,
+        max_episode_steps=3,
     )
 
 
@@ -95,3 +95,52 @@ def echo():
         return state, action[None], jnp.float32(0.0), jnp.array(False)
 
     return _probe("echo", lambda key: (jnp.zeros(()), jnp.zeros(1)), step)
+
+
+def noisy_episodes():
+    """Not a probe of values: episodes of random length that terminate and are cut off.
+
+    The observation is two random numbers, the reward their product with the action.
+    """
+
+    def step_one(key, state, action):
+        obs_key, end_key, cut_key = jax.random.split(key, 3)
+        obs = jax.random.normal(obs_key, (2,))
+        terminated = jax.random.bernoulli(end_key, 0.2)
+        truncated = jax.random.bernoulli(cut_key, 0.2) & ~terminated
+        reward = jnp.prod(state) * action[0]
+        return obs, TimeStep(obs, obs, reward, terminated, truncated)
+
+    def reset_one(key):
+        obs = jax.random.normal(key, (2,))
+        return obs, obs
+
+    reset = jax.vmap(reset_one)
+    return Env(
+        name="noisy_episodes",
+        reset=reset,
+        step=auto_reset(reset, jax.vmap(step_one)),
+        obs=jax.ShapeDtypeStruct((2,), jnp.float32),
+        action_low=np.array([-2.0], np.float32),
+        action_high=np.array([2.0], np.float32),
+    )
+
+
+def recall():
+    """Three steps: the observation shows a sign at the first alone, the last action repeats it.
+
+    Reward 1 - (action - sign)^2 at the end: without memory at best 0, with it 1.
+    """
+
+    def step(key, state, action):
+        sign, time = state
+        obs = jnp.stack([jnp.zeros(()), (time + 1.0) / 2.0])
+        last = time > 1.5
+        reward = jnp.where(last, 1.0 - jnp.square(action - sign), 0.0)
+        return (sign, time + 1.0), obs, reward, last
+
+    def reset(key):
+        sign = _sign(key)[0]
+        return (sign, jnp.zeros(())), jnp.stack([sign, jnp.zeros(())])
+
+    return _probe("recall", reset, step, obs_size=2)

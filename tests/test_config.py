@@ -57,6 +57,7 @@ BAD = [
     ("advantage_normalization", "minibatches", "'minibatch', 'batch', 'none'"),
     ("advantage_normalization", True, "'minibatch', 'batch', 'none'"),
     ("action_transform", "tanh", "'clip', 'rescale'"),
+    ("sequence_length", 0, "whole number of at least 1"),
     ("lr_schedule", "cosine", "'constant', 'linear', 'kl_adaptive' or an optax schedule"),
     ("lr_schedule", None, "'constant', 'linear', 'kl_adaptive' or an optax schedule"),
     ("reward_shaper", 0.1, r"give a function \(reward, timestep, timesteps\)"),
@@ -75,7 +76,7 @@ def identify(value):
 @pytest.mark.parametrize(("name", "value", "remedy"), BAD, ids=identify)
 def test_bad_setting_is_refused_with_its_name_value_and_remedy(name, value, remedy):
     shown = re.escape(f"{value:g}" if isinstance(value, float) else repr(value))
-    if name in COUNTS + WARM_UP:
+    if name in (*COUNTS, *WARM_UP, "sequence_length"):
         shown = re.escape(repr(value))
     with pytest.raises(ValueError, match=f"(?s)^{name} = {shown} .*{remedy}"):
         small(**{name: value})
@@ -148,12 +149,24 @@ def test_schedule_that_is_a_factor_is_taken(schedule):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"hidden_sizes": ()}, r"hidden_sizes = \(\) .*give e.g. \(64, 64\)"),
         ({"hidden_sizes": 64}, r"hidden_sizes = 64 .*give e.g. \(64, 64\)"),
         ({"hidden_sizes": "64"}, r"hidden_sizes = '64' .*give e.g. \(64, 64\)"),
         ({"hidden_sizes": (64, 0)}, "hidden_sizes = 0 .*at least 1"),
         ({"hidden_sizes": (64, "32")}, "hidden_sizes = '32' .*at least 1"),
-        ({"activation": "sigmoid"}, "activation = 'sigmoid' .*'tanh', 'relu'"),
+        ({"activation": "sine"}, "activation = 'sine' .*'tanh', 'relu'"),
+        ({"cell": "gated"}, "cell = 'gated' .*'rnn', 'gru', 'lstm', or None"),
+        ({"cell_sizes": 64}, r"cell_sizes = 64 .*give e.g. \(64, 64\)"),
+        ({"cell": "gru", "cell_sizes": ()}, r"cell_sizes = \(\) .*'gru' .*give e.g. \(64,\)"),
+        ({"dtype": "float16"}, "dtype = 'float16' .*'float32', 'bfloat16'"),
+        ({"state_dependent_log_std": None}, "state_dependent_log_std = None .*True or False"),
+        ({"actor_keys": "position"}, r"actor_keys = 'position' .*\(\"position\",\)"),
+        ({"critic_keys": ()}, r"critic_keys = \(\) .*None for all"),
+        (
+            {"shared_torso": True, "actor_keys": ("a",)},
+            r"actor_keys = \('a',\) and critic_keys = None .*shared_torso = False",
+        ),
+        ({"log_std_max": 30.0}, r"log_std_max = 30 .*\[-20, 20\]"),
+        ({"log_std_min": 2.0}, "log_std_min = 2 is not below log_std_max = 2"),
         ({"shared_torso": 1}, "shared_torso = 1 .*give True or False"),
         ({"log_std_init": math.nan}, "log_std_init = nan .*finite number"),
         ({"log_std_init": 3.0}, r"log_std_init = 3 .*\[-20, 2\]"),
@@ -352,3 +365,30 @@ def test_callers_objects_are_not_changed():
     assert cfg.network is network
     sizes.append(8)
     assert cfg.network.hidden_sizes == (32, 16)
+
+
+# Sequences of recurrent networks.
+
+RECURRENT = NetworkConfig(cell="gru", cell_sizes=(4,))
+
+
+def test_sequences_are_whole_rollouts_unless_told_otherwise():
+    assert small(network=RECURRENT).steps_per_sequence == 8
+    assert small(network=RECURRENT, sequence_length=4).steps_per_sequence == 4
+
+
+def test_sequence_length_without_memory_is_refused():
+    with pytest.raises(ValueError, match=r"sequence_length = 4 .*no memory; leave it None"):
+        small(sequence_length=4)
+
+
+def test_sequence_length_that_does_not_divide_the_rollout_names_the_nearest():
+    with pytest.raises(ValueError, match=r"num_steps = 8 .*sequence_length = 3; the nearest .* 2"):
+        small(network=RECURRENT, sequence_length=3)
+
+
+def test_sequences_that_minibatches_do_not_divide_name_the_nearest():
+    message = r"4 \* 8 / 8 = 4 sequences .* num_minibatches = 16; the nearest .*num_minibatches = 4"
+    with pytest.raises(ValueError, match=message):
+        small(network=RECURRENT, num_minibatches=16)
+    assert small(network=RECURRENT, num_minibatches=16, sequence_length=2).num_minibatches == 16

@@ -17,7 +17,7 @@ ROWS = (
     ("validation", "types", "config"),
     ("gaussian", "advantage", "losses", "normalize", "optimizer"),
     ("envs", "networks"),
-    ("rollout", "minibatch"),
+    ("rollout", "minibatch", "batch"),
     ("update", "train"),
     ("policy", "evaluate", "checkpoint", "loggers", "parallel"),
     ("presets", "plotting", "fit", "study", "display"),

@@ -353,7 +353,7 @@ def test_value_loss_without_clipping_is_the_squared_error(recorded):
     cfg = CONFIG.replace(clip_value_loss=False)
     params, batch, noise = recorded
     _, metrics = rpo_loss(cfg, NETWORK, params, batch, noise, cfg.hyperparams())
-    value = float64(NETWORK.apply(params, batch.obs).value)
+    value = float64(NETWORK.apply(params, batch.obs)[0].value)
     expected = np.mean((value - float64(batch.target)) ** 2) / 2
     np.testing.assert_allclose(metrics.value_loss, expected, rtol=1e-5)
 

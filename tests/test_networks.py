@@ -142,7 +142,7 @@ def test_actor_and_critic_share_their_torso_only_if_asked(shared, actor, critic)
     params = jax.tree.map(lambda leaf: leaf + 0.1, params)  # off the zeros of the start
     obs = jax.random.normal(jax.random.key(1), (4, OBS))
     jacobian = jax.jit(
-        jax.jacrev(lambda p: [jnp.sum(jnp.square(output)) for output in network.apply(p, obs)])
+        jax.jacrev(lambda p: [jnp.sum(jnp.square(output)) for output in network.apply(p, obs)[0]])
     )(params)
     depends = [
         {
@@ -163,7 +163,7 @@ def test_mlp_outputs_match_numpy():
     def dense(name, x):
         return x @ np.asarray(params[name]["kernel"]) + np.asarray(params[name]["bias"])
 
-    outputs = network.apply(params, jnp.asarray(obs))
+    outputs = network.apply(params, jnp.asarray(obs))[0]
     assert outputs.log_std.shape == outputs.mean.shape == (2, 4, ACTIONS)
     assert outputs.value.shape == (2, 4)
     for t, b in np.ndindex(2, 4):
@@ -189,14 +189,16 @@ def test_each_activation_is_the_one_named(activation):
     }[activation]
     obs = np.stack([x, x, x], axis=-1)
     atol = 1e-3 if activation == "gelu" else 1e-6  # flax takes the tanh form
-    np.testing.assert_allclose(network.apply(params, jnp.asarray(obs)).value, expected, atol=atol)
+    np.testing.assert_allclose(
+        network.apply(params, jnp.asarray(obs))[0].value, expected, atol=atol
+    )
 
 
 def test_mlp_joins_the_leaves_of_a_pytree_of_observations():
     obs = {"a": jax.ShapeDtypeStruct((2,), jnp.float32), "b": jax.ShapeDtypeStruct((3,), jnp.int32)}
     network, params = init(NetworkConfig(hidden_sizes=(4,)), env=environment(obs))
     assert params["actor_0"]["kernel"].shape == (5, 4)
-    out = network.apply(params, {"a": jnp.ones((7, 2)), "b": jnp.ones((7, 3), jnp.int32)})
+    out = network.apply(params, {"a": jnp.ones((7, 2)), "b": jnp.ones((7, 3), jnp.int32)})[0]
     assert out.value.shape == (7,)
 
 
@@ -256,7 +258,7 @@ def check_linear_network(network):
     obs = rng.normal(size=(6, OBS)).astype(np.float32)
     weight, value_weight = rng.normal(size=(6, ACTIONS)), rng.normal(size=6)
 
-    apply = jax.jit(network.apply)
+    apply = jax.jit(lambda params, obs: network.apply(params, obs)[0])
     outputs = apply(params, jnp.asarray(obs))
     np.testing.assert_allclose(outputs.mean, obs @ kernels[OBS, ACTIONS], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(outputs.value, (obs @ kernels[OBS, 1])[:, 0], rtol=1e-5, atol=1e-6)
@@ -265,7 +267,7 @@ def check_linear_network(network):
     @jax.jit
     @jax.grad
     def gradient(params):
-        out = network.apply(params, jnp.asarray(obs))
+        out = network.apply(params, jnp.asarray(obs))[0]
         weighted = jnp.sum(out.mean * weight) + jnp.sum(out.value * value_weight)
         return weighted + 3.0 * jnp.sum(out.log_std)
 
@@ -276,7 +278,7 @@ def check_linear_network(network):
 
     # A second use, outside the trace, with other parameters and other leading axes.
     doubled = jax.tree.map(lambda leaf: 2.0 * leaf, params)
-    twice = network.apply(doubled, jnp.asarray(obs).reshape(2, 3, OBS))
+    twice = network.apply(doubled, jnp.asarray(obs).reshape(2, 3, OBS))[0]
     np.testing.assert_allclose(twice.mean.reshape(6, ACTIONS), 2.0 * outputs.mean, rtol=1e-5)
     assert twice.value.shape == (2, 3)
 
@@ -304,9 +306,9 @@ def test_init_and_apply_can_be_vmapped_over_seeds(network):
     made = make_network(network, environment())
     keys = jax.random.split(jax.random.key(0), 3)
     obs = jnp.ones((5, OBS))
-    run = jax.jit(lambda key: made.apply(made.init(key), obs))
+    run = jax.jit(lambda key: made.apply(made.init(key), obs)[0])
     params = jax.jit(jax.vmap(made.init))(keys)
-    outputs = jax.jit(jax.vmap(made.apply, (0, None)))(params, obs)
+    outputs, _ = jax.jit(jax.vmap(made.apply, (0, None)))(params, obs)
     assert outputs.mean.shape == (3, 5, ACTIONS)
     for i in range(3):
         alone = run(keys[i])

@@ -38,7 +38,7 @@ def trained(env, **changes):
 
     def outputs(obs):
         batch = jnp.asarray(obs, jnp.float32)[:, None]
-        return jax.vmap(network.apply, (0, None))(result.state.params, batch)
+        return jax.vmap(network.apply, (0, None))(result.state.params, batch)[0]
 
     return outputs, result.state
 

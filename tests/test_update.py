@@ -44,7 +44,7 @@ def made_up_batch(network, params, seed=1, same=False):
         obs, noise, advantage, target = jax.tree.map(
             lambda leaf: jnp.broadcast_to(leaf[:1], leaf.shape), (obs, noise, advantage, target)
         )
-    mean, log_std, value = network.apply(params, obs)
+    mean, log_std, value = network.apply(params, obs)[0]
     action = gaussian.sample(mean, log_std, noise)
     log_prob = gaussian.log_prob(action, mean, log_std)
     return Batch(obs, action, log_prob, mean, log_std, advantage, value, target)

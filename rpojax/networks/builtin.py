@@ -1,0 +1,290 @@
+"""The built-in actor-critic: perceptrons, recurrent layers behind them if asked for, and heads.
+
+Parameters are {layer: {"kernel": [n, m], "bias": [m]}} with the layers "actor_0", "critic_0" or
+"torso_0", ..., "mean" and "value"; recurrent layers "actor_gru_0", ... as in `cells`; and
+"log_std", [A], or a layer of that name where it depends on the observation.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rpojax.config import NetworkConfig
+from rpojax.envs.base import Env
+from rpojax.networks import cells
+from rpojax.networks.base import ActorCritic, Outputs, reset_carry
+from rpojax.networks.orthogonal import orthogonal
+from rpojax.types import Array, Key, PyTree
+from rpojax.validation import check_known
+
+HEAD_SCALES = {"mean": 0.01, "log_std": 0.01, "value": 1.0}
+HIDDEN_SCALE, CELL_SCALE = math.sqrt(2.0), 1.0
+
+
+class Torso(NamedTuple):
+    """Hidden layers, and what they read."""
+
+    name: str
+    keys: tuple[str, ...] | None  # of a Dict observation; None: all of it
+
+
+# (parameters, inputs [..., D], carry) -> (outputs [..., H], carry)
+RecurrentLayer: TypeAlias = Callable[[PyTree, Array, PyTree], tuple[Array, PyTree]]
+
+
+def builtin_network(config: NetworkConfig, env: Env) -> ActorCritic:
+    """The network that a `NetworkConfig` describes.
+
+    Raises:
+        ValueError: `actor_keys` or `critic_keys` that the observations do not have.
+    """
+    _check_keys(config, env)
+    init = functools.partial(_init, config, env)
+    apply = functools.partial(_apply, config, env)
+    if config.cell is None:
+        return ActorCritic(init, apply)
+    return ActorCritic(
+        init,
+        apply,
+        unroll=functools.partial(_unroll, config, env),
+        initial_carry=functools.partial(_initial_carry, config),
+    )
+
+
+def _apply(
+    config: NetworkConfig,
+    env: Env,
+    params: PyTree,
+    obs: PyTree,
+    carry: PyTree = (),
+    reset: Array | None = None,
+) -> tuple[Outputs, PyTree]:
+    def layer(params: PyTree, inputs: Array, carry: PyTree) -> tuple[Array, PyTree]:
+        cell = cells.CELLS[config.cell or ""]
+        carry = cells.step(cell, params, inputs, carry, config.dtype)
+        return cell.hidden(carry), carry
+
+    carry = reset_carry(carry, jax.tree.map(jnp.zeros_like, carry), reset)
+    return _forward(config, env, params, obs, carry, layer)
+
+
+def _unroll(
+    config: NetworkConfig, env: Env, params: PyTree, obs: PyTree, carry: PyTree, reset: Array
+) -> Outputs:
+    def layer(params: PyTree, inputs: Array, carry: PyTree) -> tuple[Array, PyTree]:
+        cell = cells.CELLS[config.cell or ""]
+        return cells.unroll(cell, params, inputs, carry, reset, config.dtype), ()
+
+    return _forward(config, env, params, obs, carry, layer)[0]
+
+
+def _initial_carry(config: NetworkConfig, batch_shape: tuple[int, ...]) -> PyTree:
+    """Zeros: for each torso, the carry of each of its recurrent layers, [*batch_shape, H]."""
+    cell = cells.CELLS[config.cell or ""]
+    return {
+        torso.name: tuple(cell.initial((*batch_shape, size)) for size in config.cell_sizes)
+        for torso in _torsos(config)
+    }
+
+
+def _forward(
+    config: NetworkConfig,
+    env: Env,
+    params: PyTree,
+    obs: PyTree,
+    carry: PyTree,
+    recurrent_layer: RecurrentLayer,
+) -> tuple[Outputs, PyTree]:
+    hidden: list[Array] = []
+    carry_after: dict[str, PyTree] = {}
+    for torso in _torsos(config):
+        layer = _perceptron(config, params, torso.name, _flatten(obs, env.obs, torso.keys))
+        carries = []
+        for index, (name, _) in enumerate(_cells(config, torso.name)):
+            layer, last = recurrent_layer(params[name], layer, carry[torso.name][index])
+            carries.append(last)
+        hidden.append(layer)
+        carry_after[torso.name] = tuple(carries)
+    actor, critic = hidden[0], hidden[-1]  # one and the same if the torso is shared
+    log_std = (
+        _dense(params["log_std"], actor) if config.state_dependent_log_std else params["log_std"]
+    )
+    mean = _dense(params["mean"], actor)
+    log_std = jnp.clip(log_std, config.log_std_min, config.log_std_max)
+    outputs = Outputs(
+        mean,
+        jnp.broadcast_to(log_std, mean.shape),
+        _dense(params["value"], critic)[..., 0],
+    )
+    return outputs, carry_after if config.cell else ()
+
+
+def _perceptron(config: NetworkConfig, params: PyTree, name: str, inputs: Array) -> Array:
+    """Hidden layers in `config.dtype`, their outputs [..., H] in float32, as the heads take them.
+
+    Heads in bfloat16 would round the mean by a hundredth of it, far more than an update moves it.
+    """
+    activation = getattr(jax.nn, config.activation)
+    layer = inputs.astype(config.dtype)
+    for index in range(len(config.hidden_sizes)):
+        layer = activation(_dense(params[f"{name}_{index}"], layer, _matmul))
+    return layer.astype(jnp.float32)
+
+
+def _dense(
+    params: PyTree, inputs: Array, product: Callable[[Array, Array], Array] = jnp.matmul
+) -> Array:
+    """Inputs [..., n] @ kernel + bias, in the dtype of the inputs."""
+    bias = params["bias"].astype(inputs.dtype).reshape((1,) * (inputs.ndim - 1) + (-1,))
+    return product(inputs, params["kernel"].astype(inputs.dtype)) + bias
+
+
+@jax.custom_vjp
+def _matmul(inputs: Array, kernel: Array) -> Array:
+    """A product whose gradient for the kernel, inputs^T @ error, runs faster on a CPU.
+
+    XLA:CPU has fast kernels for rows times a matrix and a slow path for contracting over the
+    samples; a transpose that it must write out first takes it to the fast one (measured: updates
+    take 0.93x the time).
+    """
+    return inputs @ kernel
+
+
+def _matmul_forward(inputs: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+    return inputs @ kernel, (inputs, kernel)
+
+
+def _matmul_backward(saved: tuple[Array, Array], error: Array) -> tuple[Array, Array]:
+    inputs, kernel = saved
+    samples = inputs.reshape(-1, inputs.shape[-1])
+    transposed = jax.lax.platform_dependent(
+        samples.T, cpu=jax.lax.optimization_barrier, default=lambda x: x
+    )
+    return error @ kernel.T, transposed @ error.reshape(-1, error.shape[-1])
+
+
+_matmul.defvjp(_matmul_forward, _matmul_backward)
+
+
+def _flatten(obs: PyTree, spec: PyTree, keys: tuple[str, ...] | None) -> Array:
+    """Observations as vectors, [..., D]: leaves of any rank, one after the other.
+
+    Args:
+        obs: pytree of [..., *leaf.shape]; spec: of one observation.
+        keys: which entries of a Dict observation; None for all.
+    """
+    if keys is not None:
+        obs, spec = ({key: tree[key] for key in keys} for tree in (obs, spec))
+
+    def vector(leaf: Array, like: jax.ShapeDtypeStruct) -> Array:
+        leading = leaf.shape[: leaf.ndim - len(like.shape)]
+        return leaf.astype(jnp.float32).reshape(*leading, -1)
+
+    leaves = jax.tree.leaves(jax.tree.map(vector, obs, spec))
+    return leaves[0] if len(leaves) == 1 else jnp.concatenate(leaves, axis=-1)
+
+
+class Kernel(NamedTuple):
+    """A matrix of `blocks` orthogonal ones side by side."""
+
+    layer: str
+    leaf: str
+    rows: int
+    columns: int
+    blocks: int
+    scale: float
+
+
+def _init(config: NetworkConfig, env: Env, key: Key) -> PyTree:
+    """Orthogonal kernels, biases 0.
+
+    One draw for all kernels and one orthogonalisation for all of a shape: each of either is a
+    loop to compile, and compiling them one by one would take a second.
+    """
+    kernels = sorted(_kernels(config, env))
+    of_shape: dict[tuple[int, int], list[Kernel]] = {}
+    for kernel in kernels:
+        of_shape.setdefault((kernel.rows, kernel.columns), []).append(kernel)
+    sizes = [
+        rows * columns * sum(kernel.blocks for kernel in alike)
+        for (rows, columns), alike in of_shape.items()
+    ]
+    draws = jnp.split(jax.random.normal(key, (sum(sizes),)), np.cumsum(sizes)[:-1])
+    params: dict[str, Any] = {}
+    for ((rows, columns), alike), noise in zip(of_shape.items(), draws, strict=True):
+        blocks = iter(jax.vmap(orthogonal)(noise.reshape(-1, rows, columns)))
+        for kernel in alike:
+            matrix = jnp.concatenate([next(blocks) for _ in range(kernel.blocks)], axis=-1)
+            layer = params.setdefault(kernel.layer, {"bias": jnp.zeros(columns * kernel.blocks)})
+            layer[kernel.leaf] = kernel.scale * matrix
+    if config.cell == "gru":
+        for torso in _torsos(config):
+            for name, size in _cells(config, torso.name):
+                params[name]["hidden_bias"] = jnp.zeros(size)
+    log_std = jnp.full(env.action_dim, config.log_std_init)
+    if config.state_dependent_log_std:
+        params["log_std"]["bias"] = log_std
+    else:
+        params["log_std"] = log_std
+    return params
+
+
+def _kernels(config: NetworkConfig, env: Env) -> list[Kernel]:
+    kernels, widths = [], []
+    for torso in _torsos(config):
+        zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape), env.obs)
+        width = jax.eval_shape(
+            lambda obs, keys=torso.keys: _flatten(obs, env.obs, keys), zeros
+        ).size
+        for index, size in enumerate(config.hidden_sizes):
+            kernels.append(Kernel(f"{torso.name}_{index}", "kernel", width, size, 1, HIDDEN_SCALE))
+            width = size
+        for name, size in _cells(config, torso.name):
+            gates = cells.CELLS[config.cell or ""].gates
+            kernels.append(Kernel(name, "input", width, size, gates, CELL_SCALE))
+            kernels.append(Kernel(name, "hidden", size, size, gates, CELL_SCALE))
+            width = size
+        widths.append(width)
+    actor, critic = widths[0], widths[-1]
+    heads = {"mean": (actor, env.action_dim), "value": (critic, 1)}
+    if config.state_dependent_log_std:
+        heads["log_std"] = (actor, env.action_dim)
+    for name, (width, size) in heads.items():
+        kernels.append(Kernel(name, "kernel", width, size, 1, HEAD_SCALES[name]))
+    return kernels
+
+
+def _torsos(config: NetworkConfig) -> tuple[Torso, ...]:
+    """One for both, or the actor's and the critic's."""
+    if config.shared_torso:
+        return (Torso("torso", config.actor_keys),)
+    return Torso("actor", config.actor_keys), Torso("critic", config.critic_keys)
+
+
+def _cells(config: NetworkConfig, torso: str) -> list[tuple[str, int]]:
+    """Name and size of each recurrent layer of a torso."""
+    if config.cell is None:
+        return []
+    return [
+        (f"{torso}_{config.cell}_{index}", size) for index, size in enumerate(config.cell_sizes)
+    ]
+
+
+def _check_keys(config: NetworkConfig, env: Env) -> None:
+    """Raise ValueError for keys that the observations do not have."""
+    for name in ("actor_keys", "critic_keys"):
+        keys = getattr(config, name)
+        if keys is None:
+            continue
+        if not isinstance(env.obs, Mapping):
+            raise ValueError(
+                f"{name} = {keys!r} picks entries of a Dict observation, and those of "
+                f"{env.name!r} are {env.obs}; leave it None"
+            )
+        for key in keys:
+            check_known(key, list(env.obs), f"entry of {name}")

@@ -1,0 +1,192 @@
+"""Networks that a user brings: flax.linen modules and nnx modules."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rpojax.envs.base import Env
+from rpojax.networks.base import ActorCritic, Outputs, reset_carry
+from rpojax.types import Array, Key, PyTree
+
+Call = Callable[..., Any]  # (params, obs) or, if recurrent, (params, carry, obs)
+
+
+def from_linen(module: nn.Module, env: Env) -> ActorCritic:
+    """The network that a linen module is; see `rpojax.networks.make_network`."""
+    example = jax.tree.map(lambda leaf: np.zeros((1, *leaf.shape), leaf.dtype), env.obs)
+    initial_carry = getattr(module, "initial_carry", None)
+
+    def init(key: Key) -> PyTree:
+        carry = () if initial_carry is None else (initial_carry((1,)),)
+        variables = module.init(key, *carry, example)
+        _require_stateless(module, set(variables) - {"params"})
+        return variables.get("params", {})
+
+    def call(params: PyTree, *inputs: PyTree) -> Any:
+        return module.apply({"params": params}, *inputs)
+
+    return _checked(module, env, init, call, initial_carry)
+
+
+def from_nnx(factory: Callable[[Any], Any], env: Env) -> ActorCritic:
+    """The network of the modules that a function makes; see `rpojax.networks.make_network`."""
+    from flax import nnx
+
+    def make(key: Key) -> Any:
+        typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+        return factory(nnx.Rngs(key if typed else jax.random.wrap_key_data(key)))
+
+    try:
+        module = nnx.eval_shape(lambda: make(jax.random.key(0)))
+    except TypeError as error:
+        raise ValueError(
+            f"network = {factory!r} is not a function of nnx.Rngs ({error}); give a "
+            "NetworkConfig, a flax.linen module (an instance, not its class), or a function such "
+            "as lambda rngs: MyModule(rngs=rngs)"
+        ) from error
+    if not isinstance(module, nnx.Module):
+        raise ValueError(
+            f"network = {factory!r} made {type(module).__name__}, which is not an nnx module; "
+            "give a function of nnx.Rngs that returns one"
+        )
+    graph, _, *rest = nnx.split(module, nnx.Param, ...)
+    _require_stateless(module, {type(leaf).__name__ for _, leaf in nnx.to_flat_state(rest[0])})
+
+    def init(key: Key) -> PyTree:
+        return nnx.to_pure_dict(nnx.state(make(key), nnx.Param))
+
+    def call(params: PyTree, *inputs: PyTree) -> Any:
+        state = nnx.state(module, nnx.Param)
+        nnx.replace_by_pure_dict(state, params)
+        return nnx.merge(graph, state)(*inputs)
+
+    return _checked(factory, env, init, call, getattr(module, "initial_carry", None))
+
+
+def is_nnx_module(network: Any) -> bool:
+    """Whether it is an nnx module, rather than a function that makes one."""
+    from flax import nnx
+
+    return isinstance(network, nnx.Module)
+
+
+def _checked(
+    network: Any,
+    env: Env,
+    init: Callable[[Key], PyTree],
+    call: Call,
+    initial_carry: Callable[[tuple[int, ...]], PyTree] | None,
+) -> ActorCritic:
+    """The network of a module's calls, whose outputs have been looked at."""
+    _check_outputs(network, env, init, call, initial_carry)
+    if initial_carry is None:
+
+        def apply(
+            params: PyTree, obs: PyTree, carry: PyTree = (), reset: Array | None = None
+        ) -> tuple[Outputs, PyTree]:
+            return _outputs(call(params, obs)), ()
+
+        return ActorCritic(init, apply)
+
+    def apply_recurrent(
+        params: PyTree, obs: PyTree, carry: PyTree, reset: Array | None = None
+    ) -> tuple[Outputs, PyTree]:
+        leaf, like = jax.tree.leaves(obs)[0], jax.tree.leaves(env.obs)[0]
+        leading = leaf.shape[: leaf.ndim - len(like.shape)]
+        batch = math.prod(leading)
+
+        def merge(leaf: Array) -> Array:
+            return leaf.reshape(batch, *leaf.shape[len(leading) :])
+
+        def split(leaf: Array) -> Array:
+            return leaf.reshape(*leading, *leaf.shape[1:])
+
+        obs, carry = jax.tree.map(merge, (obs, carry))
+        begins = None if reset is None else merge(reset)
+        carry = reset_carry(carry, initial_carry((batch,)), begins)
+        carry, outputs = call(params, carry, obs)
+        return jax.tree.map(split, (_outputs(outputs), carry))
+
+    def unroll(params: PyTree, obs: PyTree, carry: PyTree, reset: Array) -> Outputs:
+        def step(carry: PyTree, inputs: tuple[PyTree, Array]) -> tuple[PyTree, Outputs]:
+            outputs, carry = apply_recurrent(params, inputs[0], carry, inputs[1])
+            return carry, outputs
+
+        return jax.lax.scan(step, carry, (obs, reset))[1]
+
+    return ActorCritic(init, apply_recurrent, unroll, initial_carry)
+
+
+def _outputs(returned: tuple[Array, Array, Array]) -> Outputs:
+    """A module's outputs in the form of `Outputs`: log_std for each sample, value without axis."""
+    mean, log_std, value = returned
+    if value.ndim == mean.ndim:
+        value = value[..., 0]
+    return Outputs(mean, jnp.broadcast_to(log_std, mean.shape), value)
+
+
+def _require_stateless(module: Any, collections: set[str]) -> None:
+    if collections:
+        raise ValueError(
+            f"network = {type(module).__name__} keeps state besides its parameters "
+            f"({', '.join(sorted(collections))}); give one without batch statistics or dropout"
+        )
+
+
+def _check_outputs(
+    network: Any,
+    env: Env,
+    init: Callable[[Key], PyTree],
+    call: Call,
+    initial_carry: Callable[[tuple[int, ...]], PyTree] | None,
+) -> None:
+    """Raise ValueError for outputs of other shapes than asked for."""
+    batch = 5
+    obs = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((batch, *leaf.shape), leaf.dtype), env.obs)
+    params = jax.eval_shape(lambda: init(jax.random.key(0)))
+    wanted = (
+        f"(mean [{batch}, {env.action_dim}], log_std [{batch}, {env.action_dim}] or "
+        f"[{env.action_dim}], value [{batch}] or [{batch}, 1]) for {batch} observations of "
+        f"{env.name!r}"
+    )
+    if initial_carry is None:
+        raw = jax.eval_shape(call, params, obs)
+    else:
+        carry = jax.eval_shape(lambda: initial_carry((batch,)))
+        returned = jax.eval_shape(call, params, carry, obs)
+        if not (isinstance(returned, tuple) and len(returned) == 2):
+            raise ValueError(
+                f"network = {network!r} is recurrent and returns {returned!r}; return the tuple "
+                f"(carry, {wanted})"
+            )
+        after, raw = returned
+        if not _same_avals(carry, after):
+            raise ValueError(
+                f"network = {network!r} turns a carry of {carry} into one of {after}; return one "
+                "of the same shapes and dtypes as initial_carry gives"
+            )
+    if not (isinstance(raw, tuple) and len(raw) == 3):
+        raise ValueError(f"network = {network!r} returns {raw!r}; return the tuple {wanted}")
+    allowed: dict[str, list[tuple[int, ...]]] = {
+        "mean": [(batch, env.action_dim)],
+        "log_std": [(batch, env.action_dim), (env.action_dim,)],
+        "value": [(batch,), (batch, 1)],
+    }
+    for (name, shapes), output in zip(allowed.items(), raw, strict=True):
+        if output.shape not in shapes:
+            raise ValueError(
+                f"network = {network!r} returns {name} of shape {output.shape}; return {wanted}"
+            )
+
+
+def _same_avals(a: PyTree, b: PyTree) -> bool:
+    try:
+        same = jax.tree.map(lambda x, y: (x.shape, x.dtype) == (y.shape, y.dtype), a, b)
+    except ValueError:  # the trees differ
+        return False
+    return jax.tree.all(same)
