@@ -395,6 +395,16 @@ def test_nothing_that_is_carried_has_a_weak_type(name):
     assert not [leaf for leaf in jax.tree.leaves((first, later)) if leaf.weak_type]
 
 
+@pytest.mark.parametrize("name", envs.names())
+def test_environments_can_be_made_inside_a_jit(name):
+    """`evaluate` does: bounds must not become tracers there."""
+
+    def observe(keys):
+        return envs.make(name).reset(keys)[1]
+
+    jax.eval_shape(observe, jax.random.split(jax.random.key(0)))
+
+
 @pytest.mark.parametrize("make_keys", [jax.random.key, jax.random.PRNGKey])
 def test_both_kinds_of_key_are_taken(make_keys):
     env = envs.make("Pendulum-v1")

@@ -2,6 +2,7 @@
 
 import functools
 import math
+from typing import get_args
 
 import flax.linen as nn
 import jax
@@ -11,6 +12,7 @@ import pytest
 from flax import nnx
 
 from rpojax import NetworkConfig
+from rpojax.config import Activation
 from rpojax.envs import Env
 from rpojax.networks import make_network, orthogonal
 
@@ -173,7 +175,7 @@ def test_mlp_outputs_match_numpy():
         np.testing.assert_allclose(outputs.log_std[t, b], params["log_std"])
 
 
-@pytest.mark.parametrize("activation", ["tanh", "relu", "elu", "gelu", "silu"])
+@pytest.mark.parametrize("activation", get_args(Activation))
 def test_each_activation_is_the_one_named(activation):
     network, params = init(NetworkConfig(hidden_sizes=(1,), activation=activation))
     one = {"kernel": jnp.array([[1.0], [0.0], [0.0]]), "bias": jnp.zeros(1)}
@@ -186,9 +188,15 @@ def test_each_activation_is_the_one_named(activation):
         "elu": np.where(x > 0, x, np.exp(x) - 1),
         "gelu": [v * 0.5 * (1 + math.erf(v / math.sqrt(2))) for v in x],
         "silu": x / (1 + np.exp(-x)),
+        "leaky_relu": np.where(x > 0, x, 0.01 * x),
+        "selu": 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * (np.exp(x) - 1)),
+        "mish": x * np.tanh(np.log1p(np.exp(x))),
+        "sigmoid": 1 / (1 + np.exp(-x)),
+        "softplus": np.log1p(np.exp(x)),
+        "soft_sign": x / (1 + np.abs(x)),
     }[activation]
     obs = np.stack([x, x, x], axis=-1)
-    atol = 1e-3 if activation == "gelu" else 1e-6  # flax takes the tanh form
+    atol = 1e-3 if activation == "gelu" else 1e-6  # jax.nn takes the tanh form
     np.testing.assert_allclose(
         network.apply(params, jnp.asarray(obs))[0].value, expected, atol=atol
     )
@@ -200,6 +208,124 @@ def test_mlp_joins_the_leaves_of_a_pytree_of_observations():
     assert params["actor_0"]["kernel"].shape == (5, 4)
     out = network.apply(params, {"a": jnp.ones((7, 2)), "b": jnp.ones((7, 3), jnp.int32)})[0]
     assert out.value.shape == (7,)
+
+
+# Dict observations.
+
+DICT_OBS = {
+    "camera": jax.ShapeDtypeStruct((2, 3), jnp.uint8),
+    "speed": jax.ShapeDtypeStruct((), jnp.float32),
+    "arm": {"angle": jax.ShapeDtypeStruct((2,), jnp.float32)},
+}
+
+
+def dict_obs(*leading):
+    rng = np.random.default_rng(0)
+    return jax.tree.map(
+        lambda leaf: jnp.asarray(rng.integers(0, 9, (*leading, *leaf.shape)), leaf.dtype), DICT_OBS
+    )
+
+
+@pytest.mark.parametrize("leading", [(), (7,), (4, 2)])
+def test_leaves_of_any_rank_are_flattened_in_the_order_of_their_names(leading):
+    network, params = init(env=environment(DICT_OBS))
+    flat_network, flat_params = init(env=environment(jax.ShapeDtypeStruct((9,), jnp.float32)))
+    jax.tree.map(np.testing.assert_array_equal, params, flat_params)
+    obs = dict_obs(*leading)
+    leaves = (obs["arm"]["angle"], obs["camera"], obs["speed"])
+    flat = np.concatenate([np.reshape(leaf, (*leading, -1)) for leaf in leaves], axis=-1)
+    outputs = network.apply(params, obs)[0]
+    assert outputs.value.shape == leading
+    expected = flat_network.apply(params, jnp.asarray(flat, jnp.float32))[0]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), outputs, expected)
+
+
+@pytest.mark.parametrize("cell", [None, "gru"])
+def test_actor_and_critic_see_the_entries_they_are_given(cell):
+    config = NetworkConfig(
+        hidden_sizes=(4,),
+        cell=cell,
+        cell_sizes=(3,),
+        actor_keys=("arm",),
+        critic_keys=("speed", "arm"),
+    )
+    network, params = init(config, env=environment(DICT_OBS))
+    params = jax.tree.map(lambda leaf: leaf + 0.1, params)
+    assert params["actor_0"]["kernel"].shape == (2, 4)
+    assert params["critic_0"]["kernel"].shape == (3, 4)
+    carry = network.initial_carry((5,))
+    floats = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), dict_obs(5))
+    sees = {}
+    for name in ("mean", "value"):
+        loss = lambda obs, name=name: jnp.sum(  # noqa: E731
+            getattr(network.apply(params, obs, carry)[0], name)
+        )
+        gradient = jax.grad(loss)(floats)
+        sees[name] = {key for key in gradient if np.abs(jax.tree.leaves(gradient[key])).max() > 0}
+    assert sees == {"mean": {"arm"}, "value": {"arm", "speed"}}
+
+
+@pytest.mark.parametrize(
+    ("obs", "changes", "message"),
+    [
+        (DICT_OBS, {"actor_keys": ("sped",)}, "unknown entry of actor_keys 'sped'; .*'speed'"),
+        (None, {"critic_keys": ("arm",)}, "critic_keys = .*'Test-v0' are .*leave it None"),
+    ],
+)
+def test_keys_that_the_observations_do_not_have_are_refused(obs, changes, message):
+    with pytest.raises(ValueError, match=f"(?s){message}"):
+        make_network(NetworkConfig(**changes), environment(obs))
+
+
+# The standard deviation, precision, no hidden layers.
+
+
+def test_log_std_can_depend_on_the_observation():
+    network, params = init(NetworkConfig(state_dependent_log_std=True, log_std_init=-0.4))
+    obs = jax.random.normal(jax.random.key(1), (64, OBS))
+    log_std = np.asarray(network.apply(params, obs)[0].log_std)
+    assert log_std.shape == (64, ACTIONS)
+    np.testing.assert_allclose(log_std, -0.4, atol=0.1)
+    assert log_std.std(axis=0).min() > 1e-4
+
+
+@pytest.mark.parametrize("state_dependent", [False, True])
+def test_log_std_stays_within_its_bounds(state_dependent):
+    config = NetworkConfig(
+        state_dependent_log_std=state_dependent, log_std_min=-1.0, log_std_max=0.5
+    )
+    network, params = init(config)
+    obs = jnp.zeros((3, OBS))
+    for shift, expected in [(-3.0, -1.0), (0.25, 0.25), (3.0, 0.5)]:
+        bias = params["log_std"]["bias"] if state_dependent else params["log_std"]
+        moved = {"bias": bias + shift, "kernel": jnp.zeros((64, ACTIONS))}
+        changed = params | {"log_std": moved if state_dependent else bias + shift}
+        np.testing.assert_allclose(network.apply(changed, obs)[0].log_std, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("cell", [None, "lstm"])
+def test_bfloat16_keeps_parameters_and_outputs_in_float32_and_is_near(cell):
+    sizes = {"hidden_sizes": (32, 32), "cell": cell, "cell_sizes": (16,)}
+    network, params = init(NetworkConfig(dtype="bfloat16", **sizes))
+    exact, _ = init(NetworkConfig(**sizes))
+    assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype("float32")}
+    obs = jax.random.normal(jax.random.key(1), (64, OBS))
+    carry = network.initial_carry((64,))
+    outputs, after = network.apply(params, obs, carry)
+    assert {leaf.dtype for leaf in jax.tree.leaves((outputs, after))} == {jnp.dtype("float32")}
+    value = exact.apply(params, obs, carry)[0].value
+    error = np.abs(outputs.value - value).max() / np.abs(value).max()
+    assert 1e-4 < error < 0.05  # rounded to 8 bits, and indeed rounded
+    assert len(np.unique(outputs.mean)) > 100  # the heads are not: means would clump
+
+
+def test_no_hidden_layers_is_a_linear_policy():
+    network, params = init(NetworkConfig(hidden_sizes=()))
+    assert params["mean"]["kernel"].shape == (OBS, ACTIONS)
+    assert set(params) == {"mean", "value", "log_std"}
+    one, two = jnp.ones((1, OBS)), 2.0 * jnp.ones((1, OBS))
+    mean = network.apply(params, one)[0].mean
+    np.testing.assert_allclose(network.apply(params, two)[0].mean, 2.0 * mean, rtol=1e-5)
 
 
 def test_different_keys_give_different_networks_and_the_same_key_the_same():

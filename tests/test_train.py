@@ -228,3 +228,52 @@ def test_hyperparams_known_to_be_bad_are_refused():
     bad = dataclasses.replace(CFG.hyperparams(), gamma=jnp.float32(jnp.nan))
     with pytest.raises(ValueError, match=r"gamma = nan .* \[0, 1\]"):
         rpojax.make_train(CFG)(KEYS[0], bad)
+
+
+# Dict observations.
+
+
+def as_dict(env):
+    """Pendulum with its observation in leaves of three ranks, in the order of the flat one."""
+
+    def split(obs):
+        return {"a": obs[..., :1, None], "b": obs[..., 1], "c": {"d": obs[..., 2:]}}
+
+    def reset(keys):
+        state, obs = env.reset(keys)
+        return state, split(obs)
+
+    def step(keys, state, action):
+        state, timestep = env.step(keys, state, action)
+        return state, timestep._replace(
+            obs=split(timestep.obs), final_obs=split(timestep.final_obs)
+        )
+
+    obs = jax.eval_shape(split, jnp.zeros(3))
+    return dataclasses.replace(env, reset=reset, step=step, obs=obs)
+
+
+def test_dict_observations_train_as_their_flattened_twin(result):
+    """Each leaf has statistics of its own, so that not a number may differ."""
+    env = as_dict(rpojax.envs.make("Pendulum-v1"))
+    rpojax.envs.check_env(env, num_steps=300)
+    twin = jax.jit(rpojax.make_train(CFG.replace(env=env)))(KEYS[0])
+    assert jax.tree.structure(twin.state.obs_stats.mean) == jax.tree.structure(env.obs)
+    for name in ("policy_loss", "value_loss", "kl", "episode_return"):
+        np.testing.assert_allclose(
+            getattr(twin.metrics, name), getattr(result.metrics, name), atol=1e-4, rtol=1e-4
+        )
+
+
+def test_privileged_critic_trains_beside_an_actor_that_sees_less():
+    env = as_dict(rpojax.envs.make("Pendulum-v1"))
+    network = rpojax.NetworkConfig(hidden_sizes=(16, 16), actor_keys=("a", "b"))
+    cfg = CFG.replace(env=env, network=network)
+    result = jax.jit(rpojax.make_train(cfg))(KEYS[0])
+    assert result.state.params["actor_0"]["kernel"].shape == (2, 16)
+    assert result.state.params["critic_0"]["kernel"].shape == (3, 16)
+    act = rpojax.make_policy(cfg, result.state)
+    obs = {"a": np.ones((5, 1, 1), np.float32), "b": np.zeros(5, np.float32)}
+    speeds = [{"d": np.full((5, 1), speed, np.float32)} for speed in (-8.0, 8.0)]
+    slow, fast = (act(obs | {"c": speed}) for speed in speeds)
+    np.testing.assert_array_equal(slow, fast)

@@ -69,9 +69,10 @@ def from_gymnax(env: Any, params: Any = None, name: str | None = None) -> Env:
         )
     params = env.default_params if params is None else params
     name = name or str(getattr(env, "name", type(env).__name__))
-    if not _is_box(env, params):
-        raise ValueError(_not_continuous(name, env.action_space(params)))
-    space = env.action_space(params)
+    with jax.ensure_compile_time_eval():  # some make jax arrays of the bounds, also inside a jit
+        space = env.action_space(params)
+    if not _is_box(space):
+        raise ValueError(_not_continuous(name, space))
     is_truncated = getattr(env, "is_truncated", None)
 
     def reset_one(key: Key) -> tuple[PyTree, PyTree]:
@@ -121,9 +122,8 @@ def _not_continuous(name: str, space: Any) -> str:
     )
 
 
-def _is_box(env: Any, params: Any) -> bool:
+def _is_box(space: Any) -> bool:
     """Box spaces have bounds; gymnax's own and Gymnasium's both."""
-    space = env.action_space(params)
     return hasattr(space, "low") and hasattr(space, "high")
 
 

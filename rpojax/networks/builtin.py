@@ -18,6 +18,7 @@ from rpojax.config import NetworkConfig
 from rpojax.envs.base import Env
 from rpojax.networks import cells
 from rpojax.networks.base import ActorCritic, Outputs, reset_carry
+from rpojax.networks.matmul import matmul
 from rpojax.networks.orthogonal import orthogonal
 from rpojax.types import Array, Key, PyTree
 from rpojax.validation import check_known
@@ -132,7 +133,7 @@ def _perceptron(config: NetworkConfig, params: PyTree, name: str, inputs: Array)
     activation = getattr(jax.nn, config.activation)
     layer = inputs.astype(config.dtype)
     for index in range(len(config.hidden_sizes)):
-        layer = activation(_dense(params[f"{name}_{index}"], layer, _matmul))
+        layer = activation(_dense(params[f"{name}_{index}"], layer, matmul))
     return layer.astype(jnp.float32)
 
 
@@ -142,33 +143,6 @@ def _dense(
     """Inputs [..., n] @ kernel + bias, in the dtype of the inputs."""
     bias = params["bias"].astype(inputs.dtype).reshape((1,) * (inputs.ndim - 1) + (-1,))
     return product(inputs, params["kernel"].astype(inputs.dtype)) + bias
-
-
-@jax.custom_vjp
-def _matmul(inputs: Array, kernel: Array) -> Array:
-    """A product whose gradient for the kernel, inputs^T @ error, runs faster on a CPU.
-
-    XLA:CPU has fast kernels for rows times a matrix and a slow path for contracting over the
-    samples; a transpose that it must write out first takes it to the fast one (measured: updates
-    take 0.93x the time).
-    """
-    return inputs @ kernel
-
-
-def _matmul_forward(inputs: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
-    return inputs @ kernel, (inputs, kernel)
-
-
-def _matmul_backward(saved: tuple[Array, Array], error: Array) -> tuple[Array, Array]:
-    inputs, kernel = saved
-    samples = inputs.reshape(-1, inputs.shape[-1])
-    transposed = jax.lax.platform_dependent(
-        samples.T, cpu=jax.lax.optimization_barrier, default=lambda x: x
-    )
-    return error @ kernel.T, transposed @ error.reshape(-1, error.shape[-1])
-
-
-_matmul.defvjp(_matmul_forward, _matmul_backward)
 
 
 def _flatten(obs: PyTree, spec: PyTree, keys: tuple[str, ...] | None) -> Array:

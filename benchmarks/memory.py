@@ -1,0 +1,116 @@
+"""What a memory is worth: perceptron, GRU and LSTM where the observation hides what is needed.
+
+    python -m benchmarks.memory
+
+Pendulum-v1 without its angular velocity, and PointRobot-misc, whose goal shows in the rewards
+alone. Each agent is evaluated on its own after training; the spread is that over seeds.
+"""
+
+import argparse
+import dataclasses
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+import rpojax
+from benchmarks.reporting import RESULTS, environment_info, print_table, write_csv
+
+CELLS = (None, "gru", "lstm")
+EVALUATION_EPISODES = 128
+
+
+def pendulum_without_velocity() -> rpojax.envs.Env:
+    """Pendulum-v1 that shows the angle alone, as its cosine and sine."""
+    env = rpojax.envs.make("Pendulum-v1")
+
+    def reset(keys: jax.Array) -> tuple[Any, jax.Array]:
+        state, obs = env.reset(keys)
+        return state, obs[..., :2]
+
+    def step(keys: jax.Array, state: Any, action: jax.Array) -> tuple[Any, Any]:
+        state, timestep = env.step(keys, state, action)
+        hidden = {name: getattr(timestep, name)[..., :2] for name in ("obs", "final_obs")}
+        return state, timestep._replace(**hidden)
+
+    obs = jax.ShapeDtypeStruct((2,), env.obs.dtype)
+    return dataclasses.replace(env, name="Pendulum, no velocity", reset=reset, step=step, obs=obs)
+
+
+def tasks() -> dict[str, rpojax.Config]:
+    """Settings for each environment, but for the network."""
+    return {
+        "Pendulum-v1 without velocity": rpojax.Config(
+            env=pendulum_without_velocity(), num_minibatches=16, total_timesteps=1_000_000
+        ),
+        "PointRobot-misc, rescaled actions": rpojax.Config(
+            env="PointRobot-misc",
+            num_steps=100,
+            num_minibatches=16,
+            total_timesteps=1_500_000,
+            learning_rate=1e-3,
+            alpha=0.1,
+            action_transform="rescale",
+        ),
+    }
+
+
+def network(cell: Any) -> rpojax.NetworkConfig:
+    """The perceptron of the defaults, or one layer of it and a cell."""
+    if cell is None:
+        return rpojax.NetworkConfig()
+    return rpojax.NetworkConfig(hidden_sizes=(64,), cell=cell)
+
+
+def measure(cfg: rpojax.Config, seeds: int) -> tuple[np.ndarray, float]:
+    """Mean evaluation return of each agent, and the training's wall time with compilation."""
+    start = time.perf_counter()
+    keys = jax.random.split(jax.random.key(0), seeds)
+    result = jax.block_until_ready(rpojax.sharded_vmap(rpojax.make_train(cfg))(keys))
+    seconds = time.perf_counter() - start
+    evaluate: Callable[[Any], Any] = lambda state: rpojax.evaluate(  # noqa: E731
+        cfg, state, jax.random.key(1), EVALUATION_EPISODES
+    )
+    returns = jax.jit(jax.vmap(evaluate))(result.state).episode_return
+    return np.asarray(returns).mean(axis=1), seconds
+
+
+def main() -> None:
+    """Train, evaluate, print, write CSV and PNG."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=4)
+    parser.add_argument("--only", help="part of a task's name")
+    args = parser.parse_args()
+
+    info = environment_info()
+    rows = []
+    for task, cfg in tasks().items():
+        if args.only and args.only not in task:
+            continue
+        for cell in CELLS:
+            returns, seconds = measure(cfg.replace(network=network(cell)), args.seeds)
+            rows.append(
+                {
+                    "task": task,
+                    "network": cell or "perceptron",
+                    "mean return": f"{returns.mean():.1f}",
+                    "std": f"{returns.std(ddof=1):.1f}",
+                    "worst": f"{returns.min():.1f}",
+                    "best": f"{returns.max():.1f}",
+                    "seconds": f"{seconds:.0f}",
+                }
+            )
+            print(rows[-1], flush=True)
+    print_table(f"Memory, {args.seeds} seeds", rows, info)
+    if args.only:
+        return
+    write_csv(RESULTS / "memory.csv", rows, info)
+    for task in tasks():
+        bars = {row["network"]: float(row["mean return"]) for row in rows if row["task"] == task}
+        print(bars)
+
+
+if __name__ == "__main__":
+    main()
