@@ -1,6 +1,6 @@
 """Robust Policy Optimization (RPO, arXiv 2212.07536) as one XLA program."""
 
-from rpojax import envs, networks
+from rpojax import envs, loggers, networks
 from rpojax.config import Config, NetworkConfig
 from rpojax.evaluate import Evaluation, evaluate
 from rpojax.fit import Progress, fit
@@ -25,6 +25,7 @@ __all__ = [
     "envs",
     "evaluate",
     "fit",
+    "loggers",
     "make_policy",
     "make_train",
     "make_trainer",
