@@ -3,6 +3,7 @@
 from rpojax import envs, loggers, networks
 from rpojax.config import Config, NetworkConfig
 from rpojax.evaluate import Evaluation, evaluate
+from rpojax.export import export_params, export_policy
 from rpojax.fit import Progress, fit
 from rpojax.parallel import sharded_vmap, use_all_cores
 from rpojax.policy import Policy, make_policy
@@ -24,6 +25,8 @@ __all__ = [
     "Trainer",
     "envs",
     "evaluate",
+    "export_params",
+    "export_policy",
     "fit",
     "loggers",
     "make_policy",
