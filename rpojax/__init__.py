@@ -7,6 +7,7 @@ from rpojax.export import export_params, export_policy
 from rpojax.fit import Progress, fit
 from rpojax.parallel import sharded_vmap, use_all_cores
 from rpojax.policy import Policy, make_policy
+from rpojax.rendering import render_episode
 from rpojax.train import Trainer, make_train, make_trainer
 from rpojax.types import HyperParams, Metrics, TrainResult, TrainState
 
@@ -33,6 +34,7 @@ __all__ = [
     "make_train",
     "make_trainer",
     "networks",
+    "render_episode",
     "sharded_vmap",
     "use_all_cores",
 ]
