@@ -85,6 +85,15 @@ def numbers_in(name: str, value: Any, allowed: Interval) -> np.ndarray:
     return values
 
 
+def check_one_agent(state: Any) -> None:
+    """Raise ValueError where a `TrainState` holds several agents."""
+    if state.update_count.ndim:
+        raise ValueError(
+            f"state holds agents of shape {state.update_count.shape}; give one of them, such as "
+            "results.select(0).state"
+        )
+
+
 def _is_numeric(value: Any) -> bool:
     return np.asarray(value).dtype.kind in "iuf"  # and neither text, truth nor None
 

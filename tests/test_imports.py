@@ -20,6 +20,7 @@ ROWS = (
     ("rollout", "minibatch", "batch"),
     ("update", "train"),
     ("policy", "evaluate", "checkpoint", "loggers", "parallel"),
+    ("export", "rendering"),
     ("presets", "plotting", "fit", "study", "display"),
     ("cli",),
 )
