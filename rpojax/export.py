@@ -47,6 +47,13 @@ def export_policy(
         action = act(obs)  # obs [batch, *obs.shape] -> f32[batch, A]
         action = act(obs, jax.random.key(0))  # a stochastic policy
 
+    A recurrent policy takes a carry too, with a flag for each observation at which an episode
+    begins, where the carry is not looked at:
+
+        shapes = jax.tree.unflatten(policy.in_tree, policy.in_avals)[0][1]
+        carry = jax.tree.map(lambda leaf: np.zeros((batch, *leaf.shape[1:]), leaf.dtype), shapes)
+        action, carry = act(obs, carry, reset)  # reset bool[batch]; then a key if stochastic
+
     JAX promises that programs load for six months of its releases at least; keep a checkpoint for
     longer.
 
@@ -66,10 +73,17 @@ def export_policy(
         check_choice("platforms", platform, get_args(Platform))
     act = make_policy(cfg, state, deterministic)
     env = envs.make(cfg.env)
-    obs = _batched(env.obs, export.symbolic_shape("batch")[0])
-    key = () if deterministic else (jax.eval_shape(lambda: jax.random.key(0)),)
+    network = make_network(cfg.network, env)
+    batch = export.symbolic_shape("batch")[0]
+    inputs: list[PyTree] = [_batched(env.obs, batch)]
+    if network.recurrent:
+        carry = jax.eval_shape(lambda: network.initial_carry((1,)))
+        carry = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), carry)
+        inputs += [_batched(carry, batch), jax.ShapeDtypeStruct((batch,), bool)]
+    if not deterministic:
+        inputs.append(jax.eval_shape(lambda: jax.random.key(0)))
     try:
-        exported = export.export(jax.jit(act), platforms=list(platforms))(obs, *key)
+        exported = export.export(jax.jit(act), platforms=list(platforms))(*inputs)
     except jax.errors.InconclusiveDimensionOperation as error:
         raise ValueError(
             f"network = {cfg.network!r} cannot be exported for any batch size; let nothing in it "
@@ -143,7 +157,7 @@ def _used_params(cfg: Config, params: PyTree, part: Part) -> set[int]:
     network = make_network(cfg.network, env)
 
     def outputs(params: PyTree, obs: PyTree) -> PyTree:
-        made: Outputs = network.apply(params, obs)
+        made: Outputs = network.apply(params, obs, network.initial_carry((1,)))[0]
         return made.value if part == "value" else (made.mean, made.log_std)
 
     traced = export.export(jax.jit(outputs))(params, _batched(env.obs, 1))

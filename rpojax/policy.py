@@ -7,9 +7,10 @@ import numpy as np
 
 from rpojax import envs, gaussian
 from rpojax.config import Config
-from rpojax.networks import make_network
+from rpojax.networks import ActorCritic, make_network
 from rpojax.rollout import policy_obs, to_env_action
 from rpojax.types import Array, Key, PyTree, TrainState
+from rpojax.validation import check_one_agent
 
 
 class Policy(Protocol):
@@ -56,11 +57,30 @@ def make_policy(cfg: Config, state: TrainState, deterministic: bool = True) -> A
     Raises:
         ValueError: `state` holds several agents, or a stochastic policy is called without a key.
     """
-    if state.update_count.ndim:
-        raise ValueError(
-            f"state holds agents of shape {state.update_count.shape}; give one of them, such as "
-            "results.select(0).state"
-        )
+    act_recurrent, network = _make_recurrent(cfg, state, deterministic)
+    if network.recurrent:
+        return act_recurrent
+
+    def act(obs: Any, key: Key | None = None) -> Any:
+        return act_recurrent(obs, key=key)[0]
+
+    return act
+
+
+def make_recurrent_policy(
+    cfg: Config, state: TrainState, deterministic: bool = True
+) -> RecurrentPolicy:
+    """`make_policy` in the form that takes and returns a carry, for any network.
+
+    That of a feed-forward network is (): for code that plays with whatever policy it is given.
+    """
+    return _make_recurrent(cfg, state, deterministic)[0]
+
+
+def _make_recurrent(
+    cfg: Config, state: TrainState, deterministic: bool
+) -> tuple[RecurrentPolicy, ActorCritic]:
+    check_one_agent(state)
     env = envs.make(cfg.env)
     network = make_network(cfg.network, env)
 
@@ -75,11 +95,9 @@ def make_policy(cfg: Config, state: TrainState, deterministic: bool = True) -> A
             action = gaussian.sample(action, outputs.log_std, noise)
         return to_env_action(action, env, cfg.action_transform), carry
 
-    def act_recurrent(
+    def act(
         obs: Any, carry: Any = None, reset: Any = None, key: Key | None = None
     ) -> tuple[Any, Any]:
-        if carry is None:
-            carry = network.initial_carry(_leading_axes(obs, env.obs))
         if deterministic:
             key = None
         elif key is None:
@@ -87,14 +105,13 @@ def make_policy(cfg: Config, state: TrainState, deterministic: bool = True) -> A
                 "key = None, but the policy is stochastic; give a new PRNG key in each call, or "
                 "make it with deterministic=True"
             )
+        if carry is None:
+            carry = network.initial_carry(_leading_axes(obs, env.obs))
         action, carry = step(obs, carry, reset, key)
         on_host = all(isinstance(leaf, np.ndarray | np.generic) for leaf in jax.tree.leaves(obs))
         return (np.asarray(action) if on_host else action), carry
 
-    def act(obs: Any, key: Key | None = None) -> Any:
-        return act_recurrent(obs, (), key=key)[0]
-
-    return act_recurrent if network.recurrent else act
+    return act, network
 
 
 def _leading_axes(obs: PyTree, spec: PyTree) -> tuple[int, ...]:

@@ -13,7 +13,8 @@ import numpy as np
 
 from rpojax import envs
 from rpojax.config import Config
-from rpojax.policy import make_policy
+from rpojax.networks import make_network
+from rpojax.policy import make_recurrent_policy
 from rpojax.types import Key, PyTree, TrainState
 from rpojax.validation import Interval, number_in, whole_number
 
@@ -90,18 +91,22 @@ def render_episode(
 def _play(cfg: Config, state: TrainState, key: Key, limit: int) -> tuple[PyTree, np.ndarray]:
     """One episode of n steps, `limit` at most: the states acted in [n, ...], the rewards f32[n]."""
     env = envs.make(cfg.env)
-    act = make_policy(cfg, state)
+    act = make_recurrent_policy(cfg, state)
+    network = make_network(cfg.network, env)
 
-    def step(carry: tuple[PyTree, PyTree], key: Key) -> tuple[tuple[PyTree, PyTree], PyTree]:
-        env_state, obs = carry
-        next_state, timestep = env.step(key[None], env_state, act(obs))
+    def step(
+        playing: tuple[PyTree, PyTree, PyTree], key: Key
+    ) -> tuple[tuple[PyTree, PyTree, PyTree], PyTree]:
+        env_state, obs, carry = playing
+        action, carry = act(obs, carry)
+        next_state, timestep = env.step(key[None], env_state, action)
         done = timestep.terminated | timestep.truncated
-        return (next_state, timestep.obs), (env_state, timestep.reward, done)
+        return (next_state, timestep.obs, carry), (env_state, timestep.reward, done)
 
     @jax.jit
     def play(key: Key) -> PyTree:
         reset_key, step_key = jax.random.split(key)
-        start = env.reset(reset_key[None])
+        start = (*env.reset(reset_key[None]), network.initial_carry((1,)))
         return jax.lax.scan(step, start, jax.random.split(step_key, limit))[1]
 
     env_states, rewards, done = jax.tree.map(lambda leaf: np.asarray(leaf)[:, 0], play(key))
