@@ -1,12 +1,13 @@
 """The static settings of a run, and the default values of its hyperparameters."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeAlias, get_args
 
 import jax.numpy as jnp
 import numpy as np
 
+from rpojax import migration
 from rpojax.types import HYPERPARAMETER_RANGES, Array, HyperParams
 from rpojax.validation import (
     Interval,
@@ -206,10 +207,78 @@ class Config:
 
     def replace(self, **changes: Any) -> "Config":
         """A copy with some fields changed, checked anew."""
-        known = [field.name for field in dataclasses.fields(self)]
         for name in changes:
-            check_known(name, known, "setting")
+            check_known(name, _names(self), "setting")
         return dataclasses.replace(self, **changes)
+
+    @classmethod
+    def from_skrl(cls, settings: Any, **changes: Any) -> "Config":
+        """The settings of skrl's RPO, from `RPO_DEFAULT_CONFIG` (1.x) or `RPO_CFG` (2.x).
+
+        What skrl keeps elsewhere comes as changes: env, num_envs and total_timesteps, which is
+        skrl's timesteps * num_envs; and so does what is to differ. Keys left out have skrl's own
+        defaults. random_timesteps and learning_starts count a step of all environments as one in
+        skrl; here they become steps over all environments. "experiment" is checked and is not
+        part of a config: `rpojax.migration.fit_arguments` reads it.
+
+        Like in skrl, advantages are standardised over the whole rollout, rewards are not scaled,
+        the perturbation acts while collecting, and the value loss has no factor 1/2 (vf_coef is
+        2 * value_loss_scale). Better than in skrl, and so not the same: KLs are measured without
+        the perturbation; kl_threshold ends an update, not an epoch; time_limit_bootstrap takes
+        the value of the final observation, and without it an episode that was cut off ends;
+        clip_predicted_values takes the larger of the two losses; normalised values are not
+        clipped; one optimiser clips the gradient of policy and value together, as skrl's PyTorch
+        version does. The networks are not in skrl's settings: give `network`.
+
+        Args:
+            settings: a mapping with any of skrl's keys, or skrl 2's dataclass; not changed.
+                Classes may be given by name.
+            changes: fields of `Config`, which win over skrl's.
+
+        Raises:
+            ValueError: an unknown key, with the nearest known one; a value that has no equal
+                here, with what to give instead; as `Config`.
+        """
+        for name in changes:
+            check_known(name, _names(cls), "setting")
+        num_envs = whole_number("num_envs", changes.get("num_envs", cls.num_envs))
+        return cls(**migration.fields_from_skrl(settings, changes, num_envs), **changes)
+
+    @classmethod
+    def from_dict(cls, settings: Mapping[str, Any]) -> "Config":
+        """The settings of a plain dictionary, such as `to_dict` gives or a file holds.
+
+        Our names, as they are or in capitals, and PureJaxRL's: LR, ENV_NAME, ANNEAL_LR,
+        NORMALIZE_ENV (observations and rewards), ACTIVATION (of the network), and CLIP_EPS, which
+        sets value_clip too. NUM_UPDATES and MINIBATCH_SIZE are computed anew, and DEBUG changes
+        nothing: `fit` tells how a run goes. Keys left out have our defaults, so that PureJaxRL's
+        PPO also needs alpha = 0 and time_limit_bootstrap = False. `network` may be a dictionary
+        of `NetworkConfig`'s fields.
+
+        Raises:
+            ValueError: an unknown key, with the nearest known one; a field set twice; as `Config`.
+        """
+        fields = migration.fields_from_dict(settings, _names(cls))
+        network = fields.get("network")
+        if isinstance(network, Mapping):
+            for name in network:
+                check_known(str(name), _names(NetworkConfig), "setting of the network")
+            fields["network"] = NetworkConfig(**network)
+        return cls(**fields)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All settings as numbers, text, lists and dictionaries, for JSON, YAML and the like.
+
+        `Config.from_dict(cfg.to_dict()) == cfg`.
+
+        Raises:
+            ValueError: a setting is an object or a function: an environment, a module, an optax
+                schedule, a reward shaper.
+        """
+        fields = {name: getattr(self, name) for name in _names(self)}
+        if isinstance(self.network, NetworkConfig):
+            fields["network"] = dataclasses.asdict(self.network)
+        return migration.plain_settings(fields)
 
     def _check_batch(self) -> None:
         product = f"num_envs * num_steps = {self.num_envs} * {self.num_steps} = {self.batch_size}"
@@ -266,3 +335,8 @@ class Config:
                 f"never above {factors.max():g}; start it from 1, as in "
                 "optax.cosine_decay_schedule(1.0, decay_steps=cfg.num_updates)"
             )
+
+
+def _names(settings: Any) -> list[str]:
+    """The fields of a dataclass or of an instance of one."""
+    return [field.name for field in dataclasses.fields(settings)]
