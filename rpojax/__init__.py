@@ -1,10 +1,11 @@
 """Robust Policy Optimization (RPO, arXiv 2212.07536) as one XLA program."""
 
 from rpojax import envs, loggers, networks
-from rpojax.config import Config, NetworkConfig
+from rpojax.config import Config
 from rpojax.evaluate import Evaluation, evaluate
 from rpojax.export import export_params, export_policy
 from rpojax.fit import Progress, fit
+from rpojax.network_config import NetworkConfig
 from rpojax.parallel import sharded_vmap, use_all_cores
 from rpojax.policy import Policy, make_policy
 from rpojax.rendering import render_episode

@@ -15,7 +15,8 @@ import numpy as np
 import tyro
 
 from rpojax import envs
-from rpojax.config import Config, NamedSchedule, NetworkConfig
+from rpojax.config import Config, NamedSchedule
+from rpojax.network_config import NetworkConfig
 from rpojax.types import Metrics
 
 EVALUATION_EPISODES = 128

@@ -1,12 +1,14 @@
 """The static settings of a run, and the default values of its hyperparameters."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeAlias, get_args
 
 import jax.numpy as jnp
 import numpy as np
 
+from rpojax import migration
+from rpojax.network_config import NetworkConfig
 from rpojax.types import HYPERPARAMETER_RANGES, Array, HyperParams
 from rpojax.validation import (
     Interval,
@@ -18,109 +20,11 @@ from rpojax.validation import (
     whole_number,
 )
 
-Activation: TypeAlias = Literal[
-    "tanh",
-    "relu",
-    "elu",
-    "gelu",
-    "silu",
-    "leaky_relu",
-    "selu",
-    "mish",
-    "sigmoid",
-    "softplus",
-    "soft_sign",
-]
-RecurrentCell: TypeAlias = Literal["rnn", "gru", "lstm"]
-ComputeDtype: TypeAlias = Literal["float32", "bfloat16"]
 ActionTransform: TypeAlias = Literal["clip", "rescale"]
 AdvantageNormalization: TypeAlias = Literal["minibatch", "batch", "none"]
 NamedSchedule: TypeAlias = Literal["constant", "linear", "kl_adaptive"]
 Schedule: TypeAlias = Callable[[Array], Array]
 RewardShaper: TypeAlias = Callable[[Array, Array, int], Array]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class NetworkConfig:
-    """The built-in network: an actor and a critic, apart or on one torso.
-
-    A torso is a multilayer perceptron, and behind it recurrent layers if `cell` names their kind.
-    """
-
-    hidden_sizes: tuple[int, ...] = (64, 64)
-    """Widths of the perceptron's hidden layers; () for none."""
-    activation: Activation = "tanh"
-    """Nonlinearity after each of them."""
-    cell: RecurrentCell | None = None
-    """Recurrent layers behind the perceptron: "rnn", "gru" or "lstm"; None: no memory."""
-    cell_sizes: tuple[int, ...] = (64,)
-    """Widths of the recurrent layers, if there is a cell."""
-    shared_torso: bool = False
-    """True: actor and critic share all layers but the last; False: each has its own."""
-    actor_keys: tuple[str, ...] | None = None
-    """Entries of a Dict observation that the actor sees; None for all."""
-    critic_keys: tuple[str, ...] | None = None
-    """Entries of a Dict observation that the critic sees; None for all."""
-    log_std_init: float = 0.0
-    """Where the logarithm of the policy's standard deviation starts."""
-    log_std_min: float = -20.0
-    """Bound below which it is clipped."""
-    log_std_max: float = 2.0
-    """Bound above which it is clipped."""
-    state_dependent_log_std: bool = False
-    """True: it is an output of the actor; False: one free parameter for each action."""
-    dtype: ComputeDtype = "float32"
-    """Of products and hidden layers; "bfloat16" keeps parameters, cells and outputs float32."""
-
-    def __post_init__(self) -> None:
-        for name in ("hidden_sizes", "cell_sizes"):
-            object.__setattr__(self, name, _widths(name, getattr(self, name)))
-        check_choice("activation", self.activation, get_args(Activation))
-        check_choice("dtype", self.dtype, get_args(ComputeDtype))
-        check_bool("shared_torso", self.shared_torso)
-        check_bool("state_dependent_log_std", self.state_dependent_log_std)
-        if self.cell is not None:
-            check_choice("cell", self.cell, get_args(RecurrentCell), also=", or None")
-            if not self.cell_sizes:
-                raise ValueError(
-                    f"cell_sizes = () leaves cell = {self.cell!r} without layers; give e.g. (64,), "
-                    "or cell = None"
-                )
-        for name in ("actor_keys", "critic_keys"):
-            object.__setattr__(self, name, _keys(name, getattr(self, name)))
-        if self.shared_torso and self.actor_keys != self.critic_keys:
-            raise ValueError(
-                f"actor_keys = {self.actor_keys!r} and critic_keys = {self.critic_keys!r} cannot "
-                "differ on one torso; give the same, or shared_torso = False"
-            )
-        for name in ("log_std_min", "log_std_max"):
-            object.__setattr__(self, name, number_in(name, getattr(self, name), Interval(-20, 20)))
-        if self.log_std_min >= self.log_std_max:
-            raise ValueError(
-                f"log_std_min = {self.log_std_min:g} is not below log_std_max = "
-                f"{self.log_std_max:g}; give bounds with room between them"
-            )
-        bounds = Interval(self.log_std_min, self.log_std_max)
-        object.__setattr__(
-            self, "log_std_init", number_in("log_std_init", self.log_std_init, bounds)
-        )
-
-
-def _widths(name: str, sizes: Any) -> tuple[int, ...]:
-    if not isinstance(sizes, tuple | list):
-        raise ValueError(f"{name} = {sizes!r} is not a tuple of layer widths; give e.g. (64, 64)")
-    return tuple(whole_number(name, size) for size in sizes)
-
-
-def _keys(name: str, keys: Any) -> tuple[str, ...] | None:
-    if keys is None:
-        return None
-    if not isinstance(keys, tuple | list) or not keys or not all(isinstance(k, str) for k in keys):
-        raise ValueError(
-            f"{name} = {keys!r} is not a tuple of names; give entries of the observation, such as "
-            '("position",), or None for all'
-        )
-    return tuple(sorted(set(keys)))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -315,10 +219,78 @@ class Config:
 
     def replace(self, **changes: Any) -> "Config":
         """A copy with some fields changed, checked anew."""
-        known = [field.name for field in dataclasses.fields(self)]
         for name in changes:
-            check_known(name, known, "setting")
+            check_known(name, _names(self), "setting")
         return dataclasses.replace(self, **changes)
+
+    @classmethod
+    def from_skrl(cls, settings: Any, **changes: Any) -> "Config":
+        """The settings of skrl's RPO, from `RPO_DEFAULT_CONFIG` (1.x) or `RPO_CFG` (2.x).
+
+        What skrl keeps elsewhere comes as changes: env, num_envs and total_timesteps, which is
+        skrl's timesteps * num_envs; and so does what is to differ. Keys left out have skrl's own
+        defaults. random_timesteps and learning_starts count a step of all environments as one in
+        skrl; here they become steps over all environments. "experiment" is checked and is not
+        part of a config: `rpojax.migration.fit_arguments` reads it.
+
+        Like in skrl, advantages are standardised over the whole rollout, rewards are not scaled,
+        the perturbation acts while collecting, and the value loss has no factor 1/2 (vf_coef is
+        2 * value_loss_scale). Better than in skrl, and so not the same: KLs are measured without
+        the perturbation; kl_threshold ends an update, not an epoch; time_limit_bootstrap takes
+        the value of the final observation, and without it an episode that was cut off ends;
+        clip_predicted_values takes the larger of the two losses; normalised values are not
+        clipped; one optimiser clips the gradient of policy and value together, as skrl's PyTorch
+        version does. The networks are not in skrl's settings: give `network`.
+
+        Args:
+            settings: a mapping with any of skrl's keys, or skrl 2's dataclass; not changed.
+                Classes may be given by name.
+            changes: fields of `Config`, which win over skrl's.
+
+        Raises:
+            ValueError: an unknown key, with the nearest known one; a value that has no equal
+                here, with what to give instead; as `Config`.
+        """
+        for name in changes:
+            check_known(name, _names(cls), "setting")
+        num_envs = whole_number("num_envs", changes.get("num_envs", cls.num_envs))
+        return cls(**migration.fields_from_skrl(settings, changes, num_envs), **changes)
+
+    @classmethod
+    def from_dict(cls, settings: Mapping[str, Any]) -> "Config":
+        """The settings of a plain dictionary, such as `to_dict` gives or a file holds.
+
+        Our names, as they are or in capitals, and PureJaxRL's: LR, ENV_NAME, ANNEAL_LR,
+        NORMALIZE_ENV (observations and rewards), ACTIVATION (of the network), and CLIP_EPS, which
+        sets value_clip too. NUM_UPDATES and MINIBATCH_SIZE are computed anew, and DEBUG changes
+        nothing: `fit` tells how a run goes. Keys left out have our defaults, so that PureJaxRL's
+        PPO also needs alpha = 0 and time_limit_bootstrap = False. `network` may be a dictionary
+        of `NetworkConfig`'s fields.
+
+        Raises:
+            ValueError: an unknown key, with the nearest known one; a field set twice; as `Config`.
+        """
+        fields = migration.fields_from_dict(settings, _names(cls))
+        network = fields.get("network")
+        if isinstance(network, Mapping):
+            for name in network:
+                check_known(str(name), _names(NetworkConfig), "setting of the network")
+            fields["network"] = NetworkConfig(**network)
+        return cls(**fields)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All settings as numbers, text, lists and dictionaries, for JSON, YAML and the like.
+
+        `Config.from_dict(cfg.to_dict()) == cfg`.
+
+        Raises:
+            ValueError: a setting is an object or a function: an environment, a module, an optax
+                schedule, a reward shaper.
+        """
+        fields = {name: getattr(self, name) for name in _names(self)}
+        if isinstance(self.network, NetworkConfig):
+            fields["network"] = dataclasses.asdict(self.network)
+        return migration.plain_settings(fields)
 
     def _check_batch(self) -> None:
         product = f"num_envs * num_steps = {self.num_envs} * {self.num_steps} = {self.batch_size}"
@@ -375,3 +347,8 @@ class Config:
                 f"never above {factors.max():g}; start it from 1, as in "
                 "optax.cosine_decay_schedule(1.0, decay_steps=cfg.num_updates)"
             )
+
+
+def _names(settings: Any) -> list[str]:
+    """The fields of a dataclass or of an instance of one."""
+    return [field.name for field in dataclasses.fields(settings)]

@@ -14,7 +14,9 @@ PACKAGE = Path(rpojax.__file__).parent
 
 # From the top down; a module imports from its own row or from rows above it.
 ROWS = (
-    ("validation", "types", "config"),
+    ("validation", "types"),
+    ("migration", "network_config"),
+    ("config",),
     ("gaussian", "advantage", "losses", "normalize", "optimizer"),
     ("envs", "networks"),
     ("rollout", "minibatch", "batch"),

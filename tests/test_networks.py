@@ -12,8 +12,8 @@ import pytest
 from flax import nnx
 
 from rpojax import NetworkConfig
-from rpojax.config import Activation
 from rpojax.envs import Env
+from rpojax.network_config import Activation
 from rpojax.networks import make_network, orthogonal
 
 OBS, ACTIONS = 3, 2

@@ -8,8 +8,14 @@ from jax.flatten_util import ravel_pytree
 
 import rpojax
 from rpojax import gaussian
+from rpojax.minibatch import shuffled_minibatches
 from rpojax.networks import make_network
-from rpojax.optimizer import make_optimizer
+from rpojax.optimizer import (
+    MIN_LEARNING_RATE,
+    adapt_learning_rate,
+    clip_by_global_norm,
+    make_optimizer,
+)
 from rpojax.types import Batch
 from rpojax.update import Learner, rpo_loss, update
 
@@ -122,6 +128,62 @@ def test_update_stops_when_and_only_when_the_kl_passes_the_threshold():
     assert 0.0 < float(stopped_metrics.kl) < float(free_metrics.kl)
 
 
+def step_by_step(cfg, network, optimizer, learner, batch, key=0):
+    """The same update as a plain loop without a threshold.
+
+    Returns:
+        The parameters before each gradient step and after the last, [steps + 1] of [P], and the
+        unperturbed KL of each step's minibatch, [steps].
+    """
+    hyperparams = cfg.hyperparams()
+    params, unflatten = ravel_pytree(learner.params)
+    opt_state = learner.opt_state
+    shuffle_keys, noise_keys = jax.random.split(jax.random.key(key), (2, cfg.update_epochs))
+    shape = (cfg.num_minibatches, cfg.minibatch_size, batch.action.shape[-1])
+
+    @jax.jit
+    def gradient_step(params, opt_state, minibatch, noise):
+        def loss(flat):
+            return rpo_loss(cfg, network, unflatten(flat), minibatch, noise, hyperparams)
+
+        gradient, metrics = jax.grad(loss, has_aux=True)(params)
+        gradient, _ = clip_by_global_norm(gradient, hyperparams.max_grad_norm)
+        direction, opt_state = optimizer.update(gradient, opt_state, params)
+        return params - cfg.learning_rate * direction, opt_state, metrics.kl
+
+    path, kls = [params], []
+    for shuffle_key, noise_key in zip(shuffle_keys, noise_keys, strict=True):
+        minibatches = shuffled_minibatches(shuffle_key, batch, cfg.num_minibatches)
+        noise = gaussian.perturbation_noise(noise_key, shape)
+        for index in range(cfg.num_minibatches):
+            minibatch = jax.tree.map(lambda leaf, index=index: leaf[index], minibatches)
+            params, opt_state, kl = gradient_step(params, opt_state, minibatch, noise[index])
+            path.append(params)
+            kls.append(float(kl))
+    return path, kls
+
+
+def test_update_takes_exactly_the_steps_before_the_kl_passes_the_threshold():
+    """A threshold just below a step's KL stops before this step, one just above lets it be."""
+    cfg, network, optimizer, learner = setup(learning_rate=1e-2)
+    batch = made_up_batch(network, learner.params)
+    path, kls = step_by_step(cfg, network, optimizer, learner, batch)
+    highest = np.maximum.accumulate(kls)
+    records = [step for step in range(1, len(kls)) if kls[step] > highest[step - 1]]
+    assert len(records) >= 4
+    stops = set()
+    for step in (records[0], records[len(records) // 2], records[-1]):
+        for threshold in (0.999 * kls[step], 1.001 * kls[step]):
+            steps = next((i for i, kl in enumerate(kls) if kl > threshold), len(kls))
+            assert (steps == step) == (threshold < kls[step])
+            after, _ = run(cfg, network, optimizer, learner, batch, kl_threshold=threshold)
+            assert int(after.opt_state.count) == steps
+            np.testing.assert_allclose(ravel_pytree(after.params)[0], path[steps], atol=1e-5)
+            stops.add(steps)
+    assert len(stops) >= 4
+    assert len(kls) in stops
+
+
 def test_perturbation_alone_never_stops_the_update():
     cfg, network, optimizer, learner = setup(learning_rate=1e-6)
     batch = made_up_batch(network, learner.params)
@@ -139,3 +201,28 @@ def test_adaptive_rate_moves_once_an_epoch(kl_target, direction):
     after, _ = run(cfg, network, optimizer, learner, batch, kl_target=kl_target)
     expected = 1e-3 * 1.5 ** (3 * direction)
     np.testing.assert_allclose(after.learning_rate, expected, rtol=1e-5)
+
+
+def test_adaptive_rate_lives_where_the_perturbed_kl_would_drive_it_to_its_floor():
+    """alpha = 0.5 adds 0.04 to 0.08 to the KL seen through the ratio, and 0.016 lowers the rate."""
+    cfg = rpojax.Config(
+        env="Pendulum-v1",
+        num_envs=8,
+        num_steps=32,
+        update_epochs=4,
+        num_minibatches=4,
+        total_timesteps=8 * 32 * 8,
+        network=rpojax.NetworkConfig(hidden_sizes=(16,)),
+        lr_schedule="kl_adaptive",
+        learning_rate=1e-3,
+        alpha=0.5,
+    )
+    train = jax.jit(jax.vmap(rpojax.make_train(cfg)))
+    metrics = jax.device_get(train(jax.random.split(jax.random.key(0), 3)).metrics)
+    assert metrics.learning_rate.min() > 2e-4
+
+    would_be = jnp.full(3, cfg.learning_rate)
+    for kl in np.repeat(metrics.kl_perturbed, cfg.update_epochs, axis=1).T:
+        would_be = adapt_learning_rate(would_be, jnp.asarray(kl), jnp.float32(cfg.kl_target))
+    np.testing.assert_allclose(would_be, MIN_LEARNING_RATE, rtol=1e-5)
+    assert (metrics.kl_perturbed > 2.0 * cfg.kl_target).all()

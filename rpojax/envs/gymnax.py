@@ -1,5 +1,7 @@
 """The adapter for gymnax 1.x, and for any object with its interface."""
 
+import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -53,13 +55,18 @@ def from_gymnax(env: Any, params: Any = None, name: str | None = None) -> Env:
     Both gymnax's present `step_env` (whose flag means termination alone, with `is_truncated`
     beside it) and plain objects without `is_truncated` (nothing is cut off) are understood.
 
+    Observations may be any pytree. Where `observation_space` tells of a Dict or a Tuple, they
+    become a dict or a tuple, nested as the spaces are, and the integers of Discrete(n) become
+    one-hot vectors f32[n]; all other leaves stay as they are.
+
     Args:
         env: the environment.
         params: its parameters; None for `env.default_params`.
         name: what to call it; None for `env.name`.
 
     Raises:
-        ValueError: an action space other than a Box, or parts of the interface missing.
+        ValueError: an action space other than a Box, parts of the interface missing, or
+            observations that are not what the observation space says.
     """
     missing = [part for part in INTERFACE if not hasattr(env, part)]
     if missing:
@@ -73,11 +80,13 @@ def from_gymnax(env: Any, params: Any = None, name: str | None = None) -> Env:
         space = env.action_space(params)
     if not _is_box(space):
         raise ValueError(_not_continuous(name, space))
+    obs_space = _observation_space(env, params)
     is_truncated = getattr(env, "is_truncated", None)
 
     def reset_one(key: Key) -> tuple[PyTree, PyTree]:
         with jax.numpy_rank_promotion("allow"):  # Swimmer needs it, whatever the user has set
             obs, state = env.reset_env(key, params)
+        obs = _encode(name, obs_space, obs)
         return _strong(state, state), _strong(obs, obs)
 
     state_like, obs_like = jax.eval_shape(lambda: reset_one(jax.random.key(0)))
@@ -89,7 +98,7 @@ def from_gymnax(env: Any, params: Any = None, name: str | None = None) -> Env:
             )
         truncated = is_truncated(state, params) if is_truncated else jnp.array(False)
         terminated = jnp.asarray(terminated, bool).reshape(())
-        obs = _strong(obs, obs_like)
+        obs = _strong(_encode(name, obs_space, obs), obs_like)
         timestep = TimeStep(
             obs=obs,
             final_obs=obs,
@@ -125,6 +134,63 @@ def _not_continuous(name: str, space: Any) -> str:
 def _is_box(space: Any) -> bool:
     """Box spaces have bounds; gymnax's own and Gymnasium's both."""
     return hasattr(space, "low") and hasattr(space, "high")
+
+
+def _observation_space(env: Any, params: Any) -> Any:
+    """The space of observations, or None where the environment does not tell."""
+    if not hasattr(env, "observation_space"):
+        return None
+    try:
+        return env.observation_space(params)
+    except NotImplementedError:  # of gymnax's base class
+        return None
+
+
+def _encode(name: str, space: Any, obs: PyTree, path: str = "obs") -> PyTree:
+    """An observation in the form that a network takes; see `from_gymnax`.
+
+    Args:
+        name: of the environment, for errors.
+        space: gymnax's or Gymnasium's; None or a Box leaves the observation as it is.
+        obs: one observation.
+        path: to `obs` from the top, for errors.
+    """
+    if hasattr(space, "n"):
+        return _one_hot(name, space, obs, path)
+    spaces = getattr(space, "spaces", None)
+    if spaces is None:
+        return obs
+    named = isinstance(spaces, Mapping)
+    spaces = dict(spaces) if named else dict(enumerate(spaces))
+    parts = _parts(obs, named)
+    if set(parts) != set(spaces):
+        raise ValueError(
+            f"env = {name!r} has the observation space {space} at {path}, and its observation has "
+            f"the parts {list(parts)}; give both the same"
+        )
+    encoded = {key: _encode(name, spaces[key], parts[key], f"{path}[{key!r}]") for key in spaces}
+    return encoded if named else tuple(encoded.values())
+
+
+def _parts(obs: PyTree, named: bool) -> dict[Any, PyTree]:
+    """The parts of an observation by name or by place; none where it is not made of parts."""
+    if not named:
+        return dict(enumerate(obs)) if isinstance(obs, tuple | list) else {}
+    if isinstance(obs, Mapping):
+        return dict(obs)
+    if hasattr(obs, "_asdict"):  # a NamedTuple
+        return obs._asdict()
+    return dict(vars(obs)) if dataclasses.is_dataclass(obs) else {}
+
+
+def _one_hot(name: str, space: Any, obs: Any, path: str) -> Array:
+    obs = jnp.asarray(obs)
+    if obs.shape or not jnp.issubdtype(obs.dtype, jnp.integer):
+        raise ValueError(
+            f"env = {name!r} has the observation space {space} at {path}, and its observation is "
+            f"{obs.dtype}{list(obs.shape)}; return one integer, or describe it by a Box"
+        )
+    return jax.nn.one_hot(obs - getattr(space, "start", 0), int(space.n), dtype=jnp.float32)
 
 
 def _strong(tree: PyTree, like: PyTree) -> PyTree:

@@ -6,8 +6,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rpojax.config import Config, NetworkConfig
+from rpojax.config import Config
 from rpojax.loggers.base import LogRecord, scalars
+from rpojax.network_config import NetworkConfig
 
 EVENT_FILES = "events.out.tfevents.*"
 

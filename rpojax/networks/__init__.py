@@ -4,8 +4,8 @@ from typing import Any
 
 import flax.linen as nn
 
-from rpojax.config import NetworkConfig
 from rpojax.envs.base import Env
+from rpojax.network_config import NetworkConfig
 from rpojax.networks.base import ActorCritic, Outputs
 from rpojax.networks.builtin import builtin_network
 from rpojax.networks.modules import from_linen, from_nnx, is_nnx_module

@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax.config import NetworkConfig
 from rpojax.envs.base import Env
+from rpojax.network_config import NetworkConfig
 from rpojax.networks import cells
 from rpojax.networks.base import ActorCritic, Outputs, reset_carry
 from rpojax.networks.matmul import matmul
