@@ -43,13 +43,14 @@ def tasks() -> dict[str, rpojax.Config]:
     """Settings for each environment, but for the network."""
     return {
         "Pendulum-v1 without velocity": rpojax.Config(
-            env=pendulum_without_velocity(), num_minibatches=16, total_timesteps=1_000_000
+            env=pendulum_without_velocity(), num_minibatches=16, total_timesteps=600_000
         ),
         "PointRobot-misc, rescaled actions": rpojax.Config(
             env="PointRobot-misc",
             num_steps=100,
-            num_minibatches=16,
-            total_timesteps=1_500_000,
+            update_epochs=4,
+            num_minibatches=8,
+            total_timesteps=1_000_000,
             learning_rate=1e-3,
             alpha=0.1,
             action_transform="rescale",
@@ -90,7 +91,9 @@ def main() -> None:
         if args.only and args.only not in task:
             continue
         for cell in CELLS:
-            returns, seconds = measure(cfg.replace(network=network(cell)), args.seeds)
+            length = None if cell is None else cfg.num_steps // 4
+            trained = cfg.replace(network=network(cell), sequence_length=length)
+            returns, seconds = measure(trained, args.seeds)
             rows.append(
                 {
                     "task": task,

@@ -152,6 +152,25 @@ def test_exported_stochastic_policy_draws_the_same_samples(state, tmp_path):
     assert np.ptp(action) > 0.5
 
 
+def test_exported_recurrent_policy_takes_and_returns_its_carry(tmp_path):
+    network = rpojax.NetworkConfig(hidden_sizes=(8,), cell="lstm", cell_sizes=(4,))
+    cfg = CFG.replace(network=network, num_minibatches=2)
+    state = agent(cfg)
+    export_policy(cfg, state, tmp_path / "policy")
+    program = jax.export.deserialize(bytearray((tmp_path / "policy").read_bytes()))
+    shapes = jax.tree.unflatten(program.in_tree, program.in_avals)[0][1]
+    batch = 3
+    carry = jax.tree.map(lambda leaf: np.zeros((batch, *leaf.shape[1:]), leaf.dtype), shapes)
+    act, ours = rpojax.make_policy(cfg, state), None
+    exported = jax.jit(program.call)
+    for step in range(4):
+        obs = observations(batch) + step
+        reset = np.array([False, step == 2, True])
+        action, carry = exported(obs, carry, reset)
+        expected, ours = act(obs, ours, reset)
+        np.testing.assert_allclose(action, expected, atol=1e-6)
+
+
 def test_exported_program_knows_its_platforms_and_checks_its_input(state, tmp_path):
     def exported(**settings):
         export_policy(CFG, state, tmp_path / "policy", **settings)
@@ -229,7 +248,7 @@ def test_arrays_give_the_value_in_numpy(state, tmp_path):
     value = (hidden @ p["params/value/kernel"] + p["params/value/bias"])[:, 0]
     network = rpojax.networks.make_network(cfg.network, rpojax.envs.make(cfg.env))
     seen = normalize.normalize(state.obs_stats, jnp.asarray(obs), cfg.observation_clip)
-    np.testing.assert_allclose(value, network.apply(state.params, seen).value, atol=1e-5)
+    np.testing.assert_allclose(value, network.apply(state.params, seen)[0].value, atol=1e-5)
     np.testing.assert_allclose(p["value_stats/mean"], state.value_stats.mean)
     np.testing.assert_allclose(p["value_stats/std"], np.sqrt(state.value_stats.var), rtol=1e-5)
 
