@@ -3,7 +3,7 @@
 from rpojax import envs, networks
 from rpojax.config import Config, NetworkConfig
 from rpojax.evaluate import Evaluation, evaluate
-from rpojax.fit import Progress, fit
+from rpojax.fit import Progress, TrainingInterrupted, fit, resume
 from rpojax.parallel import sharded_vmap, use_all_cores
 from rpojax.policy import Policy, make_policy
 from rpojax.train import Trainer, make_train, make_trainer
@@ -22,6 +22,7 @@ __all__ = [
     "TrainResult",
     "TrainState",
     "Trainer",
+    "TrainingInterrupted",
     "envs",
     "evaluate",
     "fit",
@@ -29,6 +30,7 @@ __all__ = [
     "make_train",
     "make_trainer",
     "networks",
+    "resume",
     "sharded_vmap",
     "use_all_cores",
 ]

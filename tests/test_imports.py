@@ -14,13 +14,13 @@ PACKAGE = Path(rpojax.__file__).parent
 
 # From the top down; a module imports from its own row or from rows above it.
 ROWS = (
-    ("validation", "types", "config"),
+    ("validation", "types", "config", "settings", "serialization", "storage"),
     ("gaussian", "advantage", "losses", "normalize", "optimizer"),
     ("envs", "networks"),
     ("rollout", "minibatch"),
     ("update", "train"),
-    ("policy", "evaluate", "checkpoint", "loggers", "parallel"),
-    ("presets", "plotting", "fit", "study", "display"),
+    ("policy", "evaluate", "checkpoint", "loggers", "parallel", "interrupt", "records"),
+    ("presets", "plotting", "chunks", "loop", "fit", "study", "display"),
     ("cli",),
 )
 ROW_OF = {module: row for row, modules in enumerate(ROWS) for module in modules}
