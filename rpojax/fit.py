@@ -92,7 +92,9 @@ def fit(
         keep_checkpoints=keep_checkpoints,
     )
     directory = None if checkpoint_dir is None else Path(checkpoint_dir)
-    if directory is not None:
+    if directory is None:
+        settings = dataclasses.replace(settings, checkpoint_every=0)  # chunks need not end there
+    else:
         checkpoint.require_free(directory, overwrite)
     start = time.perf_counter()
     agents = first_agents(settings)

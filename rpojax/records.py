@@ -1,5 +1,7 @@
 """From a run's metrics to the records that loggers take."""
 
+import contextlib
+import operator
 import warnings
 from collections.abc import Callable, Sequence
 
@@ -9,6 +11,8 @@ import numpy as np
 from rpojax.loggers import Logger, LogRecord
 from rpojax.settings import RunSettings
 from rpojax.types import Metrics
+
+_CLOSE: Callable[[Logger], None] = operator.methodcaller("close")
 
 
 class RecordWriter:
@@ -61,7 +65,7 @@ class RecordWriter:
 
     def close(self) -> None:
         """Close the loggers."""
-        self._tell(lambda logger: logger.close())
+        self._tell(_CLOSE)
 
     def _log(self, history: Metrics, end: int) -> None:
         window = jax.tree.map(
@@ -84,6 +88,9 @@ class RecordWriter:
                 call(logger)
             except Exception as error:  # a logger may raise anything, and must not end a training
                 self._loggers.remove(logger)
+                if call is not _CLOSE:
+                    with contextlib.suppress(Exception):
+                        logger.close()
                 warnings.warn(
                     f"{type(logger).__name__} failed and is told nothing more: "
                     f"{type(error).__name__}: {error}",

@@ -5,10 +5,13 @@ under the final one. Beside the arrays stands a record, in JSON, with the SHA-25
 and of itself: what a disk has changed since is noticed, and never given out.
 """
 
+import contextlib
 import hashlib
 import json
+import logging
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +47,7 @@ def write(path: Path, tree: PyTree, record: dict[str, Any]) -> None:
     arrays = {str(i): _plain(leaf) for i, leaf in enumerate(leaves.values()) if leaf.size}
     try:
         discard(path)
-        with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
+        with _checkpointer() as checkpointer:
             checkpointer.save(
                 path.absolute(),
                 args=ocp.args.Composite(
@@ -54,11 +57,9 @@ def write(path: Path, tree: PyTree, record: dict[str, Any]) -> None:
             )
     except Exception as error:  # orbax passes on what its libraries raise
         clear_remains(path.parent)
-        free = shutil.disk_usage(path.parent).free / 1e6
-        raise OSError(
-            f"checkpoint {path} could not be written: {_first_line(error)}; {free:,.1f} MB are "
-            "free there"
-        ) from error
+        full = "No space left on device"
+        reason = full if full in str(error) else _first_line(error)
+        raise OSError(f"checkpoint {path} could not be written: {reason}") from error
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -116,11 +117,26 @@ def clear_remains(directory: Path) -> None:
             shutil.rmtree(entry, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def _checkpointer() -> Iterator[Any]:
+    """An orbax checkpointer that raises what goes wrong, and does not log it as well."""
+    import orbax.checkpoint as ocp
+
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
+            yield checkpointer
+    finally:
+        logger.setLevel(level)
+
+
 def _read_signed(path: Path) -> dict[str, Any]:
     import orbax.checkpoint as ocp
 
     try:
-        with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
+        with _checkpointer() as checkpointer:
             restored = checkpointer.restore(
                 path.absolute(), args=ocp.args.Composite(record=ocp.args.JsonRestore())
             )
@@ -141,7 +157,7 @@ def _read_leaves(path: Path) -> dict[str, Any]:
     as_numpy = {number: ocp.RestoreArgs(restore_type=np.ndarray) for number in filled}
     leaves = {}
     try:
-        with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
+        with _checkpointer() as checkpointer:
             arrays = checkpointer.restore(
                 path.absolute(),
                 args=ocp.args.Composite(arrays=ocp.args.PyTreeRestore(restore_args=as_numpy)),
