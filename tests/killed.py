@@ -1,13 +1,17 @@
 """What the tests run in a process that they kill; imports little, and nothing of pytest."""
 
 import itertools
+import multiprocessing
+from collections.abc import Callable
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 
-from rpojax import Config, Metrics, checkpoint, resume, storage
+from rpojax import Config, Metrics, resume, storage
 from rpojax.checkpoint import Keeper, Snapshot
 from rpojax.settings import RunSettings
 
@@ -38,6 +42,32 @@ def snapshot(updates: int) -> Snapshot:
     )
 
 
+def start(target: Callable[..., None], *args: Any) -> tuple[BaseProcess, Connection]:
+    """A process that has the slow modules already, and the end of a pipe that it tells by.
+
+    It is forked from a process in which JAX is imported and has computed nothing: from one in
+    which it has, and that importing gymnax is enough for, it would hang.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["killed", "orbax.checkpoint"])
+    told, telling = context.Pipe(duplex=False)
+    process = context.Process(target=target, args=(*args, telling), daemon=True)
+    process.start()
+    telling.close()
+    return process, told
+
+
+def last_message(told: Connection) -> Any:
+    """What a process that is no more told last."""
+    message = None
+    try:
+        while told.poll():
+            message = told.recv()
+    except EOFError:
+        pass
+    return message
+
+
 def save_without_end(directory: str, first: int, done: Connection) -> None:
     """Save one snapshot after the other, and tell the number of each that is saved."""
     path = Path(directory)
@@ -45,7 +75,7 @@ def save_without_end(directory: str, first: int, done: Connection) -> None:
     keeper = Keeper(path, SETTINGS)
     for updates in itertools.count(first):
         keeper.save(snapshot(updates))
-        done.send((updates, checkpoint.checkpoint_paths(path)[-1].name))
+        done.send(updates)
 
 
 def go_on(directory: str, cache: str, done: Connection) -> None:

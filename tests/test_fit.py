@@ -271,14 +271,15 @@ def test_it_trains_away_from_the_main_thread_too():
 
 
 def test_memory_does_not_grow_while_it_trains(monkeypatch):
-    monkeypatch.setattr(loop, "SECONDS_PER_CHUNK", 0.0)  # 60 chunks of one update
-    cfg = CFG.replace(num_envs=4, num_steps=8, total_timesteps=60 * 4 * 8)
+    monkeypatch.setattr(loop, "SECONDS_PER_CHUNK", 0.0)  # 40 chunks of one update
+    cfg = CFG.replace(num_envs=4, num_steps=8, total_timesteps=40 * 4 * 8)
     on_device, on_host = [], []
 
     def weigh(progress: Progress) -> None:
         if progress.updates == 0:
             tracemalloc.start()
-        gc.collect()
+        if progress.updates % 10 == 0:
+            gc.collect()
         on_device.append(sum(array.nbytes for array in jax.live_arrays()))
         on_host.append(tracemalloc.get_traced_memory()[0])
 
@@ -286,9 +287,9 @@ def test_memory_does_not_grow_while_it_trains(monkeypatch):
         fit(cfg, num_seeds=2, on_chunk=weigh, loggers=[Forgetful()])
     finally:
         tracemalloc.stop()
-    assert len(on_device) == 61
+    assert len(on_device) == 41
     assert set(on_device[2:]) == {on_device[2]}
-    assert on_host[-1] - on_host[20] < 20_000  # bytes; 40 updates' metrics alone are 4 kB
+    assert on_host[40] - on_host[20] < 20_000  # bytes; one agent's state alone is 100 kB
 
 
 class Forgetful(Memory):

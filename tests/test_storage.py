@@ -1,5 +1,4 @@
 import errno
-import multiprocessing
 import shutil
 import subprocess
 import sys
@@ -103,6 +102,8 @@ def damaged_copies(written, directory):
             shutil.rmtree(copy)
 
 
+# orbax leaves a thread behind where a read fails, which then has no event loop to tell.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_no_damage_to_any_file_is_ever_read_as_something_else(written, tmp_path):
     noticed = {}
     for what, copy in damaged_copies(written, tmp_path):
@@ -175,35 +176,16 @@ def test_disk_that_is_really_full(tmp_path):
     assert 1 <= int(run.stdout) < 100
 
 
-def start(target, *args):
-    """A process that has all modules already, and the end of a pipe that it tells by."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["killed", "orbax.checkpoint"])
-    told, telling = context.Pipe(duplex=False)
-    process = context.Process(target=target, args=(*args, telling), daemon=True)
-    process.start()
-    telling.close()
-    return process, told
-
-
-def messages(told):
-    try:
-        while told.poll():
-            yield told.recv()
-    except EOFError:
-        return
-
-
 def test_twenty_kills_lose_no_checkpoint_that_was_saved(tmp_path):
     rng = np.random.default_rng(0)
     newest = 0
     for _ in range(20):
-        process, told = start(killed.save_without_end, str(tmp_path), newest + 1)
+        process, told = killed.start(killed.save_without_end, str(tmp_path), newest + 1)
         assert told.poll(60)
         time.sleep(rng.uniform(0.0, 0.3))
         process.kill()
         process.join(60)
-        saved = max(updates for updates, _ in messages(told))
+        saved = killed.last_message(told)
 
         paths = checkpoint.checkpoint_paths(tmp_path)
         newest = int(paths[-1].name.removeprefix("update_"))
