@@ -4,7 +4,7 @@ from rpojax import envs, loggers, networks
 from rpojax.config import Config
 from rpojax.evaluate import Evaluation, evaluate
 from rpojax.export import export_params, export_policy
-from rpojax.fit import Progress, fit
+from rpojax.fit import Progress, TrainingInterrupted, fit, resume
 from rpojax.network_config import NetworkConfig
 from rpojax.parallel import sharded_vmap, use_all_cores
 from rpojax.policy import Policy, make_policy
@@ -25,6 +25,7 @@ __all__ = [
     "TrainResult",
     "TrainState",
     "Trainer",
+    "TrainingInterrupted",
     "envs",
     "evaluate",
     "export_params",
@@ -36,6 +37,7 @@ __all__ = [
     "make_trainer",
     "networks",
     "render_episode",
+    "resume",
     "sharded_vmap",
     "use_all_cores",
 ]

@@ -1,38 +1,22 @@
-"""Training that a person watches: a host loop over one compiled program."""
+"""Training that a person watches, stops and goes on with: a host loop over one compiled program."""
 
 import dataclasses
-import functools
 import time
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-
+from rpojax import checkpoint
+from rpojax.checkpoint import Checkpoint, Keeper
+from rpojax.chunks import blank_metrics, compile_chunks, first_agents, restored_agents
 from rpojax.config import Config
-from rpojax.parallel import sharded_vmap
-from rpojax.train import Trainer, is_finite, make_trainer
-from rpojax.types import Array, HyperParams, Metrics, TrainResult, TrainState
-from rpojax.validation import whole_number
+from rpojax.interrupt import TrainingInterrupted
+from rpojax.loggers import Logger
+from rpojax.loop import OnChunk, Progress, Run, result_of, train
+from rpojax.settings import RunSettings
+from rpojax.types import HyperParams, TrainResult
 
-SECONDS_PER_CHUNK = 0.25  # aimed at; one update may well take longer
-LONGEST_CHUNK = 256  # updates, whose metrics the device holds at one time
-
-
-class Progress(NamedTuple):
-    """What `on_chunk` is told; S seeds, n updates since the last call."""
-
-    updates: int  # done so far, of cfg.num_updates
-    steps: int  # environment steps done so far, by all seeds together
-    metrics: Metrics  # of numpy arrays, f32[S, n]
-    compile_seconds: float
-    train_seconds: float  # spent in training so far, without the compilation and on_chunk
-
-    @property
-    def steps_per_second(self) -> float:
-        """Environment steps of all seeds together, per second of training."""
-        return self.steps / self.train_seconds if self.steps else 0.0
+__all__ = ["Progress", "TrainingInterrupted", "fit", "resume"]
 
 
 def fit(
@@ -40,115 +24,179 @@ def fit(
     num_seeds: int = 1,
     seed: int = 0,
     hyperparams: HyperParams | None = None,
-    on_chunk: Callable[[Progress], Any] | None = None,
+    *,
+    on_chunk: OnChunk | None = None,
+    loggers: Sequence[Logger] = (),
+    log_every: int = 1,
+    eval_every: int = 0,
+    eval_episodes: int = 64,
+    checkpoint_dir: str | Path | None = None,
+    checkpoint_every: int | None = None,
+    keep_checkpoints: int = 3,
+    overwrite: bool = False,
 ) -> TrainResult:
     """Train S agents side by side, a few updates at a time, and tell in between how it goes.
 
-    The agents are spread over all devices; `use_all_cores` makes one of each core of a CPU.
+    The agents are spread over all devices; `use_all_cores` makes one of each core of a CPU. On one
+    device the result is that of `jax.jit(jax.vmap(make_train(cfg)))(keys)`, where `keys =
+    jax.random.split(jax.random.key(seed), num_seeds)`, bit for bit, whatever is logged, evaluated
+    and saved in between. Only an agent that diverges differs: here it is stopped before the update
+    that gave NaN or infinity, and its metrics are NaN from there on.
 
-    The agents are those of `jax.jit(jax.vmap(make_train(cfg)))(keys)`, where `keys =
-    jax.random.split(jax.random.key(seed), num_seeds)`, but for the rounding of programs compiled
-    apart, which grows in a long training. How many updates make a chunk is an argument of the
-    compiled program and no part of it: chunks follow the clock, change no number, and a last,
-    shorter one costs no second compilation.
+    How many updates make a chunk is an argument of the compiled program and no part of it: chunks
+    follow the clock, change no number, and a shorter one costs no second compilation.
+
+    The first Ctrl-C lets the update end, saves, and raises `TrainingInterrupted`, a
+    KeyboardInterrupt that holds the result so far; a second one stops at once.
 
     Args:
         cfg: settings.
         num_seeds: S.
-        seed: of the key that each agent's own is split from.
+        seed: of the key that each agent's own is split from, at least 0.
         hyperparams: for all agents alike, each f32[]; None for the config's own.
         on_chunk: called once when the program is compiled, then after every chunk, a few times a
             second at most. What it raises ends the training.
+        loggers: told of every log_every updates; one that raises is dropped with a warning.
+        log_every: updates to a record, 0 for none.
+        eval_every: updates between evaluations with mean actions, 0 for none. All of them play
+            the same episodes, from a key of their own.
+        eval_episodes: for each seed in an evaluation.
+        checkpoint_dir: where to save, so that `resume` can go on; None to save nothing.
+        checkpoint_every: updates between checkpoints; None for a tenth of the run, 0 for one at the
+            end only. There is one at the start too, and one of every best evaluation.
+        keep_checkpoints: how many of the newest are kept, beside the best.
+        overwrite: whether the checkpoints of another run in checkpoint_dir may be removed.
 
     Returns:
-        The result with a leading axis of seeds: metrics [S, cfg.num_updates], finite bool[S].
+        The result with a leading axis of seeds: metrics [S, cfg.num_updates], finite bool[S], False
+        for an agent that was stopped; its state is the last finite one.
 
     Raises:
-        ValueError: as `make_train`; num_seeds below 1; hyperparameters with an axis.
+        ValueError: as `make_train`; a number out of range; hyperparameters with an axis; a run in
+            checkpoint_dir already.
+        OSError: nothing can be written in checkpoint_dir. Later on, with something to lose, the
+            same is a warning, and the training goes on.
+        TrainingInterrupted: Ctrl-C.
     """
-    num_seeds = whole_number("num_seeds", num_seeds)
-    if hyperparams is not None:
-        _require_scalars(hyperparams)
-    trainer = make_trainer(cfg)
-    keys = jax.random.split(jax.random.key(seed), num_seeds)
-    # Copies fill up the last seeds' share of the devices; they are dropped at the end.
-    keys = keys[np.arange(-(-num_seeds // jax.device_count()) * jax.device_count()) % num_seeds]
-
-    compile_start = time.perf_counter()
-    longest = min(cfg.num_updates, LONGEST_CHUNK)
-    init = sharded_vmap(trainer.init, (0, None)).lower(keys, hyperparams).compile()
-    state = init(keys, hyperparams)
-    advance = (
-        sharded_vmap(
-            functools.partial(_advance, trainer, longest), (0, None, None), donate_argnums=(0,)
-        )
-        .lower(state, hyperparams, np.int32(0))
-        .compile()
+    if checkpoint_every is None:
+        checkpoint_every = max(1, round(cfg.num_updates / 10))
+    settings = RunSettings(
+        cfg=cfg,
+        num_seeds=num_seeds,
+        seed=seed,
+        hyperparams=hyperparams,
+        log_every=log_every,
+        eval_every=eval_every,
+        eval_episodes=eval_episodes,
+        checkpoint_every=checkpoint_every,
+        keep_checkpoints=keep_checkpoints,
     )
-    compile_seconds = time.perf_counter() - compile_start
-
-    collected = [_blank_metrics((num_seeds, 0))]
-    updates, chunk, train_seconds = 0, 1, 0.0
-
-    def report() -> None:
-        if on_chunk is not None:
-            steps = num_seeds * updates * cfg.batch_size
-            on_chunk(Progress(updates, steps, collected[-1], compile_seconds, train_seconds))
-
-    report()
-    while updates < cfg.num_updates:
-        chunk = min(chunk, longest, cfg.num_updates - updates)
-        start = time.perf_counter()
-        state, metrics = advance(state, hyperparams, np.int32(chunk))
-        collected.append(_trim(metrics, num_seeds, chunk))  # waits for the chunk to end
-        seconds = time.perf_counter() - start
-        updates, train_seconds = updates + chunk, train_seconds + seconds
-        report()
-        chunk = max(1, round(chunk * SECONDS_PER_CHUNK / seconds))
-
-    whole = jax.tree.map(lambda *chunks: jnp.asarray(np.concatenate(chunks, axis=1)), *collected)
-    state = jax.tree.map(lambda leaf: leaf[:num_seeds], state)
-    return TrainResult(state=state, metrics=whole, finite=jax.vmap(is_finite)(state))
+    directory = None if checkpoint_dir is None else Path(checkpoint_dir)
+    if directory is None:
+        settings = dataclasses.replace(settings, checkpoint_every=0)  # chunks need not end there
+    else:
+        checkpoint.require_free(directory, overwrite)
+    start = time.perf_counter()
+    agents = first_agents(settings)
+    run = Run(
+        settings=settings,
+        chunks=compile_chunks(settings, agents),
+        agents=agents,
+        history=blank_metrics(settings.num_seeds, cfg.num_updates),
+        compile_seconds=time.perf_counter() - start,
+    )
+    keeper = None
+    if directory is not None:
+        checkpoint.clear(directory)
+        keeper = Keeper(directory, settings)
+        keeper.save(run.snapshot())
+    return train(run, keeper, loggers, on_chunk)
 
 
-def _advance(
-    trainer: Trainer,
-    longest: int,
-    state: TrainState,
-    hyperparams: HyperParams | None,
-    num_updates: Array,
-) -> tuple[TrainState, Metrics]:
-    """`num_updates` updates of one agent, i32[] and `longest` at most.
+def resume(
+    directory: str | Path,
+    *,
+    cfg: Config | None = None,
+    total_timesteps: int | None = None,
+    on_chunk: OnChunk | None = None,
+    loggers: Sequence[Logger] = (),
+    log_every: int | None = None,
+    eval_every: int | None = None,
+    eval_episodes: int | None = None,
+    checkpoint_every: int | None = None,
+    keep_checkpoints: int | None = None,
+) -> TrainResult:
+    """Go on with a run of `fit` from its newest whole checkpoint, to the same bits.
 
-    Returns:
-        The state, and the metrics [longest], of which the first `num_updates` are set.
+    The result is that of a run that was never stopped, with all of its metrics; of a run that is
+    done, it is returned at once. A damaged checkpoint is warned of, set aside under another name,
+    and the one before is taken. So is a change of versions or devices, after which the last bits
+    may differ.
+
+    Args:
+        directory: `checkpoint_dir` of `fit`.
+        cfg: the run's config; needed only where it holds what a file cannot: functions, modules,
+            environment objects.
+        total_timesteps: a new end for the run, at or after what is done; None for its own. A
+            learning rate that falls to the end of the run follows the new one from here on.
+        on_chunk: as in `fit`.
+        loggers: as in `fit`; what was logged after the checkpoint, is logged again.
+        log_every: as in `fit`; None, here and below, for what the run had.
+        eval_every: as in `fit`.
+        eval_episodes: as in `fit`.
+        checkpoint_every: as in `fit`.
+        keep_checkpoints: as in `fit`.
+
+    Raises:
+        ValueError: there is no run in the directory, or no whole checkpoint; `cfg` is not the
+            run's, with the fields that differ; a number out of range.
+        TrainingInterrupted: Ctrl-C, as in `fit`.
     """
+    found = checkpoint.load(directory, cfg=cfg)
+    given: dict[str, Any] = {
+        "log_every": log_every,
+        "eval_every": eval_every,
+        "eval_episodes": eval_episodes,
+        "checkpoint_every": checkpoint_every,
+        "keep_checkpoints": keep_checkpoints,
+    }
+    changes = {name: value for name, value in given.items() if value is not None}
+    settings = dataclasses.replace(
+        found.settings, cfg=_prolonged(found, total_timesteps), **changes
+    )
+    snapshot, num_updates = found.snapshot, settings.cfg.num_updates
+    if snapshot.updates == num_updates:
+        return result_of(snapshot)
 
-    def step(index: Array, carry: tuple[TrainState, Metrics]) -> tuple[TrainState, Metrics]:
-        state, rows = carry
-        state, row = trainer.iterate(state, hyperparams)
-        return state, jax.tree.map(lambda values, value: values.at[index].set(value), rows, row)
+    checkpoint.warn_of_other_versions(found)
+    checkpoint.set_newer_aside(found)
+    start = time.perf_counter()
+    agents = restored_agents(snapshot.state, snapshot.finite)
+    history = blank_metrics(settings.num_seeds, num_updates)
+    for name, values in vars(snapshot.metrics).items():
+        getattr(history, name)[:, : snapshot.updates] = values
+    run = Run(
+        settings=settings,
+        chunks=compile_chunks(settings, agents),
+        agents=agents,
+        history=history,
+        compile_seconds=time.perf_counter() - start,
+        updates=snapshot.updates,
+        train_seconds=snapshot.train_seconds,
+    )
+    keeper = Keeper(Path(directory), settings, last_saved=snapshot.updates)
+    return train(run, keeper, loggers, on_chunk)
 
-    rows = jax.tree.map(jnp.asarray, _blank_metrics((longest,)))
-    return jax.lax.fori_loop(0, num_updates, step, (state, rows))
 
-
-def _blank_metrics(shape: tuple[int, ...]) -> Metrics:
-    blank: Any = np.zeros(shape, np.float32)
-    return Metrics(**{field.name: blank for field in dataclasses.fields(Metrics)})
-
-
-def _trim(metrics: Metrics, num_seeds: int, num_updates: int) -> Metrics:
-    """The part of the metrics that counts, as numpy arrays [num_seeds, num_updates]."""
-    return jax.tree.map(lambda leaf: np.asarray(leaf)[:num_seeds, :num_updates], metrics)
-
-
-def _require_scalars(hyperparams: HyperParams) -> None:
-    """Raise ValueError for a hyperparameter out of range or with an axis."""
-    hyperparams.check()
-    for name, value in vars(hyperparams).items():
-        if np.ndim(value):
-            raise ValueError(
-                f"hyperparams.{name} has shape {np.shape(value)}, and fit trains with one value; "
-                "for a sweep, vmap make_train(cfg) with HyperParams.axes"
-            )
+def _prolonged(found: Checkpoint, total_timesteps: int | None) -> Config:
+    """The run's config with another end; ValueError if that is behind what is done."""
+    cfg, done = found.settings.cfg, found.snapshot.updates
+    if total_timesteps is None:
+        return cfg
+    prolonged = cfg.replace(total_timesteps=total_timesteps)
+    if prolonged.num_updates < done:
+        raise ValueError(
+            f"total_timesteps = {total_timesteps} is less than the {done * cfg.batch_size} steps "
+            "that the run has done; give more, or leave it out"
+        )
+    return prolonged

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from rpojax.types import PyTree
 
@@ -87,6 +87,12 @@ def sharded_vmap(
     # In logs and profiles the program bears the function's name, as it does from jax.jit.
     run.__name__ = getattr(getattr(function, "func", function), "__name__", "run")
     return jax.jit(run, donate_argnums=donate_argnums)
+
+
+def spread(tree: PyTree) -> PyTree:
+    """A tree of arrays [N, ...] as `sharded_vmap` gives it back; N divides by all devices."""
+    mesh = Mesh(np.asarray(jax.devices()), (AXIS,))
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec(AXIS)))
 
 
 def _is_none(leaf: Any) -> bool:

@@ -23,6 +23,7 @@ from rpojax.types import (
     HyperParams,
     Key,
     Metrics,
+    PyTree,
     TrainResult,
     TrainState,
 )
@@ -93,7 +94,7 @@ def _init(parts: Parts, key: Key, hyperparams: HyperParams | None = None) -> Tra
     params = network.init(network_key)
     env_state, obs = env.reset(jax.random.split(env_key, cfg.num_envs))
     scalar = normalize.init_stats(jax.ShapeDtypeStruct((), jnp.float32))
-    return TrainState(
+    state = TrainState(
         params=params,
         opt_state=optimizer.init(ravel_pytree(params)[0]),
         learning_rate=hyperparams.learning_rate,
@@ -111,6 +112,19 @@ def _init(parts: Parts, key: Key, hyperparams: HyperParams | None = None) -> Tra
         key=key,
         update_count=jnp.zeros((), jnp.int32),
     )
+    return _mapped_with(key, state)
+
+
+def _mapped_with(key: Key, tree: PyTree) -> PyTree:
+    """The tree as it is, with every leaf made to depend on the key.
+
+    Under `vmap` over keys a leaf such as `update_count` would else have no mapped axis in
+    `make_train`, where XLA sees its beginning, and have one in a program that takes the state as
+    an argument, as in `fit`; XLA rounds the two programs differently. A choice between a leaf and
+    itself goes away when it is compiled.
+    """
+    either = jnp.ravel(jax.random.key_data(key))[0] == 0
+    return jax.tree.map(lambda leaf: jnp.where(either, leaf, leaf), tree)
 
 
 def _run(

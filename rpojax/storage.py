@@ -1,0 +1,220 @@
+"""One directory on disk that holds a pytree and a record: whole or not there, and checked.
+
+orbax writes under a temporary name and renames, so that a process that dies leaves no half of it
+under the final one. Beside the arrays stands a record, in JSON, with the SHA-256 of each of them
+and of itself: what a disk has changed since is noticed, and never given out.
+"""
+
+import contextlib
+import hashlib
+import json
+import logging
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rpojax.types import PyTree
+
+_REMAINS = re.compile(r".*(\.orbax-checkpoint-tmp.*|\.discarded)")
+
+
+class DamagedCheckpointError(ValueError):
+    """A checkpoint is there and cannot be used: something in it is missing or changed."""
+
+
+def write(path: Path, tree: PyTree, record: dict[str, Any]) -> None:
+    """Write arrays and a record at `path`, in one step as far as any reader can see.
+
+    Args:
+        path: of the directory to make; one that is there is replaced.
+        tree: of numpy and JAX arrays, typed PRNG keys among them.
+        record: of what JSON can hold.
+
+    Raises:
+        OSError: it could not be written, for want of space or of rights.
+    """
+    import orbax.checkpoint as ocp
+
+    leaves = _named(tree)
+    signed = {"record": record, "leaves": [_entry(name, leaf) for name, leaf in leaves.items()]}
+    # Numbered, because names may hold any character; orbax refuses arrays of size 0.
+    arrays = {str(i): _plain(leaf) for i, leaf in enumerate(leaves.values()) if leaf.size}
+    try:
+        discard(path)
+        with _checkpointer() as checkpointer:
+            checkpointer.save(
+                path.absolute(),
+                args=ocp.args.Composite(
+                    arrays=ocp.args.PyTreeSave(arrays),
+                    record=ocp.args.JsonSave(signed | {"sha256": _digest_of(signed)}),
+                ),
+            )
+    except Exception as error:  # orbax passes on what its libraries raise
+        clear_remains(path.parent)
+        full = "No space left on device"
+        reason = full if full in str(error) else _first_line(error)
+        raise OSError(f"checkpoint {path} could not be written: {reason}") from error
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """The record at `path`; DamagedCheckpointError if it is missing or changed."""
+    return _read_signed(path)["record"]
+
+
+def read_tree(path: Path, expected: PyTree) -> PyTree:
+    """The pytree at `path`, each array compared with its digest.
+
+    Args:
+        path: where `write` put it.
+        expected: a pytree of the same structure, of arrays or `jax.ShapeDtypeStruct`.
+
+    Returns:
+        A tree like `expected` of numpy arrays; typed keys are JAX arrays.
+
+    Raises:
+        DamagedCheckpointError: something is missing or changed.
+        ValueError: all is as it was written, and other than expected.
+    """
+    leaves = _read_leaves(path)
+    kinds = {name: _kind(leaf) for name, leaf in _named(expected).items()}
+    found = {name: _kind(leaf) for name, leaf in leaves.items()}
+    for name in kinds | found:
+        if kinds.get(name) != found.get(name):
+            raise ValueError(
+                f"{path} is whole, but {name} is {found.get(name)} in it, where {kinds.get(name)} "
+                "is expected by this version of rpojax or of the environment; use the versions in "
+                "its record"
+            )
+    return jax.tree.unflatten(jax.tree.structure(expected), [leaves[name] for name in kinds])
+
+
+def discard(path: Path) -> None:
+    """Remove a checkpoint, if it is there; no moment leaves a part of it under its name."""
+    if path.exists():
+        doomed = path.with_name(f"{path.name}.discarded")
+        shutil.rmtree(doomed, ignore_errors=True)
+        path.rename(doomed)
+        shutil.rmtree(doomed)
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged checkpoint, so that it is no longer counted as one; returns its new path."""
+    aside = path.with_name(f"{path.name}.damaged")
+    shutil.rmtree(aside, ignore_errors=True)
+    return path.rename(aside)
+
+
+def clear_remains(directory: Path) -> None:
+    """Remove what a process that died while it wrote or discarded has left."""
+    for entry in directory.iterdir():
+        if _REMAINS.fullmatch(entry.name):
+            shutil.rmtree(entry, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _checkpointer() -> Iterator[Any]:
+    """An orbax checkpointer that raises what goes wrong, and does not log it as well."""
+    import orbax.checkpoint as ocp
+
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
+            yield checkpointer
+    finally:
+        logger.setLevel(level)
+
+
+def _read_signed(path: Path) -> dict[str, Any]:
+    import orbax.checkpoint as ocp
+
+    try:
+        with _checkpointer() as checkpointer:
+            restored = checkpointer.restore(
+                path.absolute(), args=ocp.args.Composite(record=ocp.args.JsonRestore())
+            )
+        signed = dict(restored.record)
+        if signed.pop("sha256") != _digest_of(signed):
+            raise ValueError("its record is not what was written")
+    except Exception as error:  # what a damaged file raises is nowhere written down
+        raise DamagedCheckpointError(f"{path} is damaged: {_first_line(error)}") from error
+    return signed
+
+
+def _read_leaves(path: Path) -> dict[str, Any]:
+    """The leaves by name, each compared with its digest."""
+    import orbax.checkpoint as ocp
+
+    entries = _read_signed(path)["leaves"]
+    filled = [str(i) for i, entry in enumerate(entries) if 0 not in entry["shape"]]
+    as_numpy = {number: ocp.RestoreArgs(restore_type=np.ndarray) for number in filled}
+    leaves = {}
+    try:
+        with _checkpointer() as checkpointer:
+            arrays = checkpointer.restore(
+                path.absolute(),
+                args=ocp.args.Composite(arrays=ocp.args.PyTreeRestore(restore_args=as_numpy)),
+            ).arrays
+        for i, entry in enumerate(entries):
+            empty = np.zeros(entry["shape"], jnp.dtype(entry["dtype"]))
+            array = np.asarray(arrays.get(str(i), empty))
+            if _digest(array) != entry["sha256"]:
+                raise ValueError(f"{entry['name']} is not what was written")
+            impl = entry["key_impl"]
+            leaves[entry["name"]] = (
+                jax.random.wrap_key_data(jnp.asarray(array), impl=impl) if impl else array
+            )
+    except Exception as error:  # what a damaged file raises is nowhere written down
+        raise DamagedCheckpointError(f"{path} is damaged: {_first_line(error)}") from error
+    return leaves
+
+
+def _entry(name: str, leaf: Any) -> dict[str, Any]:
+    """What the record says of a leaf."""
+    array = _plain(leaf)
+    return {
+        "name": name,
+        "dtype": str(array.dtype),
+        "shape": list(array.shape),
+        "sha256": _digest(array),
+        "key_impl": str(jax.random.key_impl(leaf)) if _is_key(leaf) else None,
+    }
+
+
+def _named(tree: PyTree) -> dict[str, Any]:
+    """The leaves of a tree by their paths, in its order."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(where): leaf for where, leaf in leaves}
+
+
+def _kind(leaf: Any) -> str:
+    return f"{leaf.dtype}{list(leaf.shape)}"
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _plain(leaf: Any) -> np.ndarray:
+    """A leaf on the host; typed keys as the integers that they are made of."""
+    return np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
+
+
+def _digest(array: np.ndarray) -> str:
+    return hashlib.sha256(array.tobytes()).hexdigest()
+
+
+def _digest_of(signed: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(signed, sort_keys=True).encode()).hexdigest()
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:300]

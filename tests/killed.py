@@ -1,0 +1,85 @@
+"""What the tests run in a process that they kill; imports little, and nothing of pytest."""
+
+import itertools
+import multiprocessing
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from rpojax import Config, Metrics, resume, storage
+from rpojax.checkpoint import Keeper, Snapshot
+from rpojax.settings import RunSettings
+
+SETTINGS = RunSettings(
+    cfg=Config(),
+    num_seeds=2,
+    seed=0,
+    hyperparams=None,
+    log_every=1,
+    eval_every=1,
+    eval_episodes=1,
+    checkpoint_every=1,
+    keep_checkpoints=3,
+)
+
+
+def snapshot(updates: int) -> Snapshot:
+    """What could be a run after so many updates, made up from that number alone."""
+    rng = np.random.default_rng(updates)
+    names = Metrics.__dataclass_fields__
+    return Snapshot(
+        updates=updates,
+        state={"weights": rng.normal(size=(2, 64, 64)), "count": np.full(2, updates)},
+        finite=np.ones(2, bool),
+        metrics=Metrics(**{name: rng.normal(size=(2, updates)) for name in names}),
+        train_seconds=float(updates),
+        evaluation_return=rng.normal(size=2).astype(np.float32),
+    )
+
+
+def start(target: Callable[..., None], *args: Any) -> tuple[BaseProcess, Connection]:
+    """A process that has the slow modules already, and the end of a pipe that it tells by.
+
+    It is forked from a process in which JAX is imported and has computed nothing: from one in
+    which it has, and that importing gymnax is enough for, it would hang.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["killed", "orbax.checkpoint"])
+    told, telling = context.Pipe(duplex=False)
+    process = context.Process(target=target, args=(*args, telling), daemon=True)
+    process.start()
+    telling.close()
+    return process, told
+
+
+def last_message(told: Connection) -> Any:
+    """What a process that is no more told last."""
+    message = None
+    try:
+        while told.poll():
+            message = told.recv()
+    except EOFError:
+        pass
+    return message
+
+
+def save_without_end(directory: str, first: int, done: Connection) -> None:
+    """Save one snapshot after the other, and tell the number of each that is saved."""
+    path = Path(directory)
+    storage.clear_remains(path)
+    keeper = Keeper(path, SETTINGS)
+    for updates in itertools.count(first):
+        keeper.save(snapshot(updates))
+        done.send(updates)
+
+
+def go_on(directory: str, cache: str, done: Connection) -> None:
+    """Resume a run, and tell the number of updates after each chunk."""
+    jax.config.update("jax_compilation_cache_dir", cache)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    resume(directory, on_chunk=lambda progress: done.send(progress.updates))
