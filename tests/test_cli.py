@@ -697,45 +697,60 @@ def test_a_device_that_is_there_is_taken():
     JaxFlags(device=jax.default_backend()).start_jax()
 
 
-def test_a_second_start_of_the_same_settings_compiles_nothing_anew(tmp_path):
-    caches = tmp_path / "caches"
-    arguments = ("train", *TINY, "--num-seeds=1", "--total-timesteps=1024", "--json")
+class Stopped(NamedTuple):
+    path: Path
+    finished: Finished
+    programs: set[str]  # in the compilation cache
+
+
+LONG = 10**8
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory) -> list[Stopped]:
+    """Two starts of the same settings, each in a process of its own that gets Ctrl-C."""
+    place = tmp_path_factory.mktemp("stopped")
+    caches = place / "caches"
     runs = []
-    for name in ("first", "second"):
-        process = start(*arguments, f"--run-name={name}", cwd=tmp_path, XDG_CACHE_HOME=str(caches))
-        runs.append(
-            (finish(process).report, {path.name for path in caches.rglob("*") if path.is_file()})
+    for name in ("first run", "second run"):
+        process = start(
+            "train", *TINY, f"--total-timesteps={LONG}", "--checkpoint-every=0",
+            f"--run-name={name}", cwd=place, XDG_CACHE_HOME=str(caches),
+        )  # fmt: skip
+        path = place / "runs" / name
+        for _ in range(3000):  # until it trains
+            with contextlib.suppress(OSError):
+                if len(rows_of(path / "metrics.csv")) > 20:
+                    break
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        finished = finish(process)
+        programs = {entry.name for entry in (caches / "rpojax" / "xla").iterdir()}
+        runs.append(Stopped(path, finished, programs))
+    return runs
+
+
+def test_a_second_start_of_the_same_settings_compiles_nothing_anew(stopped):
+    first, second = stopped
+    assert any("_advance" in name for name in first.programs)
+    # But for the copies of the metrics, which are as long as the run was when it was stopped.
+    new = {name for name in second.programs - first.programs if not name.startswith("jit_stage-")}
+    assert not new
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(stopped):
+    for path, finished, _ in stopped:
+        assert finished.status == 130
+        saved = RunDirectory(path).updates_saved
+        assert saved is not None
+        assert saved > 10
+        assert finished.err.splitlines()[-1] == (
+            f"rpojax: stopped, saved up to update {saved} of {LONG // BATCH}; "
+            f"`rpojax resume 'runs/{path.name}'` goes on"
         )
-    (first, programs), (second, programs_then) = runs
-    assert first["returns"] == second["returns"]
-    assert any(name.startswith("jit_") for name in programs)
-    assert programs_then == programs
-
-
-def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
-    process = start(
-        "train", *TINY, "--total-timesteps=1e8", "--checkpoint-every=0", "--run-name=long run",
-        "--no-compilation-cache", cwd=tmp_path,
-    )  # fmt: skip
-    path = tmp_path / "runs" / "long run"
-    for _ in range(3000):  # until it trains
-        with contextlib.suppress(OSError):
-            if len(rows_of(path / "metrics.csv")) > 20:
-                break
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    finished = finish(process)
-    assert finished.status == 130
-    saved = RunDirectory(path).updates_saved
-    assert saved is not None
-    assert saved > 10
-    assert finished.err.splitlines()[-1] == (
-        f"rpojax: stopped, saved up to update {saved} of {10**8 // BATCH}; "
-        "`rpojax resume 'runs/long run'` goes on"
-    )
-    assert int(rows_of(path / "metrics.csv")[-1]["updates"]) == saved
-    assert "Traceback" not in finished.err
+        assert int(rows_of(path / "metrics.csv")[-1]["updates"]) == saved
+        assert "Traceback" not in finished.err
 
 
 def test_the_parser_imports_nothing_that_is_slow():

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from rpojax import Config, Metrics
-from rpojax.plotting import plot_learning_curves
+from rpojax.loggers import CSVLogger, LogRecord
+from rpojax.plotting import Curve, plot_curves, plot_learning_curves, read_curve
 
 CFG = Config(total_timesteps=40 * 1024, num_envs=16, num_steps=64)
 
@@ -116,6 +117,61 @@ def test_a_sweep_has_a_labelled_curve_for_each():
     )
     assert axes.get_ylabel() == "action std"
     assert axes.get_title(loc="left") == "A sweep"
+
+
+def test_curves_have_steps_of_their_own_and_tell_of_their_seeds_where_they_agree():
+    runs = {
+        "short": Curve(np.array([100, 200]), np.array([[1.0, 2.0], [3.0, 4.0]])),
+        "long": Curve(np.array([300, 900]), np.array([[5.0, 6.0], [7.0, 8.0]])),
+    }
+    figure = plot_curves(runs, ylabel="return")
+    np.testing.assert_array_equal(lines(figure)["short"], [[100, 2], [200, 3]])
+    np.testing.assert_array_equal(lines(figure)["long"], [[300, 6], [900, 7]])
+    assert figure.axes[0].get_xlim()[1] == pytest.approx(1.02 * 900)
+    assert figure.axes[0].get_title(loc="right") == "mean and range of 2 seeds"
+
+    runs["one"] = Curve(np.array([100, 200]), np.array([[1.0, 2.0]]))
+    figure = plot_curves(runs, ylabel="return")
+    assert figure.axes[0].get_title(loc="right") == "mean and spread over seeds"
+
+
+def test_a_curve_comes_from_the_file_of_a_logger(tmp_path):
+    path = tmp_path / "metrics.csv"
+    logger = CSVLogger(path)
+    logger.start(CFG, num_seeds=2, updates=0)
+    returns = np.array([[np.nan, 1.5], [-2.0, 4.0], [0.25, np.nan]], np.float32)
+    for update, each in enumerate(returns, start=1):
+        steps = update * CFG.batch_size
+        evaluation = each if update == 2 else None
+        logger.log(LogRecord(update, steps, metrics_of(each), 1000.0, evaluation))
+    logger.close()
+    steps, values = read_curve(path, "episode_return")
+    np.testing.assert_array_equal(steps, CFG.batch_size * np.arange(1, 4))
+    np.testing.assert_array_equal(values, returns.T)
+    nan = np.nan
+    evaluated = read_curve(path, "evaluation_return").values
+    np.testing.assert_array_equal(evaluated, [[nan, -2.0, nan], [nan, 4.0, nan]])
+
+    with path.open("a") as file:
+        file.write("0,4,4096,1.")  # and then the process was killed
+    np.testing.assert_array_equal(read_curve(path, "episode_return").values, returns.T)
+
+
+def test_files_without_a_curve_are_refused(tmp_path):
+    path = tmp_path / "metrics.csv"
+    with pytest.raises(ValueError, match="unknown metric 'steps'"):
+        read_curve(path, "steps")
+    with pytest.raises(FileNotFoundError):
+        read_curve(path, "kl")
+    for text in ("a,b\n1,2\n", "\0", "seed,steps\n0,1\n"):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=r"not a file of metrics by CSVLogger|no metrics yet"):
+            read_curve(path, "kl")
+    logger = CSVLogger(tmp_path / "empty.csv")
+    logger.start(CFG, num_seeds=1, updates=0)
+    logger.close()
+    with pytest.raises(ValueError, match="let the run log a first update"):
+        read_curve(tmp_path / "empty.csv", "kl")
 
 
 def test_errors_say_what_to_do():
