@@ -86,10 +86,7 @@ class Train:
                     on_chunk=on_chunk,
                     loggers=loggers,
                     checkpoint_dir=run.checkpoints,
-                    **{
-                        field.name: getattr(settings, field.name)
-                        for field in dataclasses.fields(settings)
-                    },
+                    **vars(settings),
                 ),
                 self.json,
             )
