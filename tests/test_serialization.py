@@ -138,6 +138,20 @@ def test_field_of_a_newer_version_is_refused():
         settings_from_json(record, None)
 
 
+@pytest.mark.parametrize("cfg", [None, CFG])
+@pytest.mark.parametrize(
+    "place", [("cfg", "network", "type"), ("cfg", "network", "wings"), ("warp",)]
+)
+def test_other_things_of_a_newer_version_are_refused(place, cfg):
+    record = through_json(settings_to_json(settings()))
+    inner = record
+    for name in place[:-1]:
+        inner = inner[name]
+    inner[place[-1]] = "Transformer"
+    with pytest.raises(ValueError, match=r"does not understand .*; use the version that recorded"):
+        settings_from_json(record, cfg)
+
+
 def test_every_field_of_a_config_is_recorded():
     fields = [field.name for field in dataclasses.fields(ConfigClass)]
     assert list(config_to_json(CFG)) == fields
