@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from rpojax import Config, Metrics
-from rpojax.records import RecordWriter, mean_ignoring_nan
-from rpojax.settings import RunSettings
+from rpojax.checkpoint.settings import RunSettings
+from rpojax.fit.records import RecordWriter, mean_ignoring_nan
 
 UPDATES, SEEDS = 10, 2
 CFG = Config(num_envs=4, num_steps=8, num_minibatches=2, total_timesteps=4 * 8 * UPDATES)

@@ -9,9 +9,14 @@ import pytest
 
 import rpojax
 from rpojax import Config, NetworkConfig
+from rpojax.checkpoint.serialization import (
+    config_to_json,
+    describe,
+    settings_from_json,
+    settings_to_json,
+)
+from rpojax.checkpoint.settings import RunSettings
 from rpojax.config import Config as ConfigClass
-from rpojax.serialization import config_to_json, describe, settings_from_json, settings_to_json
-from rpojax.settings import RunSettings
 
 CFG = Config(
     total_timesteps=10_000,

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 import jax
 import numpy as np
 
+from rpojax.checkpoint.settings import RunSettings
 from rpojax.loggers import Logger, LogRecord
-from rpojax.settings import RunSettings
 from rpojax.types import Metrics
 
 _CLOSE: Callable[[Logger], None] = operator.methodcaller("close")

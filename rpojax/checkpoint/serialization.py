@@ -16,8 +16,8 @@ from typing import Any
 import jax.numpy as jnp
 
 from rpojax import config as config_module
+from rpojax.checkpoint.settings import RunSettings
 from rpojax.config import Config
-from rpojax.settings import RunSettings
 from rpojax.types import HyperParams
 
 _LONGEST_DESCRIPTION = 300  # characters; the digest of a longer one takes the place of its end
