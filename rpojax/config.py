@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, Self, TypeAlias, get_args
 
 import jax.numpy as jnp
 import numpy as np
@@ -257,7 +257,7 @@ class Config:
         return cls(**migration.fields_from_skrl(settings, changes, num_envs), **changes)
 
     @classmethod
-    def from_dict(cls, settings: Mapping[str, Any]) -> "Config":
+    def from_dict(cls, settings: Mapping[str, Any]) -> Self:
         """The settings of a plain dictionary, such as `to_dict` gives or a file holds.
 
         Our names, as they are or in capitals, and PureJaxRL's: LR, ENV_NAME, ANNEAL_LR,

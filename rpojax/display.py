@@ -2,6 +2,7 @@
 
 from contextlib import AbstractContextManager
 
+import jax
 import numpy as np
 from numpy.typing import ArrayLike
 from rich import progress
@@ -13,32 +14,37 @@ from rpojax.evaluate import Evaluation
 from rpojax.fit import Progress
 from rpojax.types import TrainResult
 
+COMPILE_EVENT = "/jax/core/compile/backend_compile_duration"
+
 
 class ProgressBar(AbstractContextManager["ProgressBar"]):
     """A bar for `fit`: `with ProgressBar(cfg, console) as bar: fit(cfg, on_chunk=bar.show)`."""
 
     def __init__(self, cfg: Config, console: Console) -> None:
-        self.summary = ""  # what the training took, in words
-        self._batch_size = cfg.batch_size
+        self._last: Progress | None = None
+        self._compile_seconds = 0.0
+        self._cfg, self._console = cfg, console
         self._bar = progress.Progress(
             progress.TextColumn("{task.description:<10}"),
             progress.BarColumn(),
             progress.TextColumn("{task.completed:,.0f}/{task.total:,.0f} steps"),
             progress.TextColumn("{task.fields[speed]:,.0f} steps/s"),
             progress.TimeRemainingColumn(compact=True),
-            progress.TextColumn("return {task.fields[episode_return]:.1f}"),
+            progress.TextColumn("return {task.fields[episode_return]}"),
             console=console,
             disable=not console.is_terminal,
         )
         self._task = self._bar.add_task(
-            "compiling", total=cfg.actual_timesteps, speed=0.0, episode_return=np.nan
+            "compiling", total=cfg.actual_timesteps, speed=0.0, episode_return="-"
         )
 
     def __enter__(self) -> "ProgressBar":
+        jax.monitoring.register_event_duration_secs_listener(self._hear)
         self._bar.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        jax.monitoring.unregister_event_duration_listener(self._hear)
         self._bar.stop()
 
     def describe(self, what: str) -> None:
@@ -46,20 +52,60 @@ class ProgressBar(AbstractContextManager["ProgressBar"]):
         self._bar.update(self._task, description=what)
 
     def show(self, seen: Progress) -> None:
-        """Move the bar; the return is the mean over seeds, of the last update that had one."""
-        self.summary = (
-            f"{seen.steps_per_second:,.0f} steps/s, all seeds together, after "
-            f"{seen.compile_seconds:.1f} s of compilation"
-        )
+        """Move the bar; the return is over seeds, of the last update that had one."""
+        if self._last is None:
+            self._tell_of_rounding()
+        self._last = seen
         self._bar.update(
             self._task,
             description="training",
-            completed=seen.updates * self._batch_size,
+            completed=seen.updates * self._cfg.batch_size,
             speed=seen.steps_per_second,
         )
         returns = last_values(seen.metrics.episode_return)
         if not np.isnan(returns).all():
-            self._bar.update(self._task, episode_return=np.nanmean(returns))
+            known = returns[~np.isnan(returns)]
+            self._bar.update(self._task, episode_return=_mean_and_std(known))
+
+    @property
+    def summary(self) -> str:
+        """What the training took, in words.
+
+        Setting up is all between the settings and the first update: tracing the program, lowering
+        it, compiling it. Compiled is everything since the bar was entered, by XLA alone; a program
+        out of the compilation cache takes no more than reading it.
+        """
+        if self._last is None:
+            return "nothing was left to train"
+        return (
+            f"{self._last.steps_per_second:,.0f} steps/s, all seeds together; set up in "
+            f"{self._last.compile_seconds:.1f} s, compiled in {self._compile_seconds:.1f} s"
+        )
+
+    @property
+    def measures(self) -> dict[str, float | None]:
+        """What the training took, in numbers, all seeds together; None where nothing was left."""
+        seen = self._last
+        return {
+            "steps": seen and seen.steps,
+            "seconds": seen and seen.train_seconds,
+            "steps_per_second": seen and seen.steps_per_second,
+            "setup_seconds": seen and seen.compile_seconds,
+            "compile_seconds": self._compile_seconds,
+        }
+
+    def _tell_of_rounding(self) -> None:
+        cfg = self._cfg
+        if cfg.actual_timesteps != cfg.total_timesteps:
+            self._console.print(
+                f"{cfg.total_timesteps:,} steps are not whole updates of {cfg.batch_size:,}; "
+                f"each seed trains for {cfg.actual_timesteps:,}."
+            )
+
+    def _hear(self, event: str, duration_secs: float, **_: str | int) -> None:
+        """Listen to what JAX tells of its work."""
+        if event == COMPILE_EVENT:
+            self._compile_seconds += duration_secs
 
 
 def results_table(result: TrainResult, evaluation: Evaluation, title: str) -> Table:

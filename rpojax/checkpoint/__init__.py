@@ -1,5 +1,6 @@
 """The checkpoints of a run: what they hold, which are kept, which one to go on from."""
 
+import contextlib
 import re
 import warnings
 from importlib import metadata
@@ -110,6 +111,24 @@ def load(directory: str | Path, *, cfg: Config | None = None, best: bool = False
         except DamagedCheckpointError as error:
             warnings.warn(f"{error}; trying the one before", RuntimeWarning, stacklevel=2)
     raise ValueError(f"none of the {len(paths)} checkpoints in {directory} is whole; start again")
+
+
+def read_settings(directory: str | Path) -> RunSettings:
+    """A run's settings, from its newest checkpoint whose record is whole; no arrays are read.
+
+    Raises:
+        ValueError: there is none, or the config holds what a file cannot.
+    """
+    for path in checkpoint_paths(directory)[::-1]:
+        with contextlib.suppress(DamagedCheckpointError):
+            return settings_from_json(storage.read_record(path)["settings"], None)
+    raise ValueError(f"no checkpoint in {directory} has a whole record; start again")
+
+
+def updates_saved(directory: str | Path) -> int | None:
+    """The updates that the newest checkpoint of a run holds; None if it has none."""
+    paths = checkpoint_paths(directory)
+    return int(paths[-1].name.removeprefix("update_")) if paths else None
 
 
 def evaluated_paths(paths: list[Path]) -> dict[Path, float]:

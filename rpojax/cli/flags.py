@@ -1,0 +1,101 @@
+"""Flags that several subcommands have."""
+
+import contextlib
+import dataclasses
+import os
+import warnings
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import jax
+import tyro
+
+from rpojax.config import Config, NamedSchedule
+from rpojax.network_config import NetworkConfig
+from rpojax.parallel import use_all_cores
+
+Switch: TypeAlias = Annotated[bool, tyro.conf.FlagCreatePairsOff]  # without a --no-... beside it
+RunArgument: TypeAlias = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
+
+JAX_MIN_COMPILE_SECONDS = 1.0  # below which JAX keeps no program, if nobody says otherwise
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ConfigFlags(Config):
+    """`Config` as a command line can give it; only what is not plain there is narrowed here."""
+
+    env: str = "Pendulum-v1"
+    """Name of an environment; `rpojax envs` lists them."""
+    network: NetworkConfig = dataclasses.field(default_factory=NetworkConfig)
+    """The built-in network."""
+    lr_schedule: NamedSchedule = "linear"
+    """"constant"; "linear" to 0 over the run; "kl_adaptive", by 1.5 up or down after each
+    epoch."""
+    reward_shaper: tyro.conf.Suppress[None] = None
+
+    def __post_init__(self) -> None:
+        """Leave the checks to `to_config`, out of the parser's hands."""
+
+    def to_config(self) -> Config:
+        """The settings that were asked for; ValueError as from `Config`."""
+        names = [field.name for field in dataclasses.fields(self)]
+        return Config(**{name: getattr(self, name) for name in names})
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class JaxFlags:
+    """Where JAX computes, and whether it keeps what it compiles."""
+
+    device: Annotated[str | None, tyro.conf.arg(metavar="STR")] = None
+    """Kind of device: "cpu", "gpu", "tpu", or what else JAX may know; None: the best there is."""
+    compilation_cache: bool = True
+    """Keep compiled programs, so that the next start with the same settings need not compile: in
+    JAX_COMPILATION_CACHE_DIR, or rpojax/xla in the user's directory for caches."""
+
+    def start_jax(self) -> None:
+        """Set JAX up; ValueError if there is no such device."""
+        if self.device is not None:
+            # JAX takes no "gpu" here unless it knows GPUs of each make; it prefers them by itself.
+            jax.config.update("jax_platforms", "cpu" if self.device == "cpu" else "")
+        with contextlib.suppress(RuntimeError):  # called from a program that uses JAX already
+            use_all_cores()
+        self._keep_programs()
+        try:
+            usual = jax.devices()
+        except RuntimeError as error:
+            raise ValueError(f"JAX finds no device to run on: {error}") from error
+        if self.device is None:
+            return
+        try:
+            there = jax.devices(self.device)[0] in usual
+        except RuntimeError:
+            there = False
+        if not there:
+            raise ValueError(
+                f"device = {self.device!r} is not there, JAX runs on {usual[0].platform!r} here; "
+                "leave it out, or install JAX for that device"
+            )
+
+    def _keep_programs(self) -> None:
+        if not self.compilation_cache:
+            jax.config.update("jax_enable_compilation_cache", False)
+            return
+        if jax.config.values["jax_compilation_cache_dir"] is None:
+            try:
+                directory = _cache_directory()
+                directory.mkdir(parents=True, exist_ok=True)
+            except (OSError, RuntimeError) as error:
+                warnings.warn(
+                    f"compiled programs are not kept: {error}", RuntimeWarning, stacklevel=2
+                )
+                return
+            jax.config.update("jax_compilation_cache_dir", str(directory))
+        least = "jax_persistent_cache_min_compile_time_secs"
+        if jax.config.values[least] == JAX_MIN_COMPILE_SECONDS:
+            jax.config.update(least, 0.0)
+
+
+def _cache_directory() -> Path:
+    """Where a user's compiled programs are, by the XDG Base Directory Specification."""
+    caches = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(caches) if os.path.isabs(caches) else Path.home() / ".cache") / "rpojax" / "xla"

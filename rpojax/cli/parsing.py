@@ -1,0 +1,110 @@
+"""From words to a subcommand with its flags, by tyro."""
+
+import contextlib
+import io
+import re
+import warnings
+from collections.abc import Sequence
+from typing import Annotated, Any, TypeAlias
+
+import tyro
+
+from rpojax.cli.flags import ConfigFlags
+from rpojax.cli.settings_file import read_settings
+from rpojax.cli.trained import Eval, Export, Render
+from rpojax.cli.training import Resume, Train
+from rpojax.cli.views import Envs, Plot
+
+Command: TypeAlias = Train | Resume | Eval | Export | Render | Plot | Envs
+
+
+def parse(args: Sequence[str]) -> Command:
+    """The subcommand with its flags; ValueError for flags and files that cannot be.
+
+    Flags win over the file of `--config`: what it says takes the place of the defaults.
+    """
+    command = _parse(args, Train())
+    if isinstance(command, Train) and command.config_file is not None:
+        path = command.config_file
+        settings = read_settings(path)
+        try:
+            defaults = Train(config=ConfigFlags.from_dict(settings))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+        with warnings.catch_warnings():  # tyro's, of values that Config will refuse
+            warnings.simplefilter("ignore")
+            command = _parse(args, defaults)
+    return command
+
+
+def _parse(args: Sequence[str], train: Train) -> Command:
+    """The subcommand; flags of `rpojax train` that are not given are as in `train`."""
+    subcommands: Any = (
+        Annotated[Train, tyro.conf.subcommand("train", default=train)]
+        | Annotated[Resume, tyro.conf.subcommand("resume")]
+        | Annotated[Eval, tyro.conf.subcommand("eval")]
+        | Annotated[Export, tyro.conf.subcommand("export")]
+        | Annotated[Render, tyro.conf.subcommand("render")]
+        | Annotated[Plot, tyro.conf.subcommand("plot")]
+        | Annotated[Envs, tyro.conf.subcommand("envs")]
+    )
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            command: Command = tyro.cli(
+                subcommands,
+                prog="rpojax",
+                description="Robust Policy Optimization (RPO) as one XLA program.",
+                args=args,
+                registry=_whole_numbers(),
+            )
+    except SystemExit as stop:
+        if not stop.code:  # --help
+            raise
+        raise ValueError(_on_one_line(complaint.getvalue())) from None
+    return command
+
+
+def _on_one_line(box: str) -> str:
+    """What tyro says under a title in a box, without frame, title and references to --help."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
+    body = "\n".join(row.strip(" │") for row in plain.splitlines()[1:])
+    sections = [" ".join(section.split()) for section in re.split(r"[╰─╯]{2,}|-{3,}", body)]
+    told = [
+        section
+        for section in sections
+        if section and not section.startswith(("Argument helptext", "For full helptext"))
+    ]
+    # tyro names our dataclasses where no flag is to blame
+    return re.sub(r"^Error parsing (?!-)\S+: ", "", "; ".join(told))
+
+
+def _whole_numbers() -> tyro.constructors.ConstructorRegistry:
+    """Lets 1e6 and 1_000_000 stand for a whole number, as `Config` does."""
+    registry = tyro.constructors.ConstructorRegistry()
+
+    @registry.primitive_rule
+    def whole_number(
+        info: tyro.constructors.PrimitiveTypeInfo,
+    ) -> tyro.constructors.PrimitiveConstructorSpec | None:
+        if info.type is not int:
+            return None
+        return tyro.constructors.PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="INT",
+            instance_from_str=lambda words: _whole_number(words[0]),
+            is_instance=lambda value: isinstance(value, int),
+            str_from_instance=lambda value: [str(value)],
+        )
+
+    return registry
+
+
+def _whole_number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        with contextlib.suppress(ValueError):
+            if float(text).is_integer():
+                return int(float(text))
+    raise ValueError(f"{text!r} is not a whole number")

@@ -1,0 +1,77 @@
+"""`rpojax plot` and `rpojax envs`: looks at what there is."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import tyro
+
+from rpojax import checkpoint, envs
+from rpojax.cli.flags import Switch
+from rpojax.cli.reports import print_json
+from rpojax.cli.run_directory import RunDirectory
+from rpojax.plotting import Curve, metric_of, plot_curves, read_curve
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plot:
+    """Draw the learning curves of one run or several into one picture."""
+
+    directories: Annotated[
+        tuple[Path, ...],
+        tyro.conf.Positional,
+        tyro.conf.arg(metavar="DIR [DIR ...]", help_behavior_hint="(at least one)"),
+    ]
+    """Directories of the runs."""
+    metric: str = "episode_return"
+    """What to draw: a column of metrics.csv."""
+    output: Path = Path("learning_curves.png")
+    """Picture to write; its suffix gives the format, and one that exists is replaced."""
+
+    def __call__(self) -> None:
+        """Write the picture and print its path."""
+        if not self.directories:
+            raise ValueError("no directories are given; give one of a run, or more")
+        runs = [RunDirectory(path) for path in dict.fromkeys(self.directories)]
+        names = [run.path.resolve().name for run in runs]
+        labels = names if len(set(names)) == len(names) else [str(run.path) for run in runs]
+        curves = {label: _curve(run, self.metric) for label, run in zip(labels, runs, strict=True)}
+        title = ", ".join(dict.fromkeys(filter(None, map(_env_name, runs))))
+        plot_curves(curves, self.output, ylabel=self.metric.replace("_", " "), title=title)
+        print(self.output)
+
+
+def _curve(run: RunDirectory, metric: str) -> Curve:
+    """A run's metric, from its metrics.csv or, without one, from its newest checkpoint."""
+    if run.metrics_csv.exists():
+        return read_curve(run.metrics_csv, metric)
+    run.require_run()
+    found = checkpoint.load(run.checkpoints)
+    values = metric_of(found.snapshot.metrics, metric)
+    batch_size = found.settings.cfg.batch_size
+    return Curve(batch_size * np.arange(1, values.shape[1] + 1), values)
+
+
+def _env_name(run: RunDirectory) -> str | None:
+    """What a run was trained in; None where only its metrics.csv is left."""
+    if run.updates_saved is None:
+        return None
+    return str(checkpoint.read_settings(run.checkpoints).cfg.env)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Envs:
+    """List the environments that can be trained in by name."""
+
+    json: Switch = False
+    """Print one JSON object: names under the package that they come with."""
+
+    def __call__(self) -> None:
+        """Print the names, indented below the package that they come with."""
+        by_package = {"gymnax": envs.names()}
+        if self.json:
+            print_json(by_package)
+            return
+        for package, names in by_package.items():
+            print(package, *(f"  {name}" for name in names), sep="\n")
