@@ -8,11 +8,14 @@ alone. Each agent is evaluated on its own after training; the spread is that ove
 
 import argparse
 import dataclasses
+import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
+import matplotlib.pyplot as plt
 import numpy as np
 
 import rpojax
@@ -78,41 +81,53 @@ def measure(cfg: rpojax.Config, seeds: int) -> tuple[np.ndarray, float]:
     return np.asarray(returns).mean(axis=1), seconds
 
 
+def draw(path: Path, returns: Mapping[str, Mapping[str, np.ndarray]], info: Any) -> None:
+    """A panel for each task: a dot for each seed, a bar for their mean."""
+    figure, panels = plt.subplots(1, len(returns), figsize=(8, 3.2), layout="constrained")
+    for axes, (task, by_network) in zip(np.atleast_1d(panels), returns.items(), strict=True):
+        for place, values in enumerate(by_network.values()):
+            axes.hlines(values.mean(), place - 0.25, place + 0.25, color="tab:blue")
+            spread = np.linspace(-0.12, 0.12, len(values))
+            axes.plot(place + spread, values, "o", color="tab:orange", markersize=4, alpha=0.8)
+        axes.set_xticks(range(len(by_network)), list(by_network))
+        axes.set_title(task, fontsize=9)
+        axes.spines[["top", "right"]].set_visible(False)
+    np.atleast_1d(panels)[0].set_ylabel("evaluation return")
+    figure.supxlabel("\n".join(textwrap.wrap(str(info), 150)), fontsize=6, color="gray")
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
 def main() -> None:
     """Train, evaluate, print, write CSV and PNG."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=4)
-    parser.add_argument("--only", help="part of a task's name")
     args = parser.parse_args()
 
     info = environment_info()
-    rows = []
+    rows: list[dict[str, Any]] = []
+    returns: dict[str, dict[str, np.ndarray]] = {}
     for task, cfg in tasks().items():
-        if args.only and args.only not in task:
-            continue
         for cell in CELLS:
             length = None if cell is None else cfg.num_steps // 4
             trained = cfg.replace(network=network(cell), sequence_length=length)
-            returns, seconds = measure(trained, args.seeds)
-            rows.append(
-                {
-                    "task": task,
-                    "network": cell or "perceptron",
-                    "mean return": f"{returns.mean():.1f}",
-                    "std": f"{returns.std(ddof=1):.1f}",
-                    "worst": f"{returns.min():.1f}",
-                    "best": f"{returns.max():.1f}",
-                    "seconds": f"{seconds:.0f}",
-                }
-            )
-            print(rows[-1], flush=True)
+            values, seconds = measure(trained, args.seeds)
+            name = cell or "perceptron"
+            returns.setdefault(task, {})[name] = values
+            row = {
+                "task": task,
+                "network": name,
+                "mean return": f"{values.mean():.1f}",
+                "std": f"{values.std(ddof=1):.1f}",
+                "worst": f"{values.min():.1f}",
+                "best": f"{values.max():.1f}",
+                "seconds": f"{seconds:.0f}",
+            }
+            print(*row.values(), sep=", ", flush=True)
+            rows.append(row)
     print_table(f"Memory, {args.seeds} seeds", rows, info)
-    if args.only:
-        return
     write_csv(RESULTS / "memory.csv", rows, info)
-    for task in tasks():
-        bars = {row["network"]: float(row["mean return"]) for row in rows if row["task"] == task}
-        print(bars)
+    draw(RESULTS / "memory.png", returns, info)
 
 
 if __name__ == "__main__":

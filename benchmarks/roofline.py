@@ -90,13 +90,12 @@ def make_programs(cfg: rpojax.Config) -> dict[str, Callable[[], Any]]:
     state: TrainState = jax.jit(trainer.init)(jax.random.key(0))
     state, _ = jax.jit(trainer.run, static_argnums=2)(state, hyperparams, 3)
 
-    collect = jax.jit(
-        lambda state, keys: rollouts.collect(
-            cfg, parts.env, parts.network, state, hyperparams, keys
-        )
-    )
-    keys = jax.random.split(key, 3)
-    after, transitions = collect(state, keys)
+    @jax.jit
+    def collect(state: TrainState, key: jax.Array) -> Any:
+        env_keys = jax.random.split(key, (cfg.num_steps, cfg.num_envs))
+        return rollouts.collect(cfg, parts.env, parts.network, state, hyperparams, env_keys, key)
+
+    after, transitions = collect(state, key)
     done = transitions.terminated | transitions.truncated
 
     def advantages(state: TrainState, transitions: Any, done: jax.Array) -> Any:
@@ -145,7 +144,7 @@ def make_programs(cfg: rpojax.Config) -> dict[str, Callable[[], Any]]:
     return {
         "iteration": program(trainer.iterate, state, hyperparams),
         "roofline": program(roofline, networks, obs_batches, state.obs, twice),
-        "rollout": program(collect, state, keys),
+        "rollout": program(collect, state, key),
         "  the actor's products and tanhs": program(
             lambda weights, obs: actor_roofline(weights, obs, cfg.num_steps),
             networks[0],

@@ -66,6 +66,17 @@ def groups() -> dict[str, dict[str, tuple[Callable[[], Any], int]]]:
         },
         "shared torso": {"network": rpojax.NetworkConfig(shared_torso=True)},
         "relu": {"network": rpojax.NetworkConfig(activation="relu")},
+        "state_dependent_log_std": {"network": rpojax.NetworkConfig(state_dependent_log_std=True)},
+        "bfloat16": {"network": rpojax.NetworkConfig(dtype="bfloat16")},
+    }
+    few = BASE.replace(num_minibatches=16)  # minibatches of 512 steps, whole sequences
+    sequences: dict[str, Mapping[str, Any]] = {"perceptron, 2 x 64": {}} | {
+        f"{cell} of 64, sequences of {length}": {
+            "network": rpojax.NetworkConfig(hidden_sizes=(64,), cell=cell),
+            "sequence_length": length,
+        }
+        for cell in ("rnn", "gru", "lstm")
+        for length in (16, 128)
     }
     return {
         "agents": {
@@ -96,6 +107,9 @@ def groups() -> dict[str, dict[str, tuple[Callable[[], Any], int]]]:
         },
         "features": {
             name: one_agent(BASE.replace(**changes)) for name, changes in features.items()
+        },
+        "recurrent (minibatch of 512)": {
+            name: one_agent(few.replace(**changes)) for name, changes in sequences.items()
         },
     }
 

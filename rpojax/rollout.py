@@ -28,22 +28,21 @@ def collect(
     network: ActorCritic,
     state: TrainState,
     hyperparams: HyperParams,
-    keys: Key,
+    env_keys: Key,
+    noise_key: Key,
 ) -> tuple[TrainState, Transition]:
     """One rollout with the policy of `state`, whose observation statistics stay as they are.
 
     Args:
         cfg: settings; env, network: what acts in what; state, hyperparams: with which to act.
-        keys: [3] for the environments, the actions' noise and the perturbations.
+        env_keys: [T, B] for the environments.
+        noise_key: for the actions' noise and the perturbations.
 
     Returns:
         The state with the environments moved on, and the transitions [T, B].
     """
     shape = (cfg.num_steps, cfg.num_envs, env.action_dim)
-    env_key, action_key, perturbation_key = keys
-    env_keys = jax.random.split(env_key, shape[:2])
-    action_noise = jax.random.normal(action_key, shape)
-    mean_noise = gaussian.perturbation_noise(perturbation_key, shape)
+    action_noise, mean_noise = gaussian.action_and_perturbation_noise(noise_key, shape)
     at_random = state.update_count < cfg.random_timesteps // cfg.batch_size
 
     def step(acting: Acting, inputs: tuple[Key, Array, Array]) -> tuple[Acting, Transition]:

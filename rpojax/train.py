@@ -90,9 +90,9 @@ def is_finite(state: TrainState) -> Array:
 def _init(parts: Parts, key: Key, hyperparams: HyperParams | None = None) -> TrainState:
     cfg, env, network, optimizer = parts
     hyperparams = _resolve(cfg, hyperparams)
-    key, network_key, env_key = jax.random.split(key, 3)
-    params = network.init(network_key)
-    env_state, obs = env.reset(jax.random.split(env_key, cfg.num_envs))
+    keys = jax.random.split(key, 2 + cfg.num_envs)
+    params = network.init(keys[1])
+    env_state, obs = env.reset(keys[2:])
     scalar = normalize.init_stats(jax.ShapeDtypeStruct((), jnp.float32))
     state = TrainState(
         params=params,
@@ -109,7 +109,7 @@ def _init(parts: Parts, key: Key, hyperparams: HyperParams | None = None) -> Tra
         episode=EpisodeTotals(
             reward=jnp.zeros(cfg.num_envs), length=jnp.zeros(cfg.num_envs, jnp.int32)
         ),
-        key=key,
+        key=keys[0],
         update_count=jnp.zeros((), jnp.int32),
     )
     return _mapped_with(key, state)
@@ -146,14 +146,16 @@ def _iterate(
     cfg, env, network, optimizer = parts
     hyperparams = _resolve(cfg, hyperparams)
     # All of an update's keys in one split: each split is a loop of its own to compile.
-    keys = jax.random.split(state.key, 4 + 2 * cfg.update_epochs)
-    key, rollout_keys = keys[0], keys[1:4]
-    update_keys = keys[4:].reshape(2, cfg.update_epochs, *keys.shape[1:])
+    num_update_keys = 2 * cfg.update_epochs
+    keys = jax.random.split(state.key, 2 + num_update_keys + cfg.batch_size)
+    key, noise_key, keys = keys[0], keys[1], keys[2:]
+    update_keys = keys[:num_update_keys].reshape(2, cfg.update_epochs, *keys.shape[1:])
+    env_keys = keys[num_update_keys:].reshape(cfg.num_steps, cfg.num_envs, *keys.shape[1:])
     learning_rate = scheduled_learning_rate(
         cfg, hyperparams, state.learning_rate, state.update_count
     )
 
-    state, transitions = collect(cfg, env, network, state, hyperparams, rollout_keys)
+    state, transitions = collect(cfg, env, network, state, hyperparams, env_keys, noise_key)
     done = transitions.terminated | transitions.truncated
     episode, ended, episode_count = tally_episodes(state.episode, transitions.reward, done)
     state, reward = scale_rewards(cfg, state, transitions, done, hyperparams)

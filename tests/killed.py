@@ -11,9 +11,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from rpojax import Config, Metrics, resume, storage
-from rpojax.checkpoint import Keeper, Snapshot
-from rpojax.settings import RunSettings
+from rpojax import Config, Metrics, resume
+from rpojax.checkpoint import Keeper, Snapshot, storage
+from rpojax.checkpoint.settings import RunSettings
 
 SETTINGS = RunSettings(
     cfg=Config(),

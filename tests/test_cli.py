@@ -25,7 +25,7 @@ from rpojax.cli.flags import ConfigFlags, JaxFlags
 from rpojax.cli.parsing import _on_one_line, parse
 from rpojax.cli.run_directory import RunDirectory
 from rpojax.cli.training import Train
-from rpojax.loop import result_of
+from rpojax.fit.loop import result_of
 
 COMMAND = str(Path(sys.executable).with_name("rpojax"))
 TINY = (

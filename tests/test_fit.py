@@ -16,12 +16,10 @@ from rpojax import (
     TrainingInterrupted,
     TrainResult,
     checkpoint,
-    chunks,
     evaluate,
-    loop,
     make_train,
 )
-from rpojax.fit import Progress, fit, resume
+from rpojax.fit import Progress, chunks, fit, loop, resume
 
 # 320 steps in each environment: Pendulum's episodes of 200 end in some updates and not in others.
 CFG = Config(

@@ -122,6 +122,16 @@ def test_perturbation_with_alpha_zero_returns_the_mean_bit_for_bit():
     assert (np.asarray(changed) != mean).any()
 
 
+def test_action_and_perturbation_noise_are_normal_and_uniform_and_independent():
+    drawn = gaussian.action_and_perturbation_noise(jax.random.key(4), (100_000,))
+    normal, uniform = (np.asarray(noise, np.float64) for noise in drawn)
+    assert stats.kstest(normal, "norm").pvalue > 1e-3
+    assert stats.kstest(uniform, stats.uniform(-1, 2).cdf).pvalue > 1e-3
+    for power in (1, 2):  # neither their values nor their sizes know of each other
+        correlation = np.corrcoef(normal**power, uniform**power)[0, 1]
+        assert abs(correlation) < 5 / math.sqrt(len(normal))
+
+
 def test_perturbation_noise_is_uniform_on_minus_one_to_one():
     noise = np.asarray(gaussian.perturbation_noise(jax.random.key(1), (50_000, 2))).ravel()
     assert noise.min() >= -1.0
@@ -152,9 +162,8 @@ def rollouts():
     @jax.jit
     def run(alpha):
         hyperparams = cfg.hyperparams().replace(alpha=alpha)
-        _, transitions = collect(
-            cfg, env, network, state, hyperparams, jax.random.split(jax.random.key(1), 3)
-        )
+        env_keys = jax.random.split(jax.random.key(1), (cfg.num_steps, cfg.num_envs))
+        _, transitions = collect(cfg, env, network, state, hyperparams, env_keys, jax.random.key(2))
         offset = transitions.action - transitions.mean
         return offset[..., 0], transitions.log_prob
 

@@ -17,14 +17,13 @@ ROWS = (
     ("validation", "types"),
     ("migration", "network_config"),
     ("config",),
-    ("settings", "serialization", "storage"),
     ("gaussian", "advantage", "losses", "normalize", "optimizer"),
     ("envs", "networks"),
     ("rollout", "minibatch", "batch"),
     ("update", "train"),
-    ("policy", "evaluate", "checkpoint", "loggers", "parallel", "interrupt", "records"),
+    ("policy", "evaluate", "checkpoint", "loggers", "parallel"),
     ("export", "rendering"),
-    ("presets", "plotting", "chunks", "loop", "fit", "study", "display"),
+    ("presets", "plotting", "fit", "study", "display"),
     ("cli",),
 )
 ROW_OF = {module: row for row, modules in enumerate(ROWS) for module in modules}

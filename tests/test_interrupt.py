@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from rpojax.interrupt import first_interrupt_noted
+from rpojax.fit.interrupt import first_interrupt_noted
 
 
 def press():

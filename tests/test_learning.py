@@ -74,3 +74,16 @@ def test_recurrent_agents_remember_and_perceptrons_cannot(cell):
         assert returns.max() < 0.05, returns
     else:
         assert returns.min() > 0.95, returns
+
+
+@pytest.mark.slow
+def test_bfloat16_solves_pendulum_too():
+    network = rpojax.NetworkConfig(dtype="bfloat16")
+    cfg = rpojax.Config(env="Pendulum-v1", total_timesteps=500_000, network=network)
+    result = jax.jit(jax.vmap(rpojax.make_train(cfg)))(jax.random.split(jax.random.key(0), 4))
+    evaluation = jax.vmap(lambda state: rpojax.evaluate(cfg, state, jax.random.key(1)))(
+        result.state
+    )
+    returns = np.asarray(evaluation.episode_return.mean(axis=1))
+    print(f"\nPendulum-v1 in bfloat16: {returns.mean():.1f} +- {returns.std(ddof=1):.1f}")
+    assert (returns >= -200.0).all(), returns

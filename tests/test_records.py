@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from rpojax import Config, Metrics
-from rpojax.records import RecordWriter, mean_ignoring_nan
-from rpojax.settings import RunSettings
+from rpojax.checkpoint.settings import RunSettings
+from rpojax.fit.records import RecordWriter, mean_ignoring_nan
 
 UPDATES, SEEDS = 10, 2
 CFG = Config(num_envs=4, num_steps=8, num_minibatches=2, total_timesteps=4 * 8 * UPDATES)
@@ -142,3 +142,14 @@ def test_logger_that_fails_is_dropped_with_one_warning_and_the_others_go_on(wher
 def test_means_leave_nan_out():
     values = np.array([[1.0, np.nan, 3.0], [np.nan] * 3], np.float32)
     np.testing.assert_array_equal(mean_ignoring_nan(values), np.float32([2.0, np.nan]))
+
+
+def test_logger_that_refuses_its_file_ends_the_run_before_it_begins():
+    class Refusing(Memory):
+        def start(self, cfg, num_seeds, updates):
+            raise ValueError("metrics.csv exists; give another path")
+
+    started = Memory()
+    with pytest.raises(ValueError, match="give another path"):
+        RecordWriter(settings(1), [started, Refusing()], 0)
+    assert started.calls == ["start", "close"]

@@ -163,8 +163,9 @@ def two_rollouts(cfg):
     def run(key):
         state = trainer.init(key)
         hyperparams = cfg.hyperparams().replace(alpha=0.0)
-        for round_keys in jax.random.split(jax.random.key(5), (2, 3)):
-            state, transitions = collect(cfg, env, network, state, hyperparams, round_keys)
+        for noise_key, env_key in jax.random.split(jax.random.key(5), (2, 2)):
+            env_keys = jax.random.split(env_key, (STEPS, ENVS))
+            state, transitions = collect(cfg, env, network, state, hyperparams, env_keys, noise_key)
         state, batch, _ = make_batch(
             cfg, network, state, transitions, transitions.reward, hyperparams
         )

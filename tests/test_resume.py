@@ -23,6 +23,12 @@ CONFIGS = {
     "all normalisers, kl_adaptive": BASE.replace(
         normalize_values=True, lr_schedule="kl_adaptive", kl_threshold=0.05
     ),
+    "LSTM": BASE.replace(
+        network=NetworkConfig(hidden_sizes=(8,), cell="lstm", cell_sizes=(8,)),
+        sequence_length=16,
+        normalize_values=True,
+        lr_schedule="kl_adaptive",
+    ),
     "no normalisers, warm-up": BASE.replace(
         normalize_observations=False,
         normalize_rewards=False,

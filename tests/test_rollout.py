@@ -32,8 +32,9 @@ def rollout(update_count=0, **changes):
     def run(key):
         state = trainer.init(key)
         state = state.replace(update_count=jnp.int32(update_count))
-        keys = jax.random.split(jax.random.key(7), 3)
-        return collect(cfg, env, network, state, cfg.hyperparams(), keys)
+        env_keys = jax.random.split(jax.random.key(7), (cfg.num_steps, cfg.num_envs))
+        noise_key = jax.random.key(8)
+        return collect(cfg, env, network, state, cfg.hyperparams(), env_keys, noise_key)
 
     return jax.jit(run)(jax.random.key(0))[1]
 

@@ -9,9 +9,14 @@ import pytest
 
 import rpojax
 from rpojax import Config, NetworkConfig
+from rpojax.checkpoint.serialization import (
+    config_to_json,
+    describe,
+    settings_from_json,
+    settings_to_json,
+)
+from rpojax.checkpoint.settings import RunSettings
 from rpojax.config import Config as ConfigClass
-from rpojax.serialization import config_to_json, describe, settings_from_json, settings_to_json
-from rpojax.settings import RunSettings
 
 CFG = Config(
     total_timesteps=10_000,
@@ -136,6 +141,20 @@ def test_field_of_a_newer_version_is_refused():
     record["cfg"]["warp_factor"] = 9
     with pytest.raises(ValueError, match="does not know: warp_factor; use the version"):
         settings_from_json(record, None)
+
+
+@pytest.mark.parametrize("cfg", [None, CFG])
+@pytest.mark.parametrize(
+    "place", [("cfg", "network", "type"), ("cfg", "network", "wings"), ("warp",)]
+)
+def test_other_things_of_a_newer_version_are_refused(place, cfg):
+    record = through_json(settings_to_json(settings()))
+    inner = record
+    for name in place[:-1]:
+        inner = inner[name]
+    inner[place[-1]] = "Transformer"
+    with pytest.raises(ValueError, match=r"does not understand .*; use the version that recorded"):
+        settings_from_json(record, cfg)
 
 
 def test_every_field_of_a_config_is_recorded():

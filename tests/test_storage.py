@@ -12,8 +12,9 @@ import killed
 import numpy as np
 import pytest
 
-from rpojax import checkpoint, storage
-from rpojax.storage import DamagedCheckpointError
+from rpojax import checkpoint
+from rpojax.checkpoint import storage
+from rpojax.checkpoint.storage import DamagedCheckpointError
 
 TREE = {
     "layers": [{"w/b": np.linspace(0.0, 1.0, 600, dtype=np.float32).reshape(2, 300)}, {}],
@@ -140,7 +141,7 @@ SMALL_DISK = """
     import sys
     from pathlib import Path
     import numpy as np
-    from rpojax import storage
+    from rpojax.checkpoint import storage
     tree = {"x": np.random.default_rng(0).normal(size=100_000)}
     written, directory = [], Path(sys.argv[1])
     try:

@@ -15,7 +15,7 @@ from rpojax.cli.reports import evaluate_agents, evaluation_report, print_json
 from rpojax.cli.run_directory import RunDirectory
 from rpojax.display import results_table
 from rpojax.export import export_params, export_policy
-from rpojax.loop import result_of
+from rpojax.fit.loop import result_of
 from rpojax.rendering import render_episode
 from rpojax.types import TrainState
 from rpojax.validation import whole_number

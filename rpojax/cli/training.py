@@ -11,15 +11,15 @@ import tyro
 from rich.console import Console
 
 from rpojax import checkpoint
+from rpojax.checkpoint.settings import RunSettings
 from rpojax.cli.flags import ConfigFlags, JaxFlags, RunArgument, Switch
 from rpojax.cli.reports import evaluate_agents, evaluation_report, print_json
 from rpojax.cli.run_directory import RunDirectory
 from rpojax.config import Config
 from rpojax.display import ProgressBar, results_table
 from rpojax.fit import fit, resume
-from rpojax.loop import OnChunk
+from rpojax.fit.loop import OnChunk
 from rpojax.plotting import plot_learning_curves
-from rpojax.settings import RunSettings
 from rpojax.train import make_trainer
 from rpojax.types import TrainResult
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from rpojax import checkpoint
 from rpojax.checkpoint import Checkpoint, Keeper
-from rpojax.chunks import blank_metrics, compile_chunks, first_agents, restored_agents
+from rpojax.checkpoint.settings import RunSettings
 from rpojax.config import Config
-from rpojax.interrupt import TrainingInterrupted
+from rpojax.fit.chunks import blank_metrics, compile_chunks, first_agents, restored_agents
+from rpojax.fit.interrupt import TrainingInterrupted
+from rpojax.fit.loop import OnChunk, Progress, Run, result_of, train
 from rpojax.loggers import Logger
-from rpojax.loop import OnChunk, Progress, Run, result_of, train
-from rpojax.settings import RunSettings
 from rpojax.types import HyperParams, TrainResult
 
 __all__ = ["Progress", "TrainingInterrupted", "fit", "resume"]

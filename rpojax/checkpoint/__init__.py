@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from rpojax import storage
+from rpojax.checkpoint import storage
+from rpojax.checkpoint.serialization import settings_from_json, settings_to_json
+from rpojax.checkpoint.settings import RunSettings
+from rpojax.checkpoint.storage import DamagedCheckpointError
 from rpojax.config import Config
-from rpojax.serialization import settings_from_json, settings_to_json
-from rpojax.settings import RunSettings
-from rpojax.storage import DamagedCheckpointError
 from rpojax.train import make_trainer
 from rpojax.types import Metrics, PyTree, TrainState
 

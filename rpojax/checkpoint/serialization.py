@@ -16,8 +16,8 @@ from typing import Any
 import jax.numpy as jnp
 
 from rpojax import config as config_module
+from rpojax.checkpoint.settings import RunSettings
 from rpojax.config import Config
-from rpojax.settings import RunSettings
 from rpojax.types import HyperParams
 
 _LONGEST_DESCRIPTION = 300  # characters; the digest of a longer one takes the place of its end
@@ -41,8 +41,19 @@ def settings_from_json(record: dict[str, Any], cfg: Config | None) -> RunSetting
         cfg: the run's config; None to make it from the record.
 
     Raises:
-        ValueError: `cfg` differs from the record, or is None and the record cannot make it.
+        ValueError: `cfg` differs from the record, or is None and the record cannot make it, or the
+            record is of another version of the package and says what this one does not know.
     """
+    try:
+        return _settings_from_json(record, cfg)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(
+            "the run was recorded by a version of rpojax that this one does not understand "
+            f"({error}); use the version that recorded it"
+        ) from error
+
+
+def _settings_from_json(record: dict[str, Any], cfg: Config | None) -> RunSettings:
     fields = dict(record)
     recorded = fields.pop("cfg")
     hyperparams = fields.pop("hyperparams")

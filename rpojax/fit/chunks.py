@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rpojax.checkpoint.settings import RunSettings
 from rpojax.evaluate import evaluate
 from rpojax.parallel import sharded_vmap, spread
-from rpojax.settings import RunSettings
 from rpojax.train import Trainer, is_finite, make_trainer
 from rpojax.types import Array, HyperParams, Metrics, PyTree, TrainState
 

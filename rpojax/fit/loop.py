@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax.checkpoint import Keeper, Snapshot
-from rpojax.chunks import Agents, Chunks, take
-from rpojax.interrupt import TrainingInterrupted, first_interrupt_noted
+from rpojax.checkpoint.settings import RunSettings
+from rpojax.fit.chunks import Agents, Chunks, take
+from rpojax.fit.interrupt import TrainingInterrupted, first_interrupt_noted
+from rpojax.fit.records import RecordWriter
 from rpojax.loggers import Logger
-from rpojax.records import RecordWriter
-from rpojax.settings import RunSettings
 from rpojax.types import Metrics, TrainResult
 
 SECONDS_PER_CHUNK = 0.25  # aimed at; one update may well take longer

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 import jax
 import numpy as np
 
+from rpojax.checkpoint.settings import RunSettings
 from rpojax.loggers import Logger, LogRecord
-from rpojax.settings import RunSettings
 from rpojax.types import Metrics
 
 _CLOSE: Callable[[Logger], None] = operator.methodcaller("close")
@@ -18,7 +18,8 @@ _CLOSE: Callable[[Logger], None] = operator.methodcaller("close")
 class RecordWriter:
     """Cuts the metrics of a run into windows of `log_every` updates and tells each to loggers.
 
-    A logger that raises is dropped with a warning; the training and the others go on.
+    A logger that raises is dropped with a warning; the training and the others go on. Only a
+    ValueError at its start, by which it refuses what it was given, is raised: nothing is lost yet.
     """
 
     def __init__(self, settings: RunSettings, loggers: Sequence[Logger], updates: int) -> None:
@@ -31,7 +32,7 @@ class RecordWriter:
         self._done = updates
         self._timed, self._seconds = 0, 0.0  # updates since the last record, and what they took
         self._evaluation: np.ndarray | None = None
-        self._tell(lambda logger: logger.start(self._cfg, self._num_seeds, updates))
+        self._tell(lambda logger: logger.start(self._cfg, self._num_seeds, updates), (ValueError,))
 
     def advance(
         self,
@@ -82,10 +83,15 @@ class RecordWriter:
         self._tell(lambda logger: logger.log(record))
         self._told, self._timed, self._seconds, self._evaluation = end, 0, 0.0, None
 
-    def _tell(self, call: Callable[[Logger], None]) -> None:
+    def _tell(
+        self, call: Callable[[Logger], None], raised: tuple[type[Exception], ...] = ()
+    ) -> None:
         for logger in list(self._loggers):
             try:
                 call(logger)
+            except raised:
+                self.close()
+                raise
             except Exception as error:  # a logger may raise anything, and must not end a training
                 self._loggers.remove(logger)
                 if call is not _CLOSE:
