@@ -141,8 +141,9 @@ NETWORK = {
     "actor_keys": to(("position",), env=NAMED),
     "critic_keys": to(("position",), env=NAMED),
     "log_std_init": to(-1.0),
-    "log_std_min": to(-0.001, learning_rate=0.1, total_timesteps=4 * 8 * 8),
-    "log_std_max": to(0.1, learning_rate=0.5),
+    # Where it depends on the state, it lies to both sides of its start from the first step on.
+    "log_std_min": to(0.0, network={"state_dependent_log_std": True}),
+    "log_std_max": to(0.0, network={"state_dependent_log_std": True}),
     "state_dependent_log_std": to(True),
     "dtype": to("bfloat16"),
 }
