@@ -8,6 +8,7 @@ from rpojax.advantage import generalized_advantage
 from rpojax.config import Config
 from rpojax.networks import ActorCritic
 from rpojax.rollout import policy_obs
+from rpojax.trees import merge_axes
 from rpojax.types import Array, Batch, HyperParams, PyTree, TrainState, Transition
 
 
@@ -93,17 +94,13 @@ def make_batch(
         length = cfg.steps_per_sequence
         batch = jax.tree.map(lambda leaf: _sequences(leaf, length), batch)
         first = jax.tree.map(lambda leaf: leaf[::length], transitions.carry)
-        batch = batch._replace(carry=jax.tree.map(_merge_axes, first))
+        batch = batch._replace(carry=merge_axes(first))
     else:
-        batch = jax.tree.map(_merge_axes, batch)
+        batch = merge_axes(batch)
     return state, batch, explained_variance
-
-
-def _merge_axes(leaf: Array) -> Array:
-    return leaf.reshape(-1, *leaf.shape[2:])
 
 
 def _sequences(leaf: Array, length: int) -> Array:
     """A rollout [T, B, ...] in sequences of L steps, [T / L * B, L, ...]."""
     parts = leaf.reshape(-1, length, *leaf.shape[1:])
-    return _merge_axes(jnp.swapaxes(parts, 1, 2))
+    return merge_axes(jnp.swapaxes(parts, 1, 2))

@@ -6,7 +6,7 @@ for NumPy or another framework.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
 import jax
 import numpy as np
@@ -18,6 +18,7 @@ from rpojax.envs.base import Env
 from rpojax.networks import Outputs, make_network
 from rpojax.normalize import EPSILON
 from rpojax.policy import make_policy
+from rpojax.trees import batched
 from rpojax.types import PyTree, RunningStats, TrainState
 from rpojax.validation import check_choice, check_one_agent
 
@@ -75,11 +76,11 @@ def export_policy(
     env = envs.make(cfg.env)
     network = make_network(cfg.network, env)
     batch = export.symbolic_shape("batch")[0]
-    inputs: list[PyTree] = [_batched(env.obs, batch)]
+    inputs: list[PyTree] = [batched(env.obs, batch)]
     if network.recurrent:
         carry = jax.eval_shape(lambda: network.initial_carry((1,)))
         carry = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), carry)
-        inputs += [_batched(carry, batch), jax.ShapeDtypeStruct((batch,), bool)]
+        inputs += [batched(carry, batch), jax.ShapeDtypeStruct((batch,), bool)]
     if not deterministic:
         inputs.append(jax.eval_shape(lambda: jax.random.key(0)))
     try:
@@ -160,13 +161,8 @@ def _used_params(cfg: Config, params: PyTree, part: Part) -> set[int]:
         made: Outputs = network.apply(params, obs, network.initial_carry((1,)))[0]
         return made.value if part == "value" else (made.mean, made.log_std)
 
-    traced = export.export(jax.jit(outputs))(params, _batched(env.obs, 1))
+    traced = export.export(jax.jit(outputs))(params, batched(env.obs, 1))
     return set(traced.module_kept_var_idx)  # jit drops the arguments that no output needs
-
-
-def _batched(obs: PyTree, batch: Any) -> PyTree:
-    """Shapes of a batch of observations; `batch` may be a symbol."""
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((batch, *leaf.shape), leaf.dtype), obs)
 
 
 def _serialized(exported: export.Exported, env: Env) -> bytearray:

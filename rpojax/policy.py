@@ -9,6 +9,7 @@ from rpojax import envs, gaussian
 from rpojax.config import Config
 from rpojax.networks import ActorCritic, make_network
 from rpojax.rollout import policy_obs, to_env_action
+from rpojax.trees import leading_axes
 from rpojax.types import Array, Key, PyTree, TrainState
 from rpojax.validation import check_one_agent
 
@@ -106,14 +107,9 @@ def _make_recurrent(
                 "make it with deterministic=True"
             )
         if carry is None:
-            carry = network.initial_carry(_leading_axes(obs, env.obs))
+            carry = network.initial_carry(leading_axes(obs, env.obs))
         action, carry = step(obs, carry, reset, key)
         on_host = all(isinstance(leaf, np.ndarray | np.generic) for leaf in jax.tree.leaves(obs))
         return (np.asarray(action) if on_host else action), carry
 
     return act, network
-
-
-def _leading_axes(obs: PyTree, spec: PyTree) -> tuple[int, ...]:
-    leaf, like = jax.tree.leaves(obs)[0], jax.tree.leaves(spec)[0]
-    return np.shape(leaf)[: np.ndim(leaf) - len(like.shape)]

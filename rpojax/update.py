@@ -12,6 +12,7 @@ from rpojax.config import Config
 from rpojax.minibatch import shuffled_minibatches
 from rpojax.networks import ActorCritic, Outputs
 from rpojax.optimizer import adapt_learning_rate, clip_by_global_norm
+from rpojax.trees import merge_axes
 from rpojax.types import Array, Batch, HyperParams, Key, PyTree
 
 
@@ -56,9 +57,7 @@ def rpo_loss(
     outputs = replay(network, params, batch)
     if network.recurrent:  # from here on every step of every sequence is a sample
         batch = batch._replace(obs=None, reset=None, carry=())
-        outputs, batch, mean_noise = jax.tree.map(
-            lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), (outputs, batch, mean_noise)
-        )
+        outputs, batch, mean_noise = merge_axes((outputs, batch, mean_noise))
     perturbed_mean = gaussian.perturb(outputs.mean, hyperparams.alpha, mean_noise)
     log_prob = gaussian.log_prob(batch.action, perturbed_mean, outputs.log_std)
     log_ratio = log_prob - batch.log_prob

@@ -15,7 +15,7 @@ PACKAGE = Path(rpojax.__file__).parent
 # From the top down; a module imports from its own row or from rows above it.
 ROWS = (
     ("validation", "types"),
-    ("migration", "network_config"),
+    ("trees", "migration", "network_config"),
     ("config",),
     ("gaussian", "advantage", "losses", "normalize", "optimizer"),
     ("envs", "networks"),

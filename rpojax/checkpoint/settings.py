@@ -9,6 +9,11 @@ from rpojax.types import HyperParams
 from rpojax.validation import whole_number
 
 
+def tenth_of(cfg: Config) -> int:
+    """Updates between checkpoints where nothing else is asked for."""
+    return max(1, round(cfg.num_updates / 10))
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunSettings:
     """A run of S agents; raises ValueError for what cannot be, with the remedy."""

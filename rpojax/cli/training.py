@@ -11,7 +11,7 @@ import tyro
 from rich.console import Console
 
 from rpojax import checkpoint
-from rpojax.checkpoint.settings import RunSettings
+from rpojax.checkpoint.settings import RunSettings, tenth_of
 from rpojax.cli.flags import ConfigFlags, JaxFlags, RunArgument, Switch
 from rpojax.cli.reports import evaluate_agents, evaluation_report, print_json
 from rpojax.cli.run_directory import RunDirectory
@@ -103,7 +103,7 @@ class Train:
             log_every=self.log_every,
             eval_every=self.eval_every,
             eval_episodes=self.eval_episodes,
-            checkpoint_every=max(1, round(cfg.num_updates / 10)) if every is None else every,
+            checkpoint_every=tenth_of(cfg) if every is None else every,
             keep_checkpoints=self.keep_checkpoints,
         )
 

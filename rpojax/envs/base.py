@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from rpojax.trees import select
 from rpojax.types import Array, Key, PyTree
 
 
@@ -65,11 +65,7 @@ def auto_reset(reset: Reset, step: Step) -> Step:
         stepped_state, timestep = step(step_keys, state, action)
         fresh_state, fresh_obs = reset(reset_keys)
         done = timestep.terminated | timestep.truncated
-        next_state, obs = jax.tree.map(
-            lambda fresh, stepped: jnp.where(_expand(done, fresh.ndim), fresh, stepped),
-            (fresh_state, fresh_obs),
-            (stepped_state, timestep.obs),
-        )
+        next_state, obs = select(done, (fresh_state, fresh_obs), (stepped_state, timestep.obs))
         return next_state, timestep._replace(obs=obs, final_obs=timestep.obs)
 
     return step_and_reset
@@ -78,7 +74,3 @@ def auto_reset(reset: Reset, step: Step) -> Step:
 def _split_each(keys: Key) -> tuple[Key, Key]:
     pairs = jax.vmap(jax.random.split)(keys)
     return pairs[:, 0], pairs[:, 1]
-
-
-def _expand(flag: Array, ndim: int) -> Array:
-    return flag.reshape(flag.shape + (1,) * (ndim - flag.ndim))

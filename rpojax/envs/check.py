@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax.envs.base import Env, TimeStep
+from rpojax.trees import batched, same_avals
 from rpojax.types import Key, PyTree
 
 
@@ -26,7 +27,7 @@ def check_env(env: Env, num_envs: int = 3, num_steps: int = 1000) -> None:
     next_state, timestep = jax.eval_shape(env.step, keys, state, action)
     _require(
         env,
-        _same_avals(state, next_state),
+        same_avals(state, next_state),
         f"the state changes its shapes or dtypes from {state} to {next_state}; a scan needs them "
         "to stay",
     )
@@ -90,22 +91,12 @@ def _check_values(env: Env, steps: TimeStep) -> None:
 
 
 def _check_specs(env: Env, what: str, got: PyTree, wanted: PyTree, num_envs: int) -> None:
-    expected = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct((num_envs, *leaf.shape), leaf.dtype), wanted
-    )
+    expected = batched(wanted, num_envs)
     _require(
         env,
-        _same_avals(got, expected),
+        same_avals(got, expected),
         f"{what} is {got}, and should be {expected}",
     )
-
-
-def _same_avals(a: PyTree, b: PyTree) -> bool:
-    try:
-        same = jax.tree.map(lambda x, y: x.shape == y.shape and x.dtype == y.dtype, a, b)
-    except ValueError:  # the trees differ
-        return False
-    return jax.tree.all(same)
 
 
 def _tree_equal(a: PyTree, b: PyTree) -> bool:

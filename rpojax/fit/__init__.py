@@ -8,7 +8,7 @@ from typing import Any
 
 from rpojax import checkpoint
 from rpojax.checkpoint import Checkpoint, Keeper
-from rpojax.checkpoint.settings import RunSettings
+from rpojax.checkpoint.settings import RunSettings, tenth_of
 from rpojax.config import Config
 from rpojax.fit.chunks import blank_metrics, compile_chunks, first_agents, restored_agents
 from rpojax.fit.interrupt import TrainingInterrupted
@@ -79,7 +79,7 @@ def fit(
         TrainingInterrupted: Ctrl-C.
     """
     if checkpoint_every is None:
-        checkpoint_every = max(1, round(cfg.num_updates / 10))
+        checkpoint_every = tenth_of(cfg)
     settings = RunSettings(
         cfg=cfg,
         num_seeds=num_seeds,

@@ -3,9 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
-
+from rpojax.trees import select
 from rpojax.types import Array, Key, PyTree
 
 
@@ -50,12 +48,4 @@ def reset_carry(carry: PyTree, initial: PyTree, reset: Array | None) -> PyTree:
     Args:
         carry, initial: pytrees of [..., *]; reset: bool[...], None for nowhere.
     """
-    if reset is None:
-        return carry
-
-    def one(leaf: Array, initial: Array) -> Array:
-        return jnp.where(
-            reset.reshape(reset.shape + (1,) * (leaf.ndim - reset.ndim)), initial, leaf
-        )
-
-    return jax.tree.map(one, carry, initial)
+    return carry if reset is None else select(reset, initial, carry)

@@ -20,6 +20,7 @@ from rpojax.networks import cells
 from rpojax.networks.base import ActorCritic, Outputs, reset_carry
 from rpojax.networks.matmul import matmul
 from rpojax.networks.orthogonal import orthogonal
+from rpojax.trees import leading_axes
 from rpojax.types import Array, Key, PyTree
 from rpojax.validation import check_known
 
@@ -66,7 +67,7 @@ def _apply(
     reset: Array | None = None,
 ) -> tuple[Outputs, PyTree]:
     def layer(params: PyTree, inputs: Array, carry: PyTree) -> tuple[Array, PyTree]:
-        cell = cells.CELLS[config.cell or ""]
+        cell = _cell(config)
         carry = cells.step(cell, params, inputs, carry, config.dtype)
         return cell.hidden(carry), carry
 
@@ -78,7 +79,7 @@ def _unroll(
     config: NetworkConfig, env: Env, params: PyTree, obs: PyTree, carry: PyTree, reset: Array
 ) -> Outputs:
     def layer(params: PyTree, inputs: Array, carry: PyTree) -> tuple[Array, PyTree]:
-        cell = cells.CELLS[config.cell or ""]
+        cell = _cell(config)
         return cells.unroll(cell, params, inputs, carry, reset, config.dtype), ()
 
     return _forward(config, env, params, obs, carry, layer)[0]
@@ -86,7 +87,7 @@ def _unroll(
 
 def _initial_carry(config: NetworkConfig, batch_shape: tuple[int, ...]) -> PyTree:
     """Zeros: for each torso, the carry of each of its recurrent layers, [*batch_shape, H]."""
-    cell = cells.CELLS[config.cell or ""]
+    cell = _cell(config)
     return {
         torso.name: tuple(cell.initial((*batch_shape, size)) for size in config.cell_sizes)
         for torso in _torsos(config)
@@ -156,8 +157,7 @@ def _flatten(obs: PyTree, spec: PyTree, keys: tuple[str, ...] | None) -> Array:
         obs, spec = ({key: tree[key] for key in keys} for tree in (obs, spec))
 
     def vector(leaf: Array, like: jax.ShapeDtypeStruct) -> Array:
-        leading = leaf.shape[: leaf.ndim - len(like.shape)]
-        return leaf.astype(jnp.float32).reshape(*leading, -1)
+        return leaf.astype(jnp.float32).reshape(*leading_axes(leaf, like), -1)
 
     leaves = jax.tree.leaves(jax.tree.map(vector, obs, spec))
     return leaves[0] if len(leaves) == 1 else jnp.concatenate(leaves, axis=-1)
@@ -219,7 +219,7 @@ def _kernels(config: NetworkConfig, env: Env) -> list[Kernel]:
             kernels.append(Kernel(f"{torso.name}_{index}", "kernel", width, size, 1, HIDDEN_SCALE))
             width = size
         for name, size in _cells(config, torso.name):
-            gates = cells.CELLS[config.cell or ""].gates
+            gates = _cell(config).gates
             kernels.append(Kernel(name, "input", width, size, gates, CELL_SCALE))
             kernels.append(Kernel(name, "hidden", size, size, gates, CELL_SCALE))
             width = size
@@ -247,6 +247,12 @@ def _cells(config: NetworkConfig, torso: str) -> list[tuple[str, int]]:
     return [
         (f"{torso}_{config.cell}_{index}", size) for index, size in enumerate(config.cell_sizes)
     ]
+
+
+def _cell(config: NetworkConfig) -> cells.Cell:
+    """The equations of its recurrent layers, of a network that has some."""
+    assert config.cell is not None
+    return cells.CELLS[config.cell]
 
 
 def _check_keys(config: NetworkConfig, env: Env) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from rpojax.envs.base import Env
 from rpojax.networks.base import ActorCritic, Outputs, reset_carry
+from rpojax.trees import batched, leading_axes, same_avals
 from rpojax.types import Array, Key, PyTree
 
 Call = Callable[..., Any]  # (params, obs) or, if recurrent, (params, carry, obs)
@@ -96,8 +97,7 @@ def _checked(
     def apply_recurrent(
         params: PyTree, obs: PyTree, carry: PyTree, reset: Array | None = None
     ) -> tuple[Outputs, PyTree]:
-        leaf, like = jax.tree.leaves(obs)[0], jax.tree.leaves(env.obs)[0]
-        leading = leaf.shape[: leaf.ndim - len(like.shape)]
+        leading = leading_axes(obs, env.obs)
         batch = math.prod(leading)
 
         def merge(leaf: Array) -> Array:
@@ -147,7 +147,7 @@ def _check_outputs(
 ) -> None:
     """Raise ValueError for outputs of other shapes than asked for."""
     batch = 5
-    obs = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((batch, *leaf.shape), leaf.dtype), env.obs)
+    obs = batched(env.obs, batch)
     params = jax.eval_shape(lambda: init(jax.random.key(0)))
     wanted = (
         f"(mean [{batch}, {env.action_dim}], log_std [{batch}, {env.action_dim}] or "
@@ -165,7 +165,7 @@ def _check_outputs(
                 f"(carry, {wanted})"
             )
         after, raw = returned
-        if not _same_avals(carry, after):
+        if not same_avals(carry, after):
             raise ValueError(
                 f"network = {network!r} turns a carry of {carry} into one of {after}; return one "
                 "of the same shapes and dtypes as initial_carry gives"
@@ -182,11 +182,3 @@ def _check_outputs(
             raise ValueError(
                 f"network = {network!r} returns {name} of shape {output.shape}; return {wanted}"
             )
-
-
-def _same_avals(a: PyTree, b: PyTree) -> bool:
-    try:
-        same = jax.tree.map(lambda x, y: (x.shape, x.dtype) == (y.shape, y.dtype), a, b)
-    except ValueError:  # the trees differ
-        return False
-    return jax.tree.all(same)

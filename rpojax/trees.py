@@ -1,0 +1,44 @@
+"""Small things done to pytrees in several rooms: shapes compared, axes found, added and merged."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rpojax.types import Array, PyTree
+
+
+def same_avals(a: PyTree, b: PyTree) -> bool:
+    """Whether two trees have one structure, and leaf by leaf one shape and dtype."""
+    try:
+        same = jax.tree.map(lambda x, y: x.shape == y.shape and x.dtype == y.dtype, a, b)
+    except ValueError:  # the trees differ
+        return False
+    return jax.tree.all(same)
+
+
+def batched(spec: PyTree, batch: Any) -> PyTree:
+    """Shapes of a batch of what `spec` describes; `batch` may be a symbol of `jax.export`."""
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((batch, *leaf.shape), leaf.dtype), spec)
+
+
+def leading_axes(tree: PyTree, spec: PyTree) -> tuple[int, ...]:
+    """The axes that a tree's leaves have in front of those of `spec`, from its first leaf."""
+    leaf, like = jax.tree.leaves(tree)[0], jax.tree.leaves(spec)[0]
+    return np.shape(leaf)[: np.ndim(leaf) - len(like.shape)]
+
+
+def select(flag: Array, chosen: PyTree, other: PyTree) -> PyTree:
+    """`chosen` where the flag is True, `other` elsewhere: flag bool[...], leaves [..., *]."""
+
+    def one(chosen: Array, other: Array) -> Array:
+        ndim = max(chosen.ndim, other.ndim)
+        return jnp.where(flag.reshape(flag.shape + (1,) * (ndim - flag.ndim)), chosen, other)
+
+    return jax.tree.map(one, chosen, other)
+
+
+def merge_axes(tree: PyTree) -> PyTree:
+    """The first two axes of every leaf as one: [A, B, ...] becomes [A * B, ...]."""
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), tree)
