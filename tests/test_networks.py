@@ -124,6 +124,26 @@ def test_mlp_starts_with_zero_biases_the_given_log_std_and_scaled_orthogonal_wei
         np.testing.assert_allclose(gram, squared * np.eye(len(gram)), atol=1e-5 * squared)
 
 
+def test_kernels_that_are_drawn_together_have_the_moments_of_haar_measure_and_are_independent():
+    network = make_network(NetworkConfig(hidden_sizes=(8, 8)), environment())
+    keys = jax.random.split(jax.random.key(5), 20_000)
+    params = jax.jit(jax.vmap(network.init))(keys)  # the longer side is 8 for all of them
+    scales = {"actor_0": 2.0, "actor_1": 2.0, "critic_0": 2.0, "critic_1": 2.0, "mean": 1e-4}
+    kernels = {
+        name: np.asarray(params[name]["kernel"], np.float64) / math.sqrt(squared)
+        for name, squared in (scales | {"value": 1.0}).items()
+    }
+    for name, drawn in kernels.items():
+        for power, expected in [(1, 0.0), (2, 1 / 8), (3, 0.0), (4, 3 / 80)]:
+            values = drawn**power
+            error = np.abs(values.mean(0) - expected)
+            limit = 5 * values.std(0) / math.sqrt(len(drawn))
+            assert (error < limit).all(), f"{name}, moment {power}"
+    entries = np.stack([drawn.reshape(len(drawn), -1)[:, 0] for drawn in kernels.values()])
+    correlations = np.corrcoef(entries)[np.triu_indices(len(entries), 1)]
+    assert np.abs(correlations).max() < 5 / math.sqrt(len(keys))
+
+
 def test_mlp_has_the_layers_asked_for():
     _, params = init(NetworkConfig(hidden_sizes=(16, 8)))
     shapes = {name: leaf["kernel"].shape for name, leaf in params.items() if name != "log_std"}

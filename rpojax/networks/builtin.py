@@ -173,29 +173,44 @@ class Kernel(NamedTuple):
     blocks: int
     scale: float
 
+    @property
+    def longer(self) -> int:
+        """Its longer side."""
+        return max(self.rows, self.columns)
+
+    @property
+    def shorter(self) -> int:
+        """Its shorter side."""
+        return min(self.rows, self.columns)
+
 
 def _init(config: NetworkConfig, env: Env, key: Key) -> PyTree:
     """Orthogonal kernels, biases 0.
 
-    One draw for all kernels and one orthogonalisation for all of a shape: each of either is a
-    loop to compile, and compiling them one by one would take a second.
+    One draw for all kernels, and one orthogonalisation for all whose longer side is the same,
+    since each of either is a loop to compile: some of the columns of a uniformly distributed
+    orthogonal matrix are uniformly distributed, too.
     """
-    kernels = sorted(_kernels(config, env))
-    of_shape: dict[tuple[int, int], list[Kernel]] = {}
-    for kernel in kernels:
-        of_shape.setdefault((kernel.rows, kernel.columns), []).append(kernel)
-    sizes = [
-        rows * columns * sum(kernel.blocks for kernel in alike)
-        for (rows, columns), alike in of_shape.items()
+    of_length: dict[int, list[Kernel]] = {}
+    for kernel in sorted(_kernels(config, env)):
+        of_length.setdefault(kernel.longer, []).append(kernel)
+    shapes = [
+        (sum(kernel.blocks for kernel in alike), length, max(kernel.shorter for kernel in alike))
+        for length, alike in of_length.items()
     ]
-    draws = jnp.split(jax.random.normal(key, (sum(sizes),)), np.cumsum(sizes)[:-1])
+    ends = np.cumsum([math.prod(shape) for shape in shapes])
+    draws = jnp.split(jax.random.normal(key, (ends[-1],)), ends[:-1])
     params: dict[str, Any] = {}
-    for ((rows, columns), alike), noise in zip(of_shape.items(), draws, strict=True):
-        blocks = iter(jax.vmap(orthogonal)(noise.reshape(-1, rows, columns)))
+    for shape, alike, noise in zip(shapes, of_length.values(), draws, strict=True):
+        matrices = iter(jax.vmap(orthogonal)(noise.reshape(shape)))
         for kernel in alike:
-            matrix = jnp.concatenate([next(blocks) for _ in range(kernel.blocks)], axis=-1)
-            layer = params.setdefault(kernel.layer, {"bias": jnp.zeros(columns * kernel.blocks)})
-            layer[kernel.leaf] = kernel.scale * matrix
+            blocks = [next(matrices)[:, : kernel.shorter] for _ in range(kernel.blocks)]
+            if kernel.rows < kernel.columns:
+                blocks = [block.T for block in blocks]
+            layer = params.setdefault(
+                kernel.layer, {"bias": jnp.zeros(kernel.columns * kernel.blocks)}
+            )
+            layer[kernel.leaf] = kernel.scale * jnp.concatenate(blocks, axis=-1)
     if config.cell == "gru":
         for torso in _torsos(config):
             for name, size in _cells(config, torso.name):
