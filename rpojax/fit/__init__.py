@@ -46,7 +46,7 @@ def fit(
     How many updates make a chunk is an argument of the compiled program and no part of it: chunks
     follow the clock, change no number, and a shorter one costs no second compilation.
 
-    The first Ctrl-C lets the update end, saves, and raises `TrainingInterrupted`, a
+    The first Ctrl-C lets the chunk end, saves, and raises `TrainingInterrupted`, a
     KeyboardInterrupt that holds the result so far; a second one stops at once.
 
     Args:
@@ -54,8 +54,8 @@ def fit(
         num_seeds: S.
         seed: of the key that each agent's own is split from, at least 0.
         hyperparams: for all agents alike, each f32[]; None for the config's own.
-        on_chunk: called once when the program is compiled, then after every chunk, about once a
-            second. What it raises ends the training.
+        on_chunk: called once when the program is compiled, then after every chunk, about every two
+            seconds. What it raises ends the training.
         loggers: told of every log_every updates; one that raises is dropped with a warning.
         log_every: updates to a record, 0 for none.
         eval_every: updates between evaluations with mean actions, 0 for none. All of them play

@@ -16,7 +16,7 @@ from rpojax.train import Trainer, is_finite, make_trainer
 from rpojax.types import Array, HyperParams, Metrics, PyTree, TrainState
 
 LONGEST_CHUNK = 256  # updates, whose metrics the device holds at one time
-POLL_SECONDS = 0.002
+POLL_SECONDS = 0.02  # each look takes a core from the training
 EVALUATION_STREAM = 0x6576616C  # what the evaluations' key is folded with
 
 

@@ -10,7 +10,7 @@ from types import FrameType
 
 from rpojax.types import TrainResult
 
-_NOTE = b"\nrpojax: finishing the update, then stopping; Ctrl-C again stops at once\n"
+_NOTE = b"\nrpojax: finishing what is under way, then stopping; Ctrl-C again stops at once\n"
 
 
 class TrainingInterrupted(KeyboardInterrupt):

@@ -17,7 +17,7 @@ from rpojax.fit.records import RecordWriter
 from rpojax.loggers import Logger
 from rpojax.types import Metrics, TrainResult
 
-SECONDS_PER_CHUNK = 1.0  # aimed at; between chunks the device waits for the host
+SECONDS_PER_CHUNK = 2.0  # aimed at; between chunks devices wait for each other and for the host
 
 
 class Progress(NamedTuple):
