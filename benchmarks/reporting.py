@@ -177,9 +177,9 @@ def bar_chart(
         for label, value in bars.items()
     ]
     axes.bar_label(drawn, texts, padding=4)
-    axes.invert_yaxis()  # the first bar on top
+    axes.set_ylim(len(bars) - 0.4, -0.6)  # the first bar on top, and no room above it
     axes.set_xlim(0, 1.35 * max(bars.values()))
-    axes.set_xlabel(xlabel)
+    axes.set_xlabel(xlabel, x=1.0, ha="right")  # grows to the left, where the long labels are
     figure.suptitle(title, fontsize=10, x=0.01, ha="left")
     axes.spines[["top", "right"]].set_visible(False)
     footer = "\n".join(textwrap.wrap(str(info), 150))
