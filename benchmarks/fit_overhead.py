@@ -32,7 +32,7 @@ from benchmarks.reporting import (
     print_table,
     write_csv,
 )
-from rpojax.loggers import CSVLogger, JSONLinesLogger
+from rpojax.cli.run_directory import RunDirectory
 
 BASE = "bare program"
 
@@ -61,16 +61,13 @@ def fitted(cfg: rpojax.Config, num_seeds: int, save: bool) -> Callable[[], float
                 started.append(time.perf_counter())
 
         with tempfile.TemporaryDirectory() as directory:
-            place = Path(directory)
+            files = RunDirectory(Path(directory))
             result = rpojax.fit(
                 cfg,
                 num_seeds,
                 on_chunk=note_start,
-                loggers=[
-                    CSVLogger(place / "metrics.csv"),
-                    JSONLinesLogger(place / "metrics.jsonl"),
-                ],
-                checkpoint_dir=place / "checkpoints" if save else None,
+                loggers=files.loggers(tensorboard=False, wandb=None),
+                checkpoint_dir=files.checkpoints if save else None,
             )
             jax.device_get(result.metrics)
             return time.perf_counter() - started[0]
@@ -85,8 +82,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="*", default=[4])
     parser.add_argument("--timesteps", type=int, default=500_000, help="of each agent")
     arguments = parser.parse_args()
-    if jax.config.jax_platforms in (None, "", "cpu"):
-        rpojax.use_all_cores()
+    rpojax.use_all_cores()
     info = environment_info()
     cfg = rpojax.Config(total_timesteps=arguments.timesteps)
     with tempfile.TemporaryDirectory() as cache:

@@ -120,8 +120,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--groups", nargs="*", help="part of a group's name; all by default")
     arguments = parser.parse_args()
-    if jax.config.jax_platforms in (None, "", "cpu"):
-        rpojax.use_all_cores()
+    rpojax.use_all_cores()
     info = environment_info()
 
     rows = []

@@ -15,6 +15,7 @@ from rpojax import NetworkConfig
 from rpojax.envs import Env
 from rpojax.network_config import Activation
 from rpojax.networks import make_network, orthogonal
+from rpojax.networks.builtin import LARGEST_DRAWN_TOGETHER
 
 OBS, ACTIONS = 3, 2
 
@@ -142,6 +143,20 @@ def test_kernels_that_are_drawn_together_have_the_moments_of_haar_measure_and_ar
     entries = np.stack([drawn.reshape(len(drawn), -1)[:, 0] for drawn in kernels.values()])
     correlations = np.corrcoef(entries)[np.triu_indices(len(entries), 1)]
     assert np.abs(correlations).max() < 5 / math.sqrt(len(keys))
+
+
+def test_large_kernels_are_orthogonal_too_and_drawn_with_their_own_shape_alone():
+    size = 2 * LARGEST_DRAWN_TOGETHER
+    config = NetworkConfig(hidden_sizes=(size, size))
+    _, params = init(config)
+    for name, squared in {"actor_0": 2.0, "actor_1": 2.0, "mean": 1e-4, "value": 1.0}.items():
+        kernel = np.asarray(params[name]["kernel"])
+        gram = kernel.T @ kernel if kernel.shape[0] >= kernel.shape[1] else kernel @ kernel.T
+        np.testing.assert_allclose(gram, squared * np.eye(len(gram)), atol=1e-5 * squared)
+    jaxpr = jax.make_jaxpr(make_network(config, environment()).init)(jax.random.key(0)).jaxpr
+    numbers_drawn = max(equation.outvars[0].aval.size for equation in jaxpr.eqns)
+    kernels = [leaf["kernel"] for name, leaf in params.items() if name != "log_std"]
+    assert numbers_drawn == sum(kernel.size for kernel in kernels)
 
 
 def test_mlp_has_the_layers_asked_for():

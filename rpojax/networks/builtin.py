@@ -26,6 +26,7 @@ from rpojax.validation import check_known
 
 HEAD_SCALES = {"mean": 0.01, "log_std": 0.01, "value": 1.0}
 HIDDEN_SCALE, CELL_SCALE = math.sqrt(2.0), 1.0
+LARGEST_DRAWN_TOGETHER = 128  # longer side of a kernel; see `_init`
 
 
 class Torso(NamedTuple):
@@ -187,21 +188,23 @@ class Kernel(NamedTuple):
 def _init(config: NetworkConfig, env: Env, key: Key) -> PyTree:
     """Orthogonal kernels, biases 0.
 
-    One draw for all kernels, and one orthogonalisation for all whose longer side is the same,
-    since each of either is a loop to compile: some of the columns of a uniformly distributed
-    orthogonal matrix are uniformly distributed, too.
+    One draw for all kernels, and one orthogonalisation for small ones whose longer side is the
+    same, since each of either is a loop to compile: some of the columns of a uniformly distributed
+    orthogonal matrix are uniformly distributed, too. But a narrow kernel then takes as long as the
+    widest of its group, so that large ones are drawn with those of their own shape alone.
     """
-    of_length: dict[int, list[Kernel]] = {}
+    groups: dict[tuple[int, int], list[Kernel]] = {}
     for kernel in sorted(_kernels(config, env)):
-        of_length.setdefault(kernel.longer, []).append(kernel)
+        own_shape = kernel.shorter if kernel.longer > LARGEST_DRAWN_TOGETHER else 0
+        groups.setdefault((kernel.longer, own_shape), []).append(kernel)
     shapes = [
-        (sum(kernel.blocks for kernel in alike), length, max(kernel.shorter for kernel in alike))
-        for length, alike in of_length.items()
+        (sum(kernel.blocks for kernel in alike), longer, max(kernel.shorter for kernel in alike))
+        for (longer, _), alike in groups.items()
     ]
     ends = np.cumsum([math.prod(shape) for shape in shapes])
     draws = jnp.split(jax.random.normal(key, (ends[-1],)), ends[:-1])
     params: dict[str, Any] = {}
-    for shape, alike, noise in zip(shapes, of_length.values(), draws, strict=True):
+    for shape, alike, noise in zip(shapes, groups.values(), draws, strict=True):
         matrices = iter(jax.vmap(orthogonal)(noise.reshape(shape)))
         for kernel in alike:
             blocks = [next(matrices)[:, : kernel.shorter] for _ in range(kernel.blocks)]
