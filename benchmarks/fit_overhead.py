@@ -32,7 +32,7 @@ from benchmarks.reporting import (
     print_table,
     write_csv,
 )
-from rpojax.cli.run_directory import RunDirectory
+from rpojax.runs.directory import RunDirectory
 
 BASE = "bare program"
 

@@ -18,12 +18,12 @@ import jax.numpy as jnp
 import rpojax
 from benchmarks.reporting import RESULTS, bar_chart, environment_info, print_table, write_csv
 from benchmarks.timing import interleaved, ratio
-from rpojax import gaussian
-from rpojax import rollout as rollouts
-from rpojax.batch import make_batch, scale_rewards
-from rpojax.minibatch import shuffled_minibatches
+from rpojax.core import distribution
+from rpojax.core import rollout as rollouts
+from rpojax.core.batch import make_batch, scale_rewards
+from rpojax.core.update import Learner, rpo_loss, update
+from rpojax.ops.shuffle import shuffled_minibatches
 from rpojax.types import TrainState
-from rpojax.update import Learner, rpo_loss, update
 
 Weights = list[jax.Array]
 
@@ -114,7 +114,7 @@ def make_programs(cfg: rpojax.Config) -> dict[str, Callable[[], Any]]:
         lambda leaf: leaf.reshape(-1, cfg.minibatch_size, *leaf.shape[3:]),
         jax.jit(shuffle)(epoch_keys, batch),
     )
-    noise = gaussian.perturbation_noise(key, minibatches.action.shape)
+    noise = distribution.perturbation_noise(key, minibatches.action.shape)
 
     def gradients(params: Any, minibatches: Any, noise: jax.Array) -> Any:
         def step(params: Any, inputs: Any) -> tuple[Any, None]:
@@ -163,7 +163,7 @@ def make_programs(cfg: rpojax.Config) -> dict[str, Callable[[], Any]]:
         ),
         "  shuffle and gather": program(shuffle, epoch_keys, batch),
         "  perturbation noise": program(
-            lambda key: gaussian.perturbation_noise(key, noise.shape), key
+            lambda key: distribution.perturbation_noise(key, noise.shape), key
         ),
         "  loss and gradient": program(gradients, params, minibatches, noise),
         "  their products and tanhs": program(minibatch_roofline, networks, obs_batches),

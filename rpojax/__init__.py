@@ -1,18 +1,21 @@
 """Robust Policy Optimization (RPO, arXiv 2212.07536) as one XLA program."""
 
-from rpojax import envs, loggers, networks
+from rpojax import compat, envs, loggers, networks
+from rpojax.agent.evaluation import Evaluation, evaluate
+from rpojax.agent.export import export_params, export_policy
+from rpojax.agent.policy import Policy, make_policy
+from rpojax.agent.rendering import render_episode
 from rpojax.config import Config
-from rpojax.evaluate import Evaluation, evaluate
-from rpojax.export import export_params, export_policy
-from rpojax.fit import Progress, TrainingInterrupted, fit, resume
+from rpojax.core.train import Trainer, make_train, make_trainer
+from rpojax.devices import sharded_vmap, use_all_cores
+from rpojax.hyperparams import HyperParams
 from rpojax.network_config import NetworkConfig
-from rpojax.parallel import sharded_vmap, use_all_cores
-from rpojax.policy import Policy, make_policy
-from rpojax.rendering import render_episode
-from rpojax.train import Trainer, make_train, make_trainer
-from rpojax.types import HyperParams, Metrics, TrainResult, TrainState
-
-__version__ = "0.1.0"
+from rpojax.report.plotting import plot_learning_curves
+from rpojax.runs.interrupt import TrainingInterrupted
+from rpojax.runs.loop import Progress
+from rpojax.runs.training import fit, resume
+from rpojax.types import Metrics, TrainResult, TrainState
+from rpojax.version import __version__
 
 __all__ = [
     "Config",
@@ -26,6 +29,8 @@ __all__ = [
     "TrainState",
     "Trainer",
     "TrainingInterrupted",
+    "__version__",
+    "compat",
     "envs",
     "evaluate",
     "export_params",
@@ -36,6 +41,7 @@ __all__ = [
     "make_train",
     "make_trainer",
     "networks",
+    "plot_learning_curves",
     "render_episode",
     "resume",
     "sharded_vmap",

@@ -7,9 +7,9 @@ from typing import Any, Literal, Self, TypeAlias, get_args
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax import migration
+from rpojax.hyperparams import HYPERPARAMETER_RANGES, HyperParams
 from rpojax.network_config import NetworkConfig
-from rpojax.types import HYPERPARAMETER_RANGES, Array, HyperParams
+from rpojax.types import Array
 from rpojax.validation import (
     Interval,
     check_bool,
@@ -231,7 +231,7 @@ class Config:
         skrl's timesteps * num_envs; and so does what is to differ. Keys left out have skrl's own
         defaults. random_timesteps and learning_starts count a step of all environments as one in
         skrl; here they become steps over all environments. "experiment" is checked and is not
-        part of a config: `rpojax.migration.fit_arguments` reads it.
+        part of a config: `rpojax.compat.fit_arguments` reads it.
 
         Like in skrl, advantages are standardised over the whole rollout, rewards are not scaled,
         the perturbation acts while collecting, and the value loss has no factor 1/2 (vf_coef is
@@ -254,7 +254,9 @@ class Config:
         for name in changes:
             check_known(name, _names(cls), "setting")
         num_envs = whole_number("num_envs", changes.get("num_envs", cls.num_envs))
-        return cls(**migration.fields_from_skrl(settings, changes, num_envs), **changes)
+        from rpojax.compat.skrl.fields import fields_from_skrl
+
+        return cls(**fields_from_skrl(settings, changes, num_envs), **changes)
 
     @classmethod
     def from_dict(cls, settings: Mapping[str, Any]) -> Self:
@@ -270,7 +272,9 @@ class Config:
         Raises:
             ValueError: an unknown key, with the nearest known one; a field set twice; as `Config`.
         """
-        fields = migration.fields_from_dict(settings, _names(cls))
+        from rpojax.compat.purejaxrl import fields_from_dict
+
+        fields = fields_from_dict(settings, _names(cls))
         network = fields.get("network")
         if isinstance(network, Mapping):
             for name in network:
@@ -290,7 +294,9 @@ class Config:
         fields = {name: getattr(self, name) for name in _names(self)}
         if isinstance(self.network, NetworkConfig):
             fields["network"] = dataclasses.asdict(self.network)
-        return migration.plain_settings(fields)
+        from rpojax.compat.purejaxrl import plain_settings
+
+        return plain_settings(fields)
 
     def _check_batch(self) -> None:
         product = f"num_envs * num_steps = {self.num_envs} * {self.num_steps} = {self.batch_size}"

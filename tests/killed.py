@@ -12,8 +12,9 @@ import jax
 import numpy as np
 
 from rpojax import Config, Metrics, resume
-from rpojax.checkpoint import Keeper, Snapshot, storage
-from rpojax.checkpoint.settings import RunSettings
+from rpojax.runs import storage
+from rpojax.runs.checkpoint import Keeper, Snapshot
+from rpojax.runs.settings import RunSettings
 
 SETTINGS = RunSettings(
     cfg=Config(),

@@ -12,7 +12,7 @@ import optax
 import pytest
 
 from rpojax import Config, HyperParams, NetworkConfig
-from rpojax.types import HYPERPARAMETER_RANGES
+from rpojax.hyperparams import HYPERPARAMETER_RANGES
 
 COUNTS = ("total_timesteps", "num_envs", "num_steps", "update_epochs", "num_minibatches")
 WARM_UP = ("random_timesteps", "learning_starts")

@@ -4,6 +4,7 @@ import ast
 import json
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -12,26 +13,26 @@ import rpojax
 
 PACKAGE = Path(rpojax.__file__).parent
 
-# From the top down; a module imports from its own row or from rows above it.
-ROWS = (
-    ("validation", "types"),
-    ("trees", "migration", "network_config"),
-    ("config",),
-    ("gaussian", "advantage", "losses", "normalize", "optimizer"),
-    ("envs", "networks"),
-    ("rollout", "minibatch", "batch"),
-    ("update", "train"),
-    ("policy", "evaluate", "checkpoint", "loggers", "parallel"),
-    ("export", "rendering"),
-    ("presets", "plotting", "fit", "study", "display"),
+# From the bottom up; a package imports from rows before its own.
+LAYERS = (
+    ("version", "validation", "types"),
+    ("trees", "hyperparams", "network_config", "ops"),
+    ("config", "devices"),
+    ("compat", "envs"),
+    ("networks",),
+    ("core",),
+    ("agent", "loggers"),
+    ("runs",),
+    ("report",),
     ("cli",),
 )
-ROW_OF = {module: row for row, modules in enumerate(ROWS) for module in modules}
-PURE_MATHS = ("gaussian", "advantage", "losses")
+LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}
+LAZY = {("config", "compat")}  # `Config.from_skrl` and `Config.from_dict`, inside the methods
+PURE_MATHS = ("distribution", "advantage", "losses")
 
 
 def files():
-    """Each room of the package with its files; a folder is one room."""
+    """Each module and package directly below `rpojax`, with its files."""
     rooms = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
@@ -61,29 +62,55 @@ def rooms_used(paths):
 
 
 def test_every_module_has_its_place():
-    assert set(files()) <= set(ROW_OF), "give new modules a row in ROWS"
+    assert set(files()) == set(LAYER_OF), "give each module and package a row in LAYERS"
 
 
 @pytest.mark.parametrize("room", sorted(files()))
-def test_module_imports_only_from_its_own_row_and_above(room):
-    used = rooms_used(files()[room]) - {room, "__version__"}
-    assert used <= set(ROW_OF), "import from the module that defines a name, not from the package"
-    below = {other for other in used if ROW_OF[other] > ROW_OF.get(room, -1)}
-    assert not below, f"{room} imports {below} from below"
+def test_module_imports_only_from_layers_before_its_own(room):
+    used = rooms_used(files()[room]) - {room}
+    used -= {name for importer, name in LAZY if importer == room}
+    assert used <= set(LAYER_OF), "import from the module that defines a name, not from the package"
+    later = {other for other in used if LAYER_OF[other] >= LAYER_OF[room]}
+    assert not later, f"{room} imports {later} of the same or of a later layer"
 
 
-def test_modules_import_each_other_in_no_circle():
-    graph = {room: rooms_used(paths) - {room} for room, paths in files().items()}
+@pytest.mark.parametrize("package", sorted({path.parent for path in PACKAGE.rglob("*.py")}))
+def test_modules_of_a_package_import_each_other_in_no_circle(package):
+    paths = {
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts): path
+        for path in package.glob("*.py")
+        if path.name != "__init__.py"
+    }
+    graph = {name: imported(path) & set(paths) for name, path in paths.items()}
+    graph["rpojax.config"] = graph.get("rpojax.config", set()) - {"rpojax.compat"}
     while graph:
-        free = [room for room, used in graph.items() if not used & set(graph)]
+        free = [name for name, used in graph.items() if not used & set(graph)]
         assert free, f"a circle among {sorted(graph)}"
-        for room in free:
-            del graph[room]
+        for name in free:
+            del graph[name]
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("__init__.py")), ids=str)
+def test_package_files_only_re_export(path):
+    kinds = {type(node) for node in ast.parse(path.read_text()).body}
+    assert kinds <= {ast.Expr, ast.ImportFrom, ast.Assign}
+
+
+def test_no_public_name_is_also_a_module():
+    modules = {path.stem for path in PACKAGE.rglob("*.py")} | {
+        path.name for path in PACKAGE.rglob("*") if path.is_dir()
+    }
+    for package in (rpojax, rpojax.envs, rpojax.networks, rpojax.loggers, rpojax.compat):
+        names = set(package.__all__)
+        submodules = {
+            name for name in names if isinstance(getattr(package, name), types.ModuleType)
+        }
+        assert not (names - submodules) & modules, package.__name__
 
 
 @pytest.mark.parametrize("module", PURE_MATHS)
 def test_pure_maths_knows_nothing_of_the_package(module):
-    assert not rooms_used([PACKAGE / f"{module}.py"])
+    assert not rooms_used([PACKAGE / "core" / f"{module}.py"])
 
 
 def test_whole_package_is_not_imported_from_inside():

@@ -16,7 +16,7 @@ import pytest
 import rpojax
 from rpojax import Config, HyperParams, NetworkConfig
 from rpojax.envs import Env, TimeStep, auto_reset
-from rpojax.types import HYPERPARAMETER_RANGES
+from rpojax.hyperparams import HYPERPARAMETER_RANGES
 
 LIMIT = 4
 

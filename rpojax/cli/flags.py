@@ -11,8 +11,8 @@ import jax
 import tyro
 
 from rpojax.config import Config, NamedSchedule
+from rpojax.devices import use_all_cores
 from rpojax.network_config import NetworkConfig
-from rpojax.parallel import use_all_cores
 
 Switch: TypeAlias = Annotated[bool, tyro.conf.FlagCreatePairsOff]  # without a --no-... beside it
 RunArgument: TypeAlias = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]

@@ -7,9 +7,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from rpojax.agent.evaluation import Evaluation, evaluate
 from rpojax.config import Config
-from rpojax.evaluate import Evaluation, evaluate
-from rpojax.parallel import sharded_vmap
+from rpojax.devices import sharded_vmap
 from rpojax.types import TrainResult, TrainState
 from rpojax.validation import whole_number
 

@@ -8,15 +8,15 @@ import jax
 import tyro
 from rich.console import Console
 
-from rpojax import checkpoint
-from rpojax.checkpoint import Checkpoint
+from rpojax.agent.export import export_params, export_policy
+from rpojax.agent.rendering import render_episode
 from rpojax.cli.flags import JaxFlags, RunArgument, Switch
 from rpojax.cli.reports import evaluate_agents, evaluation_report, print_json
-from rpojax.cli.run_directory import RunDirectory
-from rpojax.display import results_table
-from rpojax.export import export_params, export_policy
-from rpojax.fit.loop import result_of
-from rpojax.rendering import render_episode
+from rpojax.report.terminal import results_table
+from rpojax.runs import checkpoint
+from rpojax.runs.checkpoint import Checkpoint
+from rpojax.runs.directory import RunDirectory
+from rpojax.runs.loop import result_of
 from rpojax.types import TrainState
 from rpojax.validation import whole_number
 

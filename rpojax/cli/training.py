@@ -10,17 +10,17 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from rpojax import checkpoint
-from rpojax.checkpoint.settings import RunSettings, tenth_of
 from rpojax.cli.flags import ConfigFlags, JaxFlags, RunArgument, Switch
 from rpojax.cli.reports import evaluate_agents, evaluation_report, print_json
-from rpojax.cli.run_directory import RunDirectory
 from rpojax.config import Config
-from rpojax.display import ProgressBar, results_table
-from rpojax.fit import fit, resume
-from rpojax.fit.loop import OnChunk
-from rpojax.plotting import plot_learning_curves
-from rpojax.train import make_trainer
+from rpojax.core.train import make_trainer
+from rpojax.report.plotting import plot_learning_curves
+from rpojax.report.terminal import ProgressBar, results_table
+from rpojax.runs import checkpoint
+from rpojax.runs.directory import RunDirectory
+from rpojax.runs.loop import OnChunk
+from rpojax.runs.settings import RunSettings, tenth_of
+from rpojax.runs.training import fit, resume
 from rpojax.types import TrainResult
 
 EVALUATION_EPISODES = 128

@@ -7,11 +7,12 @@ from typing import Annotated
 import numpy as np
 import tyro
 
-from rpojax import checkpoint, envs
+from rpojax import envs
 from rpojax.cli.flags import Switch
 from rpojax.cli.reports import print_json
-from rpojax.cli.run_directory import RunDirectory
-from rpojax.plotting import Curve, metric_of, plot_curves, read_curve
+from rpojax.report.plotting import Curve, metric_of, plot_curves, read_curve
+from rpojax.runs import checkpoint
+from rpojax.runs.directory import RunDirectory
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -18,8 +18,8 @@ from rpojax.envs.base import Env
 from rpojax.network_config import NetworkConfig
 from rpojax.networks import cells
 from rpojax.networks.base import ActorCritic, Outputs, reset_carry
-from rpojax.networks.matmul import matmul
-from rpojax.networks.orthogonal import orthogonal
+from rpojax.ops.matmul import matmul
+from rpojax.ops.orthogonal import orthogonal
 from rpojax.trees import leading_axes
 from rpojax.types import Array, Key, PyTree
 from rpojax.validation import check_known

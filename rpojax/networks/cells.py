@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from rpojax.networks.base import reset_carry
-from rpojax.networks.matmul import kernel_gradient, matmul
+from rpojax.ops.matmul import kernel_gradient, matmul
 from rpojax.types import Array, PyTree
 
 Params = dict[str, Array]  # input [D, G], hidden [H, G], bias [G]; of a GRU also hidden_bias [H]

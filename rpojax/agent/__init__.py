@@ -1,0 +1,1 @@
+"""One trained agent: act, evaluate, export, render."""

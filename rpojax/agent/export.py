@@ -1,0 +1,188 @@
+"""A trained agent in files that need no rpojax: its policy as a program, its parameters as arrays.
+
+`export_policy` writes StableHLO that any later JAX can call; `export_params` writes the numbers,
+for NumPy or another framework.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
+
+import jax
+import numpy as np
+from jax import export
+
+from rpojax import envs
+from rpojax.agent.policy import make_policy
+from rpojax.config import Config
+from rpojax.core.normalize import EPSILON
+from rpojax.envs.base import Env
+from rpojax.networks import Outputs, make_network
+from rpojax.trees import batched
+from rpojax.types import PyTree, RunningStats, TrainState
+from rpojax.validation import check_choice, check_one_agent
+
+Platform: TypeAlias = Literal["cpu", "cuda", "rocm", "tpu"]
+Part: TypeAlias = Literal["all", "policy", "value"]
+
+
+def export_policy(
+    cfg: Config,
+    state: TrainState,
+    path: str | Path,
+    *,
+    deterministic: bool = True,
+    platforms: Sequence[Platform] = ("cpu", "cuda", "tpu"),
+) -> None:
+    """Write one agent's policy as a StableHLO program, for any batch size, with `jax.export`.
+
+    The program holds what `make_policy` does: normalisation, network and action bounds, with the
+    numbers inside, and no perturbation. It is loaded without rpojax, where jax and flatbuffers are
+    installed:
+
+        import pathlib
+        import jax.export
+
+        policy = jax.export.deserialize(bytearray(pathlib.Path(path).read_bytes()))
+        act = jax.jit(policy.call)
+        action = act(obs)  # obs [batch, *obs.shape] -> f32[batch, A]
+        action = act(obs, jax.random.key(0))  # a stochastic policy
+
+    A recurrent policy takes a carry too, with a flag for each observation at which an episode
+    begins, where the carry is not looked at:
+
+        shapes = jax.tree.unflatten(policy.in_tree, policy.in_avals)[0][1]
+        carry = jax.tree.map(lambda leaf: np.zeros((batch, *leaf.shape[1:]), leaf.dtype), shapes)
+        action, carry = act(obs, carry, reset)  # reset bool[batch]; then a key if stochastic
+
+    JAX promises that programs load for six months of its releases at least; keep a checkpoint for
+    longer.
+
+    Args:
+        cfg: what the agent was trained with.
+        state: of one agent; take one of many with `TrainResult.select`.
+        path: of the file; one that exists is replaced.
+        deterministic: True for the mean action, False for a sample, by a typed key.
+        platforms: on which the program shall run.
+
+    Raises:
+        ValueError: `state` holds several agents; an unknown platform; a network whose program
+            depends on the batch size; or observations in a container that `jax.export` cannot
+            describe (dicts, lists and tuples it can).
+    """
+    for platform in platforms:
+        check_choice("platforms", platform, get_args(Platform))
+    act = make_policy(cfg, state, deterministic)
+    env = envs.make(cfg.env)
+    network = make_network(cfg.network, env)
+    batch = export.symbolic_shape("batch")[0]
+    inputs: list[PyTree] = [batched(env.obs, batch)]
+    if network.recurrent:
+        carry = jax.eval_shape(lambda: network.initial_carry((1,)))
+        carry = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), carry)
+        inputs += [batched(carry, batch), jax.ShapeDtypeStruct((batch,), bool)]
+    if not deterministic:
+        inputs.append(jax.eval_shape(lambda: jax.random.key(0)))
+    try:
+        exported = export.export(jax.jit(act), platforms=list(platforms))(*inputs)
+    except jax.errors.InconclusiveDimensionOperation as error:
+        raise ValueError(
+            f"network = {cfg.network!r} cannot be exported for any batch size; let nothing in it "
+            f"depend on how many observations there are ({error})"
+        ) from error
+    Path(path).write_bytes(_serialized(exported, env))
+
+
+def export_params(
+    cfg: Config, state: TrainState, path: str | Path, part: Part = "all"
+) -> dict[str, np.ndarray]:
+    """Write one agent's parameters, and what else its outputs need, as a NumPy `.npz` file.
+
+    Names are paths, joined by "/":
+
+        params/<module>/<name>          parameters, as the network calls them
+        obs_stats/mean, obs_stats/std   of observations, if they are normalised; leaf by leaf
+        observation_clip                bound on normalised observations, likewise
+        action_low, action_high         bounds of the environment, f32[A]
+        action_transform                "clip" or "rescale"
+        value_stats/mean, .../std       of returns, if the critic predicts standardised ones
+
+    The mean action of the default network, from a file of the part "policy":
+
+        p = np.load(path)
+        hidden = (obs - p["obs_stats/mean"]) / p["obs_stats/std"]
+        hidden = np.clip(hidden, -p["observation_clip"], p["observation_clip"])
+        for layer in ("params/actor_0", "params/actor_1"):
+            hidden = np.tanh(hidden @ p[f"{layer}/kernel"] + p[f"{layer}/bias"])
+        mean = hidden @ p["params/mean/kernel"] + p["params/mean/bias"]
+        action = np.clip(mean, p["action_low"], p["action_high"])
+
+    Args:
+        cfg: what the agent was trained with.
+        state: of one agent; take one of many with `TrainResult.select`.
+        path: of the file; one that exists is replaced.
+        part: "all"; "policy", what the mean and the standard deviation are made of; or "value".
+            Parameters that both use, of a shared torso say, are in both.
+
+    Returns:
+        The arrays by name, as written.
+
+    Raises:
+        ValueError: `state` holds several agents, or an unknown part.
+    """
+    check_choice("part", part, get_args(Part))
+    check_one_agent(state)
+    arrays = _named({"params": state.params})
+    if part != "all":
+        used = _used_params(cfg, state.params, part)
+        arrays = {
+            name: array for index, (name, array) in enumerate(arrays.items()) if index in used
+        }
+    if state.obs_stats is not None:
+        arrays |= _named({"obs_stats": _mean_and_std(state.obs_stats)})
+        arrays["observation_clip"] = np.asarray(cfg.observation_clip, np.float32)
+    if part != "value":
+        env = envs.make(cfg.env)
+        arrays |= {"action_low": env.action_low, "action_high": env.action_high}
+        arrays["action_transform"] = np.asarray(cfg.action_transform)
+    if part != "policy" and state.value_stats is not None:
+        arrays |= _named({"value_stats": _mean_and_std(state.value_stats)})
+    with Path(path).open("wb") as file:  # np.savez adds a suffix to names that lack it
+        np.savez(file, allow_pickle=False, **arrays)
+    return arrays
+
+
+def _used_params(cfg: Config, params: PyTree, part: Part) -> set[int]:
+    """Indices of the parameters on which a part's outputs depend, from the traced program."""
+    env = envs.make(cfg.env)
+    network = make_network(cfg.network, env)
+
+    def outputs(params: PyTree, obs: PyTree) -> PyTree:
+        made: Outputs = network.apply(params, obs, network.initial_carry((1,)))[0]
+        return made.value if part == "value" else (made.mean, made.log_std)
+
+    traced = export.export(jax.jit(outputs))(params, batched(env.obs, 1))
+    return set(traced.module_kept_var_idx)  # jit drops the arguments that no output needs
+
+
+def _serialized(exported: export.Exported, env: Env) -> bytearray:
+    try:
+        return exported.serialize()
+    except ValueError as error:
+        raise ValueError(
+            f"the observations of {env.name!r} cannot be exported; give them as an array or as "
+            f"dicts, lists and tuples of arrays ({error})"
+        ) from error
+
+
+def _mean_and_std(stats: RunningStats) -> dict[str, PyTree]:
+    std = jax.tree.map(lambda var: np.sqrt(np.asarray(var) + np.float32(EPSILON)), stats.var)
+    return {"mean": stats.mean, "std": std}
+
+
+def _named(tree: PyTree) -> dict[str, np.ndarray]:
+    """The leaves of a tree by their paths, in its own order."""
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }

@@ -1,0 +1,116 @@
+"""A trained agent as a function from observations to actions."""
+
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+
+from rpojax import envs
+from rpojax.config import Config
+from rpojax.core import distribution
+from rpojax.core.rollout import policy_obs, to_env_action
+from rpojax.networks import ActorCritic, make_network
+from rpojax.trees import leading_axes
+from rpojax.types import Array, Key, PyTree, TrainState
+from rpojax.validation import check_one_agent
+
+
+class Policy(Protocol):
+    """From observations [..., *obs.shape] to actions [..., A] that the environment takes."""
+
+    def __call__(self, obs: Any, key: Key | None = None) -> Any:
+        """Act; `key` for a stochastic policy alone."""
+
+
+class RecurrentPolicy(Protocol):
+    """A policy that remembers: it takes and returns a carry [..., ...]."""
+
+    def __call__(
+        self, obs: Any, carry: Any = None, reset: Any = None, key: Key | None = None
+    ) -> tuple[Any, Any]:
+        """Act, and return (actions, carry to give with the next observations).
+
+        Args:
+            obs: [..., *obs.shape].
+            carry: from the call before; None where all episodes begin.
+            reset: bool[...], True where an episode begins at this observation; None for nowhere.
+            key: for a stochastic policy alone.
+        """
+
+
+def make_policy(cfg: Config, state: TrainState, deterministic: bool = True) -> Any:
+    """The policy of one trained agent, with its normalisation and action bounds built in.
+
+    It is never perturbed: the perturbation belongs to training.
+
+    Args:
+        cfg: what the agent was trained with.
+        state: of one agent; take one of many with `TrainResult.select`.
+        deterministic: True for the mean action, False for a sample, which needs a `key` in each
+            call.
+
+    Returns:
+        A `Policy`, `act(obs, key=None) -> action`: obs [..., *obs.shape] as the environment gives
+        them, any number of leading axes, numpy or jax; float32 actions [..., A] of the same kind
+        as the observations, within the environment's bounds. Can be called inside `jit` and
+        `vmap`. Of a recurrent network a `RecurrentPolicy`,
+        `act(obs, carry=None, reset=None, key=None) -> (action, carry)`.
+
+    Raises:
+        ValueError: `state` holds several agents, or a stochastic policy is called without a key.
+    """
+    act_recurrent, network = _make_recurrent(cfg, state, deterministic)
+    if network.recurrent:
+        return act_recurrent
+
+    def act(obs: Any, key: Key | None = None) -> Any:
+        return act_recurrent(obs, key=key)[0]
+
+    return act
+
+
+def make_recurrent_policy(
+    cfg: Config, state: TrainState, deterministic: bool = True
+) -> RecurrentPolicy:
+    """`make_policy` in the form that takes and returns a carry, for any network.
+
+    That of a feed-forward network is (): for code that plays with whatever policy it is given.
+    """
+    return _make_recurrent(cfg, state, deterministic)[0]
+
+
+def _make_recurrent(
+    cfg: Config, state: TrainState, deterministic: bool
+) -> tuple[RecurrentPolicy, ActorCritic]:
+    check_one_agent(state)
+    env = envs.make(cfg.env)
+    network = make_network(cfg.network, env)
+
+    @jax.jit
+    def step(
+        obs: PyTree, carry: PyTree, reset: Array | None, key: Key | None
+    ) -> tuple[Array, PyTree]:
+        outputs, carry = network.apply(state.params, policy_obs(cfg, state, obs), carry, reset)
+        action = outputs.mean
+        if key is not None:
+            noise = jax.random.normal(key, action.shape)
+            action = distribution.sample(action, outputs.log_std, noise)
+        return to_env_action(action, env, cfg.action_transform), carry
+
+    def act(
+        obs: Any, carry: Any = None, reset: Any = None, key: Key | None = None
+    ) -> tuple[Any, Any]:
+        if deterministic:
+            key = None
+        elif key is None:
+            raise ValueError(
+                "key = None, but the policy is stochastic; give a new PRNG key in each call, or "
+                "make it with deterministic=True"
+            )
+        if carry is None:
+            carry = network.initial_carry(leading_axes(obs, env.obs))
+        action, carry = step(obs, carry, reset, key)
+        on_host = all(isinstance(leaf, np.ndarray | np.generic) for leaf in jax.tree.leaves(obs))
+        return (np.asarray(action) if on_host else action), carry
+
+    return act, network

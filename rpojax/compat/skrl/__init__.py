@@ -1,0 +1,1 @@
+"""Settings of skrl's RPO, versions 1 and 2."""

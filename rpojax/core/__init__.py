@@ -1,0 +1,1 @@
+"""The algorithm; `train` is the file to read first."""

@@ -1,0 +1,107 @@
+"""From a rollout to what the update learns from: rewards scaled, values, advantages, targets."""
+
+import jax
+import jax.numpy as jnp
+
+from rpojax.config import Config
+from rpojax.core import losses, normalize
+from rpojax.core.advantage import generalized_advantage
+from rpojax.core.rollout import policy_obs
+from rpojax.hyperparams import HyperParams
+from rpojax.networks import ActorCritic
+from rpojax.trees import merge_axes
+from rpojax.types import Array, Batch, PyTree, TrainState, Transition
+
+
+def scale_rewards(
+    cfg: Config, state: TrainState, transitions: Transition, done: Array, hyperparams: HyperParams
+) -> tuple[TrainState, Array]:
+    """Rewards as the advantages count them, [T, B], with the statistics that scaled them."""
+    reward = transitions.reward
+    if cfg.reward_shaper is not None:
+        timestep = state.update_count * cfg.num_steps + jnp.arange(cfg.num_steps)
+        timesteps = cfg.num_updates * cfg.num_steps
+        reward = jax.vmap(cfg.reward_shaper, (0, 0, None))(reward, timestep, timesteps)
+    if state.reward_stats is None:
+        return state, reward
+    returns, running = normalize.discounted_returns(
+        reward, done, hyperparams.gamma, state.discounted_return
+    )
+    reward_stats = normalize.update_stats(state.reward_stats, returns)
+    state = state.replace(reward_stats=reward_stats, discounted_return=running)
+    return state, normalize.scale_reward(reward_stats, reward, cfg.reward_clip)
+
+
+def make_batch(
+    cfg: Config,
+    network: ActorCritic,
+    state: TrainState,
+    transitions: Transition,
+    reward: Array,
+    hyperparams: HyperParams,
+) -> tuple[TrainState, Batch, Array]:
+    """Values, advantages and targets of a rollout, as N = T * B samples or as sequences.
+
+    All values come from batched passes over the whole rollout: a value for each step, inside the
+    loop over time, would cost more and change nothing. A recurrent critic is no exception, for
+    the carries of all steps were kept.
+    """
+
+    def critic(obs: PyTree, carry: PyTree, reset: Array | None = None) -> Array:
+        value = network.apply(state.params, obs, carry, reset)[0].value
+        return value if stats is None else normalize.unstandardize(stats, value)
+
+    stats = state.value_stats
+    obs = policy_obs(cfg, state, transitions.obs)
+    last_obs = policy_obs(cfg, state, state.obs)
+    value = critic(obs, transitions.carry, transitions.reset)
+    last_value = critic(last_obs, state.carry, state.reset)
+    next_value = jnp.concatenate([value[1:], last_value[None]])
+    terminated = done = transitions.terminated | transitions.truncated
+    if cfg.time_limit_bootstrap:
+        terminated = transitions.terminated
+        carry_after = jax.tree.map(
+            lambda leaf, last: jnp.concatenate([leaf[1:], last[None]]),
+            transitions.carry,
+            state.carry,
+        )
+        final_value = critic(policy_obs(cfg, state, transitions.final_obs), carry_after)
+        next_value = jnp.where(transitions.truncated, final_value, next_value)
+    advantage = generalized_advantage(
+        reward, value, next_value, terminated, done, hyperparams.gamma, hyperparams.gae_lambda
+    )
+    target = advantage + value
+    explained_variance = losses.explained_variance(value, target)
+
+    if stats is not None:  # the critic's old and new predictions in one and the same scale
+        stats = normalize.update_stats(stats, target)
+        state = state.replace(value_stats=stats)
+        value = normalize.standardize(stats, value)
+        target = normalize.standardize(stats, target)
+    if cfg.advantage_normalization == "batch":
+        advantage = losses.normalize_advantage(advantage)
+    batch = Batch(
+        obs=obs,
+        action=transitions.action,
+        log_prob=transitions.log_prob,
+        mean=transitions.mean,
+        log_std=transitions.log_std,
+        advantage=advantage,
+        value=value,
+        target=target,
+        reset=transitions.reset if network.recurrent else None,
+    )
+    if network.recurrent:
+        length = cfg.steps_per_sequence
+        batch = jax.tree.map(lambda leaf: _sequences(leaf, length), batch)
+        first = jax.tree.map(lambda leaf: leaf[::length], transitions.carry)
+        batch = batch._replace(carry=merge_axes(first))
+    else:
+        batch = merge_axes(batch)
+    return state, batch, explained_variance
+
+
+def _sequences(leaf: Array, length: int) -> Array:
+    """A rollout [T, B, ...] in sequences of L steps, [T / L * B, L, ...]."""
+    parts = leaf.reshape(-1, length, *leaf.shape[1:])
+    return merge_axes(jnp.swapaxes(parts, 1, 2))

@@ -1,0 +1,63 @@
+"""Adam behind a global-norm clip, and how its step size changes over a run."""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from rpojax.config import Config
+from rpojax.hyperparams import HyperParams
+from rpojax.types import Array, PyTree
+
+ADAPT_FACTOR = 1.5  # schedule "kl_adaptive", as skrl's KLAdaptiveLR and rl_games
+MIN_LEARNING_RATE, MAX_LEARNING_RATE = 1e-6, 1e-2
+
+
+def make_optimizer(cfg: Config) -> optax.GradientTransformation:
+    """Adam's direction (Kingma & Ba 2015, arXiv 1412.6980), before the learning rate."""
+    return optax.scale_by_adam(eps=cfg.adam_eps)
+
+
+def clip_by_global_norm(gradient: PyTree, max_norm: Array) -> tuple[PyTree, Array]:
+    """Scale a gradient to a global norm of at most `max_norm`, [] and traced; 0 = off.
+
+    Returns:
+        The gradient, and its global norm before, [].
+    """
+    norm = jnp.sqrt(sum(jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(gradient)))
+    too_long = (max_norm > 0.0) & (norm > max_norm)
+    scale = jnp.where(too_long, max_norm / norm, 1.0)
+    return jax.tree.map(lambda leaf: leaf * scale, gradient), norm
+
+
+def scheduled_learning_rate(
+    cfg: Config, hyperparams: HyperParams, current: Array, update_count: Array
+) -> Array:
+    """The learning rate at the start of an update, [].
+
+    Args:
+        cfg: gives the schedule.
+        hyperparams: give the rate that the schedule starts from.
+        current: [] the rate of the last epoch, which "kl_adaptive" goes on from.
+        update_count: i32[] updates done.
+    """
+    if cfg.lr_schedule == "kl_adaptive":
+        return current
+    if cfg.lr_schedule == "constant":
+        return hyperparams.learning_rate
+    if cfg.lr_schedule == "linear":
+        return hyperparams.learning_rate * (1.0 - update_count / cfg.num_updates)
+    return hyperparams.learning_rate * cfg.lr_schedule(update_count)
+
+
+def adapt_learning_rate(learning_rate: Array, kl: Array, kl_target: Array) -> Array:
+    """Divide the rate by 1.5 if KL > 2 * target, multiply it if KL < target / 2, [].
+
+    `kl` is that of the unperturbed policies: the perturbation alone adds about
+    alpha^2 / (6 sigma^2) per action dimension to any KL estimated from the ratio.
+    """
+    lowered = learning_rate / ADAPT_FACTOR
+    raised = learning_rate * ADAPT_FACTOR
+    adapted = jnp.where(
+        kl > 2.0 * kl_target, lowered, jnp.where(kl < 0.5 * kl_target, raised, learning_rate)
+    )
+    return jnp.clip(adapted, MIN_LEARNING_RATE, MAX_LEARNING_RATE)

@@ -1,0 +1,215 @@
+"""Training as one XLA program: `make_train`. Read from top to bottom."""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.flatten_util import ravel_pytree
+
+from rpojax import envs
+from rpojax.config import Config
+from rpojax.core import normalize
+from rpojax.core.batch import make_batch, scale_rewards
+from rpojax.core.optimizer import make_optimizer, scheduled_learning_rate
+from rpojax.core.rollout import collect, tally_episodes
+from rpojax.core.update import Learner, update
+from rpojax.envs import Env
+from rpojax.hyperparams import HyperParams
+from rpojax.networks import ActorCritic, make_network
+from rpojax.types import Array, EpisodeTotals, Key, Metrics, PyTree, TrainResult, TrainState
+
+
+class Trainer(NamedTuple):
+    """Training in steps, as pure functions. `hyperparams=None` takes the config's own."""
+
+    init: Callable[..., TrainState]  # (key, hyperparams=None)
+    iterate: Callable[..., tuple[TrainState, Metrics]]  # (state, hyperparams=None): one update
+    run: Callable[..., tuple[TrainState, Metrics]]  # (state, hyperparams=None, num_updates=None)
+
+
+class Parts(NamedTuple):
+    """What a config stands for, made once and closed over."""
+
+    cfg: Config
+    env: Env
+    network: ActorCritic
+    optimizer: optax.GradientTransformation
+
+
+def make_train(cfg: Config) -> Callable[..., TrainResult]:
+    """The whole training of one agent, a pure function to `jit` and `vmap`.
+
+    Returns:
+        `train(key, hyperparams=None) -> TrainResult`; `key` is a typed PRNG key or uint32[2],
+        `hyperparams` a `HyperParams`. Metrics are [cfg.num_updates].
+
+    Raises:
+        ValueError: the environment is unknown or its actions are not continuous, or the network
+            does not fit it; the message says what to change.
+    """
+    trainer = make_trainer(cfg)
+
+    def train(key: Key, hyperparams: HyperParams | None = None) -> TrainResult:
+        state = trainer.init(key, hyperparams)
+        state, metrics = trainer.run(state, hyperparams)
+        return TrainResult(state=state, metrics=metrics, finite=is_finite(state))
+
+    return train
+
+
+def make_trainer(cfg: Config) -> Trainer:
+    """Training in steps, for loops that stop, look and go on. See `make_train` for errors."""
+    env = envs.make(cfg.env)
+    parts = Parts(cfg, env, make_network(cfg.network, env), make_optimizer(cfg))
+    _check_actions(parts)
+    cfg.check_sequences(parts.network.recurrent)
+    return Trainer(
+        init=functools.partial(_init, parts),
+        iterate=functools.partial(_iterate, parts),
+        run=functools.partial(_run, parts),
+    )
+
+
+def is_finite(state: TrainState) -> Array:
+    """Whether the parameters and statistics hold neither NaN nor infinity, bool[]."""
+    learnt = (state.params, state.obs_stats, state.reward_stats, state.value_stats)
+    return jnp.all(jnp.isfinite(ravel_pytree(learnt)[0]))
+
+
+def _init(parts: Parts, key: Key, hyperparams: HyperParams | None = None) -> TrainState:
+    cfg, env, network, optimizer = parts
+    hyperparams = _resolve(cfg, hyperparams)
+    keys = jax.random.split(key, 2 + cfg.num_envs)
+    params = network.init(keys[1])
+    env_state, obs = env.reset(keys[2:])
+    scalar = normalize.init_stats(jax.ShapeDtypeStruct((), jnp.float32))
+    state = TrainState(
+        params=params,
+        opt_state=optimizer.init(ravel_pytree(params)[0]),
+        learning_rate=hyperparams.learning_rate,
+        obs_stats=normalize.init_stats(env.obs) if cfg.normalize_observations else None,
+        reward_stats=scalar if cfg.normalize_rewards else None,
+        value_stats=scalar if cfg.normalize_values else None,
+        env_state=env_state,
+        obs=obs,
+        reset=jnp.ones(cfg.num_envs, bool),
+        carry=network.initial_carry((cfg.num_envs,)),
+        discounted_return=jnp.zeros(cfg.num_envs),
+        episode=EpisodeTotals(
+            reward=jnp.zeros(cfg.num_envs), length=jnp.zeros(cfg.num_envs, jnp.int32)
+        ),
+        key=keys[0],
+        update_count=jnp.zeros((), jnp.int32),
+    )
+    return _mapped_with(key, state)
+
+
+def _mapped_with(key: Key, tree: PyTree) -> PyTree:
+    """The tree as it is, with every leaf made to depend on the key.
+
+    Under `vmap` over keys a leaf such as `update_count` would else have no mapped axis in
+    `make_train`, where XLA sees its beginning, and have one in a program that takes the state as
+    an argument, as in `fit`; XLA rounds the two programs differently. A choice between a leaf and
+    itself goes away when it is compiled.
+    """
+    either = jnp.ravel(jax.random.key_data(key))[0] == 0
+    return jax.tree.map(lambda leaf: jnp.where(either, leaf, leaf), tree)
+
+
+def _run(
+    parts: Parts,
+    state: TrainState,
+    hyperparams: HyperParams | None = None,
+    num_updates: int | None = None,
+) -> tuple[TrainState, Metrics]:
+    length = parts.cfg.num_updates if num_updates is None else num_updates
+    hyperparams = _resolve(parts.cfg, hyperparams)
+    return jax.lax.scan(
+        lambda state, _: _iterate(parts, state, hyperparams), state, None, length=length
+    )
+
+
+def _iterate(
+    parts: Parts, state: TrainState, hyperparams: HyperParams | None = None
+) -> tuple[TrainState, Metrics]:
+    cfg, env, network, optimizer = parts
+    hyperparams = _resolve(cfg, hyperparams)
+    # All of an update's keys in one split: each split is a loop of its own to compile.
+    num_update_keys = 2 * cfg.update_epochs
+    keys = jax.random.split(state.key, 2 + num_update_keys + cfg.batch_size)
+    key, noise_key, keys = keys[0], keys[1], keys[2:]
+    update_keys = keys[:num_update_keys].reshape(2, cfg.update_epochs, *keys.shape[1:])
+    env_keys = keys[num_update_keys:].reshape(cfg.num_steps, cfg.num_envs, *keys.shape[1:])
+    learning_rate = scheduled_learning_rate(
+        cfg, hyperparams, state.learning_rate, state.update_count
+    )
+
+    state, transitions = collect(cfg, env, network, state, hyperparams, env_keys, noise_key)
+    done = transitions.terminated | transitions.truncated
+    episode, ended, episode_count = tally_episodes(state.episode, transitions.reward, done)
+    state, reward = scale_rewards(cfg, state, transitions, done, hyperparams)
+    state, batch, explained_variance = make_batch(
+        cfg, network, state, transitions, reward, hyperparams
+    )
+
+    before = Learner(state.params, state.opt_state, learning_rate)
+    after, metrics = update(cfg, network, optimizer, before, batch, hyperparams, update_keys)
+    warm_up = max(cfg.random_timesteps, cfg.learning_starts) // cfg.batch_size
+    if warm_up:
+        learning = state.update_count >= warm_up
+        after = jax.tree.map(lambda new, old: jnp.where(learning, new, old), after, before)
+
+    obs_stats = state.obs_stats
+    if obs_stats is not None:  # after the rollout, so that one policy acted in all of it
+        obs_stats = normalize.update_stats(obs_stats, transitions.obs)
+    next_state = state.replace(
+        params=after.params,
+        opt_state=after.opt_state,
+        learning_rate=after.learning_rate,
+        obs_stats=obs_stats,
+        episode=episode,
+        key=key,
+        update_count=state.update_count + 1,
+    )
+    return next_state, Metrics(
+        episode_return=ended.reward / episode_count,
+        episode_length=ended.length / episode_count,
+        episode_count=episode_count,
+        explained_variance=explained_variance,
+        learning_rate=learning_rate,
+        action_std=jnp.mean(jnp.exp(transitions.log_std)),
+        **metrics._asdict(),
+    )
+
+
+def _resolve(cfg: Config, hyperparams: HyperParams | None) -> HyperParams:
+    """The hyperparameters to train with, as float32, checked as far as they are known."""
+    if hyperparams is None:
+        return cfg.hyperparams()
+    if not isinstance(hyperparams, HyperParams):
+        raise ValueError(
+            f"hyperparams = {hyperparams!r} is not a HyperParams; make one with cfg.hyperparams()"
+        )
+    hyperparams.check()
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), hyperparams)
+
+
+def _check_actions(parts: Parts) -> None:
+    """Raise ValueError where a setting needs bounds that the environment does not have."""
+    cfg, env = parts.cfg, parts.env
+    bounded = bool(np.isfinite([env.action_low, env.action_high]).all())
+    needs_bounds = {
+        f"action_transform = {cfg.action_transform!r}": cfg.action_transform == "rescale",
+        f"random_timesteps = {cfg.random_timesteps}": cfg.random_timesteps > 0,
+    }
+    for setting, needed in needs_bounds.items():
+        if needed and not bounded:
+            raise ValueError(
+                f"{setting} needs finite action bounds, and {env.name!r} has "
+                f"[{env.action_low}, {env.action_high}]; use action_transform = 'clip' and "
+                "random_timesteps = 0, or give the environment bounds"
+            )

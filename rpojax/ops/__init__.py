@@ -1,0 +1,1 @@
+"""Operations written for measured speed; tests hold each to a plain equivalent."""

@@ -1,0 +1,1 @@
+"""What people see of a run: learning curves, tables, a progress bar."""

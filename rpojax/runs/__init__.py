@@ -1,0 +1,1 @@
+"""Runs of many agents: the host loop, its checkpoints and its directory."""

@@ -1,0 +1,248 @@
+"""Moving pictures: the file, what it shows, and that the episode is the policy's."""
+
+import itertools
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from gymnax.environments import spaces
+from matplotlib.colors import same_color
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle
+from PIL import Image, ImageSequence
+
+import rpojax
+from rpojax import Config, NetworkConfig, render_episode
+from rpojax.agent.rendering import DRAWINGS
+
+CFG = Config(
+    num_envs=4,
+    num_steps=8,
+    num_minibatches=1,
+    total_timesteps=32,
+    network=NetworkConfig(hidden_sizes=(8,)),
+)
+KEY = jax.random.key(3)
+
+
+class Homing:
+    """A point on a line; an episode ends after 3 steps, and is cut off after 5."""
+
+    name = "Homing"
+    default_params = None
+
+    def __init__(self, ends=True):
+        self.ends = ends
+
+    def action_space(self, params):
+        return spaces.Box(-1.0, 1.0, (1,))
+
+    def reset_env(self, key, params):
+        state = {"position": jax.random.uniform(key), "time": jnp.array(0)}
+        return state["position"][None], state
+
+    def step_env(self, key, state, action, params):
+        position = state["position"] + 0.1 * action[0]
+        state = {"position": position, "time": state["time"] + 1}
+        return position[None], state, -1.0, self.ends & (state["time"] >= 3), {}
+
+    def is_truncated(self, state, params):
+        return state["time"] >= 5
+
+
+HOMING = CFG.replace(env=rpojax.envs.from_gymnax(Homing()))
+
+
+def agent(cfg: Config) -> rpojax.TrainState:
+    return jax.jit(rpojax.make_trainer(cfg).init)(jax.random.key(0))
+
+
+@pytest.fixture(scope="module")
+def state():
+    return agent(CFG)
+
+
+@pytest.fixture(scope="module")
+def homing_state():
+    return agent(HOMING)
+
+
+def frames(path) -> list[np.ndarray]:
+    with Image.open(path) as image:
+        assert image.format == "GIF"
+        return [np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(image)]
+
+
+@pytest.mark.parametrize("name", rpojax.envs.names())
+def test_every_continuous_environment_of_gymnax_has_a_moving_picture(name, tmp_path):
+    cfg = CFG.replace(env=name)
+    path = tmp_path / "episode.gif"
+    render_episode(cfg, agent(cfg), path, KEY, max_steps=6)
+    pictures = frames(path)
+    assert len(pictures) == 6
+    assert all(picture.shape == (320, 320, 3) for picture in pictures)
+    below_the_caption = [picture[40:] for picture in pictures]
+    assert all(np.any(a != b) for a, b in itertools.pairwise(below_the_caption))
+    for picture in below_the_caption:
+        assert 0.003 < np.mean(np.any(picture != picture[-1, -1], axis=-1)) < 0.9
+
+
+def test_the_episode_is_the_policys_own(state, tmp_path):
+    """Each state drawn follows from the one before by the mean action."""
+    drawn = []
+
+    def draw(axes, env_state):
+        drawn.append(env_state)
+        axes.plot([0.0, env_state.theta])
+
+    render_episode(CFG, state, tmp_path / "episode.gif", KEY, draw=draw)
+    assert [int(each.time) for each in drawn] == list(range(200))
+    assert all(type(each.theta) is np.float32 for each in drawn)  # out of the device and its batch
+    theta = np.array([each.theta for each in drawn])
+    velocity = np.array([each.theta_dot for each in drawn])
+    torque = np.array([each.last_u for each in drawn])
+    obs = np.stack([np.cos(theta), np.sin(theta), velocity], axis=1)
+    act = rpojax.make_policy(CFG, state)
+    np.testing.assert_allclose(torque[1:], act(obs[:-1])[:, 0], atol=1e-5)
+    np.testing.assert_allclose(theta[1:], theta[:-1] + 0.05 * velocity[1:], atol=1e-5)
+
+
+def test_the_episode_ends_where_it_ends(homing_state, tmp_path):
+    def draw(axes, env_state):
+        axes.plot(env_state["position"], env_state["time"], "o")
+
+    path = tmp_path / "episode.gif"
+    render_episode(HOMING, homing_state, path, KEY, draw=draw)
+    assert len(frames(path)) == 3
+    endless = CFG.replace(env=rpojax.envs.from_gymnax(Homing(ends=False)))
+    render_episode(endless, homing_state, path, KEY, draw=draw)
+    assert len(frames(path)) == 5  # cut off, by a limit that the environment does not tell
+    render_episode(endless, homing_state, path, KEY, draw=draw, max_steps=2)
+    assert len(frames(path)) == 2
+
+
+def test_each_picture_starts_empty(homing_state, tmp_path):
+    seen = []
+
+    def draw(axes, env_state):
+        nothing = not (axes.lines or axes.patches or axes.texts)
+        (line,) = axes.plot([0, 3 - env_state["time"]])
+        blue = same_color(line.get_color(), "C0")
+        seen.append((nothing, blue, round(float(axes.get_ylim()[1]), 2)))
+        axes.add_patch(Circle((0.0, 0.0), 1.0))
+        axes.set_ylim(-9, 9)
+
+    render_episode(HOMING, homing_state, tmp_path / "episode.gif", KEY, draw=draw)
+    assert seen == [(True, True, 3.15), (True, True, 2.1), (True, True, 1.05)]
+
+
+@pytest.mark.parametrize(("fps", "milliseconds"), [(None, 50), (10, 100), (50, 20)])
+def test_frames_per_second(state, fps, milliseconds, tmp_path):
+    render_episode(CFG, state, tmp_path / "episode.gif", KEY, max_steps=2, fps=fps)
+    with Image.open(tmp_path / "episode.gif") as image:
+        assert image.info["duration"] == milliseconds
+        assert image.info["loop"] == 0  # for ever
+
+
+def drawing(name: str, **env_state):
+    axes = Figure().add_subplot()
+    arrays = {name: np.asarray(value, np.float32) for name, value in env_state.items()}
+    DRAWINGS[name].draw(axes, SimpleNamespace(**arrays))
+    return axes
+
+
+def centres(axes) -> list[tuple[float, float]]:
+    return [patch.center for patch in axes.patches if isinstance(patch, Circle)]
+
+
+def test_the_pendulum_stands_at_0_and_turns_anticlockwise():
+    for theta, tip in ((0.0, (0, 1)), (np.pi, (0, -1)), (np.pi / 2, (-1, 0))):
+        rod = drawing("Pendulum-v1", theta=theta, last_u=0.0).lines[0]
+        np.testing.assert_allclose(rod.get_xydata(), [(0, 0), tip], atol=1e-6)
+
+
+def test_the_car_stands_on_the_ground_left_of_the_flag():
+    lowest = -np.pi / 6
+    axes = drawing("MountainCarContinuous-v0", position=lowest)
+    wheels = centres(axes)
+    np.testing.assert_allclose(np.mean(wheels, axis=0), (lowest, 0.13), atol=1e-3)
+    flag = axes.lines[1].get_xydata()
+    np.testing.assert_allclose(flag[:, 0], 0.45)
+    np.testing.assert_allclose(flag[0, 1], 0.45 * np.sin(3 * 0.45) + 0.55, rtol=1e-6)
+
+
+def test_the_arm_ends_where_the_reward_is_measured():
+    angles, goal = np.array([0.3, 2.0]), (0.5, -1.5)
+    axes = drawing("Reacher-misc", angles=angles, goal_xy=goal)
+    tip = (np.cos(angles).sum(), np.sin(angles).sum())
+    np.testing.assert_allclose(axes.lines[0].get_xydata()[-1], tip, rtol=1e-6)
+    assert any(np.allclose(centre, goal) for centre in centres(axes))
+    assert any(np.allclose(centre, tip) for centre in centres(axes))
+
+
+@pytest.mark.parametrize("position", [(0.5, 0.5), (7.0, -3.0)])
+def test_what_swims_or_rolls_away_stays_in_the_picture(position):
+    swimmer = drawing(
+        "Swimmer-misc",
+        xy=position,
+        xy_vel=(1, 0),
+        goal_xy=(0, 1),
+        urchin_xys=np.zeros((5, 2)),
+    )
+    robot = drawing("PointRobot-misc", pos=position, goal=(0, 1))
+    for axes in (swimmer, robot):
+        (low_x, high_x), (low_y, high_y) = axes.get_xlim(), axes.get_ylim()
+        assert low_x < position[0] < high_x
+        assert low_y < position[1] < high_y
+        assert any(np.allclose(centre, position) for centre in centres(axes))
+        assert any(np.allclose(centre, (0, 1)) for centre in centres(axes))
+
+
+def test_pyplot_is_left_alone(tmp_path):
+    program = f"""
+import sys, jax, rpojax
+assert "matplotlib" not in sys.modules and "PIL" not in sys.modules
+
+class Still:
+    name, default_params = "Still", None
+    def action_space(self, params):
+        class Box: low, high, shape = -1.0, 1.0, (1,)
+        return Box
+    def reset_env(self, key, params):
+        return jax.numpy.zeros(1), jax.numpy.zeros(1)
+    def step_env(self, key, state, action, params):
+        return state, state, 0.0, False, {{}}
+
+cfg = rpojax.Config(
+    env=Still(), num_envs=2, num_steps=2, num_minibatches=1, total_timesteps=4,
+    network=rpojax.NetworkConfig(hidden_sizes=(4,)),
+)
+sys.modules["gymnax"] = None  # it would bring pyplot itself
+state = jax.jit(rpojax.make_trainer(cfg).init)(jax.random.key(0))
+rpojax.render_episode(
+    cfg, state, {str(tmp_path / "episode.gif")!r}, jax.random.key(0), max_steps=2,
+    draw=lambda axes, env_state: axes.plot(env_state),
+)
+assert "matplotlib.pyplot" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+
+
+def test_errors_say_what_to_do(state, homing_state, tmp_path):
+    path = tmp_path / "episode.gif"
+    with pytest.raises(ValueError, match=r"'Homing' has no drawing; .*Pendulum-v1, .*draw=lambda"):
+        render_episode(HOMING, homing_state, path, KEY)
+    with pytest.raises(ValueError, match=r"episode.mp4' is not the name of a GIF; .* end in .gif"):
+        render_episode(CFG, state, tmp_path / "episode.mp4", KEY)
+    with pytest.raises(ValueError, match=r"fps = 60 is out of range; .* \(0, 50\]"):
+        render_episode(CFG, state, path, KEY, fps=60)
+    with pytest.raises(ValueError, match="max_steps = 0 is not allowed"):
+        render_episode(CFG, state, path, KEY, max_steps=0)
+    several = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), state)
+    with pytest.raises(ValueError, match=r"agents of shape \(2,\); .*select"):
+        render_episode(CFG, several, path, KEY)
+    assert not path.exists()

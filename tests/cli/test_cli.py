@@ -1,0 +1,762 @@
+import contextlib
+import csv
+import dataclasses
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import matplotlib.image
+import numpy as np
+import pytest
+
+import rpojax
+from rpojax import Config, NetworkConfig, envs, loggers
+from rpojax.cli import main
+from rpojax.cli.flags import ConfigFlags, JaxFlags
+from rpojax.cli.parsing import _on_one_line, parse
+from rpojax.cli.training import Train
+from rpojax.runs import checkpoint
+from rpojax.runs import directory as run_directory
+from rpojax.runs.directory import RunDirectory
+from rpojax.runs.loop import result_of
+
+COMMAND = str(Path(sys.executable).with_name("rpojax"))
+TINY = (
+    "--num-envs=8", "--num-steps=16", "--update-epochs=1", "--num-minibatches=2",
+    "--network.hidden-sizes", "8", "--num-seeds=2", "--lr-schedule=constant",
+)  # fmt: skip
+UPDATES, BATCH = 31, 128
+TRAIN = ("train", *TINY, "--eval-every=10", "--eval-episodes=4", "--total-timesteps=4000")
+NOT_ON_THE_COMMAND_LINE = {"reward_shaper"}  # takes a function and nothing else
+
+
+class Finished(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """What --json printed, and nothing but that."""
+        assert self.status == 0, self.err
+        return json.loads(self.out)
+
+    @property
+    def complaint(self) -> str:
+        """The one line of a command that failed."""
+        assert self.status == 2, self
+        assert self.out == ""
+        assert self.err.startswith("rpojax: ")
+        assert self.err.count("\n") == 1
+        return self.err.strip()
+
+
+def run(*args: str | Path) -> Finished:
+    """The command in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    status = 0
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main([str(arg) for arg in args])
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+    return Finished(status, out.getvalue(), err.getvalue())
+
+
+def start(*args: str, cwd: Path, **environment: str) -> "subprocess.Popen[str]":
+    """The command in a process of its own, compiled fast and not well."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
+    quick = {"XLA_FLAGS": "--xla_backend_optimization_level=0", "COLUMNS": "100"}
+    return subprocess.Popen(
+        [COMMAND, *args],
+        cwd=cwd,
+        env=kept | quick | environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: "subprocess.Popen[str]") -> Finished:
+    out, err = process.communicate(timeout=300)
+    return Finished(process.returncode, out, err)
+
+
+def parsed(*args: str) -> Train:
+    command = parse(["train", *args])
+    assert isinstance(command, Train)
+    return command
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _devices_are_fixed():
+    """So that the command cannot change how many other tests see."""
+    jax.devices()
+
+
+class Trained(NamedTuple):
+    path: Path
+    finished: Finished
+
+    def copy(self, place: Path) -> Path:
+        """Another directory with the same run."""
+        return Path(shutil.copytree(self.path, place / "copy"))
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Trained:
+    """A run that the tests below look at and leave as it is."""
+    place = tmp_path_factory.mktemp("runs")
+    arguments = (f"--output-dir={place}", "--run-name=tiny", "--tensorboard", "--json")
+    return Trained(place / "tiny", run(*TRAIN, *arguments))
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_train_reports_one_json_object_and_tells_the_rest_on_stderr(trained):
+    report = trained.finished.report
+    assert report["run_directory"] == str(trained.path)
+    assert (report["env"], report["episodes"]) == ("Pendulum-v1", 128)
+    assert len(report["returns"]) == 2
+    assert all(-2000.0 < value < 0.0 for value in report["returns"])
+    assert report["mean"] == pytest.approx(np.mean(report["returns"]))
+    assert report["std"] == pytest.approx(np.std(report["returns"]))
+    assert report["finite"] == [True, True]
+    assert report["steps"] == 2 * UPDATES * BATCH
+    assert report["steps_per_second"] == pytest.approx(report["steps"] / report["seconds"])
+    assert report["setup_seconds"] > 0
+    assert report["compile_seconds"] > 0
+    told = trained.finished.err
+    assert "4,000 steps are not whole updates of 128; each seed trains for 3,968" in told
+    for text in ("end of training", "128 evaluation", "2 of 2", " ± ", "steps/s", "compiled in"):
+        assert text in told
+
+
+def test_train_leaves_its_files_in_the_run_directory(trained):
+    files = trained.finished.report["files"]
+    names = {"checkpoints", "metrics.csv", "metrics.jsonl", "learning_curve.png", "tensorboard"}
+    assert {Path(path).name for path in files.values()} == names
+    assert {path.name for path in trained.path.iterdir()} == names
+    assert {Path(path).parent for path in files.values()} == {trained.path}
+
+    rows = rows_of(trained.path / "metrics.csv")
+    assert tuple(rows[0]) == loggers.COLUMNS
+    for seed in ("0", "1"):
+        of_seed = [row for row in rows if row["seed"] == seed]
+        assert [int(row["steps"]) for row in of_seed] == [BATCH * (n + 1) for n in range(UPDATES)]
+        assert [row["episode_count"] for row in of_seed].count("8.0") == 2  # 496 steps, 200 each
+        evaluated = [int(row["updates"]) for row in of_seed if row["evaluation_return"]]
+        assert evaluated == [10, 20, 30, 31]
+    lines = (trained.path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["updates"] for line in lines] == [int(row["updates"]) for row in rows]
+    pixels = matplotlib.image.imread(trained.path / "learning_curve.png")
+    assert pixels.shape[:2] == (600, 1050)
+    assert pixels.std() > 0.05
+    assert list((trained.path / "tensorboard" / "seed_1").glob(loggers.charts.EVENT_FILES))
+    saved = [path.name for path in checkpoint.checkpoint_paths(trained.path / "checkpoints")]
+    assert saved[-3:] == ["update_000000027", "update_000000030", "update_000000031"]
+
+
+def test_eval_of_the_newest_checkpoint_gives_what_training_ended_with(trained):
+    report = run("eval", trained.path, "--json").report
+    trained_report = trained.finished.report
+    for name in ("env", "episodes", "returns", "mean", "std", "finite", "steps"):
+        assert report[name] == trained_report[name], name
+    assert report["checkpoint"].endswith("update_000000031")
+    assert (report["seed"], report["stochastic"]) == (0, False)
+
+
+def test_eval_has_its_episodes_its_seed_and_its_noise(trained):
+    def returns(*flags: str) -> list[float]:
+        return run("eval", trained.path, "--episodes=4", "--json", *flags).report["returns"]
+
+    default = returns()
+    assert default == returns("--seed=0")
+    assert default != returns("--seed=1")
+    assert default != returns("--stochastic")
+
+
+def test_eval_of_the_best_checkpoint(trained):
+    report = run("eval", trained.path, "--best", "--episodes=4", "--json").report
+    rows = rows_of(trained.path / "metrics.csv")
+    scores: dict[int, list[float]] = {}
+    for row in rows:
+        if row["evaluation_return"]:
+            scores.setdefault(int(row["updates"]), []).append(float(row["evaluation_return"]))
+    best = max(scores, key=lambda updates: np.mean(scores[updates]))
+    assert report["checkpoint"].endswith(f"update_{best:09d}")
+    assert report["steps"] == 2 * best * BATCH
+
+
+def test_eval_prints_a_table(trained):
+    finished = run("eval", trained.path, "--episodes=4")
+    assert (finished.status, finished.err) == (0, "")
+    assert "after 3,968 steps of each seed" in finished.out
+    assert "4 evaluation episodes" in finished.out
+
+
+def test_a_run_that_is_done_is_resumed_by_telling_of_it_again(trained, tmp_path):
+    path = trained.copy(tmp_path)
+    (path / "learning_curve.png").unlink()
+    finished = run("resume", path)
+    assert (finished.status, finished.err) == (0, "")
+    assert "nothing was left to train" in finished.out
+    assert "2 of 2" in finished.out
+    names = ("checkpoints", "metrics.csv", "metrics.jsonl", "learning_curve.png", "tensorboard")
+    files = [str(path / name) for name in names]
+    assert finished.out.splitlines()[-5:] == files
+    assert all(Path(file).exists() for file in files)
+
+
+def test_resume_to_a_later_end_is_a_run_of_that_length(trained, tmp_path):
+    path = trained.copy(tmp_path)
+    resumed = run("resume", path, "--total-timesteps=5000", "--json").report
+    straight = run(
+        *TRAIN, "--total-timesteps=5000", f"--output-dir={tmp_path}", "--run-name=x", "--json"
+    ).report
+    for name in ("returns", "mean", "std", "steps"):
+        assert resumed[name] == straight[name], name
+    timed = {"steps_per_second", "evaluation_return"}  # the end of the first run was evaluated
+    ours, theirs = (
+        [{name: row[name] for name in row.keys() - timed} for row in rows_of(place / "metrics.csv")]
+        for place in (path, tmp_path / "x")
+    )
+    assert ours == theirs
+    events = sorted((path / "tensorboard").glob(loggers.charts.EVENT_FILES))
+    assert len(events) == 2, "the resumed run goes on in TensorBoard"
+
+
+def test_export_writes_the_policy_of_one_agent(trained, tmp_path):
+    place = tmp_path / "policy.stablehlo"
+    finished = run("export", trained.path, "--seed-index=1", f"--output={place}")
+    assert (finished.status, finished.out.split()) == (0, [str(place)])
+    policy = jax.export.deserialize(bytearray(place.read_bytes()))
+    found = checkpoint.load(trained.path / "checkpoints")
+    obs = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 4.0]], np.float32)
+    actions = []
+    for index in (0, 1):
+        state = result_of(found.snapshot).select(index).state
+        actions.append(rpojax.make_policy(found.settings.cfg, state)(obs))
+    np.testing.assert_allclose(policy.call(obs), actions[1], rtol=1e-5)
+    assert not np.allclose(actions[0], actions[1])
+
+
+def test_export_writes_parameters_into_the_run_directory(trained, tmp_path):
+    path = trained.copy(tmp_path)
+    written = {}
+    for part in ("all", "policy", "value"):
+        finished = run("export", path, "--format=npz", f"--part={part}")
+        assert finished.status == 0, finished.err
+        file = Path(finished.out.strip())
+        assert file.parent == path
+        written[part] = set(np.load(file))
+    assert "params/mean/kernel" in written["policy"] - written["value"]
+    assert "params/value/kernel" in written["value"] - written["policy"]
+    assert written["all"] == written["policy"] | written["value"]
+
+
+def test_a_stochastic_export_wants_a_key(trained, tmp_path):
+    place = tmp_path / "policy.stablehlo"
+    assert run("export", trained.path, "--stochastic", f"--output={place}").status == 0
+    policy = jax.export.deserialize(bytearray(place.read_bytes()))
+    obs = np.zeros((1, 3), np.float32)
+    first, second = (policy.call(obs, jax.random.key(seed)) for seed in (0, 1))
+    assert not np.array_equal(first, second)
+
+
+def test_render_writes_an_episode(trained, tmp_path):
+    from PIL import Image
+
+    place = tmp_path / "episode.gif"
+    finished = run("render", trained.path, "--max-steps=5", f"--output={place}")
+    assert (finished.status, finished.out.split()) == (0, [str(place)])
+    with Image.open(place) as picture:
+        assert (picture.format, getattr(picture, "n_frames", 1)) == ("GIF", 5)
+
+
+def test_plot_draws_runs_from_their_metrics_or_their_checkpoints(trained, tmp_path):
+    path = trained.copy(tmp_path)
+    pictures = [tmp_path / name for name in ("logged.png", "saved.png", "both.png")]
+    assert run("plot", path, f"--output={pictures[0]}").out.split() == [str(pictures[0])]
+    (path / "metrics.csv").unlink()
+    assert run("plot", path, f"--output={pictures[1]}").status == 0
+    assert pictures[0].read_bytes() == pictures[1].read_bytes()
+    assert run("plot", path, trained.path, f"--output={pictures[2]}").status == 0
+    assert matplotlib.image.imread(pictures[2]).shape[:2] == (600, 1050)
+    assert pictures[2].read_bytes() != pictures[0].read_bytes()
+
+
+def test_plot_labels_runs_by_name_or_by_path_where_names_are_alike(trained, tmp_path, monkeypatch):
+    seen: list[tuple[list[str], str, str]] = []
+    monkeypatch.setattr(
+        "rpojax.cli.views.plot_curves",
+        lambda curves, path, ylabel, title: seen.append((list(curves), ylabel, title)),
+    )
+    twin = shutil.copytree(trained.path, tmp_path / "tiny")
+    other = trained.copy(tmp_path)
+    assert run("plot", trained.path, other, "--metric=evaluation_return").status == 0
+    assert run("plot", trained.path, twin, trained.path).status == 0
+    assert seen == [
+        (["tiny", "copy"], "evaluation return", "Pendulum-v1"),
+        ([str(trained.path), str(twin)], "episode return", "Pendulum-v1"),
+    ]
+
+
+def test_a_run_directory_that_is_there_is_refused_with_the_remedy(trained):
+    before = sorted(trained.path.rglob("*"))
+    again = run(*TRAIN, f"--output-dir={trained.path.parent}", "--run-name=tiny")
+    assert "is there already; go on with `rpojax resume" in again.complaint
+    assert "--overwrite" in again.complaint
+    assert sorted(trained.path.rglob("*")) == before
+
+
+def test_overwrite_takes_the_place_of_the_run_and_leaves_other_files(trained, tmp_path):
+    path = trained.copy(tmp_path)
+    (path / "notes.txt").write_text("mine")
+    arguments = (*TRAIN, f"--output-dir={tmp_path}", "--run-name=copy", "--overwrite")
+
+    saved = sorted(path.rglob("*"))
+    assert "num_seeds = 0" in run(*arguments, "--num-seeds=0").complaint
+    assert "unknown environment" in run(*arguments, "--env=Pendlum").complaint
+    assert sorted(path.rglob("*")) == saved, "what cannot start removes nothing"
+
+    report = run(*arguments, "--seed=1", "--json").report
+    assert report["returns"] != trained.finished.report["returns"]
+    assert (path / "notes.txt").read_text() == "mine"
+    assert not (path / "tensorboard").exists()
+    assert len(rows_of(path / "metrics.csv")) == 2 * UPDATES
+
+
+def test_a_disk_that_is_full_from_the_start_leaves_no_directory(tmp_path, monkeypatch):
+    def write(path: Path, *_: Any) -> None:
+        raise OSError(f"checkpoint {path} could not be written: No space left on device")
+
+    monkeypatch.setattr(checkpoint.storage, "write", write)
+    finished = run(*TRAIN, f"--output-dir={tmp_path}", "--run-name=x")
+    assert finished.complaint.endswith("No space left on device")
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_damaged_checkpoint_is_told_of_on_one_line_and_passed_by(trained, tmp_path):
+    path = trained.copy(tmp_path)
+    newest = checkpoint.checkpoint_paths(path / "checkpoints")
+    shutil.rmtree(newest[-1] / "arrays")
+    finished = run("eval", path, "--episodes=4", "--json")
+    assert finished.report["checkpoint"] == str(newest[-2])
+    warning = finished.err.splitlines()[0]
+    assert warning.startswith("rpojax: warning: ")
+    assert warning.endswith("trying the one before")
+
+    for damaged in newest:
+        shutil.rmtree(damaged / "record")
+    for command in ("eval", "resume"):
+        finished = run(command, path)
+        assert finished.status == 2
+        assert "start again" in finished.err.splitlines()[-1]
+
+
+def test_without_a_name_the_directory_tells_environment_and_time(tmp_path):
+    command = parsed(f"--output-dir={tmp_path}", "--env=MountainCarContinuous-v0")
+    directory = command._path(command.config.to_config())
+    assert directory.parent == tmp_path
+    assert re.fullmatch(r"MountainCarContinuous-v0_\d{8}-\d{6}", directory.name)
+
+
+def test_charts_of_a_resumed_run_go_on_where_they_were(tmp_path, monkeypatch):
+    made: list[dict[str, Any]] = []
+    monkeypatch.setattr(run_directory, "WandbLogger", lambda **given: made.append(given))
+    directory = RunDirectory(tmp_path)
+    assert len(directory.loggers(tensorboard=False, wandb="walks")) == 3
+    assert len(directory.loggers_again()) == 3
+    assert made[0] == made[1]
+    assert made[0].keys() == {"project", "name", "id", "dir"}
+    assert (made[0]["project"], made[0]["name"]) == ("walks", tmp_path.name)
+
+
+def test_a_missing_extra_is_told_of_before_anything_is_made(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    finished = run(*TRAIN, f"--output-dir={tmp_path}", "--run-name=x", "--tensorboard")
+    assert "pip install 'rpojax[tensorboard]'" in finished.complaint
+    assert not list(tmp_path.iterdir())
+
+
+SETTINGS = {"learning_rate": 3e-4, "num_envs": 96, "network": {"hidden_sizes": [8], "cell": "gru"}}
+FILES = {
+    "settings.yaml": "learning_rate: 3e-4\nnum_envs: 96\nnetwork: {hidden_sizes: [8], cell: gru}\n",
+    "settings.toml": "learning_rate = 3e-4\nnum_envs = 96\n[network]\nhidden_sizes = [8]\n"
+    'cell = "gru"\n',
+    "settings.json": json.dumps(SETTINGS),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_settings_come_from_a_file_and_flags_win_over_it(name, tmp_path):
+    path = tmp_path / name
+    path.write_text(FILES[name])
+    assert parsed(f"--config={path}").config.to_config() == Config.from_dict(SETTINGS)
+    changed = parsed("--network.cell=lstm", "--num-envs", "32", f"--config={path}", "--seed=3")
+    assert changed.seed == 3
+    assert changed.config.to_config() == Config.from_dict(
+        SETTINGS | {"num_envs": 32, "network": {"hidden_sizes": [8], "cell": "lstm"}}
+    )
+
+
+def test_a_file_may_leave_to_flags_what_it_needs(tmp_path):
+    path = tmp_path / "settings.yaml"
+    path.write_text("total_timesteps: 1e2\nLR: 1e-3  # as PureJaxRL calls it\n")
+    few = parsed(f"--config={path}", "--num-envs=1", "--num-steps=32").config.to_config()
+    assert (few.total_timesteps, few.learning_rate) == (100, 1e-3)
+    assert "total_timesteps = 100 is less" in run("train", f"--config={path}").complaint
+
+
+def test_an_empty_file_changes_nothing(tmp_path):
+    path = tmp_path / "settings.yaml"
+    path.write_text("# nothing yet\n")
+    assert parsed(f"--config={path}").config.to_config() == Config()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.yaml", "num_env: 4", "a.yaml: unknown setting 'num_env'; did you mean 'num_envs'?"),
+        ("a.yaml", "network: {cel: gru}", "unknown setting of the network 'cel'"),
+        ("a.yaml", "network: {cell: gruu}", "cell = 'gruu' is not known"),
+        ("a.yaml", "num_envs: many", "num_envs = 'many' is not allowed; give a whole number"),
+        ("a.yaml", "lr_schedule: cosine", "lr_schedule = 'cosine' is not known"),
+        ("a.yaml", "num_envs: [", "cannot be read as YAML"),
+        ("a.yaml", "- 1", "settings must be names with their values"),
+        ("a.yaml", "network: 5", "network must be names with their values"),
+        ("a.toml", "num_envs 4", "cannot be read as TOML"),
+        ("a.toml", "\udcff", "cannot be read as TOML"),
+        ("a.json", "{", "cannot be read as JSON"),
+        ("a.txt", "", "give a file that ends in one of .yaml, .yml, .toml, .json"),
+        ("a.yaml", None, "No such file or directory"),
+    ],
+)
+def test_a_file_that_cannot_be_is_told_of_on_one_line(name, text, message, tmp_path):
+    path = tmp_path / name
+    if text is not None:
+        path.write_bytes(text.encode(errors="surrogateescape"))
+    assert message in run("train", f"--config={path}", f"--output-dir={tmp_path}/runs").complaint
+    assert not (tmp_path / "runs").exists()
+
+
+def test_every_plain_setting_is_a_flag():
+    default = ConfigFlags()
+    for field in dataclasses.fields(Config):
+        if field.name in NOT_ON_THE_COMMAND_LINE | {"network"}:
+            continue
+        value, words = other_value(field.name, getattr(default, field.name))
+        assert getattr(parsed(*words).config, field.name) == value
+    for field in dataclasses.fields(NetworkConfig):
+        value, words = other_value(f"network.{field.name}", getattr(default.network, field.name))
+        assert getattr(parsed(*words).config.network, field.name) == value
+
+
+def other_value(name: str, default: object) -> tuple[object, list[str]]:
+    """Another value than the default, and the words that ask for it."""
+    flag = "--" + name.replace("_", "-")
+    texts = {
+        "env": "Swimmer-misc",
+        "lr_schedule": "constant",
+        "advantage_normalization": "batch",
+        "action_transform": "rescale",
+        "network.activation": "relu",
+        "network.dtype": "bfloat16",
+        "network.cell": "gru",
+        "sequence_length": "8",
+    }
+    match default:
+        case bool():
+            *groups, last = flag[2:].split(".")
+            switch = last if not default else f"no-{last}"
+            return not default, ["--" + ".".join([*groups, switch])]
+        case int() | float():
+            return default + 1, [flag, str(default + 1)]
+        case tuple():
+            return (5, 6, 7), [flag, "5", "6", "7"]
+        case str():
+            return texts[name], [flag, texts[name]]
+        case None if name.endswith("_keys"):
+            return ("angle", "speed"), [flag, "angle", "speed"]
+        case None:
+            text = texts[name]
+            return int(text) if text.isdigit() else text, [flag, text]
+    raise AssertionError(f"{name} = {default!r}: give it a flag, or name it where it has none")
+
+
+def test_each_flag_has_the_help_text_of_its_field(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "--help"])
+    assert stop.value.code == 0
+    text = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "--alpha FLOAT Half-width of the uniform perturbation of the policy's mean" in text
+    assert "--network.hidden-sizes [INT [INT ...]] Widths of the perceptron's hidden" in text
+    assert "`rpojax envs` lists them" in text
+    assert "nnx" not in text
+    assert "reward-shaper" not in text
+    for field in dataclasses.fields(Config):
+        if field.name not in NOT_ON_THE_COMMAND_LINE | {"network"}:
+            assert f"--{field.name.replace('_', '-')} " in text.replace(",", " ")
+
+
+def test_no_flags_are_the_configs_defaults():
+    assert parsed().config.to_config() == Config()
+    assert (parsed().num_seeds, parsed().seed) == (4, 0)
+
+
+def test_whole_numbers_may_be_written_as_config_takes_them():
+    assert parsed("--total-timesteps", "1e6").config.total_timesteps == 1_000_000
+    assert parsed("--total-timesteps", "1_000_000").config.total_timesteps == 1_000_000
+    assert parsed("--seed", str(2**60 + 1)).seed == 2**60 + 1
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ([], "Expected one of {train, resume, eval, export, render, plot, envs}."),
+        (["trian"], "Available subcommands: train, resume, eval, export, render, plot, envs"),
+        (["train", "--num-env", "3"], "Perhaps you meant: --num-envs"),
+        (["train", "--num-envs", "x"], "--num-envs: 'x' is not a whole number"),
+        (["train", "--num-envs", "7.5"], "--num-envs: '7.5' is not a whole number"),
+        (["train", "--lr-schedule", "cosine"], "'constant', 'linear', 'kl_adaptive'"),
+        (["train", "--reward-shaper", "x"], "Unrecognized options: --reward-shaper"),
+        (["train", "--network.log-std-init", "9"], "rpojax: log_std_init = 9 is out of range"),
+        (
+            ["train", "--network.cell", "gruu"],
+            "invalid choice 'gruu' for argument '--network.cell'",
+        ),
+        (["train", "--alpha", "-1"], "rpojax: alpha = -1 is out of range"),
+        (["train", "--num-minibatches", "31"], "the nearest that divides it"),
+        (["train", "--total-timesteps", "100"], "give total_timesteps of at least 8192"),
+        (["train", "--sequence-length", "8"], "sequence_length = 8 is for recurrent networks"),
+        (["train", "--network.actor-keys", "angle"], "actor_keys"),
+        (["train", "--env", "Pendlum"], "did you mean 'Pendulum-v1'?"),
+        (["train", "--num-seeds", "0"], "num_seeds = 0 is not allowed"),
+        (["train", "--seed", "-1"], "seed = -1 is not allowed"),
+        (["train", "--keep-checkpoints", "0"], "keep_checkpoints = 0 is not allowed"),
+        (["train", "--device", "abacus"], "device = 'abacus' is not there, JAX runs on"),
+        (["train", "--output-dir", "file"], "Not a directory"),
+        (["train", "--output-dir", ".", "--run-name", "file"], "'file' is a file"),
+        (["resume"], "DIR"),
+        (["resume", "nowhere"], "'nowhere' is no directory; give the directory of a run"),
+        (["resume", "."], "'.' holds no checkpoint; give the directory of a run"),
+        (["eval", "nowhere"], "'nowhere' is no directory"),
+        (["eval", "file"], "'file' is no directory"),
+        (["export", "."], "'.' holds no checkpoint"),
+        (["render", "."], "'.' holds no checkpoint"),
+        (["plot", "."], "'.' holds no checkpoint"),
+        (["plot"], "no directories are given"),
+    ],
+)
+def test_what_the_user_has_to_change_is_told_on_one_line(args, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("file").touch()
+    assert message in run(*args).complaint
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["resume", "--total-timesteps=1000"], "total_timesteps = 1000 is less than the 3968"),
+        (["eval", "--episodes=0"], "episodes = 0 is not allowed"),
+        (["eval", "--seed=-1"], "seed = -1 is not allowed"),
+        (["export", "--seed-index=2"], "seed_index = 2 is none of the run's 2 agents; give 0 to 1"),
+        (["export", "--seed-index=-1"], "seed_index = -1 is not allowed"),
+        (["export", "--format=onnx"], "'stablehlo', 'npz'"),
+        (["export", "--part=value"], "part = 'value' picks parameters"),
+        (["export", "--format=npz", "--stochastic"], "leave --stochastic out"),
+        (["export", "--output=no/where"], "No such file or directory"),
+        (["render", "--output=a.png"], "let it end in .gif"),
+        (["render", "--max-steps=0"], "max_steps = 0 is not allowed"),
+        (["plot", "--metric=episode_returns"], "did you mean 'episode_return'?"),
+        (["plot", "--output=a.gfi"], "'gfi' is not supported"),
+    ],
+)
+def test_what_cannot_be_done_with_a_run_is_told_on_one_line(
+    args, message, trained, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert message in run(*args, trained.path).complaint
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_best_of_a_run_without_evaluations_is_told_of(trained, tmp_path):
+    path = trained.copy(tmp_path)
+    for evaluated in checkpoint.evaluated_paths(checkpoint.checkpoint_paths(path / "checkpoints")):
+        shutil.rmtree(evaluated)
+    kept = checkpoint.checkpoint_paths(path / "checkpoints")
+    assert kept, "one of the checkpoints was saved without an evaluation"
+    assert "was evaluated; train with eval_every" in run("eval", path, "--best").complaint
+
+
+def test_running_out_of_memory_is_told_on_one_line(monkeypatch):
+    def out_of_memory() -> None:
+        raise jax.errors.JaxRuntimeError(
+            "INTERNAL: Error dispatching computation: Out of memory allocating 24000000000 bytes."
+        )
+
+    monkeypatch.setattr("rpojax.cli.command.parse", lambda args: out_of_memory)
+    assert run("train").complaint == (
+        "rpojax: out of memory while allocating 24000000000 bytes; give smaller --num-envs, "
+        "--num-steps or --num-seeds"
+    )
+
+
+def test_a_fault_of_ours_keeps_its_traceback(monkeypatch):
+    def fault() -> None:
+        raise jax.errors.JaxRuntimeError("INTERNAL: something else")
+
+    monkeypatch.setattr("rpojax.cli.command.parse", lambda args: fault)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="something else"):
+        main(["train"])
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        "╭─ Value error ──╮\n│ Error parsing  │\n│ --seed: no.    │\n│ ────────────── │\n"
+        "│ For full helptext, see │\n╰────────────────╯\n",
+        " Value error \n ------------ \n  Error parsing --seed: \n  no. \n  -----\n"
+        "  For full helptext, see\n \n",
+        "\x1b[31m╭─ Value error ╮\n│ Error parsing --seed: no. │\n╰──────╯\x1b[0m\n",
+    ],
+)
+def test_a_box_of_any_terminal_becomes_one_line(box):
+    assert _on_one_line(box) == "Error parsing --seed: no."
+
+
+def test_envs_lists_the_names():
+    assert run("envs").out.split() == ["gymnax", *envs.names()]
+    assert run("envs", "--json").report == {"gymnax": envs.names()}
+
+
+@pytest.fixture
+def _jax_settings_restored():
+    names = [
+        "jax_platforms",
+        "jax_enable_compilation_cache",
+        "jax_compilation_cache_dir",
+        "jax_persistent_cache_min_compile_time_secs",
+    ]
+    before = {name: jax.config.values[name] for name in names}
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+
+
+@pytest.mark.usefixtures("_jax_settings_restored")
+def test_where_compiled_programs_are_kept(tmp_path, monkeypatch):
+    def kept(**flags: Any) -> tuple[str | None, float]:
+        JaxFlags(**flags).start_jax()
+        values = jax.config.values
+        return (
+            values["jax_compilation_cache_dir"] if values["jax_enable_compilation_cache"] else None,
+            values["jax_persistent_cache_min_compile_time_secs"],
+        )
+
+    directory, least = "jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs"
+    jax.config.update(directory, None)
+    jax.config.update(least, 1.0)  # JAX's own
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert kept() == (str(tmp_path / ".cache" / "rpojax" / "xla"), 0.0)
+
+    jax.config.update(directory, None)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    assert kept() == (str(tmp_path / "caches" / "rpojax" / "xla"), 0.0)
+
+    jax.config.update(directory, "/mine")  # what JAX_COMPILATION_CACHE_DIR does
+    jax.config.update(least, 0.5)
+    assert kept() == ("/mine", 0.5)
+
+    jax.config.update(directory, None)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.warns(RuntimeWarning, match="compiled programs are not kept: .*Not a directory"):
+        assert kept()[0] is None
+
+    assert kept(compilation_cache=False)[0] is None
+    assert jax.config.values["jax_enable_compilation_cache"] is False
+
+
+@pytest.mark.usefixtures("_jax_settings_restored")
+def test_a_device_that_is_there_is_taken():
+    JaxFlags(device=jax.default_backend()).start_jax()
+
+
+class Stopped(NamedTuple):
+    path: Path
+    finished: Finished
+    programs: set[str]  # in the compilation cache
+
+
+LONG = 10**8
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory) -> list[Stopped]:
+    """Two starts of the same settings, each in a process of its own that gets Ctrl-C."""
+    place = tmp_path_factory.mktemp("stopped")
+    caches = place / "caches"
+    runs = []
+    for name in ("first run", "second run"):
+        process = start(
+            "train", *TINY, f"--total-timesteps={LONG}", "--checkpoint-every=0",
+            f"--run-name={name}", cwd=place, XDG_CACHE_HOME=str(caches),
+        )  # fmt: skip
+        path = place / "runs" / name
+        for _ in range(3000):  # until it trains
+            with contextlib.suppress(OSError):
+                if len(rows_of(path / "metrics.csv")) > 20:
+                    break
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        finished = finish(process)
+        programs = {entry.name for entry in (caches / "rpojax" / "xla").iterdir()}
+        runs.append(Stopped(path, finished, programs))
+    return runs
+
+
+def test_a_second_start_of_the_same_settings_compiles_nothing_anew(stopped):
+    first, second = stopped
+    assert any("_advance" in name for name in first.programs)
+    # But for the copies of the metrics, which are as long as the run was when it was stopped.
+    new = {name for name in second.programs - first.programs if not name.startswith("jit_stage-")}
+    assert not new
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(stopped):
+    for path, finished, _ in stopped:
+        assert finished.status == 130
+        saved = RunDirectory(path).updates_saved
+        assert saved is not None
+        assert saved > 10
+        assert finished.err.splitlines()[-1] == (
+            f"rpojax: stopped, saved up to update {saved} of {LONG // BATCH}; "
+            f"`rpojax resume 'runs/{path.name}'` goes on"
+        )
+        assert int(rows_of(path / "metrics.csv")[-1]["updates"]) == saved
+        assert "Traceback" not in finished.err
+
+
+def test_the_parser_imports_nothing_that_is_slow():
+    program = "import sys, rpojax.cli; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout
+    assert "rpojax.cli" in loaded.split()
+    assert not {"gymnax", "matplotlib", "seaborn", "pandas", "orbax"} & set(loaded.split())

@@ -1,0 +1,115 @@
+"""What a rollout holds, in particular how its actions are spread."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import probes
+import pytest
+
+import rpojax
+from rpojax.core import distribution
+from rpojax.core.rollout import collect, tally_episodes, to_env_action
+from rpojax.networks import make_network
+from rpojax.types import EpisodeTotals
+
+ALPHA, LOG_STD = 0.8, -0.5
+
+
+def rollout(update_count=0, **changes):
+    cfg = rpojax.Config(
+        env=changes.pop("env", "Reacher-misc"),
+        num_envs=128,
+        num_steps=128,
+        total_timesteps=128 * 128 * 4,
+        alpha=ALPHA,
+        network=rpojax.NetworkConfig(hidden_sizes=(8,), log_std_init=LOG_STD),
+        **changes,
+    )
+    env = rpojax.envs.make(cfg.env)
+    trainer = rpojax.make_trainer(cfg)
+    network = make_network(cfg.network, env)
+
+    def run(key):
+        state = trainer.init(key)
+        state = state.replace(update_count=jnp.int32(update_count))
+        env_keys = jax.random.split(jax.random.key(7), (cfg.num_steps, cfg.num_envs))
+        noise_key = jax.random.key(8)
+        return collect(cfg, env, network, state, cfg.hyperparams(), env_keys, noise_key)
+
+    return jax.jit(run)(jax.random.key(0))[1]
+
+
+@pytest.mark.parametrize("perturbed", [True, False])
+def test_actions_spread_as_the_perturbed_gaussian(perturbed):
+    """Var[a - mean] = sigma^2 + alpha^2 / 3: smaller or larger if z and the noise were related."""
+    steps = rollout(perturb_rollouts=perturbed)
+    deviation = np.asarray(steps.action - steps.mean, np.float64)
+    sigma = np.exp(LOG_STD)
+    expected = sigma**2 + (ALPHA**2 / 3 if perturbed else 0.0)
+    flat = deviation.reshape(-1, 2)
+    error = np.std(np.square(flat), axis=0) / np.sqrt(len(flat))
+    np.testing.assert_allclose(np.mean(np.square(flat), axis=0), expected, atol=5 * error.max())
+    np.testing.assert_allclose(flat.mean(0), 0.0, atol=5 * np.sqrt(expected / len(flat)))
+    assert abs(np.corrcoef(flat.T)[0, 1]) < 5 / np.sqrt(len(flat))
+
+
+def test_perturbation_and_noise_are_independent():
+    """log_prob gives the noise's size: it says nothing of the perturbation that is left."""
+    steps = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), rollout(env="Pendulum-v1"))
+    sigma = np.exp(LOG_STD)
+    size = np.sqrt(np.maximum(-2 * (steps.log_prob + LOG_STD) - distribution.LOG_2PI, 0.0)).ravel()
+    deviation = (steps.action - steps.mean).ravel()
+    # |deviation| - sigma * size is the perturbation up to sign: with one key for both draws it
+    # is a function of the noise, and the residual below is that function's, not U(-alpha, alpha).
+    shift = deviation - np.sign(deviation) * sigma * size
+    inside = (size > 2.0) & (np.abs(shift) < ALPHA)  # there the noise gives the sign away
+    for low, high in [(2.0, 2.25), (2.25, 3.5)]:
+        part = shift[inside & (size >= low) & (size < high)]
+        assert len(part) > 100
+        np.testing.assert_allclose(part.var(), ALPHA**2 / 3, rtol=0.25)
+
+
+def test_log_prob_is_that_of_the_mean_the_action_was_drawn_from():
+    steps = rollout(perturb_rollouts=False)
+    recomputed = distribution.log_prob(steps.action, steps.mean, steps.log_std)
+    np.testing.assert_allclose(recomputed, steps.log_prob, atol=1e-5)
+
+
+def test_every_draw_is_its_own():
+    steps = rollout()
+    deviation = np.asarray(steps.action - steps.mean).reshape(-1)
+    assert len(np.unique(deviation)) > 0.99 * deviation.size
+
+
+def test_warm_up_acts_uniformly_within_the_bounds_and_then_with_the_policy():
+    """Two rollouts of random steps: in update 1 still, in update 2 no more. Bounds are -2, 2."""
+    changes = {"env": probes.echo(), "random_timesteps": 2 * 128 * 128}
+    received = np.asarray(rollout(update_count=1, **changes).final_obs).ravel()
+    assert np.abs(received).max() <= 2.0
+    counts, _ = np.histogram(received, bins=16, range=(-2.0, 2.0))
+    expected = received.size / 16
+    assert np.abs(counts - expected).max() < 5 * np.sqrt(expected)
+
+    steps = rollout(update_count=2, **changes)
+    np.testing.assert_array_equal(steps.final_obs, np.clip(steps.action, -2.0, 2.0))
+
+
+def test_actions_are_clipped_or_rescaled_onto_the_bounds():
+    env = rpojax.envs.make("Pendulum-v1")
+    action = jnp.array([[-3.0], [-0.5], [0.25], [9.0]])
+    clipped = to_env_action(action, env, "clip")
+    np.testing.assert_allclose(clipped[:, 0], [-2.0, -0.5, 0.25, 2.0])
+    rescaled = to_env_action(action, env, "rescale")
+    np.testing.assert_allclose(rescaled[:, 0], [-2.0, -1.0, 0.5, 2.0])
+
+
+def test_episodes_are_tallied_across_rollouts():
+    reward = jnp.array([[1.0, 10.0], [2.0, 20.0], [3.0, 30.0]])
+    done = jnp.array([[False, True], [True, False], [False, False]])
+    start = EpisodeTotals(reward=jnp.array([0.5, 0.0]), length=jnp.array([4, 0]))
+    running, ended, count = tally_episodes(start, reward, done)
+    np.testing.assert_allclose(running.reward, [3.0, 50.0])
+    np.testing.assert_array_equal(running.length, [1, 2])
+    assert float(ended.reward) == (0.5 + 1.0 + 2.0) + 10.0
+    assert int(ended.length) == (4 + 2) + 1
+    assert float(count) == 2.0

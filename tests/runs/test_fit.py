@@ -1,0 +1,342 @@
+import gc
+import os
+import signal
+import threading
+import tracemalloc
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rpojax import (
+    Config,
+    HyperParams,
+    NetworkConfig,
+    TrainingInterrupted,
+    TrainResult,
+    evaluate,
+    make_train,
+)
+from rpojax.runs import checkpoint, chunks, loop
+from rpojax.runs.loop import Progress
+from rpojax.runs.training import fit, resume
+
+# 320 steps in each environment: Pendulum's episodes of 200 end in some updates and not in others.
+CFG = Config(
+    total_timesteps=5 * 8 * 64, num_envs=8, num_steps=64, update_epochs=2, num_minibatches=2
+)
+
+
+def leaves(tree) -> list[np.ndarray]:
+    """The arrays of a tree, typed keys as integers."""
+    unkeyed = jax.tree.map(
+        lambda leaf: (
+            jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
+        ),
+        tree,
+    )
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(unkeyed)]
+
+
+def assert_same_bits(a, b) -> None:
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for x, y in zip(leaves(a), leaves(b), strict=True):
+        assert x.dtype == y.dtype
+        assert x.shape == y.shape
+        assert x.tobytes() == y.tobytes()
+
+
+def vmapped(cfg: Config, num_seeds: int, seed: int, hyperparams: HyperParams | None = None):
+    keys = jax.random.split(jax.random.key(seed), num_seeds)
+    return jax.jit(jax.vmap(make_train(cfg), (0, None)))(keys, hyperparams)
+
+
+@pytest.fixture(scope="module")
+def watched() -> tuple[TrainResult, list[Progress]]:
+    seen: list[Progress] = []
+    return fit(CFG, num_seeds=3, seed=7, on_chunk=seen.append), seen
+
+
+@pytest.mark.parametrize(
+    ("num_seeds", "changes"),
+    [
+        (1, {}),
+        (3, {}),
+        (3, {"normalize_values": True, "lr_schedule": "kl_adaptive", "kl_threshold": 0.02}),
+        (
+            3,
+            {
+                "normalize_observations": False,
+                "normalize_rewards": False,
+                "network": NetworkConfig(shared_torso=True, hidden_sizes=(16,), activation="relu"),
+                "lr_schedule": "constant",
+            },
+        ),
+    ],
+    ids=["one agent", "default", "values and kl_adaptive", "shared torso, no normalisers"],
+)
+def test_bits_are_those_of_the_vmapped_train(changes, num_seeds):
+    cfg = CFG.replace(**changes)
+    assert_same_bits(fit(cfg, num_seeds, seed=7), vmapped(cfg, num_seeds, seed=7))
+
+
+def test_hyperparams_reach_the_training_and_agree_with_make_train():
+    hyperparams = CFG.hyperparams().replace(alpha=0.1, learning_rate=1e-3)
+    result = fit(CFG, num_seeds=2, seed=1, hyperparams=hyperparams)
+    assert_same_bits(result, vmapped(CFG, 2, 1, hyperparams))
+    np.testing.assert_allclose(result.metrics.learning_rate[:, 0], 1e-3)
+
+
+def test_progress_counts_from_the_compilation_to_the_end(watched):
+    result, seen = watched
+    updates = [progress.updates for progress in seen]
+    assert updates[0] == 0
+    assert updates[-1] == CFG.num_updates
+    assert updates == sorted(set(updates))
+    assert [progress.steps for progress in seen] == [3 * CFG.batch_size * n for n in updates]
+    assert all(progress.compile_seconds > 0 for progress in seen)
+    assert seen[0].train_seconds == seen[0].steps_per_second == 0
+    assert seen[-1].steps_per_second == pytest.approx(seen[-1].steps / seen[-1].train_seconds)
+    together = np.concatenate([progress.metrics.episode_return for progress in seen], axis=1)
+    np.testing.assert_array_equal(together, result.metrics.episode_return)
+    assert isinstance(seen[-1].metrics.kl, np.ndarray)
+
+
+@pytest.mark.parametrize("longest", [2, 256])
+def test_chunks_of_any_length_need_one_program_and_give_the_same(
+    watched, longest, monkeypatch, caplog
+):
+    monkeypatch.setattr(chunks, "LONGEST_CHUNK", longest)
+    monkeypatch.setattr(loop, "SECONDS_PER_CHUNK", 3600.0)
+    seen: list[Progress] = []
+    with jax.log_compiles():
+        result = fit(CFG, num_seeds=3, seed=7, on_chunk=seen.append)
+    lengths = np.diff([progress.updates for progress in seen]).tolist()
+    assert lengths == {2: [1, 2, 2], 256: [1, 4]}[longest]
+    programs = [
+        record for record in caplog.messages if record.startswith("Compiling jit(_advance)")
+    ]
+    assert len(programs) == 1
+    assert_same_bits(result, watched[0])
+
+
+def test_slow_updates_come_one_at_a_time(monkeypatch):
+    monkeypatch.setattr(loop, "SECONDS_PER_CHUNK", 0.0)
+    seen: list[Progress] = []
+    fit(CFG, on_chunk=seen.append)
+    assert [progress.updates for progress in seen] == [0, 1, 2, 3, 4, 5]
+
+
+class Memory:
+    """A logger that keeps all it is told."""
+
+    def __init__(self):
+        self.started, self.records, self.closed = [], [], 0
+
+    def start(self, cfg, num_seeds, updates):
+        self.started.append((cfg, num_seeds, updates))
+
+    def log(self, record):
+        self.records.append(record)
+
+    def close(self):
+        self.closed += 1
+
+
+def test_logs_evaluations_and_checkpoints_change_no_bit_and_say_what_happened(watched, tmp_path):
+    memory = Memory()
+    result = fit(
+        CFG,
+        num_seeds=3,
+        seed=7,
+        loggers=[memory],
+        log_every=2,
+        eval_every=2,
+        eval_episodes=4,
+        checkpoint_dir=tmp_path / "run",
+        checkpoint_every=1,
+    )
+    assert_same_bits(result, watched[0])
+    assert memory.started == [(CFG, 3, 0)]
+    assert memory.closed == 1
+    assert [record.updates for record in memory.records] == [2, 4, 5]
+    entropy = np.asarray(result.metrics.entropy)
+    np.testing.assert_allclose(memory.records[1].metrics.entropy, entropy[:, 2:4].mean(axis=1))
+    key = jax.random.fold_in(jax.random.key(7), chunks.EVALUATION_STREAM)
+    played = jax.vmap(lambda state: evaluate(CFG, state, key, 4))(result.state).episode_return
+    told = [record.evaluation_return for record in memory.records]
+    np.testing.assert_allclose(told[-1], played.mean(axis=1), rtol=1e-5)
+    scores = [values.mean() for values in told]
+    best = checkpoint.load(tmp_path / "run", best=True)
+    assert best.snapshot.updates == memory.records[int(np.argmax(scores))].updates
+    np.testing.assert_array_equal(best.snapshot.evaluation_return, told[int(np.argmax(scores))])
+
+
+def test_logger_that_fails_ends_neither_the_training_nor_the_others(watched):
+    class Failing(Memory):
+        def log(self, record):
+            raise OSError("disk on fire")
+
+    memory = Memory()
+    with pytest.warns(RuntimeWarning, match="Failing failed.*disk on fire"):
+        result = fit(CFG, num_seeds=3, seed=7, loggers=[Failing(), memory])
+    assert_same_bits(result, watched[0])
+    assert len(memory.records) == CFG.num_updates
+
+
+def nan_for_the_unlucky(reward, timestep, timesteps):
+    """NaN in the third update, for the agents whose environments go badly then."""
+    return jnp.where((timestep == 150) & (jnp.mean(reward) < -6.5), jnp.nan, reward)
+
+
+def test_diverged_seed_keeps_its_last_finite_state_and_the_others_do_not_notice(tmp_path):
+    cfg = CFG.replace(reward_shaper=nan_for_the_unlucky)
+    expected = vmapped(cfg, 4, seed=0)
+    finite = np.asarray(expected.finite)
+    assert finite.any()
+    assert not finite.all(), "choose another threshold: some are to diverge and some are not"
+    result = fit(cfg, 4, seed=0, checkpoint_dir=tmp_path, checkpoint_every=1, keep_checkpoints=9)
+    np.testing.assert_array_equal(result.finite, finite)
+    before = checkpoint.read(checkpoint.checkpoint_paths(tmp_path)[2], cfg).snapshot
+    assert before.updates == 2
+    assert before.finite.all()
+    for seed in range(4):
+        if finite[seed]:
+            assert_same_bits(result.select(seed), expected.select(seed))
+        else:
+            select = jax.tree.map(lambda leaf, seed=seed: leaf[seed], before.state)
+            assert_same_bits(result.select(seed).state, select)
+            assert int(result.state.update_count[seed]) == 2
+            losses = np.asarray(result.metrics.policy_loss[seed])
+            np.testing.assert_array_equal(np.isnan(losses), [False, False, True, True, True])
+    last = checkpoint.load(tmp_path, cfg=cfg).snapshot
+    np.testing.assert_array_equal(last.finite, finite)
+    assert_same_bits(resume(tmp_path, cfg=cfg), result)
+
+
+def test_all_seeds_may_diverge():
+    hyperparams = CFG.hyperparams().replace(learning_rate=1e30)
+    result = fit(CFG, num_seeds=2, hyperparams=hyperparams)
+    assert result.finite.tolist() == [False, False]
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(result.state.params))
+
+
+def press_at(updates: int, times: int = 1):
+    def press(progress: Progress) -> None:
+        if progress.updates == updates:
+            for _ in range(times):
+                os.kill(os.getpid(), signal.SIGINT)
+
+    return press
+
+
+def test_first_interrupt_saves_and_says_how_to_go_on(watched, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "SECONDS_PER_CHUNK", 0.0)
+    former = signal.getsignal(signal.SIGINT)
+    with pytest.raises(TrainingInterrupted) as stopped:
+        fit(CFG, 3, 7, on_chunk=press_at(3), checkpoint_dir=tmp_path, checkpoint_every=5)
+    assert isinstance(stopped.value, KeyboardInterrupt)
+    expected = f"stopped after update 3 of 5; rpojax.resume({str(tmp_path)!r}) goes on"
+    assert str(stopped.value) == expected
+    assert signal.getsignal(signal.SIGINT) is former
+    for name, values in vars(stopped.value.result.metrics).items():
+        np.testing.assert_array_equal(values, getattr(watched[0].metrics, name)[:, :3])
+    assert checkpoint.load(tmp_path).snapshot.updates == 3
+    assert_same_bits(resume(tmp_path), watched[0])
+
+
+def test_interrupt_without_a_directory_keeps_the_result_at_hand(monkeypatch):
+    monkeypatch.setattr(loop, "SECONDS_PER_CHUNK", 0.0)
+    with pytest.raises(TrainingInterrupted, match="nothing is saved without a checkpoint_dir") as e:
+        fit(CFG, on_chunk=press_at(2))
+    assert e.value.result.metrics.kl.shape == (1, 2)
+
+
+def test_second_interrupt_stops_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "SECONDS_PER_CHUNK", 0.0)
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        fit(CFG, on_chunk=press_at(2, times=2), checkpoint_dir=tmp_path, checkpoint_every=5)
+    assert not isinstance(stopped.value, TrainingInterrupted)
+    assert checkpoint.load(tmp_path).snapshot.updates == 0
+
+
+def test_it_trains_away_from_the_main_thread_too():
+    results = []
+    thread = threading.Thread(target=lambda: results.append(fit(CFG, 3, 7)))
+    thread.start()
+    thread.join()
+    assert bool(results[0].finite.all())
+
+
+def test_memory_does_not_grow_while_it_trains(monkeypatch):
+    monkeypatch.setattr(loop, "SECONDS_PER_CHUNK", 0.0)  # 40 chunks of one update
+    cfg = CFG.replace(num_envs=4, num_steps=8, total_timesteps=40 * 4 * 8)
+    on_device, on_host = [], []
+
+    def weigh(progress: Progress) -> None:
+        if progress.updates == 0:
+            tracemalloc.start()
+        if progress.updates % 10 == 0:
+            gc.collect()
+        on_device.append(sum(array.nbytes for array in jax.live_arrays()))
+        on_host.append(tracemalloc.get_traced_memory()[0])
+
+    try:
+        fit(cfg, num_seeds=2, on_chunk=weigh, loggers=[Forgetful()])
+    finally:
+        tracemalloc.stop()
+    assert len(on_device) == 41
+    assert set(on_device[2:]) == {on_device[2]}
+    assert on_host[40] - on_host[20] < 20_000  # bytes; one agent's state alone is 100 kB
+
+
+class Forgetful(Memory):
+    def log(self, record):
+        pass
+
+
+@pytest.mark.parametrize("num_steps", [8, 64])
+def test_metrics_on_the_device_are_a_row_an_update_whatever_num_steps(num_steps):
+    from rpojax.core.train import make_trainer
+
+    cfg = CFG.replace(num_steps=num_steps)
+    trainer = make_trainer(cfg)
+    agents = jax.eval_shape(
+        lambda key: chunks.Agents(trainer.init(key), jnp.array(True)), jax.random.key(0)
+    )
+    _, metrics = jax.eval_shape(lambda agents: chunks._advance(trainer, 7, agents, None, 3), agents)
+    assert {leaf.shape for leaf in jax.tree.leaves(metrics)} == {(7,)}
+
+
+def test_an_exception_from_the_caller_ends_the_training():
+    class StopError(Exception):
+        pass
+
+    def stop(progress: Progress) -> None:
+        if progress.updates:
+            raise StopError
+
+    with pytest.raises(StopError):
+        fit(CFG, on_chunk=stop)
+
+
+def test_errors_say_what_to_do():
+    with pytest.raises(ValueError, match="num_seeds = 0 is not allowed; give a whole number"):
+        fit(CFG, num_seeds=0)
+    sweep = CFG.hyperparams().replace(alpha=jnp.array([0.0, 0.5]))
+    with pytest.raises(ValueError, match=r"hyperparams.alpha has shape \(2,\).*vmap make_train"):
+        fit(CFG, hyperparams=sweep)
+    with pytest.raises(ValueError, match=r"hyperparams = 0\.5 is not a HyperParams"):
+        fit(CFG, hyperparams=0.5)
+    out_of_range = HyperParams(**{**vars(CFG.hyperparams()), "gamma": jnp.float32(1.5)})
+    with pytest.raises(ValueError, match=r"gamma = 1\.5 is out of range"):
+        fit(CFG, hyperparams=out_of_range)
+    with pytest.raises(ValueError, match="did you mean 'Pendulum-v1'"):
+        fit(CFG.replace(env="Pendulum-v0"))
+    for name in ("log_every", "eval_every", "checkpoint_every"):
+        with pytest.raises(ValueError, match=f"{name} = -1 is not allowed; give a whole number"):
+            fit(CFG, **{name: -1})
+    for name in ("eval_episodes", "keep_checkpoints"):
+        with pytest.raises(ValueError, match=f"{name} = 0 is not allowed; give a whole number"):
+            fit(CFG, **{name: 0})

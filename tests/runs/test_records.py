@@ -1,0 +1,155 @@
+import numpy as np
+import pytest
+
+from rpojax import Config, Metrics
+from rpojax.runs.records import RecordWriter, mean_ignoring_nan
+from rpojax.runs.settings import RunSettings
+
+UPDATES, SEEDS = 10, 2
+CFG = Config(num_envs=4, num_steps=8, num_minibatches=2, total_timesteps=4 * 8 * UPDATES)
+HISTORY = Metrics(
+    **{
+        name: (np.arange(SEEDS * UPDATES, dtype=np.float32) + i).reshape(SEEDS, UPDATES)
+        for i, name in enumerate(Metrics.__dataclass_fields__)
+    }
+)
+
+
+class Memory:
+    def __init__(self, fails_in=None):
+        self.fails_in = fails_in
+        self.calls, self.records = [], []
+
+    def note(self, call):
+        self.calls.append(call)
+        if self.fails_in == call:
+            raise RuntimeError("out of ink")
+
+    def start(self, cfg, num_seeds, updates):
+        assert cfg is CFG
+        self.started = (num_seeds, updates)
+        self.note("start")
+
+    def log(self, record):
+        self.records.append(record)
+        self.note("log")
+
+    def close(self):
+        self.note("close")
+
+
+def settings(log_every):
+    return RunSettings(
+        cfg=CFG,
+        num_seeds=SEEDS,
+        seed=0,
+        hyperparams=None,
+        log_every=log_every,
+        eval_every=0,
+        eval_episodes=1,
+        checkpoint_every=0,
+        keep_checkpoints=1,
+    )
+
+
+def written(chunks, log_every=3, updates=0, evaluations=None):
+    """The records of a run in chunks that end after so many updates and took a second each."""
+    memory = Memory()
+    writer = RecordWriter(settings(log_every), [memory], updates)
+    for end in chunks:
+        evaluation = (evaluations or {}).get(end)
+        writer.advance(HISTORY, end, 1.0, evaluation)
+    writer.close()
+    assert memory.calls == ["start", *["log"] * len(memory.records), "close"]
+    assert memory.started == (SEEDS, updates)
+    return memory.records
+
+
+@pytest.mark.parametrize("chunks", [range(1, 11), [10], [4, 5, 10], [1, 9, 10]])
+def test_windows_do_not_depend_on_the_chunks(chunks):
+    records = written(chunks)
+    assert [record.updates for record in records] == [3, 6, 9, 10]
+    assert [record.steps for record in records] == [32 * n for n in (3, 6, 9, 10)]
+    for record, (start, end) in zip(records, [(0, 3), (3, 6), (6, 9), (9, 10)], strict=True):
+        for name, values in vars(record.metrics).items():
+            expected = getattr(HISTORY, name)[:, start:end].mean(axis=1)
+            np.testing.assert_allclose(values, expected)
+            assert values.dtype == np.float32
+
+
+def test_speed_is_that_of_the_updates_of_the_window():
+    records = written([2, 4, 10])  # 2, 2 and 6 updates in a second each
+    steps = 32 * SEEDS
+    seconds = [1.0 + 1 / 2, 1 / 2 + 2 / 6, 3 / 6, 1 / 6]
+    expected = [steps * n / s for n, s in zip([3, 3, 3, 1], seconds, strict=True)]
+    np.testing.assert_allclose([record.steps_per_second for record in records], expected)
+
+
+def test_evaluation_is_in_the_first_record_after_it_and_in_no_other():
+    values = {n: np.full(SEEDS, n, np.float32) for n in (1, 4, 6, 7)}
+    records = written(range(1, 11), evaluations=values)
+    told = [record.evaluation_return for record in records]
+    assert told[0] is values[1]
+    assert told[1] is values[6]  # the later one of the window
+    assert told[2] is values[7]
+    assert told[3] is None
+
+
+def test_evaluation_at_the_end_of_a_chunk_belongs_to_its_last_window():
+    values = {6: np.zeros(SEEDS, np.float32)}
+    assert [r.evaluation_return is None for r in written([6, 10], evaluations=values)] == [
+        True,
+        False,
+        True,
+        True,
+    ]
+
+
+def test_resumed_run_tells_the_window_that_it_was_stopped_in_as_a_whole():
+    records = written([6, 10], updates=5)
+    assert [record.updates for record in records] == [6, 9, 10]
+    expected = HISTORY.kl[:, 3:6].mean(axis=1)
+    np.testing.assert_allclose(records[0].metrics.kl, expected)
+    np.testing.assert_allclose(records[0].steps_per_second, 32 * SEEDS)  # of the one seen
+
+
+def test_log_every_zero_tells_nothing():
+    memory = Memory()
+    writer = RecordWriter(settings(0), [memory], 0)
+    writer.advance(HISTORY, 5, 1.0)
+    writer.close()
+    assert memory.calls == []
+
+
+@pytest.mark.parametrize("where", ["start", "log", "close"])
+def test_logger_that_fails_is_dropped_with_one_warning_and_the_others_go_on(where):
+    bad, good = Memory(fails_in=where), Memory()
+
+    def run():
+        writer = RecordWriter(settings(1), [bad, good], 0)
+        for end in (1, 2, 3):
+            writer.advance(HISTORY, end, 1.0)
+        writer.close()
+
+    with pytest.warns(RuntimeWarning, match=r"Memory failed.*RuntimeError: out of ink") as warned:
+        run()
+    assert len(warned) == 1
+    assert good.calls == ["start", "log", "log", "log", "close"]
+    assert bad.calls.count(where) == 1
+    assert bad.calls[-1] == "close"
+
+
+def test_means_leave_nan_out():
+    values = np.array([[1.0, np.nan, 3.0], [np.nan] * 3], np.float32)
+    np.testing.assert_array_equal(mean_ignoring_nan(values), np.float32([2.0, np.nan]))
+
+
+def test_logger_that_refuses_its_file_ends_the_run_before_it_begins():
+    class Refusing(Memory):
+        def start(self, cfg, num_seeds, updates):
+            raise ValueError("metrics.csv exists; give another path")
+
+    started = Memory()
+    with pytest.raises(ValueError, match="give another path"):
+        RecordWriter(settings(1), [started, Refusing()], 0)
+    assert started.calls == ["start", "close"]

@@ -1,0 +1,293 @@
+"""Runs that are stopped, killed or damaged, and go on: `fit` and `resume` against `make_train`."""
+
+import shutil
+import time
+
+import jax
+import jax.numpy as jnp
+import killed
+import numpy as np
+import pytest
+from test_fit import Memory, assert_same_bits, vmapped
+
+import rpojax
+from rpojax import Config, NetworkConfig
+from rpojax.runs import checkpoint
+from rpojax.runs.loop import Progress
+from rpojax.runs.training import fit, resume
+
+SEEDS, UPDATES = 3, 12
+# 12 x 32 steps: Pendulum's episodes of 200 end within the run, and not in every update.
+BASE = Config(
+    total_timesteps=UPDATES * 4 * 32, num_envs=4, num_steps=32, update_epochs=2, num_minibatches=2
+)
+CONFIGS = {
+    "all normalisers, kl_adaptive": BASE.replace(
+        normalize_values=True, lr_schedule="kl_adaptive", kl_threshold=0.05
+    ),
+    "LSTM": BASE.replace(
+        network=NetworkConfig(hidden_sizes=(8,), cell="lstm", cell_sizes=(8,)),
+        sequence_length=16,
+        normalize_values=True,
+        lr_schedule="kl_adaptive",
+    ),
+    "no normalisers, warm-up": BASE.replace(
+        normalize_observations=False,
+        normalize_rewards=False,
+        random_timesteps=128,
+        learning_starts=256,
+        network=NetworkConfig(shared_torso=True, hidden_sizes=(16,)),
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=CONFIGS.values(), ids=CONFIGS.keys())
+def whole_run(request, tmp_path_factory):
+    """A config, what `fit` returns, and a directory with a checkpoint of each update."""
+    directory = tmp_path_factory.mktemp("whole") / "run"
+    result = fit(
+        request.param,
+        SEEDS,
+        seed=5,
+        checkpoint_dir=directory,
+        checkpoint_every=1,
+        keep_checkpoints=UPDATES + 1,
+    )
+    return request.param, result, directory
+
+
+@pytest.fixture(scope="module")
+def first_run(tmp_path_factory):
+    """As `whole_run`, of the first config."""
+    cfg = next(iter(CONFIGS.values()))
+    directory = tmp_path_factory.mktemp("first") / "run"
+    kept = {"checkpoint_every": 1, "keep_checkpoints": UPDATES + 1}
+    return cfg, fit(cfg, SEEDS, seed=5, checkpoint_dir=directory, **kept), directory
+
+
+def stopped_after(directory, updates, at):
+    """A copy of a run as it was after so many updates."""
+    shutil.copytree(directory, at)
+    for path in checkpoint.checkpoint_paths(at):
+        if int(path.name.removeprefix("update_")) > updates:
+            shutil.rmtree(path)
+    return at
+
+
+def test_stopped_run_goes_on_to_the_same_bits(whole_run, tmp_path):
+    cfg, result, directory = whole_run
+    assert_same_bits(result, vmapped(cfg, SEEDS, seed=5))
+    for cut in (0, 1, 6, 11):
+        at = stopped_after(directory, cut, tmp_path / str(cut))
+        seen: list[Progress] = []
+        assert_same_bits(resume(at, on_chunk=seen.append), result)
+        assert seen[0].updates == cut
+        assert seen[-1].steps == SEEDS * cfg.actual_timesteps
+        assert checkpoint.load(at).snapshot.updates == UPDATES
+
+
+def test_resume_twice_with_evaluations_switched_on_and_the_config_given(first_run, tmp_path):
+    cfg, result, directory = first_run
+    at = stopped_after(directory, 3, tmp_path / "run")
+
+    class StopError(Exception):
+        pass
+
+    def stop(progress):
+        if progress.updates >= 7:
+            raise StopError
+
+    with pytest.raises(StopError):
+        resume(at, cfg=cfg, on_chunk=stop, eval_every=2, eval_episodes=2)
+    assert checkpoint.load(at).snapshot.updates >= 7
+    assert_same_bits(resume(at), result)
+    assert checkpoint.load(at).settings.eval_every == 2
+    assert checkpoint.load(at, best=True).snapshot.evaluation_return.shape == (SEEDS,)
+
+
+def test_loggers_of_a_resumed_run_start_where_it_was(first_run, tmp_path):
+    cfg, result, directory = first_run
+    memory = Memory()
+    resume(stopped_after(directory, 8, tmp_path / "run"), loggers=[memory], log_every=3)
+    assert memory.started == [(cfg, SEEDS, 8)]
+    assert [record.updates for record in memory.records] == [9, 12]
+    expected = np.asarray(result.metrics.entropy)[:, 6:9].mean(axis=1)
+    np.testing.assert_allclose(memory.records[0].metrics.entropy, expected, rtol=1e-6)
+
+
+def test_finished_run_is_returned_without_training(first_run):
+    def fail(progress):
+        raise AssertionError("it trains")
+
+    assert_same_bits(resume(first_run[2], on_chunk=fail), first_run[1])
+
+
+def test_hyperparams_of_the_run_are_its_own_again(first_run, tmp_path):
+    cfg = first_run[0]
+    hyperparams = cfg.hyperparams().replace(alpha=0.1, gamma=0.9)
+    kept = {"checkpoint_every": 1, "keep_checkpoints": UPDATES + 1}
+    result = fit(cfg, SEEDS, 5, hyperparams, checkpoint_dir=tmp_path / "whole", **kept)
+    assert_same_bits(resume(stopped_after(tmp_path / "whole", 4, tmp_path / "cut")), result)
+
+
+def test_run_can_be_prolonged(first_run, tmp_path):
+    cfg, result, directory = first_run
+    half = cfg.replace(total_timesteps=cfg.total_timesteps // 2)
+    fit(half, SEEDS, seed=5, checkpoint_dir=tmp_path / "half")
+    assert_same_bits(resume(tmp_path / "half", total_timesteps=cfg.total_timesteps), result)
+    assert checkpoint.load(tmp_path / "half").settings.cfg == cfg
+    with pytest.raises(ValueError, match=r"total_timesteps = 128 is less than the 1536 steps that"):
+        resume(directory, total_timesteps=128)
+
+
+def damage(path):
+    """Change one byte of the largest file of a checkpoint."""
+    file = max((f for f in path.rglob("*") if f.is_file()), key=lambda f: f.stat().st_size)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def test_damaged_checkpoint_is_set_aside_and_the_one_before_is_taken(first_run, tmp_path):
+    _, result, directory = first_run
+    at = stopped_after(directory, 5, tmp_path / "run")
+    for path in checkpoint.checkpoint_paths(at)[-2:]:
+        damage(path)
+    seen: list[Progress] = []
+    with pytest.warns(RuntimeWarning, match=r"update_00000000[45] is damaged.*the one bef") as told:
+        assert_same_bits(resume(at, on_chunk=seen.append), result)
+    assert len(told) == 2
+    assert seen[0].updates == 3
+    for name in ("update_000000004", "update_000000005"):
+        assert (at / f"{name}.damaged").is_dir()
+        assert checkpoint.read(at / name).snapshot.updates == int(name[-1])
+
+
+@pytest.mark.filterwarnings("ignore:.*trying the one before:RuntimeWarning")
+def test_no_whole_checkpoint_is_an_error(first_run, tmp_path):
+    at = stopped_after(first_run[2], 1, tmp_path / "run")
+    for path in checkpoint.checkpoint_paths(at):
+        damage(path)
+    with pytest.raises(ValueError, match=r"none of the 2 checkpoints in .* is whole; start again"):
+        resume(at)
+
+
+def test_what_is_no_run_is_an_error_that_says_so(tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "update_000000001.orbax-checkpoint-tmp").mkdir()
+    with pytest.raises(ValueError, match="holds no checkpoint; give the checkpoint_dir of a run"):
+        resume(tmp_path)
+    for path in (tmp_path / "file", tmp_path / "missing"):
+        with pytest.raises(ValueError, match=f"{path.name} is no directory; give"):
+            resume(path)
+
+
+def test_another_config_is_refused_and_the_run_stays(first_run):
+    cfg, result, directory = first_run
+    with pytest.raises(ValueError, match=r"not the config of this run: gamma = 0\.5 where the run"):
+        resume(directory, cfg=cfg.replace(gamma=0.5))
+    assert_same_bits(resume(directory, cfg=cfg), result)
+
+
+def half_reward(reward, timestep, timesteps):
+    return 0.5 * reward
+
+
+def test_config_with_a_function_has_to_be_given(tmp_path):
+    cfg = BASE.replace(reward_shaper=half_reward, total_timesteps=2 * BASE.batch_size)
+    result = fit(cfg, checkpoint_dir=tmp_path)
+    with pytest.raises(
+        ValueError, match=r"reward_shaper = test_resume.half_reward\(0\.5\)\); pass"
+    ):
+        resume(tmp_path)
+    assert_same_bits(resume(tmp_path, cfg=cfg), result)
+
+
+def test_existing_run_is_refused_and_overwritten_only_on_demand(first_run, tmp_path):
+    cfg, _, directory = first_run
+    at = stopped_after(directory, 2, tmp_path / "run")
+    (at / "notes.txt").write_text("mine")
+    with pytest.raises(
+        ValueError, match=r"holds a run already; go on with it by rpojax\.resume\(.*"
+    ):
+        fit(cfg, SEEDS, seed=6, checkpoint_dir=at)
+    assert checkpoint.load(at).snapshot.updates == 2
+    fit(cfg, SEEDS, seed=6, checkpoint_dir=at, overwrite=True)
+    assert checkpoint.load(at).settings.seed == 6
+    assert (at / "notes.txt").read_text() == "mine"
+    with pytest.raises(ValueError, match=r"checkpoint_dir = .*notes\.txt' is a file"):
+        fit(cfg, checkpoint_dir=at / "notes.txt")
+
+
+def test_change_of_versions_is_told(first_run, tmp_path, monkeypatch):
+    _, result, directory = first_run
+    now = checkpoint.versions()
+    monkeypatch.setattr(checkpoint, "versions", lambda: now | {"jax": "99.0"})
+    at = stopped_after(directory, 11, tmp_path / "run")
+    with pytest.warns(RuntimeWarning, match=rf"jax {jax.__version__} is now 99\.0: the training"):
+        assert_same_bits(resume(at), result)
+
+
+def test_state_that_the_config_does_not_make_is_an_error(first_run, tmp_path, monkeypatch):
+    at = stopped_after(first_run[2], 1, tmp_path / "run")
+    made = checkpoint._expected
+
+    def other(settings, updates):
+        expected = made(settings, updates)
+        state = expected["state"].replace(learning_rate=jax.ShapeDtypeStruct((SEEDS, 2), jnp.int8))
+        return expected | {"state": state}
+
+    monkeypatch.setattr(checkpoint, "_expected", other)
+    with pytest.raises(
+        ValueError, match=r"learning_rate is float32\[3\] in it, where int8\[3, 2\]"
+    ):
+        resume(at)
+
+
+def test_full_disk_loses_nothing_that_was_trained(first_run, tmp_path, monkeypatch):
+    cfg, result, _ = first_run
+    write = checkpoint.storage.write
+
+    def full_from_the_third_on(path, *args):
+        if int(path.name.removeprefix("update_")) > 2:
+            raise OSError(f"checkpoint {path} could not be written: No space left on device")
+        write(path, *args)
+
+    monkeypatch.setattr(checkpoint.storage, "write", full_from_the_third_on)
+    with pytest.warns(RuntimeWarning, match=r"No space left on device; the training goes on, and"):
+        done = fit(cfg, SEEDS, 5, checkpoint_dir=tmp_path / "run", checkpoint_every=1)
+    assert_same_bits(done, result)
+    assert checkpoint.load(tmp_path / "run").snapshot.updates == 2
+    monkeypatch.undo()
+    assert_same_bits(resume(tmp_path / "run"), result)
+
+
+def test_first_checkpoint_that_cannot_be_written_is_an_error(tmp_path, monkeypatch):
+    def full(path, *args):
+        raise OSError(f"checkpoint {path} could not be written: No space left on device")
+
+    monkeypatch.setattr(checkpoint.storage, "write", full)
+    cfg = next(iter(CONFIGS.values()))
+    with pytest.raises(OSError, match="No space left on device"):
+        fit(cfg, SEEDS, 5, checkpoint_dir=tmp_path)
+
+
+@pytest.mark.filterwarnings("error:.*is damaged:RuntimeWarning")
+def test_killed_again_and_again_it_comes_to_the_same_bits(first_run, tmp_path):
+    _, result, directory = first_run
+    at = stopped_after(directory, 0, tmp_path / "run")
+    cache = jax.config.jax_compilation_cache_dir
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        process, told = killed.start(killed.go_on, str(at), cache)
+        assert told.poll(120)
+        time.sleep(rng.uniform(0.0, 0.4))
+        process.kill()
+        process.join(60)
+        seen = killed.last_message(told)
+        newest = checkpoint.load(at).snapshot
+        assert newest.updates >= seen
+        for name, values in vars(newest.metrics).items():
+            whole = np.asarray(getattr(result.metrics, name))
+            np.testing.assert_array_equal(values, whole[:, : newest.updates])
+    assert_same_bits(rpojax.resume(at), result)
