@@ -48,17 +48,16 @@ def check_bool(name: str, value: Any) -> None:
         raise ValueError(f"{name} = {value!r} is not a truth value; give True or False")
 
 
-def whole_number(name: str, value: Any, least: int = 1) -> int:
-    """`value` as an int of at least `least`; 5e5 is taken for 500000, 0.5 and True are refused."""
-    integral = isinstance(value, float) and value.is_integer()
+def whole_number(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
+    """`value` as an int from `least` to `most`; 5e5 is taken for 500000, 0.5 and True are not."""
+    integral = isinstance(value, float | np.floating) and float(value).is_integer()
     try:
         number = int(value) if integral else operator.index(value)
-    except TypeError:
+    except (TypeError, OverflowError):
         number = least - 1
-    if isinstance(value, bool) or number < least:
-        raise ValueError(
-            f"{name} = {value!r} is not allowed; give a whole number of at least {least}"
-        )
+    if isinstance(value, bool) or number < least or (most is not None and number > most):
+        allowed = f"at least {least}" if most is None else f"{least} to {most}"
+        raise ValueError(f"{name} = {value!r} is not allowed; give a whole number of {allowed}")
     return number
 
 

@@ -17,7 +17,7 @@ PACKAGE = Path(rpojax.__file__).parent
 LAYERS = (
     ("version", "validation", "types"),
     ("trees", "hyperparams", "network_config", "ops"),
-    ("config", "devices"),
+    ("config", "devices", "agent_table"),
     ("compat", "envs"),
     ("networks",),
     ("core",),

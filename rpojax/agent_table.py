@@ -1,0 +1,168 @@
+"""Which agents a run trains: a seed and a set of hyperparameters each."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from rpojax.hyperparams import HyperParams
+from rpojax.types import Key
+from rpojax.validation import whole_number
+
+LARGEST_SEED = 2**32 - 1  # a PRNG key is made of the seed's lower 32 bits
+MOST_AGENTS = 2**20
+
+
+class Agent(NamedTuple):
+    """One agent of a run."""
+
+    seed: int
+    hyperparams: dict[str, float]  # every one of `HyperParams`, by name
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class AgentTable:
+    """The N agents of a run: agent i has seeds[i] and the i-th value of each hyperparameter.
+
+    Made by `agent_table`. Agents that share all hyperparameters form a group; a run of several
+    seeds with one set of hyperparameters is one group.
+    """
+
+    seeds: tuple[int, ...]  # N of them
+    hyperparams: HyperParams  # of numpy arrays, f32[N]
+
+    def __len__(self) -> int:
+        return len(self.seeds)
+
+    def __getitem__(self, index: int) -> Agent:
+        values = vars(self.hyperparams)
+        return Agent(self.seeds[index], {name: shortest(values[name][index]) for name in values})
+
+    def __iter__(self) -> Iterator[Agent]:
+        return (self[index] for index in range(len(self)))
+
+    @property
+    def differing(self) -> tuple[str, ...]:
+        """Names of the hyperparameters in which the agents differ."""
+        return tuple(
+            name for name, values in vars(self.hyperparams).items() if (values != values[0]).any()
+        )
+
+    def identity(self, index: int) -> dict[str, float]:
+        """What tells an agent from the others: the hyperparameters that differ, and its seed."""
+        agent = self[index]
+        return {name: agent.hyperparams[name] for name in self.differing} | {"seed": agent.seed}
+
+    def label(self, index: int) -> str:
+        """`identity` in words, such as "alpha=0.3,seed=1"; also a valid file name."""
+        return _in_words(self.identity(index))
+
+    @property
+    def groups(self) -> dict[str, list[int]]:
+        """The agents of each set of hyperparameters, by label ("" where all share one)."""
+        groups: dict[str, list[int]] = {}
+        for index in range(len(self)):
+            values = self.identity(index)
+            del values["seed"]
+            groups.setdefault(_in_words(values), []).append(index)
+        return groups
+
+    def keys(self) -> Key:
+        """The PRNG key of each agent, `jax.random.key(seed)`, [N]."""
+        return jax.vmap(jax.random.key)(np.asarray(self.seeds, np.uint32))
+
+
+def agent_table(
+    defaults: HyperParams,
+    hyperparams: HyperParams | None = None,
+    *,
+    num_seeds: int | None = None,
+    seed: int = 0,
+    seeds: Sequence[int] | None = None,
+) -> AgentTable:
+    """The agents that `rpojax.fit` is asked for.
+
+    Args:
+        defaults: a config's own hyperparameters, each f32[].
+        hyperparams: leaves of shape [] (for all agents alike) or [N]; None for `defaults`.
+        num_seeds: N; None for as many as there are seeds or values of a hyperparameter.
+        seed: of the first agent, where `seeds` is None; those that follow count up from it.
+        seeds: one for each agent.
+
+    Raises:
+        ValueError: a number out of range, numbers of agents that disagree, or two agents with the
+            same seed and the same hyperparameters.
+    """
+    hyperparams = defaults if hyperparams is None else hyperparams
+    if not isinstance(hyperparams, HyperParams):
+        raise ValueError(
+            f"hyperparams = {hyperparams!r} is not a HyperParams; make one with cfg.hyperparams()"
+        )
+    hyperparams.check()
+    counts = {
+        f"hyperparams.{name}": np.shape(values)[0]
+        for name, values in vars(hyperparams).items()
+        if _leading_axis(name, values)
+    }
+    if num_seeds is not None:
+        counts["num_seeds"] = whole_number("num_seeds", num_seeds, most=MOST_AGENTS)
+    if seeds is not None:
+        seeds = _checked_seeds(seeds)
+        counts["seeds"] = len(seeds)
+    count = next(iter(counts.values()), 1)
+    if any(other != count for other in counts.values()):
+        told = ", ".join(f"{name}: {other}" for name, other in counts.items())
+        raise ValueError(f"numbers of agents disagree ({told}); give as many of each")
+    if seeds is None:
+        first = whole_number("seed", seed, least=0, most=LARGEST_SEED + 1 - count)
+        seeds = range(first, first + count)
+    columns: dict[str, Any] = {
+        name: np.broadcast_to(np.asarray(values, np.float32), (count,)).copy()
+        for name, values in vars(hyperparams).items()
+    }
+    table = AgentTable(tuple(seeds), HyperParams(**columns))
+    _check_distinct(table)
+    return table
+
+
+def shortest(value: Any) -> float:
+    """The number with the fewest digits that is this float32, so that files stay readable."""
+    return float(str(np.float32(value)))
+
+
+def _leading_axis(name: str, values: Any) -> bool:
+    if np.ndim(values) > 1 or np.shape(values) == (0,):
+        raise ValueError(
+            f"hyperparams.{name} has shape {np.shape(values)}; give one value, or one for each "
+            "agent, [N]"
+        )
+    return np.ndim(values) == 1
+
+
+def _checked_seeds(seeds: Any) -> list[int]:
+    if np.ndim(seeds) != 1 or not len(seeds):
+        raise ValueError(f"seeds = {seeds!r} is not a list of whole numbers; give e.g. [0, 1, 2]")
+    whole_number("the number of seeds", len(seeds), most=MOST_AGENTS)
+    return [whole_number("seeds", seed, least=0, most=LARGEST_SEED) for seed in seeds]
+
+
+def _check_distinct(table: AgentTable) -> None:
+    first_with: dict[str, int] = {}
+    for index in range(len(table)):
+        earlier = first_with.setdefault(table.label(index), index)
+        if earlier != index:
+            raise ValueError(
+                f"agents {earlier} and {index} have the same hyperparameters and the same seed "
+                f"{table.seeds[index]}, and would be the same agent twice; give different seeds"
+            )
+
+
+def _in_words(values: dict[str, float]) -> str:
+    return ",".join(f"{name}={_digits(value)}" for name, value in values.items())
+
+
+def _digits(value: float) -> str:
+    short = f"{value:g}"
+    return short if float(short) == value and isinstance(value, float) else str(value)
