@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -73,14 +72,13 @@ def sharded_vmap(
         axes = _axis_of_each_leaf(in_axes, args)
         specs = _map(lambda axis: PartitionSpec() if axis is None else PartitionSpec(AXIS), axes)
         count = _mapped_size(axes, args)
-        padded_count = -(-count // len(chosen)) * len(chosen)
-        if padded_count != count:
-            rows = jnp.arange(padded_count) % count
+        rows = _padded_rows(count, len(chosen))
+        if len(rows) != count:
             args = _map(lambda axis, leaf: leaf if axis is None else leaf[rows], axes, args)
         results = jax.shard_map(
             mapped, mesh=mesh, in_specs=specs, out_specs=PartitionSpec(AXIS), check_vma=False
         )(*args)
-        if padded_count != count:
+        if len(rows) != count:
             results = jax.tree.map(lambda leaf: leaf[:count], results)
         return results
 
@@ -89,10 +87,29 @@ def sharded_vmap(
     return jax.jit(run, donate_argnums=donate_argnums)
 
 
-def spread(tree: PyTree) -> PyTree:
-    """A tree of arrays [N, ...] as `sharded_vmap` gives it back; N divides by all devices."""
-    mesh = Mesh(np.asarray(jax.devices()), (AXIS,))
+def shard(tree: PyTree) -> PyTree:
+    """Arrays [N, ...] over all devices as `sharded_vmap` returns them, padded with copies.
+
+    The result is [M, ...], where M is the least multiple of the number of devices that is at
+    least N. `unpad` is the way back.
+    """
+    devices = jax.devices()
+    count = len(jax.tree.leaves(tree)[0])
+    rows = _padded_rows(count, len(devices))
+    if len(rows) != count:
+        tree = jax.tree.map(lambda leaf: leaf[rows], tree)
+    mesh = Mesh(np.asarray(devices), (AXIS,))
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec(AXIS)))
+
+
+def unpad(tree: PyTree, count: int) -> PyTree:
+    """The first `count` rows of arrays [M, ...]; arrays of that length stay as they are."""
+    return jax.tree.map(lambda leaf: leaf if len(leaf) == count else leaf[:count], tree)
+
+
+def _padded_rows(count: int, num_devices: int) -> np.ndarray:
+    """Indices of `count` rows, followed by the first ones again up to a multiple."""
+    return np.arange(-(-count // num_devices) * num_devices) % count
 
 
 def _is_none(leaf: Any) -> bool:

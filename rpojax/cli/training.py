@@ -1,7 +1,10 @@
-"""`rpojax train` and `rpojax resume`: train in sight, evaluate, draw, report."""
+"""`rpojax train` and `rpojax resume`: train, evaluate, draw, report."""
 
 import dataclasses
 import re
+import signal
+import sys
+import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -10,20 +13,28 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
+from rpojax.agent_table import agent_table
 from rpojax.cli.flags import ConfigFlags, JaxFlags, RunArgument, Switch
-from rpojax.cli.reports import evaluate_agents, evaluation_report, print_json
+from rpojax.cli.reports import evaluation_report, print_json
 from rpojax.config import Config
-from rpojax.core.train import make_trainer
+from rpojax.core.model import Model, make_model
 from rpojax.report.plotting import plot_learning_curves
-from rpojax.report.terminal import ProgressBar, results_table
-from rpojax.runs import checkpoint
+from rpojax.report.progress_bar import ProgressBar
+from rpojax.report.tables import results_table
+from rpojax.runs.agents import evaluate_agents, evaluation_keys
 from rpojax.runs.directory import RunDirectory
-from rpojax.runs.loop import OnChunk
-from rpojax.runs.settings import RunSettings, tenth_of
-from rpojax.runs.training import fit, resume
+from rpojax.runs.loop import Loop, OnChunk
+from rpojax.runs.settings import (
+    DEFAULT_EVAL_EPISODES,
+    DEFAULT_KEEP_CHECKPOINTS,
+    RunSettings,
+    tenth_of,
+)
+from rpojax.runs.training import continue_from, locked_checkpoint, prolonged, start, stop_rule
 from rpojax.types import TrainResult
 
 EVALUATION_EPISODES = 128
+ALL_DIVERGED = 3  # exit status
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,11 +45,11 @@ class Train:
         default_factory=ConfigFlags
     )
     config_file: Annotated[Path | None, tyro.conf.arg(name="config", metavar="FILE")] = None
-    """Settings in YAML, TOML or JSON, by the names of `Config`; flags win over them."""
+    """Settings in YAML, TOML or JSON, by the names of `Config`; flags override them."""
     num_seeds: int = 4
     """Agents, trained side by side."""
     seed: int = 0
-    """What all random numbers of the run follow from."""
+    """Seed of the first agent; the others count up from it."""
     output_dir: Path = Path("runs")
     """Directory in which the run gets one of its own."""
     run_name: Annotated[
@@ -47,24 +58,25 @@ class Train:
     ] = None
     """Name of the run's own directory."""
     overwrite: Switch = False
-    """Remove the run that is in that directory; other files stay."""
+    """Replace the run that is in that directory; other files stay."""
     log_every: int = 1
-    """Updates to a record in metrics.csv, metrics.jsonl and the charts; 0 for none."""
+    """Updates in a record of metrics.csv, metrics.jsonl and the charts; 0 for none."""
     eval_every: int = 0
     """Updates between evaluations with mean actions; 0 for one at the end only."""
-    eval_episodes: int = 64
-    """Episodes of each agent in an evaluation on the way."""
+    eval_episodes: int = DEFAULT_EVAL_EPISODES
+    """Episodes of each agent in an evaluation during training."""
     checkpoint_every: int | None = None
-    """Updates between checkpoints; None for a tenth of the run, 0 for one at the end only. There
-    is one of the best evaluation, too."""
-    keep_checkpoints: int = 3
-    """How many of the newest checkpoints are kept, beside the best."""
+    """Updates between checkpoints; None for a tenth of the run, 0 for one at the end only."""
+    keep_checkpoints: int = DEFAULT_KEEP_CHECKPOINTS
+    """How many of the newest checkpoints are kept."""
+    max_seconds: float | None = None
+    """Stop before the updates that would end later than this, and save; None for no limit."""
     tensorboard: Switch = False
     """Write charts for TensorBoard."""
     wandb: Annotated[str | None, tyro.conf.arg(metavar="PROJECT")] = None
     """Send charts to this project of Weights & Biases."""
     json: Switch = False
-    """Print one JSON object in the end, and all else to stderr."""
+    """Print one JSON object at the end, and everything else to stderr."""
     machine: Annotated[JaxFlags, tyro.conf.arg(name="")] = dataclasses.field(
         default_factory=JaxFlags
     )
@@ -73,33 +85,25 @@ class Train:
         """Train, evaluate and save; print a table and where the files are."""
         self.machine.start_jax()
         settings = self._settings()
-        cfg = settings.cfg
-        make_trainer(cfg)  # raises for what the environment does not allow
-        run = RunDirectory(self._path(cfg))
-        run.require_free(self.overwrite)
+        stop = stop_rule(self.max_seconds, None)
+        model = make_model(settings.cfg)
+        run = self._run_directory(settings.cfg)
         with run.made():
             loggers = run.loggers(tensorboard=self.tensorboard, wandb=self.wandb)
-            _train(
-                run,
-                settings,
-                lambda on_chunk: fit(
-                    on_chunk=on_chunk,
-                    loggers=loggers,
-                    checkpoint_dir=run.checkpoints,
-                    **vars(settings),
-                ),
-                self.json,
-            )
+
+            def train(on_chunk: OnChunk) -> TrainResult:
+                loop = Loop(loggers, on_chunk, stop, started=time.perf_counter())
+                return start(model, settings, run.checkpoints, loop)
+
+            _train(run, model, settings, train, self.json)
 
     def _settings(self) -> RunSettings:
-        """What `fit` is told, checked."""
+        """The settings of the run, checked."""
         cfg = self.config.to_config()
         every = self.checkpoint_every
         return RunSettings(
             cfg=cfg,
-            num_seeds=self.num_seeds,
-            seed=self.seed,
-            hyperparams=None,
+            agents=agent_table(cfg.hyperparams(), num_seeds=self.num_seeds, seed=self.seed),
             log_every=self.log_every,
             eval_every=self.eval_every,
             eval_episodes=self.eval_episodes,
@@ -107,21 +111,35 @@ class Train:
             keep_checkpoints=self.keep_checkpoints,
         )
 
-    def _path(self, cfg: Config) -> Path:
-        name = re.sub(r"[^\w.-]", "-", str(cfg.env))
-        return self.output_dir / (self.run_name or f"{name}_{datetime.now():%Y%m%d-%H%M%S}")
+    def _run_directory(self, cfg: Config) -> RunDirectory:
+        """The directory of the run; ValueError for a name that leads elsewhere or is taken."""
+        if self.run_name is None:
+            name = re.sub(r"[^\w.-]", "-", str(cfg.env))
+            return RunDirectory.reserve(self.output_dir, f"{name}_{datetime.now():%Y%m%d-%H%M%S}")
+        if self.run_name in ("", ".", "..") or re.search(r"[/\\\x00]", self.run_name):
+            raise ValueError(
+                f"run_name = {self.run_name!r} is not the name of a directory; give one without "
+                "slashes, and the place with --output-dir"
+            )
+        run = RunDirectory(self.output_dir / self.run_name)
+        run.require_free(self.overwrite)
+        return run
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Resume:
-    """Go on with a run that was stopped, or make one that is done longer."""
+    """Resume a run that was stopped, or prolong one that is finished."""
 
     directory: RunArgument
     """Directory of the run."""
     total_timesteps: int | None = None
     """A new end for the run; None for its own."""
+    max_seconds: float | None = None
+    """Stop before the updates that would end later than this, and save; None for no limit."""
+    force: Switch = False
+    """Ignore the lock of another process, if that process does not run any more."""
     json: Switch = False
-    """Print one JSON object in the end, and all else to stderr."""
+    """Print one JSON object at the end, and everything else to stderr."""
     machine: Annotated[JaxFlags, tyro.conf.arg(name="")] = dataclasses.field(
         default_factory=JaxFlags
     )
@@ -131,60 +149,75 @@ class Resume:
         run = RunDirectory(self.directory)
         run.require_run()
         self.machine.start_jax()
-        settings = checkpoint.read_settings(run.checkpoints)
-        if self.total_timesteps is not None:
-            cfg = settings.cfg.replace(total_timesteps=self.total_timesteps)
-            settings = dataclasses.replace(settings, cfg=cfg)
-        loggers = run.loggers_again()
-        _train(
-            run,
-            settings,
-            lambda on_chunk: resume(
-                run.checkpoints,
-                total_timesteps=self.total_timesteps,
-                on_chunk=on_chunk,
-                loggers=loggers,
-            ),
-            self.json,
-        )
+        stop = stop_rule(self.max_seconds, None)
+        with locked_checkpoint(run.checkpoints.absolute(), force=self.force) as found:
+            found = prolonged(found, self.total_timesteps)
+            loggers = run.loggers_again()
+
+            def train(on_chunk: OnChunk) -> TrainResult:
+                loop = Loop(loggers, on_chunk, stop, started=time.perf_counter())
+                return continue_from(found, loop)
+
+            _train(run, found.model, found.settings, train, self.json)
 
 
 def _train(
     run: RunDirectory,
+    model: Model,
     settings: RunSettings,
     train: Callable[[OnChunk], TrainResult],
     as_json: bool,
 ) -> None:
-    """Train with a progress bar, evaluate, draw, report; KeyboardInterrupt says how to go on."""
-    cfg = settings.cfg
+    """Train with a progress bar, evaluate, draw, report.
+
+    Raises:
+        KeyboardInterrupt: a signal stopped the training; the message says how to resume.
+        SystemExit: every agent diverged.
+    """
+    cfg, agents = settings.cfg, settings.agents
     console = Console(stderr=as_json)
     try:
         with ProgressBar(cfg, console) as bar:
             result = train(bar.show)
             bar.describe("evaluating")
-            evaluation = evaluate_agents(cfg, result.state, settings.seed, EVALUATION_EPISODES)
+            evaluation = evaluate_agents(
+                model, result.state, evaluation_keys(agents), EVALUATION_EPISODES
+            )
     except KeyboardInterrupt as error:
-        raise KeyboardInterrupt(_how_to_go_on(run, cfg)) from error
-    title = f"{cfg.env}, {cfg.actual_timesteps:,} steps for each seed"
-    console.print(results_table(result, evaluation, title))
+        signal_number = getattr(error, "signal_number", signal.SIGINT)
+        stop = KeyboardInterrupt(_how_to_resume(run, cfg))
+        stop.signal_number = signal_number  # type: ignore[attr-defined]
+        raise stop from error
+    steps = result.metrics.episode_return.shape[1] * cfg.batch_size
+    title = f"{cfg.env}, {steps:,} steps of each agent"
+    console.print(results_table(agents, result, evaluation, title))
     console.print(bar.summary)
-    plot_learning_curves(cfg, result.metrics, run.learning_curve)
+    if steps < cfg.actual_timesteps:
+        console.print(_how_to_resume(run, cfg))
+    report = {
+        "run_directory": str(run.path),
+        **evaluation_report(cfg, agents, result, evaluation),
+        **bar.measures,
+    }
+    unsaved: OSError | None = None
+    try:
+        plot_learning_curves(cfg, result.metrics, run.learning_curve, agents=agents)
+    except OSError as error:
+        unsaved = error
     files = run.files()
     if as_json:
-        print_json(
-            {
-                "run_directory": str(run.path),
-                **evaluation_report(cfg, result, evaluation),
-                **bar.measures,
-                "files": files,
-            }
-        )
+        print_json({**report, "files": files})
     else:
         print(*files.values(), sep="\n")
+    if unsaved is not None:
+        raise unsaved
+    if not result.finite.any():
+        print("rpojax: every agent diverged", file=sys.stderr)
+        sys.exit(ALL_DIVERGED)
 
 
-def _how_to_go_on(run: RunDirectory, cfg: Config) -> str:
+def _how_to_resume(run: RunDirectory, cfg: Config) -> str:
     if run.updates_saved is None:
         return "stopped; nothing was saved yet"
     saved = f"update {run.updates_saved} of {cfg.num_updates}"
-    return f"stopped, saved up to {saved}; {run.how_to_resume} goes on"
+    return f"stopped, saved up to {saved}; resume with {run.resume_command}"

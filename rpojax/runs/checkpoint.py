@@ -1,8 +1,9 @@
-"""The checkpoints of a run: what they hold, which are kept, which one to go on from."""
+"""The checkpoints of a run: what they hold, which are kept, from which one a run resumes."""
 
 import contextlib
 import re
 import warnings
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,143 +12,152 @@ import jax
 import numpy as np
 
 from rpojax.config import Config
-from rpojax.core.train import make_trainer
+from rpojax.core.model import Model, make_model
+from rpojax.core.train import trainer_for
 from rpojax.runs import storage
-from rpojax.runs.serialization import settings_from_json, settings_to_json
-from rpojax.runs.settings import RunSettings
+from rpojax.runs.agents import Best
+from rpojax.runs.settings import RunSettings, settings_from_record, settings_to_record
 from rpojax.runs.storage import DamagedCheckpointError
 from rpojax.types import Metrics, PyTree, TrainState
+from rpojax.version import __version__
 
 _NAME = "update_{:09d}"
-_WHOLE = re.compile(r"update_\d{9}")
+_COMPLETE = re.compile(r"update_\d{9}")
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
+SUBDIRECTORY = "checkpoints"  # of a run's directory
+ATTEMPTS = 20  # at a list of checkpoints that a training process may remove meanwhile
 
 
 class Snapshot(NamedTuple):
-    """What a run is after some updates; S seeds, n updates."""
+    """A run of N agents after n updates."""
 
     updates: int  # n
-    state: TrainState  # [S, ...] last finite state of each seed
-    finite: np.ndarray  # bool[S] False: the seed has stopped, NaN or infinity came next
-    metrics: Metrics  # of numpy arrays f32[S, n]
+    state: TrainState  # [N, ...] last finite state of each agent
+    finite: np.ndarray  # bool[N] False: the agent has stopped, NaN or infinity came next
+    metrics: Metrics  # of numpy arrays f32[N, n]
     train_seconds: float  # that the updates took
-    evaluation_return: np.ndarray | None  # f32[S] of this very state, if it was evaluated
+    best: Best | None  # each agent at its best evaluation; None: none was evaluated
 
 
 class Checkpoint(NamedTuple):
-    """A checkpoint that was read and found whole."""
+    """A checkpoint that was read and found undamaged."""
 
     path: Path
     settings: RunSettings
+    model: Model
     snapshot: Snapshot
-    versions: dict[str, str]  # of what it was written with, and on which devices
+    versions: dict[str, str]  # of the packages and the devices it was written with
 
 
-def checkpoint_paths(directory: str | Path) -> list[Path]:
-    """The checkpoints in a run's directory, oldest first."""
+def checkpoint_directory(directory: str | Path) -> Path:
+    """Where the checkpoints of a run are: given its directory, or that of the checkpoints."""
     path = Path(directory)
-    return sorted(entry for entry in path.glob("update_*") if _WHOLE.fullmatch(entry.name))
+    inner = path / SUBDIRECTORY
+    return inner if inner.is_dir() and not checkpoint_paths(path) else path
+
+
+def checkpoint_paths(directory: Path) -> list[Path]:
+    """The checkpoints in a directory, oldest first."""
+    return sorted(entry for entry in directory.glob("update_*") if _COMPLETE.fullmatch(entry.name))
 
 
 def save(directory: Path, settings: RunSettings, snapshot: Snapshot) -> Path:
     """Write a checkpoint and return its path; OSError if it cannot be written."""
     path = directory / _NAME.format(snapshot.updates)
-    returns = snapshot.evaluation_return
     record = {
         "updates": snapshot.updates,
         "train_seconds": snapshot.train_seconds,
-        "evaluation_return": None if returns is None else [float(value) for value in returns],
-        "settings": settings_to_json(settings),
+        "evaluated": snapshot.best is not None,
+        "settings": settings_to_record(settings),
         "versions": versions(),
     }
     tree = {"state": snapshot.state, "finite": snapshot.finite, "metrics": snapshot.metrics}
+    if snapshot.best is not None:
+        tree["best"] = snapshot.best
     storage.write(path, tree, record)
     return path
 
 
 def read(path: Path, cfg: Config | None = None) -> Checkpoint:
-    """The checkpoint at `path`, of the run with `cfg` (None: as it was recorded).
+    """The checkpoint at `path`.
+
+    Args:
+        path: of the checkpoint.
+        cfg: the run's config; None for the recorded one.
 
     Raises:
         DamagedCheckpointError: something in it is missing or changed.
-        ValueError: it is whole, and of another config, or of one that has to be passed in; or its
-            state is not what this version of the package makes of that config.
+        ValueError: it is undamaged, and was written with another config or needs one to be passed
+            in; or this version of the package makes another state of that config.
     """
     record = storage.read_record(path)
-    settings = settings_from_json(record["settings"], cfg)
-    tree = storage.read_tree(path, _expected(settings, record["updates"]))
+    settings = settings_from_record(record["settings"], cfg)
+    model = make_model(settings.cfg)
+    tree = storage.read_tree(path, _expected(model, settings, record))
     snapshot = Snapshot(
         updates=record["updates"],
         train_seconds=record["train_seconds"],
-        evaluation_return=_as_array(record["evaluation_return"]),
-        **tree,
+        state=tree["state"],
+        finite=tree["finite"],
+        metrics=tree["metrics"],
+        best=tree.get("best"),
     )
-    return Checkpoint(path, settings, snapshot, record["versions"])
+    return Checkpoint(path, settings, model, snapshot, record["versions"])
 
 
-def load(directory: str | Path, *, cfg: Config | None = None, best: bool = False) -> Checkpoint:
-    """The newest whole checkpoint of a run, or the best: damaged ones are warned of and passed by.
-
-    Args:
-        directory: `checkpoint_dir` of `fit`.
-        cfg: the run's config; needed where it holds what a file cannot, such as functions.
-        best: the one whose evaluation had the highest mean return, over seeds.
+def newest(directory: Path, cfg: Config | None = None) -> Checkpoint:
+    """The newest undamaged checkpoint in a directory. Warns of each damaged one that it skips.
 
     Raises:
-        ValueError: there is no checkpoint, none is whole, none was evaluated, or `cfg` is not the
-            run's.
+        ValueError: there is no checkpoint, all are damaged, or `cfg` is not the run's.
     """
-    paths = checkpoint_paths(directory)[::-1]
-    if not paths:
-        kind = "holds no checkpoint" if Path(directory).is_dir() else "is no directory"
-        raise ValueError(f"{directory} {kind}; give the checkpoint_dir of a run of rpojax.fit")
-    if best:
-        paths = list(evaluated_paths(paths))
+    for _ in range(ATTEMPTS):
+        paths = checkpoint_paths(directory)[::-1]
         if not paths:
-            raise ValueError(f"no checkpoint in {directory} was evaluated; train with eval_every")
-    for path in paths:
-        try:
-            return read(path, cfg)
-        except DamagedCheckpointError as error:
-            warnings.warn(f"{error}; trying the one before", RuntimeWarning, stacklevel=2)
-    raise ValueError(f"none of the {len(paths)} checkpoints in {directory} is whole; start again")
+            kind = "holds no checkpoint" if directory.is_dir() else "is not a directory"
+            raise ValueError(
+                f"{str(directory)!r} {kind}; give the checkpoint_dir of rpojax.fit, or the "
+                "directory of a run of `rpojax train`"
+            )
+        damaged = []
+        for path in paths:
+            try:
+                found = read(path, cfg)
+            except DamagedCheckpointError as error:
+                damaged.append(error)
+                continue
+            for error in damaged:
+                warnings.warn(f"{error}; trying the one before", RuntimeWarning, stacklevel=2)
+            return found
+        if all(path.exists() for path in paths):
+            break  # none was removed by the process that trains: they are damaged
+    raise ValueError(
+        f"all {len(paths)} checkpoints in {str(directory)!r} are damaged; start a new run"
+    )
 
 
-def read_settings(directory: str | Path) -> RunSettings:
-    """A run's settings, from its newest checkpoint whose record is whole; no arrays are read.
+def recorded_settings(directory: Path) -> RunSettings:
+    """A run's settings, from its newest checkpoint with an undamaged record; reads no arrays.
 
     Raises:
-        ValueError: there is none, or the config holds what a file cannot.
+        ValueError: there is none, or the config holds objects that a file cannot hold.
     """
     for path in checkpoint_paths(directory)[::-1]:
         with contextlib.suppress(DamagedCheckpointError):
-            return settings_from_json(storage.read_record(path)["settings"], None)
-    raise ValueError(f"no checkpoint in {directory} has a whole record; start again")
+            return settings_from_record(storage.read_record(path)["settings"])
+    raise ValueError(
+        f"no checkpoint in {str(directory)!r} has an undamaged record; start a new run"
+    )
 
 
-def updates_saved(directory: str | Path) -> int | None:
-    """The updates that the newest checkpoint of a run holds; None if it has none."""
+def updates_saved(directory: Path) -> int | None:
+    """The updates that the newest checkpoint holds; None if there is none."""
     paths = checkpoint_paths(directory)
     return int(paths[-1].name.removeprefix("update_")) if paths else None
 
 
-def evaluated_paths(paths: list[Path]) -> dict[Path, float]:
-    """Mean return over seeds of those that were evaluated and whose record is whole, best first."""
-    scores = {}
-    for path in paths:
-        try:
-            returns = _as_array(storage.read_record(path)["evaluation_return"])
-        except DamagedCheckpointError:
-            continue
-        if np.isfinite(_score(returns)):
-            scores[path] = _score(returns)
-    return dict(sorted(scores.items(), key=lambda item: item[1], reverse=True))
-
-
 def versions() -> dict[str, str]:
-    """What a run's last bits depend on beside its settings."""
-    from rpojax.version import __version__
-
+    """What the last bits of a run depend on beside its settings."""
     device = jax.devices()[0]
     return (
         {"rpojax": __version__}
@@ -156,67 +166,58 @@ def versions() -> dict[str, str]:
     )
 
 
-class Keeper:
-    """Saves a run in a directory, and keeps the newest checkpoints and the best."""
+class CheckpointWriter:
+    """Saves a run into a directory and keeps the newest checkpoints."""
 
     def __init__(self, directory: Path, settings: RunSettings, last_saved: int = 0) -> None:
-        """Of a run whose checkpoints up to update `last_saved` are there, if it is no new one."""
+        """For a run whose checkpoints up to update `last_saved` exist, if it is resumed."""
         self.directory, self.last_saved = directory, last_saved
         self._settings = settings
-        evaluated = evaluated_paths(checkpoint_paths(directory))
-        self._best = next(iter(evaluated.items()), None)  # (path, return)
 
     @property
     def how_to_resume(self) -> str:
-        """What to call, in words."""
-        return f"rpojax.resume({str(self.directory)!r}) goes on"
+        """The call that resumes the run, in words."""
+        return f"rpojax.resume({str(self.directory)!r}) resumes it"
 
-    def is_due(self, updates: int, evaluation_return: np.ndarray | None) -> bool:
-        """Whether this is an update to save after: in its turn, or the best so far."""
+    def is_due(self, updates: int) -> bool:
+        """Whether a checkpoint follows this update."""
         every = self._settings.checkpoint_every
-        return self._is_best(evaluation_return) or bool(every and updates % every == 0)
+        return bool(every and updates % every == 0)
 
     def save(self, snapshot: Snapshot) -> None:
-        """Save, then remove what need not be kept; OSError if it cannot be written."""
-        path = save(self.directory, self._settings, snapshot)
+        """Save, then remove the checkpoints that need not be kept; OSError if it fails."""
+        save(self.directory, self._settings, snapshot)
         self.last_saved = snapshot.updates
-        if self._is_best(snapshot.evaluation_return):  # only now, that its very state is saved
-            self._best = path, _score(snapshot.evaluation_return)
         for old in checkpoint_paths(self.directory)[: -self._settings.keep_checkpoints]:
-            if self._best is None or old != self._best[0]:
-                storage.discard(old)
+            storage.discard(old)
 
     def try_to_save(self, snapshot: Snapshot) -> None:
-        """Save; where that is not possible, warn and leave the training in peace."""
+        """Save; where that fails, warn and let the training continue."""
         try:
             self.save(snapshot)
         except OSError as error:
             warnings.warn(
-                f"{error}; the training goes on, and the last checkpoint is that of update "
+                f"{error}; the training continues, and the last checkpoint is that of update "
                 f"{self.last_saved}",
                 RuntimeWarning,
                 stacklevel=2,
             )
 
-    def _is_best(self, evaluation_return: np.ndarray | None) -> bool:
-        score = _score(evaluation_return)
-        return np.isfinite(score) and (self._best is None or score > self._best[1])
-
 
 def require_free(directory: Path, overwrite: bool) -> None:
-    """Raise ValueError if there is a run that must not be overwritten, or no room for a new one."""
+    """Raise ValueError if the directory holds a run that must not be overwritten."""
     if directory.exists() and not directory.is_dir():
         raise ValueError(f"checkpoint_dir = {str(directory)!r} is a file; give a directory")
     if checkpoint_paths(directory) and not overwrite:
         raise ValueError(
-            f"checkpoint_dir = {str(directory)!r} holds a run already; go on with it by "
-            f"rpojax.resume({str(directory)!r}), give another directory, or overwrite=True to "
+            f"checkpoint_dir = {str(directory)!r} holds a run already; resume it with "
+            f"rpojax.resume({str(directory)!r}), give another directory, or set overwrite=True to "
             "remove its checkpoints"
         )
 
 
 def clear(directory: Path) -> None:
-    """Make the directory ready for a new run: checkpoints are removed, other files stay."""
+    """Prepare a directory for a new run: checkpoints are removed, other files stay."""
     directory.mkdir(parents=True, exist_ok=True)
     storage.clear_remains(directory)
     for path in checkpoint_paths(directory):
@@ -224,7 +225,7 @@ def clear(directory: Path) -> None:
 
 
 def set_newer_aside(found: Checkpoint) -> None:
-    """Rename what is newer than the checkpoint to go on from: it was damaged, or it had been it."""
+    """Rename the checkpoints that are newer than the one a run resumes from: they are damaged."""
     storage.clear_remains(found.path.parent)
     for path in checkpoint_paths(found.path.parent):
         if path.name > found.path.name:
@@ -232,7 +233,7 @@ def set_newer_aside(found: Checkpoint) -> None:
 
 
 def warn_of_other_versions(found: Checkpoint) -> None:
-    """Warn where a run was trained so far by other versions, or on other devices."""
+    """Warn where a run was trained so far with other versions, or on other devices."""
     now = versions()
     changed = [
         f"{name} {found.versions.get(name)} is now {now[name]}"
@@ -241,28 +242,28 @@ def warn_of_other_versions(found: Checkpoint) -> None:
     ]
     if changed:
         warnings.warn(
-            f"{'; '.join(changed)}: the training goes on, and may round differently",
+            f"{'; '.join(changed)}: the training resumes, and its last bits may differ",
             RuntimeWarning,
             stacklevel=3,
         )
 
 
-def _as_array(returns: list[float] | None) -> np.ndarray | None:
-    return None if returns is None else np.asarray(returns, np.float32)
-
-
-def _score(evaluation_return: np.ndarray | None) -> float:
-    """Mean over seeds; NaN if there is none."""
-    return float("nan") if evaluation_return is None else float(np.mean(evaluation_return))
-
-
-def _expected(settings: RunSettings, updates: int) -> dict[str, PyTree]:
-    """Shapes and dtypes of what a run with these settings keeps after some updates."""
-    keys = jax.random.split(jax.random.key(0), settings.num_seeds)
-    init = jax.vmap(make_trainer(settings.cfg).init, (0, None))
-    metrics: Any = jax.ShapeDtypeStruct((settings.num_seeds, updates), np.float32)
-    return {
-        "state": jax.eval_shape(init, keys, settings.hyperparams),
+def _expected(model: Model, settings: RunSettings, record: Mapping[str, Any]) -> dict[str, PyTree]:
+    """Shapes and dtypes of what a run with these settings saves after some updates."""
+    agents = settings.agents
+    count = len(agents)
+    init = jax.vmap(trainer_for(model).init)
+    state = jax.eval_shape(init, agents.keys(), agents.hyperparams)
+    metrics: Any = jax.ShapeDtypeStruct((count, record["updates"]), np.float32)
+    expected = {
+        "state": state,
         "metrics": Metrics(**dict.fromkeys(Metrics.__dataclass_fields__, metrics)),
-        "finite": jax.ShapeDtypeStruct((settings.num_seeds,), bool),
+        "finite": jax.ShapeDtypeStruct((count,), bool),
     }
+    if record["evaluated"]:
+        expected["best"] = Best(
+            state=state,
+            updates=jax.ShapeDtypeStruct((count,), np.int32),
+            evaluation_return=jax.ShapeDtypeStruct((count,), np.float32),
+        )
+    return expected

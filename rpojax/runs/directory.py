@@ -2,16 +2,20 @@
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import shlex
 import shutil
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from rpojax.loggers import CSVLogger, JSONLinesLogger, Logger, TensorBoardLogger, WandbLogger
-from rpojax.runs import checkpoint
+from rpojax.runs.checkpoint import SUBDIRECTORY, checkpoint_paths, updates_saved
+from rpojax.runs.lock import require_unlocked
+
+PREVIOUS = ".previous"  # an old run that a new one is about to replace
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,11 +24,21 @@ class RunDirectory:
 
     path: Path
 
+    @classmethod
+    def reserve(cls, parent: Path, name: str) -> Self:
+        """Make a new directory in one step; a name that is taken gets a number behind it."""
+        parent.mkdir(parents=True, exist_ok=True)
+        for number in itertools.count(1):
+            path = parent / (name if number == 1 else f"{name}-{number}")
+            with contextlib.suppress(FileExistsError):
+                path.mkdir()
+                return cls(path)
+        raise AssertionError("unreachable")
+
     @property
     def checkpoints(self) -> Path:
         """Directory of the checkpoints; the run's own where `rpojax.fit` was given that."""
-        inner = self.path / "checkpoints"
-        return self.path if checkpoint.checkpoint_paths(self.path) else inner
+        return self.path if checkpoint_paths(self.path) else self.path / SUBDIRECTORY
 
     @property
     def metrics_csv(self) -> Path:
@@ -52,48 +66,56 @@ class RunDirectory:
         return self.path / "wandb.json"
 
     @property
-    def how_to_resume(self) -> str:
-        """The command that goes on with the run."""
+    def resume_command(self) -> str:
+        """The command that resumes the run."""
         return f"`rpojax resume {shlex.quote(str(self.path))}`"
 
     @property
     def updates_saved(self) -> int | None:
         """Updates of the newest checkpoint; None if there is none."""
-        return checkpoint.updates_saved(self.checkpoints)
+        return updates_saved(self.checkpoints)
 
     def require_run(self) -> None:
         """Raise ValueError if there is no run to use."""
         if self.updates_saved is None:
-            what = "holds no checkpoint" if self.path.is_dir() else "is no directory"
+            what = "holds no checkpoint" if self.path.is_dir() else "is not a directory"
             raise ValueError(
-                f"{str(self.path)!r} {what}; give the directory of a run, as `rpojax train` makes "
-                "them below runs/"
+                f"{str(self.path)!r} {what}; give the directory of a run, such as `rpojax train` "
+                "makes in runs/"
             )
 
     def require_free(self, overwrite: bool) -> None:
         """Raise ValueError if there is something that a new run would mix with."""
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"{str(self.path)!r} is a file; give another --run-name")
-        if self.path.is_dir() and any(self.path.iterdir()) and not overwrite:
-            go_on = "" if self.updates_saved is None else f"go on with {self.how_to_resume}, "
+        if not self.path.is_dir():
+            return
+        require_unlocked(self.checkpoints)
+        if any(entry.name != PREVIOUS for entry in self.path.iterdir()) and not overwrite:
+            resume = "" if self.updates_saved is None else f"resume it with {self.resume_command}, "
             raise ValueError(
-                f"{str(self.path)!r} is there already; {go_on}give another --run-name, or "
+                f"{str(self.path)!r} exists already; {resume}give another --run-name, or "
                 "--overwrite to remove the run in it"
             )
 
     @contextlib.contextmanager
     def made(self) -> Iterator[None]:
-        """Make the directory anew; on an error before the first checkpoint, leave no trace."""
+        """Make the directory for a new run; a run that is there is removed at the first checkpoint.
+
+        On an error before that, the directory is left as it was.
+        """
         self.path.mkdir(parents=True, exist_ok=True)
-        self._clear()
+        self._move_files(self.path, self.path / PREVIOUS)
         try:
             yield
-        except BaseException:
+        finally:
             if self.updates_saved is None:
                 self._clear()
+                self._move_files(self.path / PREVIOUS, self.path)
+            shutil.rmtree(self.path / PREVIOUS, ignore_errors=True)
+            if self.updates_saved is None:
                 with contextlib.suppress(OSError):  # files of others stay
                     self.path.rmdir()
-            raise
 
     def loggers(self, *, tensorboard: bool, wandb: str | None) -> list[Logger]:
         """Loggers of a new run; `wandb` is a project.
@@ -107,7 +129,9 @@ class RunDirectory:
         if wandb is not None:
             arguments = {"project": wandb, "name": self.path.name, "id": uuid.uuid4().hex[:8]}
             chosen.append(self._wandb_logger(arguments))
-            self.wandb.write_text(json.dumps(arguments))
+            draft = self.wandb.with_suffix(".draft")
+            draft.write_text(json.dumps(arguments))
+            draft.replace(self.wandb)
         return chosen
 
     def loggers_again(self) -> list[Logger]:
@@ -116,7 +140,7 @@ class RunDirectory:
         if self.tensorboard.is_dir():
             chosen.append(TensorBoardLogger(self.tensorboard))
         if self.wandb.exists():
-            chosen.append(self._wandb_logger(json.loads(self.wandb.read_text())))
+            chosen.append(self._wandb_logger(self._read_wandb()))
         return chosen
 
     def files(self) -> dict[str, str]:
@@ -136,10 +160,47 @@ class RunDirectory:
     def _wandb_logger(self, arguments: dict[str, Any]) -> Logger:
         return WandbLogger(dir=str(self.path), **arguments)
 
+    def _read_wandb(self) -> dict[str, str]:
+        """The arguments that `loggers` wrote; ValueError for a file that says anything else."""
+        try:
+            arguments = json.loads(self.wandb.read_text())
+        except (ValueError, RecursionError):
+            arguments = None
+        if (
+            not isinstance(arguments, dict)
+            or set(arguments) != {"project", "name", "id"}
+            or not all(isinstance(value, str) for value in arguments.values())
+        ):
+            raise ValueError(
+                f"{str(self.wandb)!r} is not the file that `rpojax train --wandb` writes (project, "
+                "name and id, as text); remove it to resume without Weights & Biases"
+            )
+        return arguments
+
+    @property
+    def _own(self) -> tuple[Path, ...]:
+        """What `rpojax train` makes here."""
+        return (
+            self.path / SUBDIRECTORY,
+            self.tensorboard,
+            self.path / "wandb",
+            self.metrics_csv,
+            self.metrics_jsonl,
+            self.learning_curve,
+            self.wandb,
+        )
+
+    def _move_files(self, source: Path, target: Path) -> None:
+        """Move what `rpojax train` has made from one directory to another; other files stay."""
+        for path in self._own:
+            if (source / path.name).exists():
+                target.mkdir(exist_ok=True)
+                (source / path.name).rename(target / path.name)
+
     def _clear(self) -> None:
-        """Remove what `rpojax train` has made here before; other files stay."""
-        for directory in (self.path / "checkpoints", self.tensorboard, self.path / "wandb"):
-            if directory.exists():
-                shutil.rmtree(directory)
-        for file in (self.metrics_csv, self.metrics_jsonl, self.learning_curve, self.wandb):
-            file.unlink(missing_ok=True)
+        """Remove what `rpojax train` has made; other files stay."""
+        for path in self._own:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Ctrl-C that lets a training come to a good end."""
+"""Signals that end a training cleanly: the current chunk finishes, and the run is saved."""
 
 import contextlib
 import os
@@ -7,42 +7,63 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Any
 
 from rpojax.types import TrainResult
 
-_NOTE = b"\nrpojax: finishing what is under way, then stopping; Ctrl-C again stops at once\n"
+_NOTE = b"\nrpojax: finishing the current updates, then stopping; a second signal stops at once\n"
+STOPPING = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
 
 
 class TrainingInterrupted(KeyboardInterrupt):
-    """Ctrl-C has ended a training between two updates; the text says how to go on with it."""
+    """A signal ended a training between two updates; the message says how to resume it.
 
-    def __init__(self, message: str, result: TrainResult) -> None:
+    Attributes:
+        result: what was trained so far, metrics [N, updates].
+        signal_number: SIGINT (Ctrl-C), SIGTERM or SIGHUP.
+    """
+
+    def __init__(
+        self, message: str, result: TrainResult, signal_number: int = signal.SIGINT
+    ) -> None:
         super().__init__(message)
-        self.result = result  # what was trained so far, metrics [S, updates]
+        self.result = result
+        self.signal_number = signal_number
+
+    def __reduce__(self) -> tuple[Any, ...]:  # so that it can be pickled
+        return type(self), (str(self), self.result, self.signal_number)
 
 
 @contextlib.contextmanager
-def first_interrupt_noted() -> Iterator[Callable[[], bool]]:
-    """Inside, the first Ctrl-C is only noted; the second does what it did outside.
+def first_signal_noted() -> Iterator[Callable[[], int | None]]:
+    """Inside, the first Ctrl-C, SIGTERM or SIGHUP is only noted; a second acts as it did outside.
 
-    Yields a function that tells whether there was one. Does nothing away from the main thread,
-    where Python allows no handlers, or where SIGINT is ignored or handled outside of Python.
+    Yields a function that returns the number of the signal, or None. A signal is not handled
+    outside the main thread, where Python allows no handlers, nor where it is ignored or handled
+    outside of Python.
     """
-    former = signal.getsignal(signal.SIGINT)
-    on_main_thread = threading.current_thread() is threading.main_thread()
-    if not on_main_thread or former in (None, signal.SIG_IGN):
-        yield lambda: False
-        return
-    noted = threading.Event()
+    noted: list[int] = []
+    former: dict[int, Any] = {}
 
     def note(signal_number: int, frame: FrameType | None) -> None:
-        noted.set()
-        signal.signal(signal.SIGINT, former)
+        noted.append(signal_number)
+        restore()
         with contextlib.suppress(OSError):
             os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, _NOTE)
 
-    signal.signal(signal.SIGINT, note)
+    def restore() -> None:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+    if threading.current_thread() is threading.main_thread():
+        for number in STOPPING:
+            handler = signal.getsignal(number)
+            if handler not in (None, signal.SIG_IGN):
+                former[number] = handler
+                signal.signal(number, note)
     try:
-        yield noted.is_set
+        yield lambda: noted[0] if noted else None
     finally:
-        signal.signal(signal.SIGINT, former)
+        restore()

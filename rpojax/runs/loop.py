@@ -1,4 +1,4 @@
-"""The host loop under `fit` and `resume`: advance, evaluate, log, save, tell."""
+"""The host loop under `fit` and `resume`: advance, evaluate, log, save, report."""
 
 import dataclasses
 import time
@@ -9,10 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rpojax.agent_table import AgentTable
+from rpojax.devices import unpad
 from rpojax.loggers import Logger
-from rpojax.runs.checkpoint import Keeper, Snapshot
-from rpojax.runs.chunks import Agents, Chunks, take
-from rpojax.runs.interrupt import TrainingInterrupted, first_interrupt_noted
+from rpojax.runs.agents import AgentStates, Best, Programs
+from rpojax.runs.checkpoint import CheckpointWriter, Snapshot
+from rpojax.runs.interrupt import TrainingInterrupted, first_signal_noted
 from rpojax.runs.records import RecordWriter
 from rpojax.runs.settings import RunSettings
 from rpojax.types import Metrics, TrainResult
@@ -21,39 +23,80 @@ SECONDS_PER_CHUNK = 2.0  # aimed at; between chunks devices wait for each other 
 
 
 class Progress(NamedTuple):
-    """What `on_chunk` is told; S seeds, n updates since the last call."""
+    """What `on_chunk` receives; N agents, n updates since the last call."""
 
     updates: int  # done so far, of cfg.num_updates
-    steps: int  # environment steps done so far, by all seeds together
-    metrics: Metrics  # of numpy arrays, f32[S, n]
+    steps: int  # environment steps done so far, by all agents together
+    agents: AgentTable
+    metrics: Metrics  # of numpy arrays, f32[N, n]
+    evaluation_return: np.ndarray | None  # f32[N], if the agents were evaluated after this chunk
     compile_seconds: float
     train_seconds: float  # of all updates so far; no compilation, evaluation, saving, on_chunk
+    result: Callable[[], TrainResult]  # copies what was trained so far; metrics [N, updates]
 
     @property
     def steps_per_second(self) -> float:
-        """Environment steps of all seeds together, per second of training."""
+        """Environment steps of all agents together, per second of training."""
         return self.steps / self.train_seconds if self.steps else 0.0
 
 
 OnChunk = Callable[[Progress], Any]
 
 
+class StopRule(NamedTuple):
+    """When a training ends before its last update; see `rpojax.fit`."""
+
+    max_seconds: float | None = None
+    episode_return: float | None = None
+
+    def applies(self, progress: Progress, elapsed: float, seconds: float) -> bool:
+        """Whether to stop now.
+
+        Args:
+            progress: of the last chunk.
+            elapsed: seconds since the call of `fit`.
+            seconds: that the last chunk took, with all that followed it.
+        """
+        if self.max_seconds is not None and elapsed + seconds > self.max_seconds:
+            return True
+        if self.episode_return is None:
+            return False
+        returns = progress.evaluation_return
+        if returns is None:
+            returns = progress.metrics.episode_return[:, -1]
+        return bool(np.mean(returns) >= self.episode_return)  # False while one is NaN
+
+
+class Loop(NamedTuple):
+    """What surrounds the chunks of a training."""
+
+    loggers: Sequence[Logger]
+    on_chunk: OnChunk | None
+    stop: StopRule
+    started: float  # time.perf_counter() at the call of `fit` or `resume`
+
+    def report(self, progress: Progress) -> bool:
+        """Call `on_chunk`; returns whether it asks to stop."""
+        return self.on_chunk is not None and self.on_chunk(progress) is True
+
+
 @dataclasses.dataclass(kw_only=True)
-class Run:
-    """A training on its way."""
+class Training:
+    """A training between two chunks."""
 
     settings: RunSettings
-    chunks: Chunks
-    agents: Agents
-    history: Metrics  # of numpy arrays f32[S, cfg.num_updates], NaN where nothing was yet
+    programs: Programs
+    states: AgentStates
+    history: Metrics  # of numpy arrays f32[N, cfg.num_updates], NaN from `updates` on
     compile_seconds: float
+    best: Best | None = None
     updates: int = 0
     train_seconds: float = 0.0
 
     def advance(self, num_updates: int) -> float:
-        """Train for so many updates; returns the seconds that they took."""
+        """Train for `num_updates` updates; returns the seconds that they took."""
         start = time.perf_counter()
-        self.agents, metrics = self.chunks.advance(self.agents, num_updates)
+        self.states, metrics = self.programs.advance(self.states, num_updates)
         seconds = time.perf_counter() - start
         done = slice(self.updates, self.updates + num_updates)
         for name, values in vars(metrics).items():
@@ -63,92 +106,101 @@ class Run:
         return seconds
 
     def next_chunk(self, wanted: int) -> int:
-        """As many updates as wanted, but not past the next one after which something is due."""
+        """As many updates as wanted, but none past an evaluation or a checkpoint."""
         settings = self.settings
-        ends = [self.chunks.longest, settings.cfg.num_updates - self.updates]
+        ends = [self.programs.longest, settings.cfg.num_updates - self.updates]
         for every in (settings.eval_every, settings.checkpoint_every):
             if every:
                 ends.append(every - self.updates % every)
         return min(wanted, *ends)
 
-    def evaluation_if_due(self) -> np.ndarray | None:
-        """Mean returns f32[S] of the agents as they are, where it is time for them."""
+    def evaluate_if_due(self) -> np.ndarray | None:
+        """Mean returns f32[N] of the agents as they are, where an evaluation is due."""
         every, last = self.settings.eval_every, self.settings.cfg.num_updates
-        due = every and (self.updates % every == 0 or self.updates == last)
-        return self.chunks.evaluate(self.agents) if due else None
+        if not every or (self.updates % every and self.updates != last):
+            return None
+        returns, self.best = self.programs.evaluate(self.states, self.best)
+        return returns
 
-    def progress(self, since: int) -> Progress:
-        """What is to be told after the updates since `since`."""
+    def progress(self, since: int, evaluation_return: np.ndarray | None = None) -> Progress:
+        """What `on_chunk` receives after the updates from `since` on."""
         settings = self.settings
         return Progress(
             updates=self.updates,
-            steps=settings.num_seeds * self.updates * settings.cfg.batch_size,
+            steps=len(settings.agents) * self.updates * settings.cfg.batch_size,
+            agents=settings.agents,
             metrics=_part(self.history, since, self.updates),
+            evaluation_return=evaluation_return,
             compile_seconds=self.compile_seconds,
             train_seconds=self.train_seconds,
+            result=lambda: result_of(self.snapshot()),
         )
 
-    def snapshot(self, evaluation_return: np.ndarray | None = None) -> Snapshot:
-        """What a checkpoint is to hold."""
-        agents = take(self.agents, self.settings.num_seeds)
+    def snapshot(self) -> Snapshot:
+        """What a checkpoint holds."""
+        states, best = unpad((self.states, self.best), len(self.settings.agents))
         return Snapshot(
             updates=self.updates,
-            state=agents.state,
-            finite=np.asarray(agents.finite),
+            state=states.state,
+            finite=np.asarray(states.finite),
             metrics=_part(self.history, 0, self.updates),
             train_seconds=self.train_seconds,
-            evaluation_return=evaluation_return,
+            best=best,
         )
 
 
-def train(
-    run: Run, keeper: Keeper | None, loggers: Sequence[Logger], on_chunk: OnChunk | None
-) -> TrainResult:
-    """Train to the end, or until Ctrl-C; see `rpojax.fit` for the rest."""
-    settings = run.settings
-    records = RecordWriter(settings, loggers, run.updates)
+def train(training: Training, writer: CheckpointWriter | None, loop: Loop) -> TrainResult:
+    """Train to the end, to a stop rule or to a signal; see `rpojax.fit`."""
+    settings = training.settings
+    num_updates = settings.cfg.num_updates
+    records = RecordWriter(
+        settings.cfg, settings.agents, settings.log_every, loop.loggers, training.updates
+    )
     try:
-        with first_interrupt_noted() as interrupted:
-            if on_chunk is not None:
-                on_chunk(run.progress(run.updates))
+        with first_signal_noted() as noted_signal:
+            stopped = loop.report(training.progress(training.updates))
             wanted = 1
-            while run.updates < settings.cfg.num_updates and not interrupted():
-                before = run.updates
-                seconds = run.advance(run.next_chunk(wanted))
-                evaluation = run.evaluation_if_due()
-                records.advance(run.history, run.updates, seconds, evaluation)
-                if keeper is not None and keeper.is_due(run.updates, evaluation):
-                    keeper.try_to_save(run.snapshot(evaluation))
-                if on_chunk is not None:
-                    on_chunk(run.progress(before))
-                wanted = max(1, round((run.updates - before) * SECONDS_PER_CHUNK / seconds))
-            if keeper is not None and keeper.last_saved != run.updates:
-                keeper.try_to_save(run.snapshot())
-            if interrupted():
-                raise TrainingInterrupted(_how_to_go_on(run, keeper), result_of(run.snapshot()))
+            while training.updates < num_updates and not stopped and noted_signal() is None:
+                before, chunk_start = training.updates, time.perf_counter()
+                seconds = training.advance(training.next_chunk(wanted))
+                evaluation = training.evaluate_if_due()
+                records.advance(training.history, training.updates, seconds, evaluation)
+                if writer is not None and writer.is_due(training.updates):
+                    writer.try_to_save(training.snapshot())
+                progress = training.progress(before, evaluation)
+                stopped = loop.report(progress)
+                now = time.perf_counter()
+                stopped |= loop.stop.applies(progress, now - loop.started, now - chunk_start)
+                wanted = max(1, round((training.updates - before) * SECONDS_PER_CHUNK / seconds))
+            if writer is not None and writer.last_saved != training.updates:
+                writer.try_to_save(training.snapshot())
+            signal_number = noted_signal()
+            if signal_number is not None:
+                message = _how_to_resume(training, writer)
+                raise TrainingInterrupted(message, result_of(training.snapshot()), signal_number)
     finally:
         records.close()
-    return result_of(run.snapshot())
+    return result_of(training.snapshot())
 
 
 def result_of(snapshot: Snapshot) -> TrainResult:
-    """What was trained so far, on JAX's devices."""
+    """What was trained so far, on JAX's devices: copies, not the buffers that training reuses."""
     return TrainResult(
-        state=jax.tree.map(jnp.asarray, snapshot.state),
+        state=jax.tree.map(jnp.array, snapshot.state),
         metrics=jax.tree.map(jnp.array, snapshot.metrics),
-        finite=jnp.asarray(snapshot.finite),
+        finite=jnp.array(snapshot.finite),
     )
 
 
-def _how_to_go_on(run: Run, keeper: Keeper | None) -> str:
-    stopped = f"stopped after update {run.updates} of {run.settings.cfg.num_updates}"
-    if keeper is None:
+def _how_to_resume(training: Training, writer: CheckpointWriter | None) -> str:
+    stopped = f"stopped after update {training.updates} of {training.settings.cfg.num_updates}"
+    if writer is None:
         return f"{stopped}; nothing is saved without a checkpoint_dir"
-    if keeper.last_saved != run.updates:
-        return f"{stopped}, saved up to update {keeper.last_saved}; {keeper.how_to_resume}"
-    return f"{stopped}; {keeper.how_to_resume}"
+    if writer.last_saved != training.updates:
+        return f"{stopped}, saved up to update {writer.last_saved}; {writer.how_to_resume}"
+    return f"{stopped}; {writer.how_to_resume}"
 
 
 def _part(history: Metrics, start: int, end: int) -> Metrics:
-    """Copies of the metrics of updates start to end, [S, end - start]."""
+    """Copies of the metrics of updates start to end, [N, end - start]."""
     return jax.tree.map(lambda values: values[:, start:end].copy(), history)

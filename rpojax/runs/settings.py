@@ -1,52 +1,84 @@
-"""What `fit` is told about a run, checked: all that `resume` has to know beside the state."""
+"""The settings of a run, checked: everything that `resume` must know beside the state."""
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
-import numpy as np
-
+from rpojax.agent_table import AgentTable, agent_table
 from rpojax.config import Config
-from rpojax.hyperparams import HyperParams
+from rpojax.plain import (
+    config_from_plain,
+    config_to_plain,
+    hyperparams_from_plain,
+    hyperparams_to_plain,
+)
 from rpojax.validation import whole_number
+
+DEFAULT_KEEP_CHECKPOINTS = 3
+DEFAULT_EVAL_EPISODES = 64
 
 
 def tenth_of(cfg: Config) -> int:
-    """Updates between checkpoints where nothing else is asked for."""
+    """The default number of updates between checkpoints."""
     return max(1, round(cfg.num_updates / 10))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """A run of S agents; raises ValueError for what cannot be, with the remedy."""
+    """A run of N agents. Raises ValueError for a number out of range, with the remedy."""
 
     cfg: Config
-    num_seeds: int  # S
-    seed: int
-    hyperparams: HyperParams | None  # each f32[]; None: the config's own
-    log_every: int  # updates; 0 = off
-    eval_every: int  # updates; 0 = off
-    eval_episodes: int  # for each seed
-    checkpoint_every: int  # updates; 0 = at the end only
-    keep_checkpoints: int  # newest ones, beside the best
+    agents: AgentTable
+    log_every: int = 1  # updates; 0 = off
+    eval_every: int = 0  # updates; 0 = off
+    eval_episodes: int = DEFAULT_EVAL_EPISODES  # of each agent
+    checkpoint_every: int = 0  # updates; 0 = at the end only
+    keep_checkpoints: int = DEFAULT_KEEP_CHECKPOINTS  # the newest ones
 
     def __post_init__(self) -> None:
-        for name in ("num_seeds", "eval_episodes", "keep_checkpoints"):
+        for name in ("eval_episodes", "keep_checkpoints"):
             object.__setattr__(self, name, whole_number(name, getattr(self, name)))
-        for name in ("log_every", "eval_every", "checkpoint_every", "seed"):
+        for name in ("log_every", "eval_every", "checkpoint_every"):
             object.__setattr__(self, name, whole_number(name, getattr(self, name), least=0))
-        if self.hyperparams is not None:
-            _require_scalars(self.hyperparams)
 
 
-def _require_scalars(hyperparams: HyperParams) -> None:
-    """Raise ValueError for a hyperparameter out of range or with an axis."""
-    if not isinstance(hyperparams, HyperParams):
+_SPECIAL = ("cfg", "agents")
+_COUNTS = tuple(
+    field.name for field in dataclasses.fields(RunSettings) if field.name not in _SPECIAL
+)
+
+
+def settings_to_record(settings: RunSettings) -> dict[str, Any]:
+    """The settings as numbers, strings, lists and dictionaries, for JSON."""
+    return {
+        "cfg": config_to_plain(settings.cfg),
+        "seeds": list(settings.agents.seeds),
+        "hyperparams": hyperparams_to_plain(settings.agents.hyperparams),
+        **{name: getattr(settings, name) for name in _COUNTS},
+    }
+
+
+def settings_from_record(record: Mapping[str, Any], cfg: Config | None = None) -> RunSettings:
+    """What `settings_to_record` recorded, in this version or an older one.
+
+    A setting that the record lacks gets its default.
+
+    Args:
+        record: as JSON returned it.
+        cfg: the run's config; None to make it from the record.
+
+    Raises:
+        ValueError: `cfg` differs from the record; it is None and the record holds objects that a
+            file cannot hold; or the record has a setting that this version does not know.
+    """
+    unknown = sorted(set(record) - {"cfg", "seeds", "hyperparams", *_COUNTS})
+    if unknown:
         raise ValueError(
-            f"hyperparams = {hyperparams!r} is not a HyperParams; make one with cfg.hyperparams()"
+            f"the run was recorded with the settings {', '.join(unknown)}, which this version of "
+            "rpojax does not know; use the version that recorded it"
         )
-    hyperparams.check()
-    for name, value in vars(hyperparams).items():
-        if np.ndim(value):
-            raise ValueError(
-                f"hyperparams.{name} has shape {np.shape(value)}, and fit trains with one value; "
-                "for a sweep, vmap make_train(cfg) with HyperParams.axes"
-            )
+    made = config_from_plain(record["cfg"], cfg)
+    hyperparams = hyperparams_from_plain(record.get("hyperparams", {}), made.hyperparams())
+    agents = agent_table(made.hyperparams(), hyperparams, seeds=record["seeds"])
+    counts = {name: record[name] for name in _COUNTS if name in record}
+    return RunSettings(cfg=made, agents=agents, **counts)

@@ -1,117 +1,189 @@
-"""Training that a person watches, stops and goes on with: a host loop over one compiled program."""
+"""`fit` and `resume`: training that is watched, logged, saved, stopped and resumed."""
 
+import contextlib
 import dataclasses
+import math
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from rpojax.agent_table import agent_table
 from rpojax.config import Config
+from rpojax.core.model import Model, check_config, make_model
+from rpojax.devices import shard, unpad
 from rpojax.hyperparams import HyperParams
 from rpojax.loggers import Logger
 from rpojax.runs import checkpoint
-from rpojax.runs.checkpoint import Checkpoint, Keeper
-from rpojax.runs.chunks import blank_metrics, compile_chunks, first_agents, restored_agents
-from rpojax.runs.interrupt import TrainingInterrupted
-from rpojax.runs.loop import OnChunk, Progress, Run, result_of, train
-from rpojax.runs.settings import RunSettings, tenth_of
+from rpojax.runs.agents import (
+    AgentStates,
+    blank_metrics,
+    compile_programs,
+    initial_states,
+)
+from rpojax.runs.checkpoint import Checkpoint, CheckpointWriter, checkpoint_directory
+from rpojax.runs.load import TrainedRun
+from rpojax.runs.lock import exclusive
+from rpojax.runs.loop import Loop, OnChunk, StopRule, Training, result_of, train
+from rpojax.runs.settings import (
+    DEFAULT_EVAL_EPISODES,
+    DEFAULT_KEEP_CHECKPOINTS,
+    RunSettings,
+    tenth_of,
+)
+from rpojax.runs.warm_start import InitialPart, warm_started
 from rpojax.types import TrainResult
-
-__all__ = ["Progress", "TrainingInterrupted", "fit", "resume"]
+from rpojax.validation import Interval, number_in
 
 
 def fit(
     cfg: Config,
-    num_seeds: int = 1,
+    num_seeds: int | None = None,
     seed: int = 0,
     hyperparams: HyperParams | None = None,
     *,
+    seeds: Sequence[int] | None = None,
+    initial: TrainResult | TrainedRun | None = None,
+    initial_parts: Collection[InitialPart] = ("params",),
     on_chunk: OnChunk | None = None,
     loggers: Sequence[Logger] = (),
     log_every: int = 1,
     eval_every: int = 0,
-    eval_episodes: int = 64,
+    eval_episodes: int = DEFAULT_EVAL_EPISODES,
     checkpoint_dir: str | Path | None = None,
     checkpoint_every: int | None = None,
-    keep_checkpoints: int = 3,
+    keep_checkpoints: int = DEFAULT_KEEP_CHECKPOINTS,
     overwrite: bool = False,
+    max_seconds: float | None = None,
+    stop_when_return: float | None = None,
 ) -> TrainResult:
-    """Train S agents side by side, a few updates at a time, and tell in between how it goes.
+    """Train N agents side by side, a few updates at a time, and report in between.
 
-    The agents are spread over all devices; `use_all_cores` makes one of each core of a CPU. On one
-    device the result is that of `jax.jit(jax.vmap(make_train(cfg)))(keys)`, where `keys =
-    jax.random.split(jax.random.key(seed), num_seeds)`, bit for bit, whatever is logged, evaluated
-    and saved in between. Only an agent that diverges differs: here it is stopped before the update
-    that gave NaN or infinity, and its metrics are NaN from there on.
+    Each agent has its own seed and its own hyperparameters. The hyperparameters are arguments of
+    the compiled program: one program serves all their values.
 
-    How many updates make a chunk is an argument of the compiled program and no part of it: chunks
-    follow the clock, change no number, and a shorter one costs no second compilation.
+    The agents are spread over all devices; `use_all_cores` makes a device of each core of a CPU.
+    On one device the result is bit-identical to `jax.jit(jax.vmap(make_train(cfg)))(keys,
+    hyperparams)` with keys [N], `jax.random.key(seed)` for each agent, and hyperparameters [N],
+    whatever is logged, evaluated and saved in between. Only an agent that diverges differs: it is
+    stopped before the update that gave NaN or infinity, and its metrics are NaN from there on.
 
-    The first Ctrl-C lets the chunk end, saves, and raises `TrainingInterrupted`, a
-    KeyboardInterrupt that holds the result so far; a second one stops at once.
+    The number of updates in a chunk is an argument of the compiled program. Chunks follow the
+    clock and change no result.
+
+    The first Ctrl-C, SIGTERM or SIGHUP finishes the chunk, saves, and raises
+    `TrainingInterrupted`, a KeyboardInterrupt that holds the result so far; a second one stops at
+    once.
 
     Args:
         cfg: settings.
-        num_seeds: S.
-        seed: of the key that each agent's own is split from, at least 0.
-        hyperparams: for all agents alike, each f32[]; None for the config's own.
-        on_chunk: called once when the program is compiled, then after every chunk, about every two
-            seconds. What it raises ends the training.
-        loggers: told of every log_every updates; one that raises is dropped with a warning.
-        log_every: updates to a record, 0 for none.
-        eval_every: updates between evaluations with mean actions, 0 for none. All of them play
-            the same episodes, from a key of their own.
-        eval_episodes: for each seed in an evaluation.
-        checkpoint_dir: where to save, so that `resume` can go on; None to save nothing.
+        num_seeds: N; None for as many as there are seeds or values of a hyperparameter, else 1.
+        seed: of the first agent, where `seeds` is None; the others count up from it.
+        hyperparams: leaves of shape [], for all agents alike, or [N]; None for the config's own.
+        seeds: one for each agent, 0 to 2**32 - 1. Two agents may share a seed if their
+            hyperparameters differ.
+        initial: agents from which to start, N or one for all: a result, or a run from `load`. They
+            may have been trained in another environment of the same shapes, or with other
+            settings.
+        initial_parts: what to take from them: "params"; "statistics" (the running means and
+            variances that normalise); "optimizer" (its state and the learning rate).
+        on_chunk: called with a `Progress` once when the program is compiled, then after every
+            chunk, about every two seconds. If it returns True, the training stops there. What it
+            raises ends the training.
+        loggers: receive a record of every `log_every` updates; one that raises is dropped with a
+            warning.
+        log_every: updates in a record, 0 for no records.
+        eval_every: updates between evaluations with mean actions, 0 for none. An agent plays the
+            same episodes in each of them, drawn from its seed.
+        eval_episodes: for each agent in an evaluation.
+        checkpoint_dir: where to save, so that `resume` and `load` can read it; None to save
+            nothing.
         checkpoint_every: updates between checkpoints; None for a tenth of the run, 0 for one at the
-            end only. There is one at the start too, and one of every best evaluation.
-        keep_checkpoints: how many of the newest are kept, beside the best.
+            end only. There is also one at the start. Each also holds every agent at its best
+            evaluation so far.
+        keep_checkpoints: how many of the newest are kept.
         overwrite: whether the checkpoints of another run in checkpoint_dir may be removed.
+        max_seconds: stop before the chunk that would end later than this, counted from the call.
+        stop_when_return: stop when the mean over all agents of the newest evaluation or, without
+            one, of the last update's episode return reaches this.
 
     Returns:
-        The result with a leading axis of seeds: metrics [S, cfg.num_updates], finite bool[S], False
-        for an agent that was stopped; its state is the last finite one.
+        The result with a leading axis of agents: metrics [N, updates], where updates is
+        cfg.num_updates unless the training was stopped; finite bool[N], False for an agent that
+        was stopped at NaN or infinity; its state is the last finite one.
 
     Raises:
-        ValueError: as `make_train`; a number out of range; hyperparameters with an axis; a run in
-            checkpoint_dir already.
-        OSError: nothing can be written in checkpoint_dir. Later on, with something to lose, the
-            same is a warning, and the training goes on.
-        TrainingInterrupted: Ctrl-C.
+        ValueError: as `make_train`; a number out of range; numbers of agents that disagree; a run
+            in checkpoint_dir already; `initial` of other shapes.
+        OSError: nothing can be written in checkpoint_dir. Once training has begun, the same is a
+            warning, and the training continues.
+        TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP.
     """
-    if checkpoint_every is None:
-        checkpoint_every = tenth_of(cfg)
+    started = time.perf_counter()
+    check_config(cfg)
     settings = RunSettings(
         cfg=cfg,
-        num_seeds=num_seeds,
-        seed=seed,
-        hyperparams=hyperparams,
+        agents=agent_table(
+            cfg.hyperparams(), hyperparams, num_seeds=num_seeds, seed=seed, seeds=seeds
+        ),
         log_every=log_every,
         eval_every=eval_every,
         eval_episodes=eval_episodes,
-        checkpoint_every=checkpoint_every,
+        checkpoint_every=tenth_of(cfg) if checkpoint_every is None else checkpoint_every,
         keep_checkpoints=keep_checkpoints,
     )
-    directory = None if checkpoint_dir is None else Path(checkpoint_dir)
-    if directory is None:
-        settings = dataclasses.replace(settings, checkpoint_every=0)  # chunks need not end there
-    else:
-        checkpoint.require_free(directory, overwrite)
-    start = time.perf_counter()
-    agents = first_agents(settings)
-    run = Run(
-        settings=settings,
-        chunks=compile_chunks(settings, agents),
-        agents=agents,
-        history=blank_metrics(settings.num_seeds, cfg.num_updates),
-        compile_seconds=time.perf_counter() - start,
+    return start(
+        make_model(cfg),
+        settings,
+        checkpoint_dir,
+        initial=None if initial is None else (initial, initial_parts),
+        overwrite=overwrite,
+        loop=Loop(loggers, on_chunk, stop_rule(max_seconds, stop_when_return), started),
     )
-    keeper = None
-    if directory is not None:
+
+
+def start(
+    model: Model,
+    settings: RunSettings,
+    checkpoint_dir: str | Path | None,
+    loop: Loop,
+    *,
+    initial: tuple[TrainResult | TrainedRun, Collection[InitialPart]] | None = None,
+    overwrite: bool = False,
+) -> TrainResult:
+    """`fit` with its settings and its model made; see there for arguments and errors."""
+    if checkpoint_dir is None:  # chunks need not end where a checkpoint is due
+        settings = dataclasses.replace(settings, checkpoint_every=0)
+        return train(_first(model, settings, initial, loop.started), None, loop)
+    directory = Path(checkpoint_dir).absolute()
+    checkpoint.require_free(directory, overwrite)
+    with exclusive(directory):
+        training = _first(model, settings, initial, loop.started)
         checkpoint.clear(directory)
-        keeper = Keeper(directory, settings)
-        keeper.save(run.snapshot())
-    return train(run, keeper, loggers, on_chunk)
+        writer = CheckpointWriter(directory, settings)
+        writer.save(training.snapshot())
+        return train(training, writer, loop)
+
+
+def _first(
+    model: Model,
+    settings: RunSettings,
+    initial: tuple[TrainResult | TrainedRun, Collection[InitialPart]] | None,
+    started: float,
+) -> Training:
+    """A training before its first update, compiled."""
+    states = initial_states(model, settings.agents)
+    count = len(settings.agents)
+    if initial is not None:
+        fresh = unpad(states, count)
+        states = shard(AgentStates(warm_started(fresh.state, *initial, count), fresh.finite))
+    return Training(
+        settings=settings,
+        programs=compile_programs(model, settings, states),
+        states=states,
+        history=blank_metrics(count, settings.cfg.num_updates),
+        compile_seconds=time.perf_counter() - started,
+    )
 
 
 def resume(
@@ -126,34 +198,41 @@ def resume(
     eval_episodes: int | None = None,
     checkpoint_every: int | None = None,
     keep_checkpoints: int | None = None,
+    max_seconds: float | None = None,
+    stop_when_return: float | None = None,
+    force: bool = False,
 ) -> TrainResult:
-    """Go on with a run of `fit` from its newest whole checkpoint, to the same bits.
+    """Resume a run of `fit` from its newest undamaged checkpoint.
 
-    The result is that of a run that was never stopped, with all of its metrics; of a run that is
-    done, it is returned at once. A damaged checkpoint is warned of, set aside under another name,
-    and the one before is taken. So is a change of versions or devices, after which the last bits
-    may differ.
+    The result is bit-identical to that of a run that was never stopped, with all of its metrics. A
+    finished run is returned at once. A damaged checkpoint is renamed with a warning, and the one
+    before it is used. A change of versions or devices, after which the last bits may differ, is a
+    warning.
 
     Args:
-        directory: `checkpoint_dir` of `fit`.
-        cfg: the run's config; needed only where it holds what a file cannot: functions, modules,
-            environment objects.
+        directory: of the run, or `checkpoint_dir` of `fit`.
+        cfg: the run's config; needed only where it holds objects that a file cannot hold, such as
+            functions, modules and environments.
         total_timesteps: a new end for the run, at or after what is done; None for its own. A
             learning rate that falls to the end of the run follows the new one from here on.
         on_chunk: as in `fit`.
-        loggers: as in `fit`; what was logged after the checkpoint, is logged again.
-        log_every: as in `fit`; None, here and below, for what the run had.
+        loggers: as in `fit`; what was logged after the checkpoint is logged again.
+        log_every: as in `fit`; None, here and below, for the run's own.
         eval_every: as in `fit`.
         eval_episodes: as in `fit`.
         checkpoint_every: as in `fit`.
         keep_checkpoints: as in `fit`.
+        max_seconds: as in `fit`.
+        stop_when_return: as in `fit`.
+        force: ignore the lock of another process, which does not run any more. Locks of processes
+            that ended on the same host are ignored without it.
 
     Raises:
-        ValueError: there is no run in the directory, or no whole checkpoint; `cfg` is not the
-            run's, with the fields that differ; a number out of range.
-        TrainingInterrupted: Ctrl-C, as in `fit`.
+        ValueError: another process trains this run; there is no run in the directory, or no undamaged checkpoint; `cfg` differs from
+            the run's, with the fields that differ; a number out of range.
+        TrainingInterrupted: as in `fit`.
     """
-    found = checkpoint.load(directory, cfg=cfg)
+    started = time.perf_counter()
     given: dict[str, Any] = {
         "log_every": log_every,
         "eval_every": eval_every,
@@ -162,42 +241,70 @@ def resume(
         "keep_checkpoints": keep_checkpoints,
     }
     changes = {name: value for name, value in given.items() if value is not None}
-    settings = dataclasses.replace(
-        found.settings, cfg=_prolonged(found, total_timesteps), **changes
-    )
-    snapshot, num_updates = found.snapshot, settings.cfg.num_updates
+    path = checkpoint_directory(directory).absolute()
+    loop = Loop(loggers, on_chunk, stop_rule(max_seconds, stop_when_return), started)
+    with locked_checkpoint(path, cfg, force) as found:
+        return continue_from(prolonged(found, total_timesteps, **changes), loop)
+
+
+@contextlib.contextmanager
+def locked_checkpoint(
+    directory: Path, cfg: Config | None = None, force: bool = False
+) -> Iterator[Checkpoint]:
+    """The checkpoint to resume from, with the lock of its directory held."""
+    if not directory.is_dir():
+        checkpoint.newest(directory, cfg)  # raises, and makes no directory
+    with exclusive(directory, force):
+        yield checkpoint.newest(directory, cfg)
+
+
+def prolonged(found: Checkpoint, total_timesteps: int | None, **changes: Any) -> Checkpoint:
+    """A checkpoint with another end of its run and other settings.
+
+    Raises:
+        ValueError: the end is before what is done; a setting out of range.
+    """
+    settings, done = dataclasses.replace(found.settings, **changes), found.snapshot.updates
+    if total_timesteps is not None:
+        cfg = settings.cfg.replace(total_timesteps=total_timesteps)
+        if cfg.num_updates < done:
+            raise ValueError(
+                f"total_timesteps = {total_timesteps} is less than the {done * cfg.batch_size} "
+                "steps that the run has done; give more, or leave it out"
+            )
+        settings = dataclasses.replace(settings, cfg=cfg)
+    return found._replace(settings=settings, model=found.model._replace(cfg=settings.cfg))
+
+
+def continue_from(found: Checkpoint, loop: Loop) -> TrainResult:
+    """Train from a checkpoint to the end of its run; see `resume`."""
+    settings, snapshot = found.settings, found.snapshot
+    count, num_updates = len(settings.agents), settings.cfg.num_updates
     if snapshot.updates == num_updates:
         return result_of(snapshot)
-
     checkpoint.warn_of_other_versions(found)
     checkpoint.set_newer_aside(found)
-    start = time.perf_counter()
-    agents = restored_agents(snapshot.state, snapshot.finite)
-    history = blank_metrics(settings.num_seeds, num_updates)
+    states = shard(AgentStates(snapshot.state, snapshot.finite))
+    history = blank_metrics(count, num_updates)
     for name, values in vars(snapshot.metrics).items():
         getattr(history, name)[:, : snapshot.updates] = values
-    run = Run(
+    training = Training(
         settings=settings,
-        chunks=compile_chunks(settings, agents),
-        agents=agents,
+        programs=compile_programs(found.model, settings, states),
+        states=states,
         history=history,
-        compile_seconds=time.perf_counter() - start,
+        compile_seconds=time.perf_counter() - loop.started,
+        best=None if snapshot.best is None else shard(snapshot.best),
         updates=snapshot.updates,
         train_seconds=snapshot.train_seconds,
     )
-    keeper = Keeper(Path(directory), settings, last_saved=snapshot.updates)
-    return train(run, keeper, loggers, on_chunk)
+    return train(training, CheckpointWriter(found.path.parent, settings, snapshot.updates), loop)
 
 
-def _prolonged(found: Checkpoint, total_timesteps: int | None) -> Config:
-    """The run's config with another end; ValueError if that is behind what is done."""
-    cfg, done = found.settings.cfg, found.snapshot.updates
-    if total_timesteps is None:
-        return cfg
-    prolonged = cfg.replace(total_timesteps=total_timesteps)
-    if prolonged.num_updates < done:
-        raise ValueError(
-            f"total_timesteps = {total_timesteps} is less than the {done * cfg.batch_size} steps "
-            "that the run has done; give more, or leave it out"
-        )
-    return prolonged
+def stop_rule(max_seconds: float | None, stop_when_return: float | None) -> StopRule:
+    """The rule, checked; ValueError for numbers out of range."""
+    if max_seconds is not None:
+        max_seconds = number_in("max_seconds", max_seconds, Interval(0.0))
+    if stop_when_return is not None:
+        stop_when_return = number_in("stop_when_return", stop_when_return, Interval(-math.inf))
+    return StopRule(max_seconds, stop_when_return)

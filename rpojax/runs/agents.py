@@ -1,0 +1,167 @@
+"""The compiled programs of a run: train all agents for some updates, evaluate them."""
+
+import functools
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rpojax.agent.evaluation import Evaluation, evaluate_model
+from rpojax.agent_table import AgentTable
+from rpojax.core.model import Model
+from rpojax.core.train import Trainer, is_finite, trainer_for
+from rpojax.devices import shard, sharded_vmap
+from rpojax.hyperparams import HyperParams
+from rpojax.runs.settings import RunSettings
+from rpojax.trees import select
+from rpojax.types import Array, Key, Metrics, TrainState
+
+LONGEST_CHUNK = 256  # updates, whose metrics the device holds at one time
+POLL_SECONDS = 0.02  # each look takes a core from the training
+EVALUATION_STREAM = 0x6576616C  # folded into an agent's key for its evaluations
+
+
+class AgentStates(NamedTuple):
+    """N agents between two chunks, padded with copies to a multiple of the devices."""
+
+    state: TrainState  # [N, ...] the last finite one
+    finite: Array  # bool[N] False: the next update gave NaN or infinity, the agent has stopped
+
+
+class Best(NamedTuple):
+    """Each agent at its best evaluation so far."""
+
+    state: TrainState  # [N, ...]
+    updates: Array  # i32[N]
+    evaluation_return: Array  # f32[N] mean over the episodes
+
+
+class Programs(NamedTuple):
+    """The programs of a run; what evaluates is compiled when first called."""
+
+    longest: int  # updates of a chunk
+    # (states, number of updates) -> states, metrics of numpy arrays [N, number]
+    advance: Callable[[AgentStates, int], tuple[AgentStates, Metrics]]
+    # (states, best so far) -> mean return of each agent f32[N], best
+    evaluate: Callable[[AgentStates, Best | None], tuple[np.ndarray, Best]]
+
+
+def initial_states(model: Model, agents: AgentTable) -> AgentStates:
+    """The agents before their first update."""
+    keys, hyperparams = shard((agents.keys(), agents.hyperparams))
+    state = sharded_vmap(trainer_for(model).init)(keys, hyperparams)
+    return AgentStates(state, sharded_vmap(is_finite)(state))
+
+
+def compile_programs(model: Model, settings: RunSettings, states: AgentStates) -> Programs:
+    """Compile the program that trains these agents."""
+    agents, count = settings.agents, len(settings.agents)
+    longest = min(settings.cfg.num_updates, LONGEST_CHUNK)
+    keys, hyperparams = shard((evaluation_keys(agents), agents.hyperparams))
+    program = (
+        sharded_vmap(
+            functools.partial(_advance, trainer_for(model), longest),
+            (0, 0, None),
+            donate_argnums=(0,),
+        )
+        .lower(states, hyperparams, np.int32(0))
+        .compile()
+    )
+
+    def advance(states: AgentStates, num_updates: int) -> tuple[AgentStates, Metrics]:
+        states, metrics = program(states, hyperparams, np.int32(num_updates))
+        _wait_for(metrics)
+        on_host = jax.tree.map(lambda leaf: np.asarray(leaf)[:count, :num_updates], metrics)
+        return states, on_host
+
+    @sharded_vmap
+    def evaluate_and_compare(state: TrainState, key: Key, best: Best) -> tuple[Array, Best]:
+        played = evaluate_model(model, state, key, settings.eval_episodes)
+        mean = jnp.mean(played.episode_return)
+        found = Best(state, state.update_count, mean)
+        return mean, select(mean > best.evaluation_return, found, best)
+
+    def evaluate(states: AgentStates, best: Best | None) -> tuple[np.ndarray, Best]:
+        if best is None:
+            lowest = jnp.full_like(states.finite, -jnp.inf, jnp.float32)
+            best = Best(states.state, states.state.update_count, lowest)
+        means, best = evaluate_and_compare(states.state, keys, best)
+        return np.asarray(means)[:count], best
+
+    return Programs(longest, advance, evaluate)
+
+
+def evaluation_keys(agents: AgentTable) -> Key:
+    """The key of each agent's evaluation episodes, [N], a function of its seed alone."""
+    return jax.vmap(lambda key: jax.random.fold_in(key, EVALUATION_STREAM))(agents.keys())
+
+
+def evaluate_agents(
+    model: Model,
+    state: TrainState,
+    keys: Key,
+    num_episodes: int,
+    deterministic: bool = True,
+    max_steps: int | None = None,
+) -> Evaluation:
+    """Episodes [N, num_episodes] of agents [N, ...], over all devices.
+
+    Args:
+        model: what the agents were trained with.
+        state: of all agents.
+        keys: [N], such as `evaluation_keys`.
+        num_episodes: of each agent.
+        deterministic: True for mean actions, False for samples of the policy.
+        max_steps: as in `rpojax.evaluate`.
+    """
+
+    def play(state: TrainState, key: Key) -> Evaluation:
+        return evaluate_model(model, state, key, num_episodes, deterministic, max_steps)
+
+    return sharded_vmap(play)(state, keys)
+
+
+def blank_metrics(num_agents: int, num_updates: int) -> Metrics:
+    """Metrics of numpy arrays f32[N, num_updates], all NaN."""
+    blank: Any = np.full((num_agents, num_updates), np.nan, np.float32)
+    return Metrics(**{name: blank.copy() for name in Metrics.__dataclass_fields__})
+
+
+def _advance(
+    trainer: Trainer,
+    longest: int,
+    states: AgentStates,
+    hyperparams: HyperParams,
+    num_updates: Array,
+) -> tuple[AgentStates, Metrics]:
+    """`num_updates` updates of one agent, i32[] and `longest` at most.
+
+    An update that gives NaN or infinity is not taken: the agent stays as it was before it, and
+    the metrics of this update and of later ones are NaN.
+
+    Returns:
+        The agent, and the metrics [longest], of which the first `num_updates` are set.
+    """
+
+    def step(index: Array, carry: tuple[AgentStates, Metrics]) -> tuple[AgentStates, Metrics]:
+        before, rows = carry
+        after, row = trainer.iterate(before.state, hyperparams)
+        finite = before.finite & is_finite(after)
+        state = jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, before.state)
+        rows = jax.tree.map(
+            lambda values, value: values.at[index].set(jnp.where(finite, value, jnp.nan)), rows, row
+        )
+        return AgentStates(state, finite), rows
+
+    blank = jnp.full((longest,), jnp.nan, jnp.float32)
+    rows = Metrics(**dict.fromkeys(Metrics.__dataclass_fields__, blank))
+    return jax.lax.fori_loop(0, num_updates, step, (states, rows))
+
+
+def _wait_for(metrics: Metrics) -> None:
+    """Wait in short sleeps: signals are handled between them, and not while XLA is waited for."""
+    while not all(leaf.is_ready() for leaf in jax.tree.leaves(metrics)):
+        time.sleep(POLL_SECONDS)
