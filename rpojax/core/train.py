@@ -18,6 +18,7 @@ from rpojax.core.optimizer import make_optimizer, scheduled_learning_rate
 from rpojax.core.rollout import collect, tally_episodes
 from rpojax.core.update import Learner, update
 from rpojax.envs import Env
+from rpojax.envs.bounds import warn_unreachable_actions
 from rpojax.hyperparams import HyperParams
 from rpojax.networks import ActorCritic, make_network
 from rpojax.types import Array, EpisodeTotals, Key, Metrics, PyTree, TrainResult, TrainState
@@ -201,6 +202,7 @@ def _resolve(cfg: Config, hyperparams: HyperParams | None) -> HyperParams:
 def _check_actions(parts: Parts) -> None:
     """Raise ValueError where a setting needs bounds that the environment does not have."""
     cfg, env = parts.cfg, parts.env
+    warn_unreachable_actions(env, cfg.action_transform)
     bounded = bool(np.isfinite([env.action_low, env.action_high]).all())
     needs_bounds = {
         f"action_transform = {cfg.action_transform!r}": cfg.action_transform == "rescale",
