@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # matplotlib is slow to import
 
 INK, RAIL, ACCENT, GOAL, DANGER = "#22313f", "#c9d1d6", "#2a6fbb", "#3a9d5d", "#c8553d"
 
-DEFAULT_FPS = 20  # where the environment has no time of its own
+DEFAULT_FPS = 30  # where a step stands for no length of time
 MOST_FPS = 50  # which viewers of GIFs follow
 
 
@@ -41,7 +41,7 @@ def find_drawing(state: Any, params: Any) -> Drawing | None:
 
 def _frames_per_second(dt: Any) -> float:
     if dt is None or isinstance(dt, jax.core.Tracer):
-        return DEFAULT_FPS
+        return float(DEFAULT_FPS)
     return float(np.clip(1.0 / max(float(dt), 1e-3), 1.0, MOST_FPS))
 
 
