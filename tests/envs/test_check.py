@@ -164,11 +164,8 @@ def test_check_passes_typed_keys_in_the_state():
 
     def step(keys, state, action):
         following, timestep = good.step(keys, state, action)
-        return following | {
-            "key": jax.vmap(jax.random.fold_in)(state["key"], keys_to_fold)
-        }, timestep
+        return following | {"key": keys}, timestep
 
-    keys_to_fold = jnp.arange(3)
     check_env(dataclasses.replace(good, reset=reset, step=step), num_steps=20)
 
 
@@ -186,3 +183,36 @@ def test_check_acts_within_the_bounds(low, high):
     actions = np.concatenate(seen)
     assert ((actions >= low) & (actions <= high)).all()
     assert np.ptp(actions) > 0.0
+
+
+SWITCHES = {
+    "debug_nans": lambda: jax.debug_nans(True),
+    "debug_key_reuse": lambda: jax.debug_key_reuse(True),
+    "strict promotion": lambda: jax.numpy_dtype_promotion("strict"),
+    "disable_jit": lambda: jax.disable_jit(),
+    "x64": lambda: jax.enable_x64(True),
+}
+
+
+@pytest.mark.parametrize("switch", SWITCHES)
+def test_check_works_with_the_switches_of_jax(switch):
+    with SWITCHES[switch]():
+        check_env(envs.make("MountainCarContinuous-v0"), num_steps=3)
+
+
+@pytest.mark.parametrize("part", ["obs", "reward"])
+def test_nan_of_a_diverged_simulation_is_found(part):
+    """As physics engines that set done and leave NaN behind."""
+    good = make_counter()
+
+    def step(keys, state, action):
+        state, timestep = good.step(keys, state, action)
+        if part == "reward":
+            nan = jnp.where(timestep.terminated, jnp.nan, timestep.reward)
+            return state, timestep._replace(reward=nan)
+        nan = jnp.where(timestep.terminated[:, None], jnp.nan, timestep.final_obs)
+        return state, timestep._replace(final_obs=nan)
+
+    name = "final_obs" if part == "obs" else part
+    with pytest.raises(ValueError, match=rf"{name} holds NaN .*; terminate before .*nan_to_num"):
+        check_env(dataclasses.replace(good, step=step), num_steps=100)
