@@ -10,11 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax import envs
-from rpojax.agent.policy import make_recurrent_policy
+from rpojax.agent.policy import recurrent_policy_for
 from rpojax.config import Config
+from rpojax.core.model import Model, make_model
 from rpojax.envs import Draw, Drawing
-from rpojax.networks import make_network
 from rpojax.types import Array, Key, PyTree, TrainState
 from rpojax.validation import Interval, number_in, whole_number
 
@@ -57,7 +56,8 @@ def render_episode(
         ValueError: `state` holds several agents; the environment has no drawing and `draw` is
             None; another suffix; `fps` or `max_steps` out of range.
     """
-    env = envs.make(cfg.env)
+    model = make_model(cfg)
+    env = model.env
     path = Path(path)
     if path.suffix.lower() != ".gif":
         raise ValueError(f"path = {str(path)!r} is not the name of a GIF; let it end in .gif")
@@ -70,15 +70,14 @@ def render_episode(
     fps = number_in("fps", drawing.fps if fps is None else fps, Interval(0.0, 50.0, False))
     limit = env.max_episode_steps or DEFAULT_MAX_STEPS
     limit = limit if max_steps is None else whole_number("max_steps", max_steps)
-    env_states, rewards = _play(cfg, state, key, limit)
+    env_states, rewards = _play(model, state, key, limit)
     _write_gif(path, drawing.draw, env_states, rewards, fps)
 
 
-def _play(cfg: Config, state: TrainState, key: Key, limit: int) -> tuple[PyTree, np.ndarray]:
+def _play(model: Model, state: TrainState, key: Key, limit: int) -> tuple[PyTree, np.ndarray]:
     """One episode of n steps, `limit` at most: the states acted in [n, ...], the rewards f32[n]."""
-    env = envs.make(cfg.env)
-    act = make_recurrent_policy(cfg, state)
-    network = make_network(cfg.network, env)
+    env, network = model.env, model.network
+    act = recurrent_policy_for(model, state)
 
     def step(
         playing: tuple[PyTree, PyTree, PyTree], key: Key
