@@ -1,20 +1,22 @@
 """Play whole episodes with a trained agent."""
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 
-from rpojax import envs
 from rpojax.config import Config
 from rpojax.core import distribution
+from rpojax.core.model import Model, check_config, make_model
 from rpojax.core.rollout import policy_obs, to_env_action
-from rpojax.networks import make_network
 from rpojax.types import Array, Key, PyTree, TrainState
+from rpojax.validation import check_one_agent, whole_number
 
 DEFAULT_MAX_STEPS = 10_000
+PROGRAMS_KEPT = 16  # compiled evaluations; each holds some megabytes
 
 
 class Evaluation(struct.PyTreeNode):
@@ -35,7 +37,6 @@ class _Progress(NamedTuple):
     evaluation: Evaluation
 
 
-@functools.partial(jax.jit, static_argnames=("cfg", "num_episodes", "deterministic", "max_steps"))
 def evaluate(
     cfg: Config,
     state: TrainState,
@@ -57,9 +58,41 @@ def evaluate(
         deterministic: True for mean actions, False for samples of the policy.
         max_steps: where to stop an episode that goes on; None for the environment's own limit, or
             10000 if it has none.
+
+    Raises:
+        ValueError: `cfg` is not a `Config`; `state` holds several agents; `num_episodes` or
+            `max_steps` is less than 1; as `make_train`.
     """
-    env = envs.make(cfg.env)
-    network = make_network(cfg.network, env)
+    check_config(cfg)
+    num_episodes = whole_number("num_episodes", num_episodes)
+    max_steps = None if max_steps is None else whole_number("max_steps", max_steps)
+    return _program(cfg, num_episodes, deterministic, max_steps)(state, key)
+
+
+@functools.lru_cache(PROGRAMS_KEPT)
+def _program(
+    cfg: Config, num_episodes: int, deterministic: bool, max_steps: int | None
+) -> Callable[[TrainState, Key], Evaluation]:
+    """The jitted evaluation; JAX's own cache would keep one for each new config for ever."""
+    model = make_model(cfg)
+
+    def evaluate(state: TrainState, key: Key) -> Evaluation:
+        return evaluate_model(model, state, key, num_episodes, deterministic, max_steps)
+
+    return jax.jit(evaluate)
+
+
+def evaluate_model(
+    model: Model,
+    state: TrainState,
+    key: Key,
+    num_episodes: int = 128,
+    deterministic: bool = True,
+    max_steps: int | None = None,
+) -> Evaluation:
+    """`evaluate` with a model that has been built already; pure and not jitted."""
+    check_one_agent(state)
+    cfg, env, network = model
     limit = max_steps or env.max_episode_steps or DEFAULT_MAX_STEPS
 
     def going(progress: _Progress) -> Array:

@@ -12,12 +12,12 @@ import jax
 import numpy as np
 from jax import export
 
-from rpojax import envs
-from rpojax.agent.policy import make_policy
+from rpojax.agent.policy import policy_for
 from rpojax.config import Config
+from rpojax.core.model import Model, make_model
 from rpojax.core.normalize import EPSILON
 from rpojax.envs.base import Env
-from rpojax.networks import Outputs, make_network
+from rpojax.networks import Outputs
 from rpojax.trees import batched
 from rpojax.types import PyTree, RunningStats, TrainState
 from rpojax.validation import check_choice, check_one_agent
@@ -72,9 +72,9 @@ def export_policy(
     """
     for platform in platforms:
         check_choice("platforms", platform, get_args(Platform))
-    act = make_policy(cfg, state, deterministic)
-    env = envs.make(cfg.env)
-    network = make_network(cfg.network, env)
+    model = make_model(cfg)
+    env, network = model.env, model.network
+    act = policy_for(model, state, deterministic)
     batch = export.symbolic_shape("batch")[0]
     inputs: list[PyTree] = [batched(env.obs, batch)]
     if network.recurrent:
@@ -132,9 +132,10 @@ def export_params(
     """
     check_choice("part", part, get_args(Part))
     check_one_agent(state)
+    model = make_model(cfg)
     arrays = _named({"params": state.params})
     if part != "all":
-        used = _used_params(cfg, state.params, part)
+        used = _used_params(model, state.params, part)
         arrays = {
             name: array for index, (name, array) in enumerate(arrays.items()) if index in used
         }
@@ -142,7 +143,7 @@ def export_params(
         arrays |= _named({"obs_stats": _mean_and_std(state.obs_stats)})
         arrays["observation_clip"] = np.asarray(cfg.observation_clip, np.float32)
     if part != "value":
-        env = envs.make(cfg.env)
+        env = model.env
         arrays |= {"action_low": env.action_low, "action_high": env.action_high}
         arrays["action_transform"] = np.asarray(cfg.action_transform)
     if part != "policy" and state.value_stats is not None:
@@ -152,10 +153,9 @@ def export_params(
     return arrays
 
 
-def _used_params(cfg: Config, params: PyTree, part: Part) -> set[int]:
+def _used_params(model: Model, params: PyTree, part: Part) -> set[int]:
     """Indices of the parameters on which a part's outputs depend, from the traced program."""
-    env = envs.make(cfg.env)
-    network = make_network(cfg.network, env)
+    env, network = model.env, model.network
 
     def outputs(params: PyTree, obs: PyTree) -> PyTree:
         made: Outputs = network.apply(params, obs, network.initial_carry((1,)))[0]

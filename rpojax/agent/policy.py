@@ -5,11 +5,10 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
-from rpojax import envs
 from rpojax.config import Config
 from rpojax.core import distribution
+from rpojax.core.model import Model, make_model
 from rpojax.core.rollout import policy_obs, to_env_action
-from rpojax.networks import ActorCritic, make_network
 from rpojax.trees import leading_axes
 from rpojax.types import Array, Key, PyTree, TrainState
 from rpojax.validation import check_one_agent
@@ -38,7 +37,9 @@ class RecurrentPolicy(Protocol):
         """
 
 
-def make_policy(cfg: Config, state: TrainState, deterministic: bool = True) -> Any:
+def make_policy(
+    cfg: Config, state: TrainState, deterministic: bool = True
+) -> Policy | RecurrentPolicy:
     """The policy of one trained agent, with its normalisation and action bounds built in.
 
     It is never perturbed: the perturbation belongs to training.
@@ -59,8 +60,15 @@ def make_policy(cfg: Config, state: TrainState, deterministic: bool = True) -> A
     Raises:
         ValueError: `state` holds several agents, or a stochastic policy is called without a key.
     """
-    act_recurrent, network = _make_recurrent(cfg, state, deterministic)
-    if network.recurrent:
+    return policy_for(make_model(cfg), state, deterministic)
+
+
+def policy_for(
+    model: Model, state: TrainState, deterministic: bool = True
+) -> Policy | RecurrentPolicy:
+    """`make_policy` with a model that has been built already."""
+    act_recurrent = recurrent_policy_for(model, state, deterministic)
+    if model.network.recurrent:
         return act_recurrent
 
     def act(obs: Any, key: Key | None = None) -> Any:
@@ -69,22 +77,15 @@ def make_policy(cfg: Config, state: TrainState, deterministic: bool = True) -> A
     return act
 
 
-def make_recurrent_policy(
-    cfg: Config, state: TrainState, deterministic: bool = True
+def recurrent_policy_for(
+    model: Model, state: TrainState, deterministic: bool = True
 ) -> RecurrentPolicy:
-    """`make_policy` in the form that takes and returns a carry, for any network.
+    """`policy_for` in the form that takes and returns a carry, for any network.
 
-    That of a feed-forward network is (): for code that plays with whatever policy it is given.
+    The carry of a feed-forward network is (). For code that plays with any kind of policy.
     """
-    return _make_recurrent(cfg, state, deterministic)[0]
-
-
-def _make_recurrent(
-    cfg: Config, state: TrainState, deterministic: bool
-) -> tuple[RecurrentPolicy, ActorCritic]:
     check_one_agent(state)
-    env = envs.make(cfg.env)
-    network = make_network(cfg.network, env)
+    cfg, env, network = model
 
     @jax.jit
     def step(
@@ -113,4 +114,4 @@ def _make_recurrent(
         on_host = all(isinstance(leaf, np.ndarray | np.generic) for leaf in jax.tree.leaves(obs))
         return (np.asarray(action) if on_host else action), carry
 
-    return act, network
+    return act

@@ -6,20 +6,20 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
 
-from rpojax import envs
 from rpojax.config import Config
 from rpojax.core import normalize
 from rpojax.core.batch import make_batch, scale_rewards
+from rpojax.core.model import Model, make_model
 from rpojax.core.optimizer import make_optimizer, scheduled_learning_rate
 from rpojax.core.rollout import collect, tally_episodes
 from rpojax.core.update import Learner, update
 from rpojax.envs import Env
+from rpojax.envs.bounds import warn_unreachable_actions
 from rpojax.hyperparams import HyperParams
-from rpojax.networks import ActorCritic, make_network
+from rpojax.networks import ActorCritic
 from rpojax.types import Array, EpisodeTotals, Key, Metrics, PyTree, TrainResult, TrainState
 
 
@@ -63,10 +63,13 @@ def make_train(cfg: Config) -> Callable[..., TrainResult]:
 
 def make_trainer(cfg: Config) -> Trainer:
     """Training in steps, for loops that stop, look and go on. See `make_train` for errors."""
-    env = envs.make(cfg.env)
-    parts = Parts(cfg, env, make_network(cfg.network, env), make_optimizer(cfg))
-    _check_actions(parts)
-    cfg.check_sequences(parts.network.recurrent)
+    return trainer_for(make_model(cfg))
+
+
+def trainer_for(model: Model) -> Trainer:
+    """`make_trainer` with a model that has been built already."""
+    warn_unreachable_actions(model.env, model.cfg.action_transform)
+    parts = Parts(*model, make_optimizer(model.cfg))
     return Trainer(
         init=functools.partial(_init, parts),
         iterate=functools.partial(_iterate, parts),
@@ -196,20 +199,3 @@ def _resolve(cfg: Config, hyperparams: HyperParams | None) -> HyperParams:
         )
     hyperparams.check()
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), hyperparams)
-
-
-def _check_actions(parts: Parts) -> None:
-    """Raise ValueError where a setting needs bounds that the environment does not have."""
-    cfg, env = parts.cfg, parts.env
-    bounded = bool(np.isfinite([env.action_low, env.action_high]).all())
-    needs_bounds = {
-        f"action_transform = {cfg.action_transform!r}": cfg.action_transform == "rescale",
-        f"random_timesteps = {cfg.random_timesteps}": cfg.random_timesteps > 0,
-    }
-    for setting, needed in needs_bounds.items():
-        if needed and not bounded:
-            raise ValueError(
-                f"{setting} needs finite action bounds, and {env.name!r} has "
-                f"[{env.action_low}, {env.action_high}]; use action_transform = 'clip' and "
-                "random_timesteps = 0, or give the environment bounds"
-            )

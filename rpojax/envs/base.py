@@ -1,12 +1,12 @@
 """What an environment is: a bundle of batched pure functions and a description.
 
 An adapter for a family of environments settles every quirk of theirs (bounds, dtypes, shapes,
-how episodes end) and returns an `Env`; nothing else in the package knows where one came from.
+how episodes end, what a state looks like) and returns an `Env`; nothing else in the package knows
+where one came from.
 """
 
 import dataclasses
-from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
@@ -14,27 +14,63 @@ import numpy as np
 from rpojax.trees import select
 from rpojax.types import Array, Key, PyTree
 
+if TYPE_CHECKING:  # matplotlib is slow to import
+    from matplotlib.axes import Axes
+
+UNBOUNDED = 1e38
+"""Action bounds of this magnitude or more mean that there is none: some environments write the
+largest float32, 3.4e38, in place of infinity."""
+
 
 class TimeStep(NamedTuple):
-    """What one step in B environments gives."""
+    """The result of one step in B environments."""
 
     obs: PyTree  # [B, ...] to act on next: of a new episode where one has just ended
     final_obs: PyTree  # [B, ...] what the action led to, before any automatic reset
     reward: Array  # f32[B]
     terminated: Array  # bool[B] the episode ended by itself, nothing follows
-    truncated: Array  # bool[B] the episode was cut off, by a time limit say
+    truncated: Array  # bool[B] the episode was cut off, by a time limit for example
 
 
-Reset: TypeAlias = Callable[[Key], tuple[PyTree, PyTree]]
-Step: TypeAlias = Callable[[Key, PyTree, Array], tuple[PyTree, TimeStep]]
+class Reset(Protocol):
+    """Starts B episodes."""
+
+    def __call__(self, keys: Key, /) -> tuple[PyTree, PyTree]:
+        """Return (state, obs), each with a leading axis [B], for keys [B]."""
+
+
+class Step(Protocol):
+    """Advances B environments by one step."""
+
+    def __call__(self, keys: Key, state: PyTree, action: Array, /) -> tuple[PyTree, TimeStep]:
+        """Return (state, TimeStep) for keys [B], a state [B, ...] and actions f32[B, A]."""
+
+
+class Draw(Protocol):
+    """Draws one state of an environment."""
+
+    def __call__(self, axes: "Axes", env_state: Any, /) -> Any:
+        """Draw into empty square matplotlib axes.
+
+        `env_state` is one state without the batch axis; its leaves are NumPy arrays, except for
+        typed PRNG keys, which stay JAX arrays. The result is ignored.
+        """
+
+
+class Drawing(NamedTuple):
+    """How an environment looks."""
+
+    draw: Draw
+    fps: float  # frames per second: of the environment's own time, where it has one
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Env:
-    """Batched pure functions; hashable, equal only to itself.
+    """Batched pure functions and their description. Hashable; equal only to itself.
 
-    `reset(keys [B]) -> (state, obs)` and `step(keys [B], state, action [B, A]) -> (state,
-    TimeStep)`, where an episode that ends is followed by a new one at once (see `auto_reset`).
+    `step` starts a new episode in the same step in which one ends; `auto_reset` builds such a
+    step from one that does not. Action bounds are stored as float32, with infinity for
+    magnitudes of 1e38 or more.
     """
 
     name: str
@@ -44,6 +80,11 @@ class Env:
     action_low: np.ndarray  # f32[A], -inf where unbounded
     action_high: np.ndarray  # f32[A], inf where unbounded
     max_episode_steps: int | None = None  # None: no time limit known
+    drawing: Drawing | None = None  # None: `render_episode` needs `draw`
+
+    def __post_init__(self) -> None:
+        for field in ("action_low", "action_high"):
+            object.__setattr__(self, field, _as_bounds(getattr(self, field)))
 
     @property
     def action_dim(self) -> int:
@@ -52,12 +93,12 @@ class Env:
 
 
 def auto_reset(reset: Reset, step: Step) -> Step:
-    """Let a new episode follow in the same step where one ends.
+    """Start a new episode in the same step in which one ends.
 
     Args:
         reset: as in `Env`.
         step: as in `Env`, but of one episode only: its `obs` is the observation that the action
-            led to, also where the episode ended (its `final_obs` is not looked at).
+            led to, also where the episode ended. Its `final_obs` is ignored.
     """
 
     def step_and_reset(keys: Key, state: PyTree, action: Array) -> tuple[PyTree, TimeStep]:
@@ -69,6 +110,19 @@ def auto_reset(reset: Reset, step: Step) -> Step:
         return next_state, timestep._replace(obs=obs, final_obs=timestep.obs)
 
     return step_and_reset
+
+
+def fail_unless(name: str, condition: bool, problem: str) -> None:
+    """Raise a ValueError that names the environment unless `condition` holds."""
+    if not condition:
+        raise ValueError(f"environment {name!r}: {problem}")
+
+
+def _as_bounds(bounds: Any) -> np.ndarray:
+    bounds = np.asarray(bounds, np.float64)
+    return np.where(np.abs(bounds) >= UNBOUNDED, np.copysign(np.inf, bounds), bounds).astype(
+        np.float32
+    )
 
 
 def _split_each(keys: Key) -> tuple[Key, Key]:

@@ -1,116 +1,154 @@
 """The conformance test that every environment must pass."""
 
+import warnings
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax.envs.base import Env, TimeStep
-from rpojax.trees import batched, same_avals
+from rpojax.envs.base import Env, TimeStep, fail_unless
+from rpojax.envs.contract import check_contract
 from rpojax.types import Key, PyTree
+
+
+class _Rollout(NamedTuple):
+    """Random actions in B environments, T steps."""
+
+    first_obs: PyTree  # [B, ...]
+    steps: TimeStep  # [T, B, ...]
+    other_final_obs: PyTree  # [T, B, ...] of the same steps, taken with other keys
 
 
 def check_env(env: Env, num_envs: int = 3, num_steps: int = 1000) -> None:
     """Run an environment with random actions and raise ValueError where it breaks the contract.
 
-    Checked: shapes and dtypes of all that `reset` and `step` return; that they can be jitted,
-    scanned and vmapped; bounds; that nothing is NaN; that `obs` equals `final_obs` inside an
-    episode; that no step both terminates and truncates; that episodes end by
-    `max_episode_steps`; that the same keys give the same results.
+    Beyond the shapes, dtypes and bounds that `make` checks on every environment, this checks:
+
+    - `reset` and `step` can be jitted, scanned and vmapped;
+    - observations and rewards are finite;
+    - `obs` equals `final_obs` inside an episode;
+    - no step both terminates and truncates, and no episode outlasts `max_episode_steps`;
+    - the same keys give the same results;
+    - `final_obs` comes from before the reset. A `step` that resets by itself is found where starts
+      are random and the dynamics are not, and where all starts are equal.
+
+    Warns where all episodes terminate exactly at `max_episode_steps`: a time limit should
+    truncate.
     """
-    _require(env, env.action_low.shape == env.action_high.shape, "action bounds differ in shape")
-    _require(env, bool((env.action_low < env.action_high).all()), "action_low is not below high")
-    keys = jax.random.split(jax.random.key(0), num_envs)
-    state, obs = jax.eval_shape(env.reset, keys)
-    _check_specs(env, "obs from reset", obs, env.obs, num_envs)
-
-    action = jax.ShapeDtypeStruct((num_envs, env.action_dim), jnp.float32)
-    next_state, timestep = jax.eval_shape(env.step, keys, state, action)
-    _require(
-        env,
-        same_avals(state, next_state),
-        f"the state changes its shapes or dtypes from {state} to {next_state}; a scan needs them "
-        "to stay",
-    )
-    scalar = jax.ShapeDtypeStruct((), jnp.float32)
-    flag = jax.ShapeDtypeStruct((), jnp.bool_)
-    _check_specs(env, "obs from step", timestep.obs, env.obs, num_envs)
-    _check_specs(env, "final_obs", timestep.final_obs, env.obs, num_envs)
-    _check_specs(env, "reward", timestep.reward, scalar, num_envs)
-    _check_specs(env, "terminated", timestep.terminated, flag, num_envs)
-    _check_specs(env, "truncated", timestep.truncated, flag, num_envs)
-
-    two = jax.random.split(jax.random.key(1))
-    jax.eval_shape(jax.vmap(lambda key: _random_rollout(env, key, num_envs, 2)), two)
-    # Traced twice, so that randomness which does not come from the keys shows.
-    steps, again = (
-        jax.device_get(jax.jit(lambda key: _random_rollout(env, key, num_envs, num_steps))(two[0]))
+    check_contract(env)
+    two = jax.eval_shape(lambda: jax.random.split(jax.random.key(0)))
+    with jax.debug_key_reuse(False):  # JAX takes a scan over split keys under vmap for a reuse
+        jax.eval_shape(jax.vmap(lambda key: _random_rollout(env, key, num_envs, 2)), two)
+    # Traced twice, to find randomness that does not come from the keys.
+    rollout, again = (
+        jax.device_get(
+            jax.jit(lambda key: _random_rollout(env, key, num_envs, num_steps))(jax.random.key(1))
+        )
         for _ in range(2)
     )
-    _check_values(env, steps)
-    _require(env, _tree_equal(steps, again), "the same keys gave different results")
-    if env.max_episode_steps is not None:
-        done = steps.terminated | steps.truncated
-        longest = max(_longest_run(~column) for column in done.T)
-        _require(
-            env,
-            longest < env.max_episode_steps,
-            f"an episode ran past max_episode_steps = {env.max_episode_steps}",
-        )
+    _check_values(env, rollout.steps)
+    fail_unless(
+        env.name,
+        jax.tree.all(jax.tree.map(np.array_equal, rollout.steps, again.steps)),
+        "the same keys gave different results; take all randomness from the keys",
+    )
+    _check_resets(env, rollout)
+    _check_limit(env, rollout.steps)
 
 
-def _random_rollout(env: Env, key: Key, num_envs: int, num_steps: int) -> TimeStep:
+def _random_rollout(env: Env, key: Key, num_envs: int, num_steps: int) -> _Rollout:
     reset_key, scan_key = jax.random.split(key)
-    low = jnp.maximum(env.action_low, -10.0)
-    high = jnp.minimum(env.action_high, 10.0)
+    low, high = jnp.maximum(env.action_low, -10.0), jnp.minimum(env.action_high, 10.0)
+    # Bounds that lie apart from [-10, 10] are taken whole.
+    low = jnp.where(low < high, low, env.action_low)
+    high = jnp.where(low < high, high, env.action_high)
 
-    def body(state: PyTree, key: Key) -> tuple[PyTree, TimeStep]:
-        action_key, step_key = jax.random.split(key)
+    def body(state: PyTree, key: Key) -> tuple[PyTree, tuple[TimeStep, PyTree]]:
+        action_key, step_key, other_key = jax.random.split(key, 3)
         uniform = jax.random.uniform(action_key, (num_envs, env.action_dim))
         action = low[None] + (high - low)[None] * uniform
-        return env.step(jax.random.split(step_key, num_envs), state, action)
+        next_state, timestep = env.step(jax.random.split(step_key, num_envs), state, action)
+        _, other = env.step(jax.random.split(other_key, num_envs), state, action)
+        return next_state, (timestep, other.final_obs)
 
-    state, _ = env.reset(jax.random.split(reset_key, num_envs))
-    return jax.lax.scan(body, state, jax.random.split(scan_key, num_steps))[1]
+    state, first_obs = env.reset(jax.random.split(reset_key, num_envs))
+    steps, other_final_obs = jax.lax.scan(body, state, jax.random.split(scan_key, num_steps))[1]
+    return _Rollout(first_obs, steps, other_final_obs)
 
 
 def _check_values(env: Env, steps: TimeStep) -> None:
     for name in ("obs", "final_obs", "reward"):
-        leaves = jax.tree.leaves(getattr(steps, name))
-        finite = all(np.isfinite(leaf).all() for leaf in leaves)
-        _require(env, finite, f"{name} holds NaN or infinity under random actions")
+        for path, leaf in jax.tree_util.tree_leaves_with_path(getattr(steps, name)):
+            fail_unless(
+                env.name,
+                bool(np.isfinite(leaf).all()),
+                f"{name}{jax.tree_util.keystr(path)} holds NaN or infinity under random actions; "
+                "terminate before the state diverges, and clean the last step with jnp.nan_to_num",
+            )
     both = steps.terminated & steps.truncated
-    _require(env, not both.any(), "a step is both terminated and truncated; give termination")
+    fail_unless(
+        env.name,
+        not both.any(),
+        "a step is both terminated and truncated; use truncated & ~terminated",
+    )
     inside = ~(steps.terminated | steps.truncated)
-    same = all(
-        np.array_equal(obs[inside], final[inside])
-        for obs, final in zip(
-            jax.tree.leaves(steps.obs), jax.tree.leaves(steps.final_obs), strict=True
+    fail_unless(
+        env.name,
+        bool(_agree(steps.obs, steps.final_obs, 2)[inside].all()),
+        "obs and final_obs differ where no episode ended",
+    )
+
+
+def _check_resets(env: Env, rollout: _Rollout) -> None:
+    """Raise ValueError where `final_obs` is the first observation of the next episode."""
+    steps = rollout.steps
+    done = steps.terminated | steps.truncated
+    if not done.any() or done.all():
+        return
+    repeated = _agree(steps.final_obs, rollout.other_final_obs, 2)
+    random_at_ends_only = repeated[~done].all() and not repeated[done].any()
+
+    start = jax.tree.map(lambda leaf: leaf[:1], rollout.first_obs)
+    is_start = _agree(steps.final_obs, start, 2)
+    one_start = _agree(rollout.first_obs, start, 1).all()
+    starts_at_ends_only = one_start and is_start[done].all() and not is_start[~done].any()
+    fail_unless(
+        env.name,
+        not (random_at_ends_only or starts_at_ends_only),
+        "the final observation of each episode is the first of another: step resets by itself; "
+        "return the observation that the action led to, and leave resets to rpojax",
+    )
+
+
+def _check_limit(env: Env, steps: TimeStep) -> None:
+    limit = env.max_episode_steps
+    if limit is None:
+        return
+    done = steps.terminated | steps.truncated
+    lengths = [_episode_lengths(column) for column in done.T]
+    ended = [length for column, _ in lengths for length in column]
+    fail_unless(
+        env.name,
+        max(ended, default=0) <= limit and all(running < limit for _, running in lengths),
+        f"an episode ran past max_episode_steps = {limit}",
+    )
+    if ended and min(ended) == limit > 1 and not steps.truncated.any():
+        warnings.warn(
+            f"environment {env.name!r}: every episode terminated at max_episode_steps = {limit}; "
+            "if this is a time limit, report it as truncated, not as terminated",
+            stacklevel=3,
         )
-    )
-    _require(env, same, "obs and final_obs differ where no episode ended")
 
 
-def _check_specs(env: Env, what: str, got: PyTree, wanted: PyTree, num_envs: int) -> None:
-    expected = batched(wanted, num_envs)
-    _require(
-        env,
-        same_avals(got, expected),
-        f"{what} is {got}, and should be {expected}",
-    )
+def _episode_lengths(done: np.ndarray) -> tuple[list[int], int]:
+    """Lengths of the episodes that ended, and that of the one still running; done: bool[T]."""
+    ends = np.flatnonzero(done)
+    lengths = np.diff(ends, prepend=-1).tolist()
+    return lengths, len(done) - sum(lengths)
 
 
-def _tree_equal(a: PyTree, b: PyTree) -> bool:
-    return jax.tree.all(jax.tree.map(lambda x, y: np.array_equal(x, y), a, b))
-
-
-def _longest_run(flags: np.ndarray) -> int:
-    longest = current = 0
-    for flag in flags:
-        current = current + 1 if flag else 0
-        longest = max(longest, current)
-    return longest
-
-
-def _require(env: Env, condition: bool, problem: str) -> None:
-    if not condition:
-        raise ValueError(f"environment {env.name!r}: {problem}")
+def _agree(a: PyTree, b: PyTree, axes: int) -> np.ndarray:
+    """Where two trees agree in every leaf, along the first axes of `a`; `b` may broadcast."""
+    equal = jax.tree.map(lambda x, y: (x == y).all(axis=tuple(range(axes, x.ndim))), a, b)
+    return np.logical_and.reduce(jax.tree.leaves(equal))

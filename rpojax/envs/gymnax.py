@@ -1,7 +1,5 @@
 """The adapter for gymnax 1.x, and for any object with its interface."""
 
-import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -9,22 +7,37 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax.envs.base import Env, TimeStep, auto_reset
+from rpojax.envs.dtypes import as_arrays, cast, fixed_point
+from rpojax.envs.gymnax_drawings import find_drawing
+from rpojax.envs.gymnax_interface import (
+    METHODS,
+    Interface,
+    check_object,
+    check_termination,
+    episode_limit,
+)
+from rpojax.envs.spaces import box_actions, encode, observation_space
 from rpojax.types import Array, Key, PyTree
 from rpojax.validation import check_known
 
-INTERFACE = ("reset_env", "step_env", "action_space", "default_params")
-
-CONTINUOUS = (
+NAMES = (
     "Pendulum-v1",
     "MountainCarContinuous-v0",
     "PointRobot-misc",
     "Reacher-misc",
     "Swimmer-misc",
 )
-"""The environments of gymnax whose actions are continuous."""
+"""The environments of gymnax with continuous actions."""
 
 DOWNLOADING = ("MNISTBandit-bsuite",)
-"""Environments of gymnax (discrete ones) that fetch a data set as soon as they are made."""
+"""Environments of gymnax (with discrete actions) that download a data set when they are made."""
+
+
+def is_known(name: str) -> bool:
+    """Whether gymnax has an environment of this name, with whatever actions."""
+    import gymnax
+
+    return name in gymnax.registered_envs
 
 
 def make(name: str, **params: Any) -> Env:
@@ -36,28 +49,32 @@ def make(name: str, **params: Any) -> Env:
             `max_steps_in_episode=500`.
 
     Raises:
-        ValueError: an unknown name or parameter, with the nearest known one; discrete actions.
+        ValueError: an unknown parameter, with the nearest known one; discrete actions.
     """
     import gymnax
 
-    check_known(name, gymnax.registered_envs, "environment")
     if name in DOWNLOADING:
         raise ValueError(_not_continuous(name, "Discrete"))
     env, env_params = gymnax.make(name)
-    for field in params:
+    for field, value in params.items():
         check_known(field, list(vars(env_params)), f"parameter of {name}")
+        if not isinstance(value, jax.Array) and np.asarray(value).dtype.kind not in "biuf":
+            raise ValueError(f"parameter {field} = {value!r} of {name} is not a number; give one")
     return from_gymnax(env, env_params.replace(**params), name=name)
 
 
 def from_gymnax(env: Any, params: Any = None, name: str | None = None) -> Env:
     """An `Env` from an object with gymnax's interface: reset_env, step_env, action_space.
 
-    Both gymnax's present `step_env` (whose flag means termination alone, with `is_truncated`
-    beside it) and plain objects without `is_truncated` (nothing is cut off) are understood.
+    `step_env` returns five values, and its flag means termination alone. Time limits are reported
+    by `is_truncated(state, params)`; without that method, and without `max_steps_in_episode` in
+    the parameters, episodes are never cut off.
 
-    Observations may be any pytree. Where `observation_space` tells of a Dict or a Tuple, they
-    become a dict or a tuple, nested as the spaces are, and the integers of Discrete(n) become
-    one-hot vectors f32[n]; all other leaves stay as they are.
+    Observations may be any pytree. Where `observation_space` is a Dict or a Tuple, they become a
+    dict or a tuple, nested as the spaces are, and the integers of Discrete(n) become one-hot
+    vectors f32[n]; all other leaves stay as they are. Each leaf of the state and of the
+    observation gets the dtype that holds what `reset_env` and `step_env` return for it. Rewards
+    become float32, in which the agent learns, also under `jax_enable_x64`.
 
     Args:
         env: the environment.
@@ -65,10 +82,14 @@ def from_gymnax(env: Any, params: Any = None, name: str | None = None) -> Env:
         name: what to call it; None for `env.name`.
 
     Raises:
-        ValueError: an action space other than a Box, parts of the interface missing, or
-            observations that are not what the observation space says.
+        ValueError: an action space other than a Box of floats; missing methods; methods `step` or
+            `reset` that would be ignored; a time limit that counts as termination; another number
+            of values, shape or dtype than the interface allows; observations that contradict the
+            observation space.
     """
-    missing = [part for part in INTERFACE if not hasattr(env, part)]
+    missing = [part for part in METHODS if not hasattr(env, part)]
+    if params is None and not hasattr(env, "default_params"):
+        missing.append("default_params")
     if missing:
         raise ValueError(
             f"env = {env!r} has no {', '.join(missing)}; give a name, an rpojax.envs.Env, or an "
@@ -76,123 +97,57 @@ def from_gymnax(env: Any, params: Any = None, name: str | None = None) -> Env:
         )
     params = env.default_params if params is None else params
     name = name or str(getattr(env, "name", type(env).__name__))
+    check_object(name, env)
+    limit = episode_limit(name, env, params)
     with jax.ensure_compile_time_eval():  # some make jax arrays of the bounds, also inside a jit
         space = env.action_space(params)
-    if not _is_box(space):
+        actions = box_actions(name, space)
+    if actions is None:
         raise ValueError(_not_continuous(name, space))
-    obs_space = _observation_space(env, params)
-    is_truncated = getattr(env, "is_truncated", None)
+    obs_space = observation_space(env, params)
+    interface = Interface(name, env, params)
+
+    def parts(obs: PyTree, state: PyTree) -> dict[str, PyTree]:
+        obs = encode(name, obs_space, obs)
+        return {"state": as_arrays(name, "state", state), "obs": as_arrays(name, "obs", obs)}
+
+    def start(key: Key) -> dict[str, PyTree]:
+        return parts(*interface.reset(key))
+
+    def advance(specs: dict[str, PyTree]) -> dict[str, PyTree]:
+        raw = jax.eval_shape(interface.step, key, specs["state"], action)
+        return jax.eval_shape(parts, raw.obs, raw.state)
+
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    action = jax.ShapeDtypeStruct(actions.shape, jnp.float32)
+    specs = fixed_point(name, jax.eval_shape(start, key), advance)
+    check_termination(interface, specs["state"], action)
 
     def reset_one(key: Key) -> tuple[PyTree, PyTree]:
-        with jax.numpy_rank_promotion("allow"):  # Swimmer needs it, whatever the user has set
-            obs, state = env.reset_env(key, params)
-        obs = _encode(name, obs_space, obs)
-        return _strong(state, state), _strong(obs, obs)
-
-    state_like, obs_like = jax.eval_shape(lambda: reset_one(jax.random.key(0)))
+        made = cast(start(key), specs)
+        return made["state"], made["obs"]
 
     def step_one(key: Key, state: PyTree, action: Array) -> tuple[PyTree, TimeStep]:
-        with jax.numpy_rank_promotion("allow"):
-            obs, state, reward, terminated, *_ = env.step_env(
-                key, state, action.reshape(space.shape), params
-            )
-        truncated = is_truncated(state, params) if is_truncated else jnp.array(False)
-        terminated = jnp.asarray(terminated, bool).reshape(())
-        obs = _strong(_encode(name, obs_space, obs), obs_like)
-        timestep = TimeStep(
-            obs=obs,
-            final_obs=obs,
-            reward=jnp.asarray(reward, jnp.float32).reshape(()),
-            terminated=terminated,
-            truncated=jnp.asarray(truncated, bool).reshape(()) & ~terminated,
-        )
-        return _strong(state, state_like), timestep
+        raw = interface.step(key, state, action.reshape(actions.shape))
+        made = cast(parts(raw.obs, raw.state), specs)
+        obs = made["obs"]
+        return made["state"], TimeStep(obs, obs, raw.reward, raw.terminated, raw.truncated)
 
     reset = jax.vmap(reset_one)
-    limit = getattr(params, "max_steps_in_episode", None)
-    bounds = np.broadcast_arrays(
-        np.asarray(space.low, np.float32), np.asarray(space.high, np.float32), np.empty(space.shape)
-    )
     return Env(
         name=name,
         reset=reset,
         step=auto_reset(reset, jax.vmap(step_one)),
-        obs=obs_like,
-        action_low=bounds[0].reshape(-1),
-        action_high=bounds[1].reshape(-1),
-        max_episode_steps=None if limit is None else int(limit),
+        obs=specs["obs"],
+        action_low=actions.low,
+        action_high=actions.high,
+        max_episode_steps=limit,
+        drawing=find_drawing(specs["state"], params),
     )
 
 
 def _not_continuous(name: str, space: Any) -> str:
     return (
         f"env = {name!r} has the action space {space}, and RPO needs continuous actions; give "
-        f"one with a Box, such as {', '.join(CONTINUOUS)}"
+        f"one with a Box of floats, such as {', '.join(NAMES)}"
     )
-
-
-def _is_box(space: Any) -> bool:
-    """Box spaces have bounds; gymnax's own and Gymnasium's both."""
-    return hasattr(space, "low") and hasattr(space, "high")
-
-
-def _observation_space(env: Any, params: Any) -> Any:
-    """The space of observations, or None where the environment does not tell."""
-    if not hasattr(env, "observation_space"):
-        return None
-    try:
-        return env.observation_space(params)
-    except NotImplementedError:  # of gymnax's base class
-        return None
-
-
-def _encode(name: str, space: Any, obs: PyTree, path: str = "obs") -> PyTree:
-    """An observation in the form that a network takes; see `from_gymnax`.
-
-    Args:
-        name: of the environment, for errors.
-        space: gymnax's or Gymnasium's; None or a Box leaves the observation as it is.
-        obs: one observation.
-        path: to `obs` from the top, for errors.
-    """
-    if hasattr(space, "n"):
-        return _one_hot(name, space, obs, path)
-    spaces = getattr(space, "spaces", None)
-    if spaces is None:
-        return obs
-    named = isinstance(spaces, Mapping)
-    spaces = dict(spaces) if named else dict(enumerate(spaces))
-    parts = _parts(obs, named)
-    if set(parts) != set(spaces):
-        raise ValueError(
-            f"env = {name!r} has the observation space {space} at {path}, and its observation has "
-            f"the parts {list(parts)}; give both the same"
-        )
-    encoded = {key: _encode(name, spaces[key], parts[key], f"{path}[{key!r}]") for key in spaces}
-    return encoded if named else tuple(encoded.values())
-
-
-def _parts(obs: PyTree, named: bool) -> dict[Any, PyTree]:
-    """The parts of an observation by name or by place; none where it is not made of parts."""
-    if not named:
-        return dict(enumerate(obs)) if isinstance(obs, tuple | list) else {}
-    if isinstance(obs, Mapping):
-        return dict(obs)
-    if hasattr(obs, "_asdict"):  # a NamedTuple
-        return obs._asdict()
-    return dict(vars(obs)) if dataclasses.is_dataclass(obs) else {}
-
-
-def _one_hot(name: str, space: Any, obs: Any, path: str) -> Array:
-    obs = jnp.asarray(obs)
-    if obs.shape or not jnp.issubdtype(obs.dtype, jnp.integer):
-        raise ValueError(
-            f"env = {name!r} has the observation space {space} at {path}, and its observation is "
-            f"{obs.dtype}{list(obs.shape)}; return one integer, or describe it by a Box"
-        )
-    return jax.nn.one_hot(obs - getattr(space, "start", 0), int(space.n), dtype=jnp.float32)
-
-
-def _strong(tree: PyTree, like: PyTree) -> PyTree:
-    """Leaves with the dtypes of `like` and no weak types, so that a scan can carry them."""
-    return jax.tree.map(lambda leaf, model: jnp.asarray(leaf, jnp.result_type(model)), tree, like)

@@ -1,9 +1,9 @@
 """Moving pictures: the file, what it shows, and that the episode is the policy's."""
 
+import dataclasses
 import itertools
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -11,13 +11,12 @@ import numpy as np
 import pytest
 from gymnax.environments import spaces
 from matplotlib.colors import same_color
-from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 from PIL import Image, ImageSequence
 
 import rpojax
 from rpojax import Config, NetworkConfig, render_episode
-from rpojax.agent.rendering import DRAWINGS
+from rpojax.envs import Drawing
 
 CFG = Config(
     num_envs=4,
@@ -148,60 +147,6 @@ def test_frames_per_second(state, fps, milliseconds, tmp_path):
         assert image.info["loop"] == 0  # for ever
 
 
-def drawing(name: str, **env_state):
-    axes = Figure().add_subplot()
-    arrays = {name: np.asarray(value, np.float32) for name, value in env_state.items()}
-    DRAWINGS[name].draw(axes, SimpleNamespace(**arrays))
-    return axes
-
-
-def centres(axes) -> list[tuple[float, float]]:
-    return [patch.center for patch in axes.patches if isinstance(patch, Circle)]
-
-
-def test_the_pendulum_stands_at_0_and_turns_anticlockwise():
-    for theta, tip in ((0.0, (0, 1)), (np.pi, (0, -1)), (np.pi / 2, (-1, 0))):
-        rod = drawing("Pendulum-v1", theta=theta, last_u=0.0).lines[0]
-        np.testing.assert_allclose(rod.get_xydata(), [(0, 0), tip], atol=1e-6)
-
-
-def test_the_car_stands_on_the_ground_left_of_the_flag():
-    lowest = -np.pi / 6
-    axes = drawing("MountainCarContinuous-v0", position=lowest)
-    wheels = centres(axes)
-    np.testing.assert_allclose(np.mean(wheels, axis=0), (lowest, 0.13), atol=1e-3)
-    flag = axes.lines[1].get_xydata()
-    np.testing.assert_allclose(flag[:, 0], 0.45)
-    np.testing.assert_allclose(flag[0, 1], 0.45 * np.sin(3 * 0.45) + 0.55, rtol=1e-6)
-
-
-def test_the_arm_ends_where_the_reward_is_measured():
-    angles, goal = np.array([0.3, 2.0]), (0.5, -1.5)
-    axes = drawing("Reacher-misc", angles=angles, goal_xy=goal)
-    tip = (np.cos(angles).sum(), np.sin(angles).sum())
-    np.testing.assert_allclose(axes.lines[0].get_xydata()[-1], tip, rtol=1e-6)
-    assert any(np.allclose(centre, goal) for centre in centres(axes))
-    assert any(np.allclose(centre, tip) for centre in centres(axes))
-
-
-@pytest.mark.parametrize("position", [(0.5, 0.5), (7.0, -3.0)])
-def test_what_swims_or_rolls_away_stays_in_the_picture(position):
-    swimmer = drawing(
-        "Swimmer-misc",
-        xy=position,
-        xy_vel=(1, 0),
-        goal_xy=(0, 1),
-        urchin_xys=np.zeros((5, 2)),
-    )
-    robot = drawing("PointRobot-misc", pos=position, goal=(0, 1))
-    for axes in (swimmer, robot):
-        (low_x, high_x), (low_y, high_y) = axes.get_xlim(), axes.get_ylim()
-        assert low_x < position[0] < high_x
-        assert low_y < position[1] < high_y
-        assert any(np.allclose(centre, position) for centre in centres(axes))
-        assert any(np.allclose(centre, (0, 1)) for centre in centres(axes))
-
-
 def test_pyplot_is_left_alone(tmp_path):
     program = f"""
 import sys, jax, rpojax
@@ -232,9 +177,40 @@ assert "matplotlib.pyplot" not in sys.modules
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
 
 
+def test_the_environments_own_drawing_is_used_unless_another_is_given(homing_state, tmp_path):
+    drawn = []
+    own = Drawing(lambda axes, env_state: drawn.append("own"), fps=10)
+    cfg = HOMING.replace(env=dataclasses.replace(HOMING.env, drawing=own))
+    path = tmp_path / "episode.gif"
+    render_episode(cfg, homing_state, path, KEY, max_steps=1)
+    with Image.open(path) as image:
+        assert image.info.get("duration") == 100
+    render_episode(
+        cfg, homing_state, path, KEY, max_steps=1, draw=lambda axes, _: drawn.append("given")
+    )
+    assert drawn == ["own", "given"]
+
+
+def test_states_with_typed_keys_are_drawn(tmp_path):
+    class Keyed(Homing):
+        def reset_env(self, key, params):
+            obs, state = super().reset_env(key, params)
+            return obs, state | {"key": key}
+
+        def step_env(self, key, state, action, params):
+            obs, following, *rest = super().step_env(key, state, action, params)
+            return obs, following | {"key": jax.random.split(state["key"])[0]}, *rest
+
+    keys = []
+    cfg = CFG.replace(env=rpojax.envs.from_gymnax(Keyed()))
+    path = tmp_path / "episode.gif"
+    render_episode(cfg, agent(cfg), path, KEY, draw=lambda axes, state: keys.append(state["key"]))
+    assert len({tuple(jax.random.key_data(key).tolist()) for key in keys}) == 3
+
+
 def test_errors_say_what_to_do(state, homing_state, tmp_path):
     path = tmp_path / "episode.gif"
-    with pytest.raises(ValueError, match=r"'Homing' has no drawing; .*Pendulum-v1, .*draw=lambda"):
+    with pytest.raises(ValueError, match=r"'Homing' has no drawing; .*draw=lambda"):
         render_episode(HOMING, homing_state, path, KEY)
     with pytest.raises(ValueError, match=r"episode.mp4' is not the name of a GIF; .* end in .gif"):
         render_episode(CFG, state, tmp_path / "episode.mp4", KEY)

@@ -183,10 +183,10 @@ def test_errors_say_what_to_do():
 
 def test_pyplot_is_left_alone():
     program = """
-import sys, dataclasses, numpy, rpojax, rpojax.plotting
+import sys, dataclasses, numpy, rpojax, rpojax.report.plotting
 assert "matplotlib" not in sys.modules
 values = {field.name: numpy.zeros((2, 3)) for field in dataclasses.fields(rpojax.Metrics)}
-rpojax.plotting.plot_learning_curves(rpojax.Config(), rpojax.Metrics(**values))
+rpojax.report.plotting.plot_learning_curves(rpojax.Config(), rpojax.Metrics(**values))
 assert "matplotlib.pyplot" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)

@@ -1,0 +1,63 @@
+"""What a config stands for: its environment and its network, built once and passed on."""
+
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from rpojax import envs
+from rpojax.config import Config
+from rpojax.envs import Env
+from rpojax.networks import ActorCritic, make_network
+
+
+class Model(NamedTuple):
+    """A config with the environment and the network that it names."""
+
+    cfg: Config
+    env: Env
+    network: ActorCritic
+
+
+def make_model(cfg: Config) -> Model:
+    """Build the environment and the network of a config, and check that they fit together.
+
+    Building can be slow, since some environments load a physics model. Each public function
+    builds one model and passes it on.
+
+    Raises:
+        ValueError: `cfg` is not a `Config`; the environment is unknown, its actions are not
+            continuous, or it lacks bounds that a setting needs; or the network does not fit it.
+    """
+    check_config(cfg)
+    with jax.ensure_compile_time_eval():  # no tracers inside, also where a caller is being traced
+        env = envs.make(cfg.env)
+        network = make_network(cfg.network, env)
+    _check_bounds(cfg, env)
+    cfg.check_sequences(network.recurrent)
+    return Model(cfg, env, network)
+
+
+def check_config(cfg: Any) -> None:
+    """Raise ValueError unless `cfg` is a `Config`."""
+    if not isinstance(cfg, Config):
+        raise ValueError(
+            f"cfg = {cfg!r} is not an rpojax.Config; make one with rpojax.Config(...), or with "
+            "rpojax.Config.from_dict(settings) from a dictionary"
+        )
+
+
+def _check_bounds(cfg: Config, env: Env) -> None:
+    """Raise ValueError where a setting needs bounds that the environment does not have."""
+    bounded = bool(np.isfinite([env.action_low, env.action_high]).all())
+    needs_bounds = {
+        f"action_transform = {cfg.action_transform!r}": cfg.action_transform == "rescale",
+        f"random_timesteps = {cfg.random_timesteps}": cfg.random_timesteps > 0,
+    }
+    for setting, needed in needs_bounds.items():
+        if needed and not bounded:
+            raise ValueError(
+                f"{setting} needs finite action bounds, and {env.name!r} has "
+                f"[{env.action_low}, {env.action_high}]; use action_transform = 'clip' and "
+                "random_timesteps = 0, or give the environment bounds"
+            )

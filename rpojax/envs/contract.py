@@ -1,0 +1,147 @@
+"""The static contract of an environment: what can be checked without running it."""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rpojax.envs.base import Env, TimeStep, fail_unless
+from rpojax.trees import batched
+from rpojax.types import PyTree
+
+NUM_ENVS = 3  # any number must work
+
+
+def check_contract(env: Env) -> None:
+    """Raise ValueError where the description of an environment and its functions disagree.
+
+    Checked by abstract evaluation, so that nothing is compiled or run: bounds, the time limit,
+    and the structure, shapes and dtypes of all that `reset` and `step` return. `check_env` checks
+    the values as well.
+    """
+    _check_bounds(env)
+    _check_description(env)
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), NUM_ENVS))
+    state, obs = _pair(env, "reset", jax.eval_shape(env.reset, keys), "(state, obs)")
+    _check_same(env, "obs", "reset", obs, env.obs)
+
+    action = jax.ShapeDtypeStruct((NUM_ENVS, env.action_dim), jnp.float32)
+    result = jax.eval_shape(env.step, keys, state, action)
+    next_state, timestep = _pair(env, "step", result, "(state, TimeStep)")
+    difference = first_difference("state", next_state, state)
+    fail_unless(
+        env.name,
+        difference is None,
+        f"step changes the state: {difference} as reset makes it; a scan needs one structure, "
+        "with the same shapes and dtypes",
+    )
+    fail_unless(
+        env.name,
+        isinstance(timestep, TimeStep),
+        f"step returns a {type(timestep).__name__}; return (state, rpojax.envs.TimeStep(...))",
+    )
+    scalar, flag = jax.ShapeDtypeStruct((), jnp.float32), jax.ShapeDtypeStruct((), jnp.bool_)
+    _check_same(env, "obs", "step", timestep.obs, env.obs)
+    _check_same(env, "final_obs", "step", timestep.final_obs, env.obs)
+    _check_same(env, "reward", "step", timestep.reward, scalar)
+    _check_same(env, "terminated", "step", timestep.terminated, flag)
+    _check_same(env, "truncated", "step", timestep.truncated, flag)
+
+
+def first_difference(part: str, got: PyTree, wanted: PyTree, source: str = "") -> str | None:
+    """The first leaf that differs in shape or dtype, such as "obs['x'] from step is ..."."""
+    if not same_structure(got, wanted):
+        return f"{part}{source} is {describe(got)}, and should be {describe(wanted)}"
+    leaves = jax.tree_util.tree_leaves_with_path(got)
+    for (path, leaf), like in zip(leaves, jax.tree.leaves(wanted), strict=True):
+        if leaf.shape != like.shape or leaf.dtype != like.dtype:
+            where = part + jax.tree_util.keystr(path) + source
+            return f"{where} is {describe(leaf)}, and should be {describe(like)}"
+    return None
+
+
+def same_structure(a: PyTree, b: PyTree) -> bool:
+    """Whether two trees have the same containers and keys."""
+    structure: Any = jax.tree.structure(a)
+    return bool(structure == jax.tree.structure(b))
+
+
+def describe(tree: PyTree) -> str:
+    """A pytree with its leaves as `float32[3,2]`."""
+    leaves, structure = jax.tree.flatten(tree)
+    texts = [_Bare(f"{leaf.dtype}{list(leaf.shape)}".replace(" ", "")) for leaf in leaves]
+    return str(jax.tree.unflatten(structure, texts))
+
+
+class _Bare(str):
+    """A string shown without quotes inside of containers."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _check_bounds(env: Env) -> None:
+    low, high = env.action_low, env.action_high
+    fail_unless(
+        env.name,
+        low.shape == high.shape and low.ndim == 1,
+        f"action bounds differ in shape or are not vectors: action_low has the shape {low.shape}, "
+        f"action_high {high.shape}; give both as [A]",
+    )
+    fail_unless(env.name, low.size > 0, "actions have no dimensions; give at least one")
+    fail_unless(
+        env.name,
+        bool((low < high).all()),  # False for NaN
+        f"action_low is not below action_high everywhere: {low} and {high}; swap or correct them",
+    )
+
+
+def _check_description(env: Env) -> None:
+    limit = env.max_episode_steps
+    whole = isinstance(limit, int | np.integer) and not isinstance(limit, bool)
+    fail_unless(
+        env.name,
+        limit is None or (whole and limit >= 1),
+        f"max_episode_steps = {limit!r} is not allowed; give a whole number of at least 1, or "
+        "None for no limit",
+    )
+    leaves = jax.tree_util.tree_leaves_with_path(env.obs)
+    fail_unless(env.name, bool(leaves), "obs has no leaves; observations need at least one array")
+    for path, leaf in leaves:
+        where = "obs" + jax.tree_util.keystr(path)
+        fail_unless(
+            env.name,
+            hasattr(leaf, "shape") and hasattr(leaf, "dtype"),
+            f"{where} is described by {leaf!r}; give a jax.ShapeDtypeStruct",
+        )
+        fail_unless(
+            env.name,
+            math.prod(leaf.shape) > 0,
+            f"{where} has the shape {leaf.shape}, which holds no numbers; remove it",
+        )
+        real = jnp.issubdtype(leaf.dtype, jnp.bool_) or (
+            jnp.issubdtype(leaf.dtype, jnp.number)
+            and not jnp.issubdtype(leaf.dtype, jnp.complexfloating)
+        )
+        fail_unless(
+            env.name, real, f"{where} has the dtype {leaf.dtype}; observations are real numbers"
+        )
+
+
+def _pair(env: Env, function: str, result: Any, wanted: str) -> tuple[PyTree, PyTree]:
+    count = len(result) if isinstance(result, tuple) else 1
+    fail_unless(
+        env.name,
+        count == 2,
+        f"{function} returns {count} value{'s' * (count != 1)}, and should return 2: {wanted}",
+    )
+    return result[0], result[1]
+
+
+def _check_same(env: Env, part: str, source: str, got: PyTree, spec: PyTree) -> None:
+    difference = first_difference(part, got, batched(spec, NUM_ENVS), f" from {source}")
+    fail_unless(env.name, difference is None, f"{difference}; B = {NUM_ENVS} in this check")

@@ -1,0 +1,102 @@
+"""Spaces of gymnax and Gymnasium: action bounds, and observations in the form a network takes."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rpojax.types import Array, PyTree
+
+
+class Actions(NamedTuple):
+    """A Box of actions."""
+
+    shape: tuple[int, ...]  # A is the product
+    low: np.ndarray  # [A]
+    high: np.ndarray  # [A]
+
+
+def box_actions(name: str, space: Any) -> Actions | None:
+    """The bounds of a Box of floats; None for any other space.
+
+    Raises:
+        ValueError: the bounds do not have the shape of the space.
+    """
+    if not (hasattr(space, "low") and hasattr(space, "high")):
+        return None
+    shape = getattr(space, "shape", None)
+    shape = np.shape(space.low) if shape is None else tuple(np.atleast_1d(shape).tolist())
+    if not jnp.issubdtype(getattr(space, "dtype", None) or jnp.float32, jnp.floating):
+        return None
+    try:
+        low, high = (
+            np.broadcast_to(np.asarray(bound, np.float64), shape).reshape(-1)
+            for bound in (space.low, space.high)
+        )
+    except ValueError:
+        raise ValueError(
+            f"environment {name!r}: the bounds of the action space have the shapes "
+            f"{np.shape(space.low)} and {np.shape(space.high)}, and the space has {shape}; give "
+            "all the same"
+        ) from None
+    return Actions(shape, low, high)
+
+
+def observation_space(env: Any, params: Any) -> Any:
+    """The space of observations, or None where the environment has none."""
+    if not hasattr(env, "observation_space"):
+        return None
+    try:
+        return env.observation_space(params)
+    except NotImplementedError:  # of gymnax's base class
+        return None
+
+
+def encode(name: str, space: Any, obs: PyTree, path: str = "obs") -> PyTree:
+    """An observation in the form that a network takes; see `envs.from_gymnax`.
+
+    Args:
+        name: of the environment, for errors.
+        space: gymnax's or Gymnasium's; None or a Box leaves the observation as it is.
+        obs: one observation.
+        path: to `obs` from the top, for errors.
+    """
+    if hasattr(space, "n"):
+        return _one_hot(name, space, obs, path)
+    spaces = getattr(space, "spaces", None)
+    if spaces is None:
+        return obs
+    named = isinstance(spaces, Mapping)
+    spaces = dict(spaces) if named else dict(enumerate(spaces))
+    parts = _parts(obs, named)
+    if set(parts) != set(spaces):
+        raise ValueError(
+            f"env = {name!r} has the observation space {space} at {path}, and its observation has "
+            f"the parts {list(parts)}; give both the same"
+        )
+    encoded = {key: encode(name, spaces[key], parts[key], f"{path}[{key!r}]") for key in spaces}
+    return encoded if named else tuple(encoded.values())
+
+
+def _parts(obs: PyTree, named: bool) -> dict[Any, PyTree]:
+    """The parts of an observation by name or by place; none where it is not made of parts."""
+    if not named:
+        return dict(enumerate(obs)) if isinstance(obs, tuple | list) else {}
+    if isinstance(obs, Mapping):
+        return dict(obs)
+    if hasattr(obs, "_asdict"):  # a NamedTuple
+        return obs._asdict()
+    return dict(vars(obs)) if dataclasses.is_dataclass(obs) else {}
+
+
+def _one_hot(name: str, space: Any, obs: Any, path: str) -> Array:
+    obs = jnp.asarray(obs)
+    if obs.shape or not jnp.issubdtype(obs.dtype, jnp.integer):
+        raise ValueError(
+            f"env = {name!r} has the observation space {space} at {path}, and its observation is "
+            f"{obs.dtype}{list(obs.shape)}; return one integer, or describe it by a Box"
+        )
+    return jax.nn.one_hot(obs - getattr(space, "start", 0), int(space.n), dtype=jnp.float32)

@@ -1,0 +1,112 @@
+"""Names, objects, and what cannot be made."""
+
+import dataclasses
+import subprocess
+import sys
+
+import gymnax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from gymnax.environments import spaces
+from toys import make_counter
+
+import rpojax
+from rpojax import envs
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: envs.make("Pendulum-v0"), "unknown environment 'Pendulum-v0'; .*'Pendulum-v1'"),
+        (
+            lambda: envs.make("pendulum"),
+            "unknown environment 'pendulum'; did you mean 'Pendulum-v1'",
+        ),
+        (lambda: envs.make("MountainCarContinous-v0"), "did you mean 'MountainCarContinuous-v0'"),
+        (lambda: envs.make("zzz"), "unknown environment 'zzz'; known: .*Pendulum-v1"),
+        (lambda: envs.make("CartPole-v1"), "'CartPole-v1' .*Discrete.* continuous.*Pendulum-v1"),
+        (lambda: envs.make("MNISTBandit-bsuite"), "'MNISTBandit-bsuite' .*continuous"),
+        (lambda: envs.make(gymnax.make("Catch-bsuite")[0]), "'Catch-bsuite' .*Discrete"),
+        (
+            lambda: envs.make("Pendulum-v1", max_torq=3.0),
+            "parameter of Pendulum-v1 'max_torq'; did you mean 'max_torque'",
+        ),
+        (lambda: envs.make(3), "env = 3 has no reset_env, step_env"),
+        (lambda: envs.make(gymnax.make("Pendulum-v1")[0], g=9.0), "'g': 9.0.*by name only"),
+        (lambda: envs.make(make_counter(), g=9.0), "by name only; set them on the object"),
+    ],
+    ids=lambda value: "" if callable(value) else value[:40],
+)
+def test_environment_that_cannot_be_made_is_refused_with_the_remedy(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_env_is_passed_through_as_it_is():
+    env = make_counter()
+    assert envs.make(env) is env
+    assert hash(env) == hash(env)
+    assert env != make_counter()
+
+
+@pytest.mark.parametrize("name", envs.names())
+def test_family_prefix_names_the_same_environment(name):
+    prefixed, short = envs.make(f"gymnax/{name}"), envs.make(name)
+    assert prefixed.name == short.name == name
+    assert prefixed.obs == short.obs
+
+
+def test_parameters_reach_a_prefixed_name():
+    assert envs.make("gymnax/Pendulum-v1", max_steps_in_episode=9).max_episode_steps == 9
+
+
+@pytest.mark.parametrize(
+    "name", ["HalfCheetah-v5", "brax/ant", "zzz", "gymnax/zzz", "Pendulum-v0", ""]
+)
+def test_unknown_name_lists_what_can_be_trained_in(name):
+    with pytest.raises(ValueError, match=f"unknown environment {name!r}") as error:
+        envs.make(name)
+    message = str(error.value)
+    assert ", ".join(envs.names()) in message
+    assert "CartPole" not in message
+    assert "not written in JAX, such as Gymnasium's and Isaac's, cannot be trained in" in message
+
+
+def test_families_are_imported_when_they_are_used():
+    program = """
+import sys, rpojax.envs as envs
+assert "rpojax.envs.gymnax" not in sys.modules
+envs.names()
+assert "rpojax.envs.gymnax" in sys.modules and "gymnax" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+
+
+@dataclasses.dataclass
+class Unhashable:
+    """A dataclass with a list: it has no hash, and equals others of the same fields."""
+
+    sizes: list
+
+    name = "Unhashable"
+    default_params = None
+
+    def action_space(self, params):
+        return spaces.Box(-1.0, 1.0, (1,))
+
+    def reset_env(self, key, params):
+        return jnp.zeros(self.sizes), jnp.int32(0)
+
+    def step_env(self, key, state, action, params):
+        return jnp.zeros(self.sizes), state + 1, action[0], state >= 2, {}
+
+
+def test_unhashable_object_trains_and_is_evaluated_once_it_is_made():
+    env = envs.make(Unhashable([2]))
+    cfg = rpojax.Config(env=env, num_envs=2, num_steps=4, num_minibatches=1, total_timesteps=16)
+    result = rpojax.fit(cfg, eval_every=8, eval_episodes=2)
+    assert bool(result.finite.all())
+    stats = rpojax.evaluate(cfg, result.select(0).state, jax.random.key(0), num_episodes=2)
+    np.testing.assert_array_equal(stats.episode_length, [3, 3])
