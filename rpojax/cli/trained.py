@@ -12,7 +12,7 @@ from rpojax.agent.export import export_params, export_policy
 from rpojax.agent.rendering import render_episode
 from rpojax.cli.flags import JaxFlags, RunArgument, Switch
 from rpojax.cli.reports import evaluate_agents, evaluation_report, print_json
-from rpojax.report.terminal import results_table
+from rpojax.report.tables import results_table
 from rpojax.runs import checkpoint
 from rpojax.runs.checkpoint import Checkpoint
 from rpojax.runs.directory import RunDirectory

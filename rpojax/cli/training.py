@@ -15,7 +15,8 @@ from rpojax.cli.reports import evaluate_agents, evaluation_report, print_json
 from rpojax.config import Config
 from rpojax.core.train import make_trainer
 from rpojax.report.plotting import plot_learning_curves
-from rpojax.report.terminal import ProgressBar, results_table
+from rpojax.report.progress_bar import ProgressBar
+from rpojax.report.tables import results_table
 from rpojax.runs import checkpoint
 from rpojax.runs.directory import RunDirectory
 from rpojax.runs.loop import OnChunk
