@@ -5,6 +5,7 @@ from rpojax.agent.evaluation import Evaluation, evaluate
 from rpojax.agent.export import export_params, export_policy
 from rpojax.agent.policy import Policy, make_policy
 from rpojax.agent.rendering import render_episode
+from rpojax.agent_table import Agent, AgentTable
 from rpojax.config import Config
 from rpojax.core.train import Trainer, make_train, make_trainer
 from rpojax.devices import sharded_vmap, use_all_cores
@@ -13,11 +14,14 @@ from rpojax.network_config import NetworkConfig
 from rpojax.report.plotting import plot_learning_curves
 from rpojax.runs.interrupt import TrainingInterrupted
 from rpojax.runs.loop import Progress
+from rpojax.runs.trained_run import TrainedRun, load
 from rpojax.runs.training import fit, resume
 from rpojax.types import Metrics, TrainResult, TrainState
 from rpojax.version import __version__
 
 __all__ = [
+    "Agent",
+    "AgentTable",
     "Config",
     "Evaluation",
     "HyperParams",
@@ -27,6 +31,7 @@ __all__ = [
     "Progress",
     "TrainResult",
     "TrainState",
+    "TrainedRun",
     "Trainer",
     "TrainingInterrupted",
     "__version__",
@@ -36,6 +41,7 @@ __all__ = [
     "export_params",
     "export_policy",
     "fit",
+    "load",
     "loggers",
     "make_policy",
     "make_train",

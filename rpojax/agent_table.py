@@ -1,7 +1,7 @@
 """Which agents a run trains: a seed and a set of hyperparameters each."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -57,7 +57,7 @@ class AgentTable:
 
     def label(self, index: int) -> str:
         """`identity` in words, such as "alpha=0.3,seed=1"; also a valid file name."""
-        return _in_words(self.identity(index))
+        return in_words(self.identity(index))
 
     @property
     def groups(self) -> dict[str, list[int]]:
@@ -66,7 +66,7 @@ class AgentTable:
         for index in range(len(self)):
             values = self.identity(index)
             del values["seed"]
-            groups.setdefault(_in_words(values), []).append(index)
+            groups.setdefault(in_words(values), []).append(index)
         return groups
 
     def keys(self) -> Key:
@@ -132,6 +132,11 @@ def shortest(value: Any) -> float:
     return float(str(np.float32(value)))
 
 
+def in_words(values: Mapping[str, float]) -> str:
+    """Hyperparameters, and maybe a seed, as a label such as "alpha=0.3,seed=1"."""
+    return ",".join(f"{name}={_digits(value)}" for name, value in values.items())
+
+
 def _leading_axis(name: str, values: Any) -> bool:
     if np.ndim(values) > 1 or np.shape(values) == (0,):
         raise ValueError(
@@ -157,10 +162,6 @@ def _check_distinct(table: AgentTable) -> None:
                 f"agents {earlier} and {index} have the same hyperparameters and the same seed "
                 f"{table.seeds[index]}, and would be the same agent twice; give different seeds"
             )
-
-
-def _in_words(values: dict[str, float]) -> str:
-    return ",".join(f"{name}={_digits(value)}" for name, value in values.items())
 
 
 def _digits(value: float) -> str:

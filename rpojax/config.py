@@ -291,12 +291,16 @@ class Config:
             ValueError: a setting is an object or a function: an environment, a module, an optax
                 schedule, a reward shaper.
         """
-        fields = {name: getattr(self, name) for name in _names(self)}
-        if isinstance(self.network, NetworkConfig):
-            fields["network"] = dataclasses.asdict(self.network)
-        from rpojax.compat.purejaxrl import plain_settings
+        from rpojax.plain import config_to_plain, objects_in
 
-        return plain_settings(fields)
+        plain = config_to_plain(self)
+        for name, text in objects_in(plain).items():
+            raise ValueError(
+                f"{name} = {text} is an object, which a dictionary of plain settings cannot hold; "
+                "replace it by a plain value first, and pass it again to the Config that is made "
+                "from the dictionary"
+            )
+        return plain
 
     def _check_batch(self) -> None:
         product = f"num_envs * num_steps = {self.num_envs} * {self.num_steps} = {self.batch_size}"

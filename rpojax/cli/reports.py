@@ -1,55 +1,68 @@
-"""What subcommands tell of agents: an evaluation of all of them, and JSON."""
+"""What subcommands report of agents: an evaluation of all of them, as JSON."""
 
 import json
 import math
 from typing import Any
 
-import jax
 import numpy as np
 
-from rpojax.agent.evaluation import Evaluation, evaluate
+from rpojax.agent.evaluation import Evaluation
+from rpojax.agent_table import AgentTable
 from rpojax.config import Config
-from rpojax.devices import sharded_vmap
-from rpojax.types import TrainResult, TrainState
-from rpojax.validation import whole_number
-
-EVALUATION_STREAM = 0x636C69  # what the evaluation's key is folded with
+from rpojax.report.tables import diverged_at
+from rpojax.statistics import mean_ignoring_nan, std_ignoring_nan
+from rpojax.types import TrainResult
 
 
-def evaluate_agents(
-    cfg: Config, state: TrainState, seed: int, episodes: int, deterministic: bool = True
-) -> Evaluation:
-    """Episodes [S, N] of agents [S, ...], spread over all devices; all play the same ones.
+def evaluation_report(
+    cfg: Config, agents: AgentTable, result: TrainResult, evaluation: Evaluation
+) -> dict[str, Any]:
+    """What was evaluated and what came out, for JSON.
+
+    "agents" has an entry for each of N agents, with its mean return over the episodes and their
+    standard deviation. "groups" has an entry for each set of hyperparameters, with mean and
+    standard deviation over its finite agents; NaN without any.
 
     Args:
-        cfg: what they were trained with.
-        state: of all agents.
-        seed: what the episodes follow from, at least 0.
-        episodes: N.
-        deterministic: True for mean actions, False for samples of the policy.
-
-    Raises:
-        ValueError: a number out of range.
+        cfg: what the agents were trained with.
+        agents: of the run, N of them.
+        result: of all agents, with their axis first.
+        evaluation: of E episodes of each agent, [N, E].
     """
-    episodes = whole_number("episodes", episodes)
-    key = jax.random.key(whole_number("seed", seed, least=0))
-    evaluate_all = sharded_vmap(
-        lambda state, key: evaluate(cfg, state, key, episodes, deterministic), (0, None)
-    )
-    return evaluate_all(state, jax.random.fold_in(key, EVALUATION_STREAM))
-
-
-def evaluation_report(cfg: Config, result: TrainResult, evaluation: Evaluation) -> dict[str, Any]:
-    """What was evaluated and what came out, for JSON; S seeds, N episodes of each."""
     returns = np.asarray(evaluation.episode_return, np.float64)
-    of_seeds = returns.mean(axis=1)
+    means, finite = returns.mean(axis=1), np.asarray(result.finite)
+    differing, diverged = agents.differing, diverged_at(result)
+
+    def hyperparams(index: int) -> dict[str, float]:
+        values = agents[index].hyperparams
+        return {name: values[name] for name in differing}
+
+    def group(members: list[int]) -> dict[str, Any]:
+        counted = [index for index in members if finite[index]]
+        return {
+            "hyperparams": hyperparams(members[0]),
+            "agents": members,
+            "mean": float(mean_ignoring_nan(means[counted])),
+            "std": float(std_ignoring_nan(means[counted])),
+            "finite": len(counted),  # how many agents count
+        }
+
     return {
         "env": str(cfg.env),
-        "episodes": returns.shape[1],
-        "returns": of_seeds.tolist(),  # mean of each seed
-        "mean": float(of_seeds.mean()),
-        "std": float(of_seeds.std()),  # over seeds
-        "finite": np.asarray(result.finite).tolist(),
+        "episodes": returns.shape[1],  # of each agent
+        "agents": [
+            {
+                "agent": index,
+                "seed": agents.seeds[index],
+                "hyperparams": hyperparams(index),  # those in which the agents differ
+                "mean": float(means[index]),
+                "std": float(returns[index].std()),
+                "finite": bool(finite[index]),
+                "diverged_at": diverged[index],  # update, from 1; None while finite
+            }
+            for index in range(len(agents))
+        ],
+        "groups": [group(members) for members in agents.groups.values()],
     }
 
 

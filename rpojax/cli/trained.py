@@ -15,7 +15,7 @@ from rpojax.cli.flags import JaxFlags, RunArgument, Switch
 from rpojax.cli.reports import evaluation_report, print_json
 from rpojax.report.tables import results_table
 from rpojax.runs.directory import RunDirectory
-from rpojax.runs.load import TrainedRun, load
+from rpojax.runs.trained_run import TrainedRun, load
 from rpojax.validation import whole_number
 
 

@@ -177,7 +177,7 @@ def _train(
     cfg, agents = settings.cfg, settings.agents
     console = Console(stderr=as_json)
     try:
-        with ProgressBar(cfg, console) as bar:
+        with ProgressBar(cfg, agents, console) as bar:
             result = train(bar.show)
             bar.describe("evaluating")
             evaluation = evaluate_agents(

@@ -1,23 +1,27 @@
-"""`rpojax plot` and `rpojax envs`: looks at what there is."""
+"""`rpojax plot` and `rpojax envs`: learning curves of runs, names of environments."""
 
 import dataclasses
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import tyro
 
 from rpojax import envs
 from rpojax.cli.flags import Switch
 from rpojax.cli.reports import print_json
-from rpojax.report.plotting import Curve, metric_of, plot_curves, read_curve
-from rpojax.runs import checkpoint
+from rpojax.report.curves import Curve, group_curves, learning_curve, read_curves
+from rpojax.report.plotting import plot_curves
+from rpojax.runs.checkpoint import recorded_settings
 from rpojax.runs.directory import RunDirectory
+from rpojax.runs.trained_run import load
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plot:
-    """Draw the learning curves of one run or several into one picture."""
+    """Draw the learning curves of one run or several into one picture.
+
+    A run whose agents differ in hyperparameters has a curve for each set of them.
+    """
 
     directories: Annotated[
         tuple[Path, ...],
@@ -37,28 +41,30 @@ class Plot:
         runs = [RunDirectory(path) for path in dict.fromkeys(self.directories)]
         names = [run.path.resolve().name for run in runs]
         labels = names if len(set(names)) == len(names) else [str(run.path) for run in runs]
-        curves = {label: _curve(run, self.metric) for label, run in zip(labels, runs, strict=True)}
+        curves = {
+            f"{label}: {group}" if group else label: curve
+            for label, run in zip(labels, runs, strict=True)
+            for group, curve in _curves(run, self.metric).items()
+        }
         title = ", ".join(dict.fromkeys(filter(None, map(_env_name, runs))))
         plot_curves(curves, self.output, ylabel=self.metric.replace("_", " "), title=title)
         print(self.output)
 
 
-def _curve(run: RunDirectory, metric: str) -> Curve:
-    """A run's metric, from its metrics.csv or, without one, from its newest checkpoint."""
+def _curves(run: RunDirectory, metric: str) -> dict[str, Curve]:
+    """A run's metric by group, from its metrics.csv or, without one, its newest checkpoint."""
     if run.metrics_csv.exists():
-        return read_curve(run.metrics_csv, metric)
+        return read_curves(run.metrics_csv, metric)
     run.require_run()
-    found = checkpoint.load(run.checkpoints)
-    values = metric_of(found.snapshot.metrics, metric)
-    batch_size = found.settings.cfg.batch_size
-    return Curve(batch_size * np.arange(1, values.shape[1] + 1), values)
+    trained = load(run.path)
+    return group_curves(learning_curve(trained.cfg, trained.result.metrics, metric), trained.agents)
 
 
 def _env_name(run: RunDirectory) -> str | None:
-    """What a run was trained in; None where only its metrics.csv is left."""
+    """The environment of a run; None where only its metrics.csv is left."""
     if run.updates_saved is None:
         return None
-    return str(checkpoint.read_settings(run.checkpoints).cfg.env)
+    return str(recorded_settings(run.checkpoints).cfg.env)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

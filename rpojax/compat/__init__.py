@@ -4,7 +4,7 @@
 what skrl's settings say of log files and checkpoints.
 """
 
-from rpojax.compat.purejaxrl import fields_from_dict, plain_settings
+from rpojax.compat.purejaxrl import fields_from_dict
 from rpojax.compat.skrl.experiment import FitArguments, fit_arguments
 from rpojax.compat.skrl.fields import fields_from_skrl
 
@@ -13,5 +13,4 @@ __all__ = [
     "fields_from_dict",
     "fields_from_skrl",
     "fit_arguments",
-    "plain_settings",
 ]

@@ -52,33 +52,6 @@ def fields_from_dict(settings: Mapping[str, Any], known: Collection[str]) -> dic
     return fields
 
 
-def plain_settings(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Fields as JSON and YAML can hold them: numbers, text, truth, None, lists, dictionaries.
-
-    Args:
-        fields: by name; dictionaries are followed, tuples become lists.
-        prefix: of the names in errors.
-
-    Raises:
-        ValueError: a field that holds an object or a function.
-    """
-    return {name: _plain(f"{prefix}{name}", value) for name, value in fields.items()}
-
-
-def _plain(name: str, value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return plain_settings(value, prefix=f"{name}.")
-    if isinstance(value, tuple | list):
-        return [_plain(name, item) for item in value]
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    raise ValueError(
-        f"{name} = {value!r} is an object, which a dictionary of plain settings cannot hold; "
-        "replace it by a plain value first, and give it again to the Config made from the "
-        "dictionary"
-    )
-
-
 def _translate(key: str, value: Any, known: Collection[str]) -> dict[str, Any]:
     if key in PUREJAXRL:
         return PUREJAXRL[key](key, value)

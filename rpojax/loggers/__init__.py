@@ -1,11 +1,10 @@
-"""Where the metrics of a run go: one small protocol, and five places behind it."""
+"""Loggers: a small protocol, and five implementations."""
 
-from rpojax.loggers.base import COLUMNS, TAGS, Logger, LogRecord
+from rpojax.loggers.base import TAGS, Logger, LogRecord, columns
 from rpojax.loggers.charts import TensorBoardLogger, WandbLogger
 from rpojax.loggers.text import ConsoleLogger, CSVLogger, JSONLinesLogger
 
 __all__ = [
-    "COLUMNS",
     "TAGS",
     "CSVLogger",
     "ConsoleLogger",
@@ -14,4 +13,5 @@ __all__ = [
     "Logger",
     "TensorBoardLogger",
     "WandbLogger",
+    "columns",
 ]

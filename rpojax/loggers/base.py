@@ -1,12 +1,15 @@
-"""What a logger is, what it is told, and how its metrics are called."""
+"""What a logger is, what it logs, and what the metrics are called."""
 
 import dataclasses
 import math
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from rpojax.agent_table import AgentTable, shortest
 from rpojax.config import Config
+from rpojax.statistics import mean_ignoring_nan
 from rpojax.types import Metrics
 
 TAGS = {
@@ -26,84 +29,129 @@ TAGS = {
     "evaluation_return": "Evaluation / Total reward (mean)",
     "steps_per_second": "Stats / Steps per second",
 }
-"""Family / name in a chart: skrl's own for what skrl has too, and in its families all else."""
+"""Names in charts, "family / name": skrl's own for its metrics, and its families for all others."""
 
 METRICS = tuple(field.name for field in dataclasses.fields(Metrics))
-COLUMNS = ("seed", "updates", "steps", *METRICS, "steps_per_second", "evaluation_return")
-"""What a row of a file holds, in this order."""
 
 
 class LogRecord(NamedTuple):
-    """What a logger is told every `log_every` updates; S seeds."""
+    """What a logger gets every `log_every` updates; N agents, in the order of the AgentTable.
+
+    Metrics are means over the updates since the last record. `episode_return` and `episode_length`
+    are means over the episodes that ended in these updates, and `episode_count` is their number.
+    """
 
     updates: int  # done so far, of cfg.num_updates
-    steps: int  # environment steps done so far, by each seed
-    metrics: Metrics  # of numpy arrays f32[S]: means over the updates since the last record
-    steps_per_second: float  # of all seeds together, since the last record
-    evaluation_return: np.ndarray | None  # f32[S] mean over the episodes of an evaluation, if any
+    steps: int  # environment steps done so far, by each agent
+    metrics: Metrics  # of numpy arrays f32[N]; NaN where there is no value
+    steps_per_second: float  # of all agents together, since the last record
+    evaluation_return: np.ndarray | None  # f32[N] mean over the episodes of an evaluation, if any
 
 
 class Logger(Protocol):
     """A place for the metrics of a run."""
 
-    def start(self, cfg: Config, num_seeds: int, updates: int) -> None:
-        """Called once before training; `updates` are done already (0, or more when resumed)."""
+    def start(self, cfg: Config, agents: AgentTable, updates: int) -> None:
+        """Called once before training.
+
+        Args:
+            cfg: settings of the run.
+            agents: seed and hyperparameters of each agent, in the order of a record's values.
+            updates: done already; 0, or more in a resumed run.
+        """
 
     def log(self, record: LogRecord) -> None:
-        """Take one record."""
+        """Log one record."""
 
     def close(self) -> None:
         """Called once after training, however it ended."""
 
 
-class Scalars(NamedTuple):
-    """What one record adds to charts: values by tag, NaN left out."""
-
-    mean: dict[str, float]  # over the seeds that have a value
-    seeds: list[dict[str, float]]  # of each seed; empty if there is but one
+def columns(agents: AgentTable) -> tuple[str, ...]:
+    """Names of the values in a row of a file: an agent, what identifies it, and its metrics."""
+    return columns_of(agents.differing)
 
 
-def scalars(record: LogRecord) -> Scalars:
-    """A record under the names of `TAGS`."""
-    by_metric = {name: getattr(record.metrics, name) for name in METRICS}
-    if record.evaluation_return is not None:
-        by_metric["evaluation_return"] = record.evaluation_return
-    num_seeds = len(record.metrics.episode_return)
-    mean = {TAGS[name]: mean_of_known(values) for name, values in by_metric.items()}
-    mean[TAGS["steps_per_second"]] = record.steps_per_second
-    seeds = [
-        {TAGS[name]: float(values[seed]) for name, values in by_metric.items()}
-        for seed in range(num_seeds if num_seeds > 1 else 0)
+def columns_of(differing: Iterable[str]) -> tuple[str, ...]:
+    """`columns` where the agents differ in the named hyperparameters."""
+    return (
+        "agent",
+        "seed",
+        *map(hyperparam_column, differing),
+        "updates",
+        "steps",
+        *METRICS,
+        "steps_per_second",
+        "evaluation_return",
+    )
+
+
+def hyperparam_column(name: str) -> str:
+    """Column of a hyperparameter: its name, or "hyperparams.learning_rate", as that is a metric."""
+    return f"hyperparams.{name}" if name in METRICS else name
+
+
+def identities(agents: AgentTable) -> list[dict[str, float]]:
+    """The columns that identify each agent: index, seed, and the hyperparameters that differ."""
+    differing = agents.differing
+    return [
+        {
+            "agent": index,
+            "seed": agent.seed,
+            **{hyperparam_column(name): agent.hyperparams[name] for name in differing},
+        }
+        for index, agent in enumerate(agents)
     ]
-    return Scalars(_without_nan(mean), [_without_nan(values) for values in seeds])
 
 
-def rows(record: LogRecord) -> list[dict[str, Any]]:
-    """A record as one row of `COLUMNS` for each seed; None where there was no evaluation."""
+def rows(record: LogRecord, identities: Sequence[dict[str, float]]) -> list[dict[str, Any]]:
+    """A record as a row of `columns` for each agent; None where there was no evaluation."""
     evaluation = record.evaluation_return
     return [
         {
-            "seed": seed,
+            **identity,
             "updates": record.updates,
             "steps": record.steps,
-            **{name: _shortest(getattr(record.metrics, name)[seed]) for name in METRICS},
-            "steps_per_second": _shortest(record.steps_per_second),
-            "evaluation_return": None if evaluation is None else _shortest(evaluation[seed]),
+            **{name: shortest(getattr(record.metrics, name)[agent]) for name in METRICS},
+            "steps_per_second": shortest(record.steps_per_second),
+            "evaluation_return": None if evaluation is None else shortest(evaluation[agent]),
         }
-        for seed in range(len(record.metrics.episode_return))
+        for agent, identity in enumerate(identities)
     ]
 
 
-def mean_of_known(values: np.ndarray) -> float:
-    """Mean over the seeds that have a value, f32[S]; NaN where none has one."""
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if known.size else math.nan
+def series(agents: AgentTable) -> dict[str, list[int]]:
+    """The agents whose mean makes a series of a chart, by its label.
+
+    There is a series for each agent and for the mean of each group of several agents; agents with
+    different hyperparameters are never averaged. The label "" stands for the run as a whole: the
+    mean where all agents share their hyperparameters, and no agents otherwise.
+    """
+    if len(agents) == 1:
+        return {"": [0]}
+    groups = agents.groups
+    means = {label: members for label, members in groups.items() if len(members) > 1}
+    return {"": [], **means} | {agents.label(agent): [agent] for agent in range(len(agents))}
 
 
-def _without_nan(values: dict[str, float]) -> dict[str, float]:
-    return {name: value for name, value in values.items() if not math.isnan(value)}
+def scalars(record: LogRecord, members: dict[str, list[int]]) -> dict[str, dict[str, float]]:
+    """The values of a record for each of the `series`, by tag; NaN is left out.
+
+    The speed is that of all agents together, and belongs to the run as a whole, "".
+    """
+    by_tag = {TAGS[name]: getattr(record.metrics, name) for name in METRICS}
+    if record.evaluation_return is not None:
+        by_tag[TAGS["evaluation_return"]] = record.evaluation_return
+    means = {
+        label: {tag: _mean(values[agents]) for tag, values in by_tag.items()}
+        for label, agents in members.items()
+    }
+    means[""][TAGS["steps_per_second"]] = record.steps_per_second
+    return {
+        label: {tag: value for tag, value in values.items() if not math.isnan(value)}
+        for label, values in means.items()
+    }
 
 
-def _shortest(value: Any) -> float:
-    """The number of the fewest digits that is this float32, so that files stay readable."""
-    return float(str(np.float32(value)))
+def _mean(values: np.ndarray) -> float:
+    return float(values[0] if len(values) == 1 else mean_ignoring_nan(values))

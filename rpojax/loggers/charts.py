@@ -1,14 +1,14 @@
-"""Loggers that feed charts: TensorBoard, Weights & Biases. Their x-axis is a seed's steps."""
+"""Loggers that feed charts: TensorBoard, Weights & Biases. Their x-axis is an agent's steps."""
 
-import dataclasses
 import importlib
 import time
 from pathlib import Path
 from typing import Any
 
+from rpojax.agent_table import AgentTable
 from rpojax.config import Config
-from rpojax.loggers.base import LogRecord, scalars
-from rpojax.network_config import NetworkConfig
+from rpojax.loggers.base import LogRecord, scalars, series
+from rpojax.plain import config_to_plain
 
 EVENT_FILES = "events.out.tfevents.*"
 
@@ -16,12 +16,14 @@ EVENT_FILES = "events.out.tfevents.*"
 class TensorBoardLogger:
     """Scalars for TensorBoard, under the names of `TAGS`; NaN is left out.
 
-    The mean over the seeds is the run in `directory` itself. Of several seeds, each is a run below
-    it, `seed_0` and so on: TensorBoard draws runs into one chart for each metric, with a switch
-    for each run, where names of their own would give each seed charts of its own.
+    The mean over agents that share their hyperparameters is the run in `directory` itself, and each
+    agent is a run below it, such as `seed=0`. Where the agents differ in hyperparameters, there is
+    a run for each agent, such as `alpha=0.1,seed=0`, and one for the mean of each group of several
+    agents, such as `alpha=0.1`; the run in `directory` then holds the speed only. TensorBoard draws
+    all runs into one chart for each metric.
 
-    A new run wants a directory without event files. A resumed one adds a file to each run, which
-    makes TensorBoard forget the steps past the update from which training goes on.
+    A new run needs a directory without event files. A resumed one adds a file to each run, which
+    makes TensorBoard drop the steps past the resumed update.
 
     Args:
         directory: of the run; made if missing.
@@ -33,9 +35,10 @@ class TensorBoardLogger:
     def __init__(self, directory: str | Path) -> None:
         _require("tensorboardX", extra="tensorboard")
         self._directory = Path(directory)
-        self._writers: list[Any] = []  # of the mean, then of each seed
+        self._series: dict[str, list[int]] = {}
+        self._writers: dict[str, Any] = {}  # for each of the series
 
-    def start(self, cfg: Config, num_seeds: int, updates: int) -> None:
+    def start(self, cfg: Config, agents: AgentTable, updates: int) -> None:
         """Make the event files.
 
         Raises:
@@ -49,12 +52,13 @@ class TensorBoardLogger:
                 f"directory = {str(self._directory)!r} holds the event files of another run; give "
                 "another directory, or remove it"
             )
-        seeds = [f"seed_{seed}" for seed in range(num_seeds)] if num_seeds > 1 else []
-        for directory in (self._directory, *(self._directory / seed for seed in seeds)):
+        self._series = series(agents)
+        for label in self._series:
+            directory = self._directory / label
             directory.mkdir(parents=True, exist_ok=True)
             # The suffix keeps files of the same second apart and in order.
             writer = EventsWriter(str(directory / "events"), f".{updates:09d}")
-            self._writers.append(writer)
+            self._writers[label] = writer
             if updates:
                 writer.write_event(
                     Event(
@@ -70,26 +74,31 @@ class TensorBoardLogger:
         from tensorboardX.proto.event_pb2 import Event
         from tensorboardX.proto.summary_pb2 import Summary
 
-        mean, seeds = scalars(record)
-        for writer, values in zip(self._writers, (mean, *seeds), strict=True):
+        for label, values in scalars(record, self._series).items():
             # Not by tensorboardX's add_scalar: it puts "_" for the spaces in a name.
             summary = Summary(
                 value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
             )
+            writer = self._writers[label]
             writer.write_event(Event(wall_time=time.time(), step=record.steps, summary=summary))
             writer.flush()
 
     def close(self) -> None:
         """Close the files."""
         while self._writers:
-            self._writers.pop().close()
+            self._writers.popitem()[1].close()
 
 
 class WandbLogger:
     """One run of Weights & Biases, under the names of `TAGS`; NaN is left out.
 
-    Of several seeds, each has a section of its own besides the mean, `seed_0/...` and so on.
-    A resumed training goes on in the same run if you give an `id`; W&B keeps the steps it has.
+    Each of several agents has a section of its own, such as `seed=0/...` beside the mean over all
+    agents. Where the agents differ in hyperparameters, there is a section for each agent, such as
+    `alpha=0.1,seed=0/...`, and one for the mean of each group of several agents, such as
+    `alpha=0.1/...`. The run's config holds the settings, the seeds, and the hyperparameters that
+    the agents have; one in which they differ is a list.
+
+    A resumed training continues the same run if you give an `id`; W&B keeps the steps it has.
 
     Args:
         project: name of the project.
@@ -103,26 +112,43 @@ class WandbLogger:
         self._wandb = _require("wandb", extra="wandb")
         self._kwargs = {"project": project, **kwargs}
         self._run: Any = None
+        self._series: dict[str, list[int]] = {}
 
-    def start(self, cfg: Config, num_seeds: int, updates: int) -> None:
+    def start(self, cfg: Config, agents: AgentTable, updates: int) -> None:
         """Start the run, with all settings as its config."""
-        settings: dict[str, Any] = {"config": {**_plain(cfg), "num_seeds": num_seeds}}
+        self._series = series(agents)
+        config = {**config_to_plain(cfg), **_hyperparams(agents), "seeds": list(agents.seeds)}
+        settings: dict[str, Any] = {"config": {**config, "num_agents": len(agents)}}
         if "id" in self._kwargs:
             settings["resume"] = "allow" if updates else "never"
         self._run = self._wandb.init(**(settings | self._kwargs))
 
     def log(self, record: LogRecord) -> None:
         """Send one record."""
-        mean, seeds = scalars(record)
-        for seed, values in enumerate(seeds):
-            mean |= {f"seed_{seed}/{tag}": value for tag, value in values.items()}
-        self._run.log(mean, step=record.steps)
+        self._run.log(
+            {
+                f"{label}/{tag}" if label else tag: value
+                for label, values in scalars(record, self._series).items()
+                for tag, value in values.items()
+            },
+            step=record.steps,
+        )
 
     def close(self) -> None:
         """Finish the run."""
         if self._run is not None:
             self._run.finish()
             self._run = None
+
+
+def _hyperparams(agents: AgentTable) -> dict[str, float | list[float]]:
+    """Each hyperparameter by name: its value, or a list over the agents that differ in it."""
+    differing = agents.differing
+    by_agent = [agent.hyperparams for agent in agents]
+    return {
+        name: [values[name] for values in by_agent] if name in differing else value
+        for name, value in by_agent[0].items()
+    }
 
 
 def _require(module: str, extra: str) -> Any:
@@ -133,16 +159,3 @@ def _require(module: str, extra: str) -> Any:
         raise ValueError(
             f"{module} is not installed; get it with pip install 'rpojax[{extra}]'"
         ) from error
-
-
-def _plain(settings: Config | NetworkConfig) -> dict[str, Any]:
-    """The fields of `Config` as JSON knows them; a function or an object in words."""
-    plain: dict[str, Any] = {}
-    for field in dataclasses.fields(settings):
-        value = getattr(settings, field.name)
-        if isinstance(value, NetworkConfig):
-            value = _plain(value)
-        elif not isinstance(value, str | int | float | tuple | None):
-            value = repr(value)
-        plain[field.name] = value
-    return plain

@@ -7,15 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
-from numpy.typing import ArrayLike
-
+from rpojax.agent_table import AgentTable
 from rpojax.config import Config
-from rpojax.loggers.base import COLUMNS, LogRecord, mean_of_known, rows
+from rpojax.loggers.base import LogRecord, columns, identities, rows
+from rpojax.statistics import mean_and_std, plus_minus_sign
 
 
 class ConsoleLogger:
-    """One plain line for each record: mean ± standard deviation over the seeds.
+    """Prints each record: mean ± standard deviation over the agents.
+
+    Agents that share their hyperparameters are one line. A run with several sets of
+    hyperparameters has a line for each of them, below one with the steps and the speed.
 
     Args:
         file: text stream to write to; None for standard output.
@@ -23,52 +25,77 @@ class ConsoleLogger:
 
     def __init__(self, file: IO[str] | None = None) -> None:
         self._file = file
-        self._total = ""  # steps of the run, in words
+        self._total = ""  # steps of the run, formatted
+        self._groups: dict[str, list[int]] = {}
 
-    def start(self, cfg: Config, num_seeds: int, updates: int) -> None:
-        """Take down how long the run is."""
+    def start(self, cfg: Config, agents: AgentTable, updates: int) -> None:
+        """Keep the length of the run and the groups of its agents."""
         self._total = f"{cfg.actual_timesteps:,}"
+        self._groups = agents.groups
 
     def log(self, record: LogRecord) -> None:
-        """Print the line."""
-        parts = [
-            f"{record.steps:>{len(self._total)},} of {self._total} steps",
-            f"return {_spread(record.metrics.episode_return, '.1f')}",
-            f"std {_spread(record.metrics.action_std, '.3f')}",
-            f"kl {_spread(record.metrics.kl, '.4f')}",
-            f"{record.steps_per_second:,.0f} steps/s",
-        ]
-        if record.evaluation_return is not None:
-            parts.append(f"evaluation {_spread(record.evaluation_return, '.1f')}")
-        print("   ".join(parts), file=self._file or sys.stdout, flush=True)
+        """Print the lines."""
+        steps = f"{record.steps:>{len(self._total)},} of {self._total} steps"
+        speed = f"{record.steps_per_second:,.0f} steps/s"
+        lines = {label: self._metrics(record, agents) for label, agents in self._groups.items()}
+        if len(lines) == 1:
+            (metrics,) = lines.values()
+            self._print(steps, metrics, speed)
+            return
+        self._print(steps, speed)
+        width = max(map(len, lines))
+        for label, metrics in lines.items():
+            self._print(f"  {label:<{width}}", metrics)
 
     def close(self) -> None:
         """Leave the stream open: it belongs to the caller."""
 
+    def _metrics(self, record: LogRecord, agents: list[int]) -> str:
+        """Metrics of agents that share their hyperparameters."""
+        shown: list[tuple[str, Any, str]] = [
+            ("return", record.metrics.episode_return, ".1f"),
+            ("std", record.metrics.action_std, ".3f"),
+            ("kl", record.metrics.kl, ".4f"),
+        ]
+        if record.evaluation_return is not None:
+            shown.append(("evaluation", record.evaluation_return, ".1f"))
+        sign = plus_minus_sign(getattr(self._stream, "encoding", None))
+        return "   ".join(
+            f"{name} {mean_and_std(values[agents], spec, sign)}" for name, values, spec in shown
+        )
+
+    def _print(self, *parts: str) -> None:
+        print("   ".join(parts), file=self._stream, flush=True)
+
+    @property
+    def _stream(self) -> IO[str]:
+        return self._file or sys.stdout
+
 
 class _RowFile:
-    """A text file with a row for each seed of each record, flushed at each record.
+    """A text file with a row for each agent of each record, flushed at each record.
 
-    A new run wants a new file. A resumed one goes on in the old file, cut off after the update
-    from which the run goes on, and makes the file if there is none.
+    A new run needs a new file. A resumed one appends to its old file, from which rows past the
+    resumed update are removed first, and makes the file if there is none.
 
     Args:
         path: of the file; missing directories are made.
     """
 
-    _header = ""
-
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
         self._file: IO[str] | None = None
+        self._columns: tuple[str, ...] = ()
+        self._identities: list[dict[str, float]] = []  # of each agent
 
-    def start(self, cfg: Config, num_seeds: int, updates: int) -> None:
+    def start(self, cfg: Config, agents: AgentTable, updates: int) -> None:
         """Open the file.
 
         Raises:
-            ValueError: a new run, and the file exists; or a resumed one, and the file is none that
-                this logger wrote.
+            ValueError: a new run, and the file exists; or a resumed one, and the file was not
+                written by this logger or has other columns.
         """
+        self._columns, self._identities = columns(agents), identities(agents)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         if updates and self._path.exists():
             self._cut_after(updates)
@@ -80,11 +107,11 @@ class _RowFile:
             raise ValueError(
                 f"path = {str(self._path)!r} exists already; give another path, or remove the file"
             ) from None
-        self._write(self._header)
+        self._write(self._header())
 
     def log(self, record: LogRecord) -> None:
-        """Write a row for each seed."""
-        self._write("".join(self._line(row) for row in rows(record)))
+        """Write a row for each agent."""
+        self._write("".join(self._line(row) for row in rows(record, self._identities)))
 
     def close(self) -> None:
         """Close the file."""
@@ -99,8 +126,8 @@ class _RowFile:
         self._file.flush()
 
     def _cut_after(self, updates: int) -> None:
-        """Cut the file before the first line that is past `updates`, or that a kill left torn."""
-        header = self._header.encode()
+        """Cut the file before the first line that is past `updates` or incomplete after a kill."""
+        header = self._header().encode()
         with self._path.open("rb+") as file:
             if file.read(len(header)) != header:
                 raise self._foreign()
@@ -118,23 +145,27 @@ class _RowFile:
     def _foreign(self) -> ValueError:
         return ValueError(
             f"path = {str(self._path)!r} is not a file that this version's {type(self).__name__} "
-            "wrote; give another path, in which the log goes on"
+            f"wrote with the columns {', '.join(self._columns)}; give another path to log to"
         )
+
+    def _header(self) -> str:
+        """The line before all rows, with its end; empty if there is none."""
+        return ""
 
     def _line(self, row: Mapping[str, Any]) -> str:
         """A row as a line with its end."""
         raise NotImplementedError
 
     def _updates_of(self, line: str) -> int:
-        """The updates of a line; ValueError, LookupError or TypeError if it is no line of ours."""
+        """The updates of a line; ValueError, LookupError or TypeError if it is not a row."""
         raise NotImplementedError
 
 
 class JSONLinesLogger(_RowFile):
-    """One JSON object a line for each seed of each record, with the keys `COLUMNS`.
+    """One JSON object per line, for each agent of each record, with the keys `columns(agents)`.
 
-    What is NaN, infinite or not there is null. Lines are flushed at each record. A new run wants a
-    new file, a resumed one goes on in the old.
+    NaN, infinity and missing values are null. Lines are flushed at each record. A new run needs a
+    new file; a resumed one appends to its old file.
 
     Args:
         path: of the file; missing directories are made.
@@ -148,33 +179,30 @@ class JSONLinesLogger(_RowFile):
         return json.dumps(finite, allow_nan=False) + "\n"
 
     def _updates_of(self, line: str) -> int:
-        return int(json.loads(line)["updates"])
+        row = json.loads(line)
+        if tuple(row) != self._columns:
+            raise ValueError(f"keys are {tuple(row)}")
+        return int(row["updates"])
 
 
 class CSVLogger(_RowFile):
-    """A row for each seed of each record, under the header `COLUMNS`.
+    """A row for each agent of each record, with the columns `columns(agents)`.
 
-    What is NaN or not there is empty. Rows are flushed at each record. A new run wants a new file,
-    a resumed one goes on in the old.
+    They are the agent's index, its seed, each hyperparameter in which the agents differ, the
+    updates and steps so far, and the metrics. NaN and missing values are empty. Rows are flushed
+    at each record. A new run needs a new file; a resumed one appends to its old file.
 
     Args:
         path: of the file; missing directories are made.
     """
 
-    _header = ",".join(COLUMNS) + "\n"
+    def _header(self) -> str:
+        return ",".join(self._columns) + "\n"
 
     def _line(self, row: Mapping[str, Any]) -> str:
-        values = (row[name] for name in COLUMNS)
+        values = (row[name] for name in self._columns)
         known = ("" if value is None or math.isnan(value) else str(value) for value in values)
         return ",".join(known) + "\n"
 
     def _updates_of(self, line: str) -> int:
-        return int(line.split(",")[COLUMNS.index("updates")])
-
-
-def _spread(values: ArrayLike, spec: str) -> str:
-    """Mean ± standard deviation over the seeds that have a value, f32[S], in words."""
-    seeds = np.asarray(values)
-    known = seeds[~np.isnan(seeds)]
-    deviation = f" ± {known.std():{spec}}" if known.size > 1 else ""
-    return f"{mean_of_known(seeds):{spec}}{deviation}"
+        return int(line.split(",")[self._columns.index("updates")])

@@ -1,61 +1,68 @@
-"""Pictures of training: a metric over environment steps, with its spread over seeds."""
+"""Pictures of training: a metric over environment steps, with its range over agents."""
 
-import csv
-import dataclasses
+import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from rpojax.agent_table import AgentTable
 from rpojax.config import Config
-from rpojax.loggers import COLUMNS
+from rpojax.report.curves import Curve, group_curves, learning_curve
+from rpojax.statistics import mean_ignoring_nan
 from rpojax.types import Metrics
-from rpojax.validation import check_known
 
 if TYPE_CHECKING:  # matplotlib takes its time to import
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MANY_SEEDS = 10  # from here on the band leaves out a tenth of the seeds at either end
+MANY_AGENTS = 10  # from here on the band leaves out a tenth of the agents at either end
 
-
-class Curve(NamedTuple):
-    """A metric of S seeds."""
-
-    steps: np.ndarray  # i64[n] environment steps of each seed
-    values: np.ndarray  # f32[S, n] NaN where there is none
+Labelled: TypeAlias = Mapping[str, Metrics | tuple[Config, Metrics]]
 
 
 def plot_learning_curves(
     cfg: Config,
-    metrics: Metrics | Mapping[str, Metrics],
+    metrics: Metrics | Labelled,
     path: str | Path | None = None,
     metric: str = "episode_return",
     title: str | None = None,
+    *,
+    agents: AgentTable | None = None,
 ) -> "Figure":
     """Draw a metric of training results over environment steps; `plot_curves` says how.
 
+    Results of several Configs get the right steps each if each comes with its own Config::
+
+        plot_learning_curves(few, {"8 envs": few_metrics, "64 envs": (many, many_metrics)})
+
     Args:
         cfg: what was trained; gives the steps of an update and the environment's name.
-        metrics: of one agent, [num_updates], or of S seeds, [S, num_updates]; or several such,
-            under the labels of their curves.
-        path: where to save the picture as well; its suffix gives the format.
+        metrics: of one agent, [num_updates], or of N agents, [N, num_updates]; or several such,
+            under the labels of their curves. One that was trained with another Config than `cfg` is
+            a pair of its Config and its metrics.
+        path: where to save the picture as well; its suffix gives the format, PNG without one.
         metric: a field of `Metrics`.
         title: None for the environment's name.
+        agents: of a run, to draw a curve for each set of hyperparameters that its N agents have.
 
     Raises:
-        ValueError: an unknown metric, or axes besides those of seeds and updates.
+        ValueError: an unknown metric, axes besides those of agents and updates, numbers of updates
+            that do not fit the Config, or another number of agents.
+        OSError: the picture cannot be saved.
     """
-
-    def curve(each: Metrics) -> Curve:
-        values = metric_of(each, metric)
-        return Curve(cfg.batch_size * np.arange(1, values.shape[1] + 1), values)
-
+    curves: Curve | dict[str, Curve]
+    if isinstance(metrics, Mapping):
+        if agents is not None:
+            raise ValueError("agents are of one run, and metrics has labels; give one or the other")
+        curves = _labelled_curves(cfg, metrics, metric)
+    else:
+        curves = learning_curve(cfg, metrics, metric)
+        groups = {} if agents is None else group_curves(curves, agents)
+        curves = groups if len(groups) > 1 else curves
     return plot_curves(
-        {label: curve(each) for label, each in metrics.items()}
-        if isinstance(metrics, Mapping)
-        else curve(metrics),
+        curves,
         path,
         ylabel=metric.replace("_", " "),
         title=title or str(getattr(cfg.env, "name", cfg.env)),
@@ -69,19 +76,21 @@ def plot_curves(
     ylabel: str,
     title: str = "",
 ) -> "Figure":
-    """Draw one curve, or several under their labels: the mean over seeds and their spread.
+    """Draw one curve, or several under their labels: the mean over agents and a band around it.
 
-    The spread is a band, from the lowest to the highest seed or, from ten seeds on, from the 10th
-    to the 90th percentile; a curve that stands alone shows each seed besides. Updates without a
-    value (in which no episode ended) are bridged by a straight line, seed by seed; before its
-    first value and after its last, a seed does not count. Neither pyplot nor its backend is
-    touched.
+    The band is the range of the agents or, from ten agents on, the 10th to the 90th percentile; a
+    curve that stands alone shows each agent besides. Updates without a value (in which no episode
+    ended) are bridged by a straight line, agent by agent; before its first value and after its
+    last, an agent does not count. Neither pyplot nor its backend is touched.
 
     Args:
-        curves: with their own steps each.
-        path: where to save the picture as well; its suffix gives the format.
+        curves: each with its own steps.
+        path: where to save the picture as well; its suffix gives the format, PNG without one.
         ylabel: what the values are.
         title: above the picture.
+
+    Raises:
+        OSError: the picture cannot be saved; the message names the file.
     """
     from matplotlib import colormaps
     from matplotlib.figure import Figure
@@ -91,19 +100,19 @@ def plot_curves(
     axes = figure.add_subplot()
     if isinstance(curves, Curve):
         labelled: Mapping[str, Curve] = {"mean": curves}
-        spreads = {_draw(axes, "mean", curves, "tab:blue")}
-        _draw_seeds(axes, curves, "tab:blue")
+        bands = {_draw(axes, "mean", curves, "tab:blue")}
+        _draw_agents(axes, curves, "tab:blue")
     else:
         labelled = curves
         shades = colormaps["viridis"](np.linspace(0.0, 0.9, len(labelled)))
-        spreads = {
+        bands = {
             _draw(axes, label, curve, shade)
             for (label, curve), shade in zip(labelled.items(), shades, strict=True)
         }
         axes.legend(frameon=False, fontsize="small")
     axes.set_title(title, loc="left")
-    spread = spreads.pop() if len(spreads) == 1 else "mean and spread over seeds"
-    axes.set_title(spread, loc="right", fontsize="small", color="gray")
+    band = bands.pop() if len(bands) == 1 else "mean and band over seeds"
+    axes.set_title(band, loc="right", fontsize="small", color="gray")
     axes.set_xlabel("environment steps")
     axes.set_ylabel(ylabel)
     axes.set_xlim(0, 1.02 * max(curve.steps[-1] for curve in labelled.values()))
@@ -113,71 +122,55 @@ def plot_curves(
     if not any(np.size(line.get_xdata()) for line in axes.lines):
         axes.text(0.5, 0.5, "no values", transform=axes.transAxes, ha="center", color="gray")
     if path is not None:
-        figure.savefig(path, dpi=150)
+        _save(figure, Path(path))
     return figure
 
 
-def read_curve(path: str | Path, metric: str) -> Curve:
-    """A metric from the file of a `CSVLogger`, also of a run that is on its way.
-
-    Raises:
-        ValueError: an unknown metric, or another kind of file, or one without rows.
-        OSError: it cannot be read.
-    """
-    check_known(metric, COLUMNS[3:], "metric")  # behind seed, updates and steps
-    try:
-        with Path(path).open(encoding="utf-8", newline="") as file:
-            found = {
-                (int(row["seed"]), int(row["steps"])): float(row[metric] or "nan")
-                for row in csv.DictReader(file)
-                if row[COLUMNS[-1]] is not None  # a kill has left this line torn
-            }
-    except (ValueError, LookupError, TypeError) as error:
-        raise ValueError(f"{path} is not a file of metrics by CSVLogger: {error!r}") from error
-    if not found:
-        raise ValueError(f"{path} holds no metrics yet; let the run log a first update")
-    seeds, steps = (np.unique(part) for part in zip(*found, strict=True))
-    values = np.full((len(seeds), len(steps)), np.nan, np.float32)
-    for (seed, step), value in found.items():
-        values[np.searchsorted(seeds, seed), np.searchsorted(steps, step)] = value
-    return Curve(steps, values)
-
-
-def metric_of(metrics: Metrics, metric: str) -> np.ndarray:
-    """One metric by name as f32[S, num_updates]; ValueError if unknown, or with other axes."""
-    check_known(metric, [field.name for field in dataclasses.fields(Metrics)], "metric")
-    values = np.asarray(getattr(metrics, metric), np.float32)
-    if values.ndim not in (1, 2):
+def _labelled_curves(cfg: Config, metrics: Labelled, metric: str) -> dict[str, Curve]:
+    """Curves by label, each with the steps of its own Config; metrics alone are of `cfg`."""
+    pairs = {
+        label: (cfg, given) if isinstance(given, Metrics) else given
+        for label, given in metrics.items()
+    }
+    curves = {label: learning_curve(*pair, metric) for label, pair in pairs.items()}
+    of_cfg = {
+        label: curves[label].values.shape[1]
+        for label, given in metrics.items()
+        if isinstance(given, Metrics)
+    }
+    if len(set(of_cfg.values())) > 1:
+        numbers = ", ".join(f"{label}: {updates}" for label, updates in of_cfg.items())
         raise ValueError(
-            f"metrics.{metric} has shape {values.shape}; give [num_updates] or [seeds, "
-            "num_updates], and the curves of a sweep under a label each"
+            f"numbers of updates differ ({numbers}), so the metrics are not all of cfg; give those "
+            "of another Config as a pair (its Config, its metrics)"
         )
-    return np.atleast_2d(values)
+    return curves
 
 
 def _draw(axes: "Axes", label: str, curve: Curve, color: Any) -> str:
-    """Draw mean and band; returns in words what the band is, "" where there is none."""
+    """Draw mean and band; returns a description of the band, "" where there is none."""
     steps, values = _known(curve)
-    axes.plot(steps, np.nanmean(values, axis=0), color=color, linewidth=1.8, zorder=3, label=label)
-    num_seeds = len(values)
-    if num_seeds == 1 or not steps.size:
+    mean = mean_ignoring_nan(values.T)
+    axes.plot(steps, mean, color=color, linewidth=1.8, zorder=3, label=label)
+    count = len(values)
+    if count == 1 or not steps.size:
         return ""
-    many = num_seeds >= MANY_SEEDS
+    many = count >= MANY_AGENTS
     low, high = np.nanpercentile(values, (10, 90) if many else (0, 100), axis=0)
     axes.fill_between(steps, low, high, color=color, alpha=0.15, linewidth=0)
     band = "10th to 90th percentile" if many else "range"
-    return f"mean and {band} of {num_seeds} seeds"
+    return f"mean and {band} of {count} seeds"
 
 
-def _draw_seeds(axes: "Axes", curve: Curve, color: Any) -> None:
-    """Draw each of several seeds."""
+def _draw_agents(axes: "Axes", curve: Curve, color: Any) -> None:
+    """Draw each of several agents."""
     steps, values = _known(curve)
     if len(values) > 1 and steps.size:
         axes.plot(steps, values.T, color=color, linewidth=0.6, alpha=0.5)
 
 
 def _known(curve: Curve) -> Curve:
-    """The curve with gaps bridged, at the steps where a seed has a value."""
+    """The curve with gaps bridged, at the steps where an agent has a value."""
     values = np.stack([_bridge(row) for row in curve.values])
     known = ~np.isnan(values).all(axis=0)
     return Curve(curve.steps[known], values[:, known])
@@ -189,3 +182,16 @@ def _bridge(row: np.ndarray) -> np.ndarray:
     if not known.size:
         return row
     return np.interp(np.arange(row.size), known, row[known], left=np.nan, right=np.nan)
+
+
+def _save(figure: "Figure", path: Path) -> None:
+    """Write the picture: drawn in memory first, as backends fail in other ways on a full disk."""
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=150, format=path.suffix[1:] or "png")
+    try:
+        path.write_bytes(picture.getvalue())
+    except OSError as error:
+        # The error of a full disk does not name the file.
+        raise OSError(
+            error.errno, f"cannot save the picture: {error.strerror}", str(path)
+        ) from error

@@ -126,8 +126,8 @@ def newest(directory: Path, cfg: Config | None = None) -> Checkpoint:
             except DamagedCheckpointError as error:
                 damaged.append(error)
                 continue
-            for error in damaged:
-                warnings.warn(f"{error}; trying the one before", RuntimeWarning, stacklevel=2)
+            for skipped in damaged:
+                warnings.warn(f"{skipped}; trying the one before", RuntimeWarning, stacklevel=2)
             return found
         if all(path.exists() for path in paths):
             break  # none was removed by the process that trains: they are damaged
@@ -261,9 +261,7 @@ def _expected(model: Model, settings: RunSettings, record: Mapping[str, Any]) ->
         "finite": jax.ShapeDtypeStruct((count,), bool),
     }
     if record["evaluated"]:
-        expected["best"] = Best(
-            state=state,
-            updates=jax.ShapeDtypeStruct((count,), np.int32),
-            evaluation_return=jax.ShapeDtypeStruct((count,), np.float32),
-        )
+        updates: Any = jax.ShapeDtypeStruct((count,), np.int32)
+        returns: Any = jax.ShapeDtypeStruct((count,), np.float32)
+        expected["best"] = Best(state=state, updates=updates, evaluation_return=returns)
     return expected

@@ -61,10 +61,9 @@ class StopRule(NamedTuple):
             return True
         if self.episode_return is None:
             return False
-        returns = progress.evaluation_return
-        if returns is None:
-            returns = progress.metrics.episode_return[:, -1]
-        return bool(np.mean(returns) >= self.episode_return)  # False while one is NaN
+        evaluated = progress.evaluation_return
+        returns = progress.metrics.episode_return[:, -1] if evaluated is None else evaluated
+        return bool(np.mean(np.asarray(returns)) >= self.episode_return)  # False while one is NaN
 
 
 class Loop(NamedTuple):

@@ -1,38 +1,56 @@
-"""From a run's metrics to the records that loggers take."""
+"""From a run's metrics to the records that loggers get."""
 
 import contextlib
 import operator
 import warnings
 from collections.abc import Callable, Sequence
+from typing import Any
 
-import jax
 import numpy as np
 
+from rpojax.agent_table import AgentTable
+from rpojax.config import Config
 from rpojax.loggers import Logger, LogRecord
-from rpojax.runs.settings import RunSettings
+from rpojax.statistics import mean_ignoring_nan, sum_ignoring_nan
 from rpojax.types import Metrics
+
+EPISODE_MEANS = ("episode_return", "episode_length")
+"""Metrics of an update that are means over the episodes which ended in it."""
 
 _CLOSE: Callable[[Logger], None] = operator.methodcaller("close")
 
 
 class RecordWriter:
-    """Cuts the metrics of a run into windows of `log_every` updates and tells each to loggers.
+    """Splits the metrics of a run into windows of `log_every` updates and logs a record of each.
 
-    A logger that raises is dropped with a warning; the training and the others go on. Only a
-    ValueError at its start, by which it refuses what it was given, is raised: nothing is lost yet.
+    A logger that raises is dropped with a warning; the training and the other loggers continue.
+    Only a ValueError in its `start`, which means that its arguments are wrong, is raised.
+
+    Args:
+        cfg: settings of the run.
+        agents: of the run, N of them.
+        log_every: updates to a record; 0 for none.
+        loggers: each is started here.
+        updates: done already; 0, or more in a resumed run.
     """
 
-    def __init__(self, settings: RunSettings, loggers: Sequence[Logger], updates: int) -> None:
-        """Start the loggers; `updates` are done already."""
-        self._cfg, self._num_seeds = settings.cfg, settings.num_seeds
-        self._every = settings.log_every
-        self._loggers = list(loggers) if self._every else []
-        # The window that a resumed run was stopped in is told of whole.
-        self._told = updates // self._every * self._every if self._every else 0
+    def __init__(
+        self,
+        cfg: Config,
+        agents: AgentTable,
+        log_every: int,
+        loggers: Sequence[Logger],
+        updates: int,
+    ) -> None:
+        self._cfg, self._agents = cfg, agents
+        self._every = log_every
+        self._loggers = list(loggers) if log_every else []
+        # A resumed run logs the window in which it was stopped as a whole.
+        self._logged = updates // log_every * log_every if log_every else 0
         self._done = updates
         self._timed, self._seconds = 0, 0.0  # updates since the last record, and what they took
         self._evaluation: np.ndarray | None = None
-        self._tell(lambda logger: logger.start(self._cfg, self._num_seeds, updates), (ValueError,))
+        self._call_each(lambda logger: logger.start(cfg, agents, updates), (ValueError,))
 
     def advance(
         self,
@@ -44,16 +62,16 @@ class RecordWriter:
         """Log the windows that are full now.
 
         Args:
-            history: of numpy arrays [S, at least updates].
+            history: of numpy arrays f32[N, at least updates].
             updates: done so far.
-            seconds: that those since the last call took.
-            evaluation_return: f32[S] of the agents as they are now, if they were evaluated.
+            seconds: duration of the updates since the last call.
+            evaluation_return: f32[N] of the agents as they are now, if they were evaluated.
         """
         if not self._loggers:
             return
         share = seconds / (updates - self._done)
-        while self._told < updates:
-            end = min(self._told + self._every, self._cfg.num_updates)
+        while self._logged < updates:
+            end = min(self._logged + self._every, self._cfg.num_updates)
             reached = min(end, updates)
             self._timed += reached - self._done
             self._seconds += share * (reached - self._done)
@@ -66,24 +84,24 @@ class RecordWriter:
 
     def close(self) -> None:
         """Close the loggers."""
-        self._tell(_CLOSE)
+        self._call_each(_CLOSE)
 
     def _log(self, history: Metrics, end: int) -> None:
-        window = jax.tree.map(
-            lambda values: mean_ignoring_nan(values[:, self._told : end]), history
+        window = Metrics(
+            **{name: values[:, self._logged : end] for name, values in vars(history).items()}
         )
-        steps = self._timed * self._cfg.batch_size * self._num_seeds
+        steps = self._timed * self._cfg.batch_size * len(self._agents)
         record = LogRecord(
             updates=end,
             steps=end * self._cfg.batch_size,
-            metrics=window,
+            metrics=means_over_updates(window),
             steps_per_second=steps / self._seconds,
             evaluation_return=self._evaluation,
         )
-        self._tell(lambda logger: logger.log(record))
-        self._told, self._timed, self._seconds, self._evaluation = end, 0, 0.0, None
+        self._call_each(lambda logger: logger.log(record))
+        self._logged, self._timed, self._seconds, self._evaluation = end, 0, 0.0, None
 
-    def _tell(
+    def _call_each(
         self, call: Callable[[Logger], None], raised: tuple[type[Exception], ...] = ()
     ) -> None:
         for logger in list(self._loggers):
@@ -98,16 +116,23 @@ class RecordWriter:
                     with contextlib.suppress(Exception):
                         logger.close()
                 warnings.warn(
-                    f"{type(logger).__name__} failed and is told nothing more: "
-                    f"{type(error).__name__}: {error}",
+                    f"{type(logger).__name__} failed and is dropped: {type(error).__name__}: "
+                    f"{error}",
                     RuntimeWarning,
                     stacklevel=2,
                 )
 
 
-def mean_ignoring_nan(values: np.ndarray) -> np.ndarray:
-    """Means f32[S] of values [S, n] that are not NaN; NaN where all of them are."""
-    known = ~np.isnan(values)
-    total = np.where(known, values, 0.0).sum(axis=1, dtype=np.float64)
-    with np.errstate(invalid="ignore"):
-        return (total / known.sum(axis=1)).astype(np.float32)
+def means_over_updates(metrics: Metrics) -> Metrics:
+    """Metrics f32[N] of several updates together, from those of each, [N, n].
+
+    Episodes count alike, in whichever update they ended: return and length are means over the
+    episodes, not over the updates' own means. The number of episodes is a sum, and NaN for an agent
+    that has diverged. All else is a mean over the updates. NaN is ignored.
+    """
+    means: dict[str, Any] = {
+        name: mean_ignoring_nan(values, metrics.episode_count if name in EPISODE_MEANS else 1.0)
+        for name, values in vars(metrics).items()
+    }
+    means["episode_count"] = sum_ignoring_nan(metrics.episode_count)
+    return Metrics(**{name: values.astype(np.float32) for name, values in means.items()})

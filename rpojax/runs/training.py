@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import jax.numpy as jnp
+
 from rpojax.agent_table import agent_table
 from rpojax.config import Config
 from rpojax.core.model import Model, check_config, make_model
@@ -22,7 +24,6 @@ from rpojax.runs.agents import (
     initial_states,
 )
 from rpojax.runs.checkpoint import Checkpoint, CheckpointWriter, checkpoint_directory
-from rpojax.runs.load import TrainedRun
 from rpojax.runs.lock import exclusive
 from rpojax.runs.loop import Loop, OnChunk, StopRule, Training, result_of, train
 from rpojax.runs.settings import (
@@ -31,6 +32,7 @@ from rpojax.runs.settings import (
     RunSettings,
     tenth_of,
 )
+from rpojax.runs.trained_run import TrainedRun
 from rpojax.runs.warm_start import InitialPart, warm_started
 from rpojax.types import TrainResult
 from rpojax.validation import Interval, number_in
@@ -44,7 +46,7 @@ def fit(
     *,
     seeds: Sequence[int] | None = None,
     initial: TrainResult | TrainedRun | None = None,
-    initial_parts: Collection[InitialPart] = ("params",),
+    initial_parts: Sequence[InitialPart] = ("params",),
     on_chunk: OnChunk | None = None,
     loggers: Sequence[Logger] = (),
     log_every: int = 1,
@@ -228,8 +230,9 @@ def resume(
             that ended on the same host are ignored without it.
 
     Raises:
-        ValueError: another process trains this run; there is no run in the directory, or no undamaged checkpoint; `cfg` differs from
-            the run's, with the fields that differ; a number out of range.
+        ValueError: another process trains this run; there is no run in the directory, or no
+            undamaged checkpoint; `cfg` differs from the run's, with the fields that differ; a
+            number out of range.
         TrainingInterrupted: as in `fit`.
     """
     started = time.perf_counter()
@@ -284,7 +287,7 @@ def continue_from(found: Checkpoint, loop: Loop) -> TrainResult:
         return result_of(snapshot)
     checkpoint.warn_of_other_versions(found)
     checkpoint.set_newer_aside(found)
-    states = shard(AgentStates(snapshot.state, snapshot.finite))
+    states = shard(AgentStates(snapshot.state, jnp.asarray(snapshot.finite)))
     history = blank_metrics(count, num_updates)
     for name, values in vars(snapshot.metrics).items():
         getattr(history, name)[:, : snapshot.updates] = values

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias, get_args
 import jax
 import jax.numpy as jnp
 
-from rpojax.runs.load import TrainedRun
+from rpojax.runs.trained_run import TrainedRun
 from rpojax.trees import same_avals
 from rpojax.types import PyTree, TrainResult, TrainState
 from rpojax.validation import check_choice

@@ -2,14 +2,16 @@ import dataclasses
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import matplotlib.image
 import numpy as np
 import pytest
 
 from rpojax import Config, Metrics
-from rpojax.loggers import CSVLogger, LogRecord
-from rpojax.report.plotting import Curve, plot_curves, plot_learning_curves, read_curve
+from rpojax.agent_table import AgentTable, agent_table
+from rpojax.report.curves import Curve
+from rpojax.report.plotting import plot_curves, plot_learning_curves
 
 CFG = Config(total_timesteps=40 * 1024, num_envs=16, num_steps=64)
 
@@ -19,9 +21,9 @@ def metrics_of(episode_return: np.ndarray) -> Metrics:
     return Metrics(**{field.name: np.asarray(episode_return, np.float32) for field in fields})
 
 
-def curves(num_seeds: int) -> np.ndarray:
+def curves(count: int) -> np.ndarray:
     rising = -1200.0 * np.exp(-np.arange(40) / 10.0)
-    return rising + np.random.default_rng(0).normal(0.0, 30.0, (num_seeds, 40))
+    return rising + np.random.default_rng(0).normal(0.0, 30.0, (count, 40))
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +63,7 @@ def test_axes_are_labelled_in_environment_steps():
     assert axes.xaxis.get_major_formatter()(100_000) == "100k"
 
 
-def test_mean_and_band_over_few_and_over_many_seeds():
+def test_mean_and_band_over_few_and_over_many_agents():
     few = curves(4)
     figure = plot_learning_curves(CFG, metrics_of(few))
     np.testing.assert_allclose(lines(figure)["mean"][:, 1], few.mean(axis=0), rtol=1e-5)
@@ -77,7 +79,7 @@ def test_mean_and_band_over_few_and_over_many_seeds():
     assert figure.axes[0].get_title(loc="right") == "mean and 10th to 90th percentile of 20 seeds"
 
 
-def test_updates_in_which_no_episode_ended_are_bridged_seed_by_seed():
+def test_updates_in_which_no_episode_ended_are_bridged_agent_by_agent():
     nan = np.nan
     returns = np.array([[nan, 0.0, nan, 2.0, 3.0, nan], [nan, nan, 10.0, nan, nan, 40.0]])
     figure = plot_learning_curves(CFG, metrics_of(returns))
@@ -119,7 +121,7 @@ def test_a_sweep_has_a_labelled_curve_for_each():
     assert axes.get_title(loc="left") == "A sweep"
 
 
-def test_curves_have_steps_of_their_own_and_tell_of_their_seeds_where_they_agree():
+def test_curves_have_their_own_steps_and_the_title_names_their_seeds_where_they_agree():
     runs = {
         "short": Curve(np.array([100, 200]), np.array([[1.0, 2.0], [3.0, 4.0]])),
         "long": Curve(np.array([300, 900]), np.array([[5.0, 6.0], [7.0, 8.0]])),
@@ -132,46 +134,48 @@ def test_curves_have_steps_of_their_own_and_tell_of_their_seeds_where_they_agree
 
     runs["one"] = Curve(np.array([100, 200]), np.array([[1.0, 2.0]]))
     figure = plot_curves(runs, ylabel="return")
-    assert figure.axes[0].get_title(loc="right") == "mean and spread over seeds"
+    assert figure.axes[0].get_title(loc="right") == "mean and band over seeds"
 
 
-def test_a_curve_comes_from_the_file_of_a_logger(tmp_path):
-    path = tmp_path / "metrics.csv"
-    logger = CSVLogger(path)
-    logger.start(CFG, num_seeds=2, updates=0)
-    returns = np.array([[np.nan, 1.5], [-2.0, 4.0], [0.25, np.nan]], np.float32)
-    for update, each in enumerate(returns, start=1):
-        steps = update * CFG.batch_size
-        evaluation = each if update == 2 else None
-        logger.log(LogRecord(update, steps, metrics_of(each), 1000.0, evaluation))
-    logger.close()
-    steps, values = read_curve(path, "episode_return")
-    np.testing.assert_array_equal(steps, CFG.batch_size * np.arange(1, 4))
-    np.testing.assert_array_equal(values, returns.T)
-    nan = np.nan
-    evaluated = read_curve(path, "evaluation_return").values
-    np.testing.assert_array_equal(evaluated, [[nan, -2.0, nan], [nan, 4.0, nan]])
-
-    with path.open("a") as file:
-        file.write("0,4,4096,1.")  # and then the process was killed
-    np.testing.assert_array_equal(read_curve(path, "episode_return").values, returns.T)
+def sweep() -> AgentTable:
+    """3 alphas x 2 seeds."""
+    hyperparams = CFG.hyperparams().replace(alpha=[0.0, 0.0, 0.1, 0.1, 0.5, 0.5])
+    return agent_table(CFG.hyperparams(), hyperparams, seeds=[0, 1] * 3)
 
 
-def test_files_without_a_curve_are_refused(tmp_path):
-    path = tmp_path / "metrics.csv"
-    with pytest.raises(ValueError, match="unknown metric 'steps'"):
-        read_curve(path, "steps")
-    with pytest.raises(FileNotFoundError):
-        read_curve(path, "kl")
-    for text in ("a,b\n1,2\n", "\0", "seed,steps\n0,1\n"):
-        path.write_text(text)
-        with pytest.raises(ValueError, match=r"not a file of metrics by CSVLogger|no metrics yet"):
-            read_curve(path, "kl")
-    logger = CSVLogger(tmp_path / "empty.csv")
-    logger.start(CFG, num_seeds=1, updates=0)
-    logger.close()
-    with pytest.raises(ValueError, match="let the run log a first update"):
-        read_curve(tmp_path / "empty.csv", "kl")
+def test_agents_with_several_hyperparameters_have_a_curve_for_each_set():
+    values = curves(6)
+    figure = plot_learning_curves(CFG, metrics_of(values), agents=sweep())
+    drawn = lines(figure)
+    assert list(drawn) == ["alpha=0", "alpha=0.1", "alpha=0.5"]
+    np.testing.assert_allclose(drawn["alpha=0.1"][:, 1], values[2:4].mean(axis=0), rtol=1e-5)
+    assert figure.axes[0].get_title(loc="right") == "mean and range of 2 seeds"
+
+
+def test_agents_that_share_their_hyperparameters_are_one_curve():
+    agents = agent_table(CFG.hyperparams(), num_seeds=4)
+    figure = plot_learning_curves(CFG, metrics_of(curves(4)), agents=agents)
+    assert "mean" in lines(figure)
+    assert len(figure.axes[0].lines) == 1 + 4
+
+
+def test_results_of_several_configs_have_their_own_steps():
+    other = CFG.replace(num_envs=64, total_timesteps=4 * CFG.total_timesteps)
+    metrics = metrics_of(curves(2))
+    figure = plot_learning_curves(CFG, {"16 envs": metrics, "64 envs": (other, metrics)})
+    drawn = lines(figure)
+    assert drawn["16 envs"][-1, 0] == 40 * 16 * 64
+    assert drawn["64 envs"][-1, 0] == 40 * 64 * 64
+
+
+def test_results_that_are_not_of_the_config_are_refused():
+    metrics, half = metrics_of(curves(2)), metrics_of(curves(2)[:, :20])
+    with pytest.raises(ValueError, match=r"updates differ \(a: 40, b: 20\).*\(its Config, its met"):
+        plot_learning_curves(CFG, {"a": metrics, "b": half})
+    longer = CFG.replace(num_envs=64)
+    with pytest.raises(ValueError, match="has 40 updates, and cfg has 10; give the Config that"):
+        plot_learning_curves(longer, metrics)
+    assert lines(plot_learning_curves(CFG, half))["mean"][-1, 0] == 20 * CFG.batch_size
 
 
 def test_errors_say_what_to_do():
@@ -179,14 +183,39 @@ def test_errors_say_what_to_do():
         plot_learning_curves(CFG, metrics_of(curves(1)), metric="episode_returns")
     with pytest.raises(ValueError, match="under a label each"):
         plot_learning_curves(CFG, metrics_of(np.zeros((2, 3, 40))))
+    with pytest.raises(ValueError, match="metrics are of 4 agents, and agents has 6"):
+        plot_learning_curves(CFG, metrics_of(curves(4)), agents=sweep())
+    with pytest.raises(ValueError, match="metrics has labels; give one or the other"):
+        plot_learning_curves(CFG, {"a": metrics_of(curves(6))}, agents=sweep())
+    with pytest.raises(ValueError, match="gfi"):
+        plot_learning_curves(CFG, metrics_of(curves(1)), "curve.gfi")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+@pytest.mark.parametrize("suffix", ["png", "pdf", "svg"])
+def test_a_full_disk_names_the_file(suffix, tmp_path):
+    path = tmp_path / f"curve.{suffix}"
+    path.symlink_to("/dev/full")
+    with pytest.raises(OSError, match=rf"cannot save the picture: No space.*curve\.{suffix}'"):
+        plot_learning_curves(CFG, metrics_of(curves(2)), path)
+
+
+def test_a_path_without_a_suffix_is_a_png(tmp_path):
+    plot_learning_curves(CFG, metrics_of(curves(2)), tmp_path / "curve")
+    assert (tmp_path / "curve").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_missing_directory_names_the_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"cannot save the picture.*missing/curve\.png'"):
+        plot_learning_curves(CFG, metrics_of(curves(2)), tmp_path / "missing" / "curve.png")
 
 
 def test_pyplot_is_left_alone():
     program = """
-import sys, dataclasses, numpy, rpojax, rpojax.report.plotting
+import sys, dataclasses, numpy, rpojax
 assert "matplotlib" not in sys.modules
 values = {field.name: numpy.zeros((2, 3)) for field in dataclasses.fields(rpojax.Metrics)}
-rpojax.report.plotting.plot_learning_curves(rpojax.Config(), rpojax.Metrics(**values))
+rpojax.plot_learning_curves(rpojax.Config(), rpojax.Metrics(**values))
 assert "matplotlib.pyplot" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)

@@ -2,14 +2,15 @@ import numpy as np
 import pytest
 
 from rpojax import Config, Metrics
-from rpojax.runs.records import RecordWriter, mean_ignoring_nan
-from rpojax.runs.settings import RunSettings
+from rpojax.agent_table import agent_table
+from rpojax.runs.records import RecordWriter, means_over_updates
 
-UPDATES, SEEDS = 10, 2
+UPDATES, AGENTS = 10, 2
 CFG = Config(num_envs=4, num_steps=8, num_minibatches=2, total_timesteps=4 * 8 * UPDATES)
+TABLE = agent_table(CFG.hyperparams(), num_seeds=AGENTS)
 HISTORY = Metrics(
     **{
-        name: (np.arange(SEEDS * UPDATES, dtype=np.float32) + i).reshape(SEEDS, UPDATES)
+        name: (np.arange(AGENTS * UPDATES, dtype=np.float32) + i).reshape(AGENTS, UPDATES)
         for i, name in enumerate(Metrics.__dataclass_fields__)
     }
 )
@@ -25,9 +26,10 @@ class Memory:
         if self.fails_in == call:
             raise RuntimeError("out of ink")
 
-    def start(self, cfg, num_seeds, updates):
+    def start(self, cfg, agents, updates):
         assert cfg is CFG
-        self.started = (num_seeds, updates)
+        assert agents is TABLE
+        self.started = updates
         self.note("start")
 
     def log(self, record):
@@ -38,30 +40,27 @@ class Memory:
         self.note("close")
 
 
-def settings(log_every):
-    return RunSettings(
-        cfg=CFG,
-        num_seeds=SEEDS,
-        seed=0,
-        hyperparams=None,
-        log_every=log_every,
-        eval_every=0,
-        eval_episodes=1,
-        checkpoint_every=0,
-        keep_checkpoints=1,
-    )
+def writer_to(loggers, log_every, updates=0):
+    return RecordWriter(CFG, TABLE, log_every, loggers, updates)
+
+
+def metrics_of(**given):
+    """The given values, and zeros for all other metrics."""
+    arrays = {name: np.float32(value) for name, value in given.items()}
+    zeros = dict.fromkeys(Metrics.__dataclass_fields__, np.zeros_like(arrays["episode_return"]))
+    return Metrics(**zeros | arrays)
 
 
 def written(chunks, log_every=3, updates=0, evaluations=None):
     """The records of a run in chunks that end after so many updates and took a second each."""
     memory = Memory()
-    writer = RecordWriter(settings(log_every), [memory], updates)
+    writer = writer_to([memory], log_every, updates)
     for end in chunks:
         evaluation = (evaluations or {}).get(end)
         writer.advance(HISTORY, end, 1.0, evaluation)
     writer.close()
     assert memory.calls == ["start", *["log"] * len(memory.records), "close"]
-    assert memory.started == (SEEDS, updates)
+    assert memory.started == updates
     return memory.records
 
 
@@ -72,31 +71,38 @@ def test_windows_do_not_depend_on_the_chunks(chunks):
     assert [record.steps for record in records] == [32 * n for n in (3, 6, 9, 10)]
     for record, (start, end) in zip(records, [(0, 3), (3, 6), (6, 9), (9, 10)], strict=True):
         for name, values in vars(record.metrics).items():
-            expected = getattr(HISTORY, name)[:, start:end].mean(axis=1)
+            window = getattr(HISTORY, name)[:, start:end]
+            if name == "episode_count":
+                expected = window.sum(axis=1)
+            elif name in ("episode_return", "episode_length"):
+                counts = HISTORY.episode_count[:, start:end]
+                expected = (counts * window).sum(axis=1) / counts.sum(axis=1)
+            else:
+                expected = window.mean(axis=1)
             np.testing.assert_allclose(values, expected)
             assert values.dtype == np.float32
 
 
 def test_speed_is_that_of_the_updates_of_the_window():
     records = written([2, 4, 10])  # 2, 2 and 6 updates in a second each
-    steps = 32 * SEEDS
+    steps = 32 * AGENTS
     seconds = [1.0 + 1 / 2, 1 / 2 + 2 / 6, 3 / 6, 1 / 6]
     expected = [steps * n / s for n, s in zip([3, 3, 3, 1], seconds, strict=True)]
     np.testing.assert_allclose([record.steps_per_second for record in records], expected)
 
 
 def test_evaluation_is_in_the_first_record_after_it_and_in_no_other():
-    values = {n: np.full(SEEDS, n, np.float32) for n in (1, 4, 6, 7)}
+    values = {n: np.full(AGENTS, n, np.float32) for n in (1, 4, 6, 7)}
     records = written(range(1, 11), evaluations=values)
-    told = [record.evaluation_return for record in records]
-    assert told[0] is values[1]
-    assert told[1] is values[6]  # the later one of the window
-    assert told[2] is values[7]
-    assert told[3] is None
+    logged = [record.evaluation_return for record in records]
+    assert logged[0] is values[1]
+    assert logged[1] is values[6]  # the later one of the window
+    assert logged[2] is values[7]
+    assert logged[3] is None
 
 
 def test_evaluation_at_the_end_of_a_chunk_belongs_to_its_last_window():
-    values = {6: np.zeros(SEEDS, np.float32)}
+    values = {6: np.zeros(AGENTS, np.float32)}
     assert [r.evaluation_return is None for r in written([6, 10], evaluations=values)] == [
         True,
         False,
@@ -105,28 +111,28 @@ def test_evaluation_at_the_end_of_a_chunk_belongs_to_its_last_window():
     ]
 
 
-def test_resumed_run_tells_the_window_that_it_was_stopped_in_as_a_whole():
+def test_resumed_run_logs_the_window_that_it_was_stopped_in_as_a_whole():
     records = written([6, 10], updates=5)
     assert [record.updates for record in records] == [6, 9, 10]
     expected = HISTORY.kl[:, 3:6].mean(axis=1)
     np.testing.assert_allclose(records[0].metrics.kl, expected)
-    np.testing.assert_allclose(records[0].steps_per_second, 32 * SEEDS)  # of the one seen
+    np.testing.assert_allclose(records[0].steps_per_second, 32 * AGENTS)  # of the one seen
 
 
-def test_log_every_zero_tells_nothing():
+def test_log_every_zero_logs_nothing():
     memory = Memory()
-    writer = RecordWriter(settings(0), [memory], 0)
+    writer = writer_to([memory], log_every=0)
     writer.advance(HISTORY, 5, 1.0)
     writer.close()
     assert memory.calls == []
 
 
 @pytest.mark.parametrize("where", ["start", "log", "close"])
-def test_logger_that_fails_is_dropped_with_one_warning_and_the_others_go_on(where):
+def test_logger_that_fails_is_dropped_with_one_warning_and_the_others_continue(where):
     bad, good = Memory(fails_in=where), Memory()
 
     def run():
-        writer = RecordWriter(settings(1), [bad, good], 0)
+        writer = writer_to([bad, good], log_every=1)
         for end in (1, 2, 3):
             writer.advance(HISTORY, end, 1.0)
         writer.close()
@@ -139,17 +145,40 @@ def test_logger_that_fails_is_dropped_with_one_warning_and_the_others_go_on(wher
     assert bad.calls[-1] == "close"
 
 
-def test_means_leave_nan_out():
-    values = np.array([[1.0, np.nan, 3.0], [np.nan] * 3], np.float32)
-    np.testing.assert_array_equal(mean_ignoring_nan(values), np.float32([2.0, np.nan]))
+def test_episodes_count_alike_in_whichever_update_they_ended():
+    nan = np.nan
+    means = means_over_updates(
+        metrics_of(
+            episode_count=[[1, 0, 3], [0, 0, 0]],
+            episode_return=[[10.0, nan, 2.0], [nan, nan, nan]],
+            episode_length=[[100.0, nan, 20.0], [nan, nan, nan]],
+            kl=[[1.0, 2.0, 6.0], [nan, 4.0, nan]],
+        )
+    )
+    np.testing.assert_array_equal(means.episode_return, np.float32([4.0, nan]))
+    np.testing.assert_array_equal(means.episode_length, np.float32([40.0, nan]))
+    np.testing.assert_array_equal(means.episode_count, np.float32([4.0, 0.0]))
+    np.testing.assert_array_equal(means.kl, np.float32([3.0, 4.0]))
+
+
+def test_updates_of_a_diverged_agent_are_left_out():
+    nan = np.nan
+    means = means_over_updates(
+        metrics_of(
+            episode_count=[[2, nan, nan], [nan, nan, nan]],
+            episode_return=[[5.0, nan, nan], [nan, nan, nan]],
+        )
+    )
+    np.testing.assert_array_equal(means.episode_return, np.float32([5.0, nan]))
+    np.testing.assert_array_equal(means.episode_count, np.float32([2.0, nan]))
 
 
 def test_logger_that_refuses_its_file_ends_the_run_before_it_begins():
     class Refusing(Memory):
-        def start(self, cfg, num_seeds, updates):
+        def start(self, cfg, agents, updates):
             raise ValueError("metrics.csv exists; give another path")
 
     started = Memory()
     with pytest.raises(ValueError, match="give another path"):
-        RecordWriter(settings(1), [started, Refusing()], 0)
+        writer_to([started, Refusing()], log_every=1)
     assert started.calls == ["start", "close"]

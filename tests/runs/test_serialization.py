@@ -6,16 +6,16 @@ import jax
 import jax.numpy as jnp
 import optax
 import pytest
-
-import rpojax
-from rpojax import Config, NetworkConfig
-from rpojax.config import Config as ConfigClass
 from rpojax.runs.serialization import (
     config_to_json,
     describe,
     settings_from_json,
     settings_to_json,
 )
+
+import rpojax
+from rpojax import Config, NetworkConfig
+from rpojax.config import Config as ConfigClass
 from rpojax.runs.settings import RunSettings
 
 CFG = Config(

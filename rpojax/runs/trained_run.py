@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from rpojax.agent.evaluation import Evaluation
@@ -80,9 +81,7 @@ class TrainedRun:
         keys = evaluation_keys(self.agents)
         if seed is not None:
             key = jax.random.key(whole_number("seed", seed, least=0, most=2**32 - 1))
-            keys = jax.random.wrap_key_data(
-                np.broadcast_to(jax.random.key_data(key), jax.random.key_data(keys).shape)
-            )
+            keys = jnp.broadcast_to(key, keys.shape)
         return evaluate_agents(
             self.model, self.result.state, keys, num_episodes, deterministic, max_steps
         )

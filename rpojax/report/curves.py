@@ -1,0 +1,120 @@
+"""Learning curves: a metric over environment steps, from results or from the files of a run."""
+
+import csv
+import dataclasses
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from rpojax.agent_table import AgentTable, in_words
+from rpojax.config import Config
+from rpojax.hyperparams import HyperParams
+from rpojax.loggers.base import METRICS, columns_of, hyperparam_column
+from rpojax.types import Metrics
+from rpojax.validation import check_known
+
+
+class Curve(NamedTuple):
+    """A metric of agents that share their hyperparameters, N of them."""
+
+    steps: np.ndarray  # i64[n] environment steps of each agent
+    values: np.ndarray  # f32[N, n] NaN where there is none
+
+
+def learning_curve(cfg: Config, metrics: Metrics, metric: str = "episode_return") -> Curve:
+    """A metric of what was trained with `cfg`, which gives the environment steps of an update.
+
+    Args:
+        cfg: settings of the training.
+        metrics: of one agent, [num_updates], or of N agents, [N, num_updates]; an interrupted
+            training has fewer updates.
+        metric: a field of `Metrics`.
+
+    Raises:
+        ValueError: an unknown metric, other axes, or more updates than `cfg` has.
+    """
+    check_known(metric, METRICS, "metric")
+    values = np.asarray(getattr(metrics, metric), np.float32)
+    if values.ndim not in (1, 2):
+        raise ValueError(
+            f"metrics.{metric} has shape {values.shape}; give [num_updates] or [agents, "
+            "num_updates], and the curves of a sweep under a label each"
+        )
+    values = np.atleast_2d(values)
+    updates = values.shape[1]
+    if updates > cfg.num_updates:
+        raise ValueError(
+            f"metrics.{metric} has {updates} updates, and cfg has {cfg.num_updates}; give the "
+            "Config that the metrics were trained with"
+        )
+    return Curve(cfg.batch_size * np.arange(1, updates + 1), values)
+
+
+def group_curves(curve: Curve, agents: AgentTable) -> dict[str, Curve]:
+    """The curve of a whole run, split by the hyperparameters of its agents.
+
+    The labels are those of `AgentTable.groups`: "" where all agents share their hyperparameters.
+
+    Raises:
+        ValueError: the curve is of another number of agents.
+    """
+    if len(curve.values) != len(agents):
+        raise ValueError(
+            f"the metrics are of {len(curve.values)} agents, and agents has {len(agents)}; give "
+            "the AgentTable of the run"
+        )
+    return {
+        label: Curve(curve.steps, curve.values[members]) for label, members in agents.groups.items()
+    }
+
+
+def read_curves(path: str | Path, metric: str) -> dict[str, Curve]:
+    """A metric from the file of a `CSVLogger`, also while the run is still writing it.
+
+    Returns:
+        One curve for each set of hyperparameters, by label, as `group_curves`.
+
+    Raises:
+        ValueError: an unknown metric, another kind of file, or a file without rows.
+        OSError: the file cannot be read.
+    """
+    check_known(metric, (*METRICS, "steps_per_second", "evaluation_return"), "metric")
+    groups: dict[str, dict[tuple[int, int], float]] = defaultdict(dict)
+    try:
+        with Path(path).open(encoding="utf-8", newline="") as file:
+            # A kill may have left the last line incomplete.
+            header, *rows = csv.reader(line for line in file if line.endswith("\n"))
+        differing = _differing(header)
+        for values in rows:
+            row = dict(zip(header, values, strict=True))
+            label = in_words({name: float(row[hyperparam_column(name)]) for name in differing})
+            position = int(row["agent"]), int(row["steps"])
+            groups[label][position] = float(row[metric] or "nan")
+    except (ValueError, csv.Error) as error:
+        raise ValueError(
+            f"{str(path)!r} is not a file that this version's CSVLogger wrote: {error}"
+        ) from error
+    if not groups:
+        raise ValueError(f"{str(path)!r} holds no metrics yet; wait for the run's first record")
+    return {label: _curve(found) for label, found in groups.items()}
+
+
+def _differing(header: Sequence[str]) -> list[str]:
+    """The hyperparameters in the header of a CSV file; ValueError for a header of another kind."""
+    known = [field.name for field in dataclasses.fields(HyperParams)]
+    differing = [name for name in known if hyperparam_column(name) in header]
+    if tuple(header) != columns_of(differing):
+        raise ValueError(f"its columns are {', '.join(header)}")
+    return differing
+
+
+def _curve(found: dict[tuple[int, int], float]) -> Curve:
+    """A curve from its values by agent and steps; NaN where there is none."""
+    agents, steps = (np.unique(part) for part in zip(*found, strict=True))
+    values = np.full((len(agents), len(steps)), np.nan, np.float32)
+    for (agent, step), value in found.items():
+        values[np.searchsorted(agents, agent), np.searchsorted(steps, step)] = value
+    return Curve(steps, values)

@@ -1,0 +1,137 @@
+"""A progress bar for `fit` and `resume`."""
+
+from contextlib import AbstractContextManager
+
+import jax
+import numpy as np
+import rich.progress
+from rich.console import Console
+
+from rpojax.agent_table import AgentTable
+from rpojax.config import Config
+from rpojax.runs.loop import Progress
+from rpojax.statistics import (
+    last_ignoring_nan,
+    mean_and_std,
+    mean_ignoring_nan,
+    plus_minus_sign,
+)
+
+COMPILE_EVENT = "/jax/core/compile/backend_compile_duration"
+
+
+class ProgressBar(AbstractContextManager["ProgressBar"]):
+    """Shows a training on its way; use it as a context manager and give its `show` to `fit`.
+
+    The bar shows the mean return over all agents or, if they differ in hyperparameters, over the
+    group with the best mean. On anything but a terminal there is no bar.
+
+    Example::
+
+        with ProgressBar(cfg, agents, console) as bar:
+            fit(cfg, on_chunk=bar.show)
+
+    Args:
+        cfg: settings of the run.
+        agents: of the run.
+        console: to draw on.
+    """
+
+    def __init__(self, cfg: Config, agents: AgentTable, console: Console) -> None:
+        self._cfg, self._console = cfg, console
+        self._groups = agents.groups
+        self._last: Progress | None = None
+        self._compile_seconds = 0.0
+        self._bar = rich.progress.Progress(
+            rich.progress.TextColumn("{task.description:<10}"),
+            rich.progress.BarColumn(),
+            rich.progress.TextColumn("{task.completed:,.0f}/{task.total:,.0f} steps"),
+            rich.progress.TextColumn("{task.fields[speed]:,.0f} steps/s"),
+            rich.progress.TimeRemainingColumn(compact=True),
+            rich.progress.TextColumn("return {task.fields[episode_return]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task(
+            "compiling", total=cfg.actual_timesteps, speed=0.0, episode_return="-"
+        )
+
+    def __enter__(self) -> "ProgressBar":
+        jax.monitoring.register_event_duration_secs_listener(self._count_compilation)
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        jax.monitoring.unregister_event_duration_listener(self._count_compilation)
+        self._bar.stop()
+
+    def describe(self, what: str) -> None:
+        """Name what is being done now, in front of the bar."""
+        self._bar.update(self._task, description=what)
+
+    def show(self, progress: Progress) -> None:
+        """Advance the bar; each agent's return is that of its last update with one."""
+        if self._last is None:
+            self._print_rounding()
+        self._last = progress
+        self._bar.update(
+            self._task,
+            description="training",
+            completed=progress.updates * self._cfg.batch_size,
+            speed=progress.steps_per_second,
+        )
+        returns = last_ignoring_nan(progress.metrics.episode_return)
+        if not np.isnan(returns).all():
+            self._bar.update(self._task, episode_return=self._return_of_best_group(returns))
+
+    @property
+    def summary(self) -> str:
+        """Speed and the time before the first update, as text.
+
+        "Set up" is the time from the settings to the first update: tracing, lowering and compiling
+        the program. "Compiled" is the time that XLA itself took since the bar was entered; a
+        program from the compilation cache only has to be read.
+        """
+        if self._last is None:
+            return "nothing was left to train"
+        return (
+            f"{self._last.steps_per_second:,.0f} steps/s, all agents together; set up in "
+            f"{self._last.compile_seconds:.1f} s, compiled in {self._compile_seconds:.1f} s"
+        )
+
+    @property
+    def measures(self) -> dict[str, float | None]:
+        """Steps and times of all agents together; None where nothing was left to train."""
+        last = self._last
+        return {
+            "steps": last and last.steps,
+            "seconds": last and last.train_seconds,
+            "steps_per_second": last and last.steps_per_second,
+            "setup_seconds": last and last.compile_seconds,
+            "compile_seconds": self._compile_seconds,
+        }
+
+    def _return_of_best_group(self, returns: np.ndarray) -> str:
+        """The best group's mean ± standard deviation, with its label if there are several."""
+        means = {
+            label: float(mean_ignoring_nan(returns[members]))
+            for label, members in self._groups.items()
+        }
+        best = max(means, key=lambda label: np.nan_to_num(means[label], nan=-np.inf))
+        sign = plus_minus_sign(self._console.encoding)
+        text = mean_and_std(returns[self._groups[best]], ".1f", sign)
+        return f"{text} ({best})" if len(means) > 1 else text
+
+    def _print_rounding(self) -> None:
+        """Print how many steps are trained, where these are not the steps asked for."""
+        cfg = self._cfg
+        if cfg.actual_timesteps != cfg.total_timesteps:
+            self._console.print(
+                f"{cfg.total_timesteps:,} steps are not whole updates of {cfg.batch_size:,}; "
+                f"each agent trains for {cfg.actual_timesteps:,}."
+            )
+
+    def _count_compilation(self, event: str, duration_secs: float, **_: str | int) -> None:
+        """Listen to JAX's monitoring events."""
+        if event == COMPILE_EVENT:
+            self._compile_seconds += duration_secs

@@ -1,0 +1,105 @@
+"""Tables of results for a terminal."""
+
+from collections.abc import Callable
+
+import numpy as np
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderResult
+from rich.markup import escape
+from rich.table import Table
+
+from rpojax.agent.evaluation import Evaluation
+from rpojax.agent_table import AgentTable
+from rpojax.statistics import last_ignoring_nan, mean_and_std, plus_minus_sign
+from rpojax.types import TrainResult
+
+
+def results_table(
+    agents: AgentTable, result: TrainResult, evaluation: Evaluation, title: str
+) -> ConsoleRenderable:
+    """What each of N agents has reached, and each group of several that share hyperparameters.
+
+    A group's means are over its finite agents: one that has diverged does not count as a result.
+
+    Args:
+        agents: of the run, N of them.
+        result: of all agents, with their axis first.
+        evaluation: of E episodes of each agent, [N, E].
+        title: above the table.
+
+    Returns:
+        A table for `rich`, which has "+-" for "±" on a console whose encoding cannot hold it.
+    """
+    trained = last_ignoring_nan(result.metrics.episode_return)
+    episodes = np.asarray(evaluation.episode_return, np.float64)
+    finite = np.asarray(result.finite)
+    diverged = diverged_at(result)
+    differing = agents.differing
+    groups = [members for members in agents.groups.values() if len(members) > 1]
+
+    def build(sign: str) -> Table:
+        caption = (
+            f"mean {sign} standard deviation: of an agent over its episodes, of several agents "
+            "over those that are finite"
+        )
+        table = Table(
+            title=escape(title), caption=caption, title_justify="left", caption_justify="left"
+        )
+        for name in ("agent", *differing, "seed"):
+            table.add_column(name)
+        table.add_column("return, end of training", justify="right")
+        table.add_column(f"return, {episodes.shape[1]} evaluation episodes", justify="right")
+        table.add_column("finite", justify="right")
+        for index in range(len(agents)):
+            table.add_row(
+                str(index),
+                *map(str, agents.identity(index).values()),
+                mean_and_std(trained[index : index + 1], ".1f", sign),
+                mean_and_std(episodes[index], ".1f", sign),
+                "yes" if finite[index] else f"[bold red]{_divergence(diverged[index])}[/]",
+                end_section=index == len(agents) - 1,
+            )
+        for members in groups:
+            counted = [index for index in members if finite[index]]
+            first = agents[members[0]]
+            table.add_row(
+                "all" if len(members) == len(agents) else "",
+                *(str(first.hyperparams[name]) for name in differing),
+                f"{len(members)} seeds",
+                mean_and_std(trained[counted], ".1f", sign),
+                mean_and_std(episodes[counted].mean(axis=1), ".1f", sign),
+                f"{len(counted)} of {len(members)}",
+            )
+        return table
+
+    return _ForEncoding(build)
+
+
+def diverged_at(result: TrainResult) -> list[int | None]:
+    """The update, from 1, in which each of N agents of a `fit` diverged.
+
+    `fit` stops an agent before an update that gives NaN or infinity, and the agent's metrics are
+    NaN from that update on: 1 means that the agent was never trained. None for an agent that is
+    finite, and for one that was not trained by `fit` and has all its metrics.
+    """
+    known = ~np.isnan(np.asarray(result.metrics.learning_rate))  # always a number while training
+    updates = known.shape[1]
+    return [
+        None if finite or count == updates else int(count) + 1
+        for finite, count in zip(np.asarray(result.finite), known.sum(axis=1), strict=True)
+    ]
+
+
+def _divergence(update: int | None) -> str:
+    if update is None:
+        return "no"
+    return "no, never trained" if update == 1 else f"no, since update {update}"
+
+
+class _ForEncoding:
+    """A table that is built for the sign which the console can show."""
+
+    def __init__(self, build: Callable[[str], Table]) -> None:
+        self._build = build
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self._build(plus_minus_sign(console.encoding))

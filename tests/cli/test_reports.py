@@ -1,0 +1,58 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from rpojax import Config, Evaluation, Metrics, TrainResult
+from rpojax.agent_table import agent_table
+from rpojax.cli.reports import evaluation_report, print_json
+
+CFG = Config()
+AGENTS = agent_table(
+    CFG.hyperparams(), CFG.hyperparams().replace(alpha=[0.0, 0.0, 0.1, 0.1]), seeds=[7, 8, 7, 8]
+)
+RETURNS = np.float32([[1.0, 3.0], [4.0, 4.0], [10.0, 20.0], [-900.0, -900.0]])
+
+
+def report(finite=(True, True, True, False), agents=AGENTS):
+    known = np.where(np.array(finite)[:, None], 1.0, np.float32([np.nan, np.nan]))
+    names = [field.name for field in dataclasses.fields(Metrics)]
+    result = TrainResult(
+        state=None, metrics=Metrics(**dict.fromkeys(names, known)), finite=np.array(finite)
+    )
+    evaluation = Evaluation(RETURNS, np.ones_like(RETURNS), np.ones_like(RETURNS, bool))
+    return evaluation_report(CFG, agents, result, evaluation)
+
+
+def test_each_agent_has_an_entry_with_its_seed_and_hyperparameters():
+    found = report()
+    assert found["env"] == "Pendulum-v1"
+    assert found["episodes"] == 2
+    assert found["agents"][0] == {
+        "agent": 0, "seed": 7, "hyperparams": {"alpha": 0.0}, "mean": 2.0, "std": 1.0,
+        "finite": True, "diverged_at": None,
+    }  # fmt: skip
+    assert found["agents"][3] == {
+        "agent": 3, "seed": 8, "hyperparams": {"alpha": 0.1}, "mean": -900.0, "std": 0.0,
+        "finite": False, "diverged_at": 1,
+    }  # fmt: skip
+
+
+def test_each_set_of_hyperparameters_has_the_mean_of_its_finite_agents():
+    assert report()["groups"] == [
+        {"hyperparams": {"alpha": 0.0}, "agents": [0, 1], "mean": 3.0, "std": 1.0, "finite": 2},
+        {"hyperparams": {"alpha": 0.1}, "agents": [2, 3], "mean": 15.0, "std": 0.0, "finite": 1},
+    ]
+    alike = report([True] * 4, agent_table(CFG.hyperparams(), num_seeds=4))
+    (group,) = alike["groups"]
+    assert group["hyperparams"] == {}
+    assert group["mean"] == pytest.approx(RETURNS.mean(axis=1).mean())
+    assert group["std"] == pytest.approx(RETURNS.mean(axis=1).std())
+
+
+def test_a_group_that_diverged_as_a_whole_has_null_for_its_mean(capsys):
+    print_json(report([True, True, False, False]))
+    group = json.loads(capsys.readouterr().out)["groups"][1]
+    assert group["mean"] is group["std"] is None
+    assert group["finite"] == 0
