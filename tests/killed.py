@@ -12,15 +12,15 @@ import jax
 import numpy as np
 
 from rpojax import Config, Metrics, resume
+from rpojax.agent_table import agent_table
 from rpojax.runs import storage
-from rpojax.runs.checkpoint import Keeper, Snapshot
+from rpojax.runs.agents import Best
+from rpojax.runs.checkpoint import CheckpointWriter, Snapshot
 from rpojax.runs.settings import RunSettings
 
 SETTINGS = RunSettings(
     cfg=Config(),
-    num_seeds=2,
-    seed=0,
-    hyperparams=None,
+    agents=agent_table(Config().hyperparams(), num_seeds=2),
     log_every=1,
     eval_every=1,
     eval_episodes=1,
@@ -33,18 +33,20 @@ def snapshot(updates: int) -> Snapshot:
     """What could be a run after so many updates, made up from that number alone."""
     rng = np.random.default_rng(updates)
     names = Metrics.__dataclass_fields__
+    state: Any = {"weights": rng.normal(size=(2, 64, 64)), "count": np.full(2, updates)}
+    returns: Any = rng.normal(size=2).astype(np.float32)
     return Snapshot(
         updates=updates,
-        state={"weights": rng.normal(size=(2, 64, 64)), "count": np.full(2, updates)},
+        state=state,
         finite=np.ones(2, bool),
         metrics=Metrics(**{name: rng.normal(size=(2, updates)) for name in names}),
         train_seconds=float(updates),
-        evaluation_return=rng.normal(size=2).astype(np.float32),
+        best=Best(state, state["count"], returns),
     )
 
 
 def start(target: Callable[..., None], *args: Any) -> tuple[BaseProcess, Connection]:
-    """A process that has the slow modules already, and the end of a pipe that it tells by.
+    """A process that has imported the slow modules, and the end of a pipe to read from.
 
     It is forked from a process in which JAX is imported and has computed nothing: from one in
     which it has, and that importing gymnax is enough for, it would hang.
@@ -59,7 +61,7 @@ def start(target: Callable[..., None], *args: Any) -> tuple[BaseProcess, Connect
 
 
 def last_message(told: Connection) -> Any:
-    """What a process that is no more told last."""
+    """The last message of a process that has ended."""
     message = None
     try:
         while told.poll():
@@ -70,17 +72,17 @@ def last_message(told: Connection) -> Any:
 
 
 def save_without_end(directory: str, first: int, done: Connection) -> None:
-    """Save one snapshot after the other, and tell the number of each that is saved."""
+    """Save one snapshot after the other, and send the number of each that is saved."""
     path = Path(directory)
     storage.clear_remains(path)
-    keeper = Keeper(path, SETTINGS)
+    writer = CheckpointWriter(path, SETTINGS)
     for updates in itertools.count(first):
-        keeper.save(snapshot(updates))
+        writer.save(snapshot(updates))
         done.send(updates)
 
 
-def go_on(directory: str, cache: str, done: Connection) -> None:
-    """Resume a run, and tell the number of updates after each chunk."""
+def resume_and_report(directory: str, cache: str, done: Connection) -> None:
+    """Resume a run, and send the number of updates after each chunk."""
     jax.config.update("jax_compilation_cache_dir", cache)
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     resume(directory, on_chunk=lambda progress: done.send(progress.updates))

@@ -28,7 +28,9 @@ SCRIPT = """
     even = rpojax.sharded_vmap(train, (0, axes))(
         keys[:3], hyperparams.replace(alpha=hyperparams.alpha[:3])
     )
-    fitted = rpojax.fit(cfg.replace(alpha=1.0), num_seeds=4, seed=0)
+    fitted = rpojax.fit(cfg, num_seeds=4, seed=0, hyperparams=hyperparams)
+    seeds = jnp.stack([jax.random.key(seed) for seed in range(4)])
+    of_seeds = jax.jit(jax.vmap(train, (0, axes)))(seeds, hyperparams)
 
     def distance(a, b):
         assert a.shape == b.shape, (a.shape, b.shape)
@@ -38,7 +40,7 @@ SCRIPT = """
         "devices": len(even.state.update_count.sharding.device_set),
         "even": distance(even.metrics.policy_loss, together.metrics.policy_loss[:3]),
         "ragged": distance(ragged.metrics.policy_loss, together.metrics.policy_loss),
-        "fit": distance(fitted.metrics.policy_loss[3], together.metrics.policy_loss[3]),
+        "fit": distance(fitted.metrics.policy_loss, of_seeds.metrics.policy_loss),
         "fit_agents": fitted.state.update_count.shape[0],
         "finite": bool(fitted.finite.all() and ragged.finite.all()),
     }))

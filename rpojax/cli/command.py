@@ -1,6 +1,7 @@
-"""The entry: parse, run, and say on one line what the user has to change."""
+"""The entry point: parse the arguments, run the subcommand, print user errors on one line."""
 
 import re
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -14,11 +15,11 @@ from rpojax.cli.parsing import parse
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command.
 
-    What the user has to change is said on one line, with exit status 2; Ctrl-C ends with 130. What
-    is a fault of ours keeps its traceback.
+    User errors print one line and exit with status 2. A signal that stops the training exits with
+    128 and its number: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP. Bugs keep their traceback.
 
     Args:
-        args: the words behind `rpojax`; None for those of the process.
+        args: the arguments after `rpojax`; None for those of the process.
     """
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
@@ -27,7 +28,8 @@ def main(args: Sequence[str] | None = None) -> None:
         except (ValueError, OSError) as error:
             _leave(2, error)
         except KeyboardInterrupt as stop:
-            _leave(130, str(stop) or "stopped")
+            number = getattr(stop, "signal_number", signal.SIGINT)
+            _leave(128 + number, str(stop) or "stopped")
         except jax.errors.JaxRuntimeError as error:
             if not re.search("RESOURCE_EXHAUSTED|out of memory", str(error), re.IGNORECASE):
                 raise
@@ -41,10 +43,18 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def _leave(status: int, message: Any) -> NoReturn:
     """End the process with one line."""
-    print(f"rpojax: {' '.join(str(message).split())}", file=sys.stderr)
+    print(f"rpojax: {_on_one_line(message)}", file=sys.stderr)
     sys.exit(status)
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     """A warning on one line, without the place in the code that gives it."""
-    print(f"rpojax: warning: {' '.join(str(message).split())}", file=sys.stderr)
+    print(f"rpojax: warning: {_on_one_line(message)}", file=sys.stderr)
+
+
+def _on_one_line(message: Any) -> str:
+    """The text without line breaks; what a terminal would interpret is escaped."""
+    text = " ".join(str(message).split())
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )

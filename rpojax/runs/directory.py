@@ -27,6 +27,8 @@ class RunDirectory:
     @classmethod
     def reserve(cls, parent: Path, name: str) -> Self:
         """Make a new directory in one step; a name that is taken gets a number behind it."""
+        if parent.exists() and not parent.is_dir():
+            raise ValueError(f"output_dir = {str(parent)!r} is a file; give a directory")
         parent.mkdir(parents=True, exist_ok=True)
         for number in itertools.count(1):
             path = parent / (name if number == 1 else f"{name}-{number}")

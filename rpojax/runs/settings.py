@@ -71,6 +71,9 @@ def settings_from_record(record: Mapping[str, Any], cfg: Config | None = None) -
         ValueError: `cfg` differs from the record; it is None and the record holds objects that a
             file cannot hold; or the record has a setting that this version does not know.
     """
+    for name in ("cfg", "seeds"):
+        if name not in record:
+            raise ValueError(f"the run's record has no {name}; use the version that recorded it")
     unknown = sorted(set(record) - {"cfg", "seeds", "hyperparams", *_COUNTS})
     if unknown:
         raise ValueError(

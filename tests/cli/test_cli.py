@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,8 +28,14 @@ from rpojax.cli.training import Train
 from rpojax.runs import checkpoint
 from rpojax.runs import directory as run_directory
 from rpojax.runs.directory import RunDirectory
-from rpojax.runs.loop import result_of
 
+# A shell starts background jobs with SIGINT ignored, and children inherit that.
+AS_FROM_A_TERMINAL = """
+import os, signal, sys
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 COMMAND = str(Path(sys.executable).with_name("rpojax"))
 TINY = (
     "--num-envs=8", "--num-steps=16", "--update-epochs=1", "--num-minibatches=2",
@@ -72,12 +79,13 @@ def run(*args: str | Path) -> Finished:
     return Finished(status, out.getvalue(), err.getvalue())
 
 
-def start(*args: str, cwd: Path, **environment: str) -> "subprocess.Popen[str]":
-    """The command in a process of its own, compiled fast and not well."""
+@contextlib.contextmanager
+def started(*args: str, cwd: Path, **environment: str) -> Iterator["subprocess.Popen[str]"]:
+    """The command in a process of its own, compiled fast and not well; killed if still there."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
     quick = {"XLA_FLAGS": "--xla_backend_optimization_level=0", "COLUMNS": "100"}
-    return subprocess.Popen(
-        [COMMAND, *args],
+    process = subprocess.Popen(
+        [sys.executable, "-c", AS_FROM_A_TERMINAL, COMMAND, *args],
         cwd=cwd,
         env=kept | quick | environment,
         stdin=subprocess.DEVNULL,
@@ -85,6 +93,11 @@ def start(*args: str, cwd: Path, **environment: str) -> "subprocess.Popen[str]":
         stderr=subprocess.PIPE,
         text=True,
     )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def finish(process: "subprocess.Popen[str]") -> Finished:
@@ -121,26 +134,32 @@ def trained(tmp_path_factory) -> Trained:
     return Trained(place / "tiny", run(*TRAIN, *arguments))
 
 
+def returns_in(report: dict[str, Any]) -> list[float]:
+    """The mean return of each agent."""
+    return [agent["mean"] for agent in report["agents"]]
+
+
 def rows_of(path: Path) -> list[dict[str, str]]:
     with path.open() as file:
         return list(csv.DictReader(file))
 
 
-def test_train_reports_one_json_object_and_tells_the_rest_on_stderr(trained):
+def test_train_prints_one_json_object_and_the_rest_on_stderr(trained):
     report = trained.finished.report
     assert report["run_directory"] == str(trained.path)
     assert (report["env"], report["episodes"]) == ("Pendulum-v1", 128)
-    assert len(report["returns"]) == 2
-    assert all(-2000.0 < value < 0.0 for value in report["returns"])
-    assert report["mean"] == pytest.approx(np.mean(report["returns"]))
-    assert report["std"] == pytest.approx(np.std(report["returns"]))
-    assert report["finite"] == [True, True]
+    assert [agent["seed"] for agent in report["agents"]] == [0, 1]
+    assert all(agent["finite"] for agent in report["agents"])
+    assert all(-2000.0 < value < 0.0 for value in returns_in(report))
+    (group,) = report["groups"]
+    assert group["mean"] == pytest.approx(np.mean(returns_in(report)))
+    assert group["std"] == pytest.approx(np.std(returns_in(report)))
     assert report["steps"] == 2 * UPDATES * BATCH
     assert report["steps_per_second"] == pytest.approx(report["steps"] / report["seconds"])
     assert report["setup_seconds"] > 0
     assert report["compile_seconds"] > 0
     told = trained.finished.err
-    assert "4,000 steps are not whole updates of 128; each seed trains for 3,968" in told
+    assert "4,000 steps are not whole updates of 128; each agent trains for 3,968" in told
     for text in ("end of training", "128 evaluation", "2 of 2", " ± ", "steps/s", "compiled in"):
         assert text in told
 
@@ -153,7 +172,8 @@ def test_train_leaves_its_files_in_the_run_directory(trained):
     assert {Path(path).parent for path in files.values()} == {trained.path}
 
     rows = rows_of(trained.path / "metrics.csv")
-    assert tuple(rows[0]) == loggers.COLUMNS
+    settings = checkpoint.recorded_settings(trained.path / "checkpoints")
+    assert tuple(rows[0]) == loggers.columns(settings.agents)
     for seed in ("0", "1"):
         of_seed = [row for row in rows if row["seed"] == seed]
         assert [int(row["steps"]) for row in of_seed] == [BATCH * (n + 1) for n in range(UPDATES)]
@@ -165,7 +185,7 @@ def test_train_leaves_its_files_in_the_run_directory(trained):
     pixels = matplotlib.image.imread(trained.path / "learning_curve.png")
     assert pixels.shape[:2] == (600, 1050)
     assert pixels.std() > 0.05
-    assert list((trained.path / "tensorboard" / "seed_1").glob(loggers.charts.EVENT_FILES))
+    assert list((trained.path / "tensorboard" / "seed=1").glob(loggers.charts.EVENT_FILES))
     saved = [path.name for path in checkpoint.checkpoint_paths(trained.path / "checkpoints")]
     assert saved[-3:] == ["update_000000027", "update_000000030", "update_000000031"]
 
@@ -173,42 +193,41 @@ def test_train_leaves_its_files_in_the_run_directory(trained):
 def test_eval_of_the_newest_checkpoint_gives_what_training_ended_with(trained):
     report = run("eval", trained.path, "--json").report
     trained_report = trained.finished.report
-    for name in ("env", "episodes", "returns", "mean", "std", "finite", "steps"):
+    for name in ("env", "episodes", "agents", "groups", "steps"):
         assert report[name] == trained_report[name], name
     assert report["checkpoint"].endswith("update_000000031")
-    assert (report["seed"], report["stochastic"]) == (0, False)
+    assert (report["seed"], report["stochastic"]) == (None, False)
 
 
 def test_eval_has_its_episodes_its_seed_and_its_noise(trained):
     def returns(*flags: str) -> list[float]:
-        return run("eval", trained.path, "--episodes=4", "--json", *flags).report["returns"]
+        return returns_in(run("eval", trained.path, "--episodes=4", "--json", *flags).report)
 
     default = returns()
-    assert default == returns("--seed=0")
-    assert default != returns("--seed=1")
+    assert default == returns()
+    assert returns("--seed=1") == returns("--seed=1") != default
     assert default != returns("--stochastic")
 
 
 def test_eval_of_the_best_checkpoint(trained):
     report = run("eval", trained.path, "--best", "--episodes=4", "--json").report
     rows = rows_of(trained.path / "metrics.csv")
-    scores: dict[int, list[float]] = {}
-    for row in rows:
-        if row["evaluation_return"]:
-            scores.setdefault(int(row["updates"]), []).append(float(row["evaluation_return"]))
-    best = max(scores, key=lambda updates: np.mean(scores[updates]))
-    assert report["checkpoint"].endswith(f"update_{best:09d}")
-    assert report["steps"] == 2 * best * BATCH
+    best = []
+    for agent in ("0", "1"):
+        evaluated = [r for r in rows if r["agent"] == agent and r["evaluation_return"]]
+        best.append(int(max(evaluated, key=lambda r: float(r["evaluation_return"]))["updates"]))
+    assert report["checkpoint"].endswith("update_000000031")
+    assert report["steps"] == sum(best) * BATCH
 
 
 def test_eval_prints_a_table(trained):
     finished = run("eval", trained.path, "--episodes=4")
     assert (finished.status, finished.err) == (0, "")
-    assert "after 3,968 steps of each seed" in finished.out
-    assert "4 evaluation episodes" in finished.out
+    assert "after 3,968 steps of each agent" in finished.out
+    assert "return, 4" in finished.out
 
 
-def test_a_run_that_is_done_is_resumed_by_telling_of_it_again(trained, tmp_path):
+def test_resume_of_a_finished_run_reports_it_again(trained, tmp_path):
     path = trained.copy(tmp_path)
     (path / "learning_curve.png").unlink()
     finished = run("resume", path)
@@ -227,7 +246,7 @@ def test_resume_to_a_later_end_is_a_run_of_that_length(trained, tmp_path):
     straight = run(
         *TRAIN, "--total-timesteps=5000", f"--output-dir={tmp_path}", "--run-name=x", "--json"
     ).report
-    for name in ("returns", "mean", "std", "steps"):
+    for name in ("agents", "groups", "steps"):
         assert resumed[name] == straight[name], name
     timed = {"steps_per_second", "evaluation_return"}  # the end of the first run was evaluated
     ours, theirs = (
@@ -236,20 +255,19 @@ def test_resume_to_a_later_end_is_a_run_of_that_length(trained, tmp_path):
     )
     assert ours == theirs
     events = sorted((path / "tensorboard").glob(loggers.charts.EVENT_FILES))
-    assert len(events) == 2, "the resumed run goes on in TensorBoard"
+    assert len(events) == 2, "the resumed run continues in TensorBoard"
 
 
 def test_export_writes_the_policy_of_one_agent(trained, tmp_path):
     place = tmp_path / "policy.stablehlo"
-    finished = run("export", trained.path, "--seed-index=1", f"--output={place}")
+    finished = run("export", trained.path, "--agent=1", f"--output={place}")
     assert (finished.status, finished.out.split()) == (0, [str(place)])
     policy = jax.export.deserialize(bytearray(place.read_bytes()))
-    found = checkpoint.load(trained.path / "checkpoints")
+    found = rpojax.load(trained.path)
     obs = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 4.0]], np.float32)
     actions = []
     for index in (0, 1):
-        state = result_of(found.snapshot).select(index).state
-        actions.append(rpojax.make_policy(found.settings.cfg, state)(obs))
+        actions.append(rpojax.make_policy(found.cfg, found.state(index))(obs))
     np.testing.assert_allclose(policy.call(obs), actions[1], rtol=1e-5)
     assert not np.allclose(actions[0], actions[1])
 
@@ -315,15 +333,15 @@ def test_plot_labels_runs_by_name_or_by_path_where_names_are_alike(trained, tmp_
     ]
 
 
-def test_a_run_directory_that_is_there_is_refused_with_the_remedy(trained):
+def test_existing_run_directory_is_refused_with_the_remedy(trained):
     before = sorted(trained.path.rglob("*"))
     again = run(*TRAIN, f"--output-dir={trained.path.parent}", "--run-name=tiny")
-    assert "is there already; go on with `rpojax resume" in again.complaint
+    assert "exists already; resume it with `rpojax resume" in again.complaint
     assert "--overwrite" in again.complaint
     assert sorted(trained.path.rglob("*")) == before
 
 
-def test_overwrite_takes_the_place_of_the_run_and_leaves_other_files(trained, tmp_path):
+def test_overwrite_replaces_the_run_and_leaves_other_files(trained, tmp_path):
     path = trained.copy(tmp_path)
     (path / "notes.txt").write_text("mine")
     arguments = (*TRAIN, f"--output-dir={tmp_path}", "--run-name=copy", "--overwrite")
@@ -331,10 +349,10 @@ def test_overwrite_takes_the_place_of_the_run_and_leaves_other_files(trained, tm
     saved = sorted(path.rglob("*"))
     assert "num_seeds = 0" in run(*arguments, "--num-seeds=0").complaint
     assert "unknown environment" in run(*arguments, "--env=Pendlum").complaint
-    assert sorted(path.rglob("*")) == saved, "what cannot start removes nothing"
+    assert sorted(path.rglob("*")) == saved, "a run that cannot start removes nothing"
 
     report = run(*arguments, "--seed=1", "--json").report
-    assert report["returns"] != trained.finished.report["returns"]
+    assert returns_in(report) != returns_in(trained.finished.report)
     assert (path / "notes.txt").read_text() == "mine"
     assert not (path / "tensorboard").exists()
     assert len(rows_of(path / "metrics.csv")) == 2 * UPDATES
@@ -350,7 +368,7 @@ def test_a_disk_that_is_full_from_the_start_leaves_no_directory(tmp_path, monkey
     assert not (tmp_path / "x").exists()
 
 
-def test_a_damaged_checkpoint_is_told_of_on_one_line_and_passed_by(trained, tmp_path):
+def test_a_damaged_checkpoint_is_skipped_with_a_warning_of_one_line(trained, tmp_path):
     path = trained.copy(tmp_path)
     newest = checkpoint.checkpoint_paths(path / "checkpoints")
     shutil.rmtree(newest[-1] / "arrays")
@@ -365,17 +383,26 @@ def test_a_damaged_checkpoint_is_told_of_on_one_line_and_passed_by(trained, tmp_
     for command in ("eval", "resume"):
         finished = run(command, path)
         assert finished.status == 2
-        assert "start again" in finished.err.splitlines()[-1]
+        assert "start a new run" in finished.err.splitlines()[-1]
 
 
 def test_without_a_name_the_directory_tells_environment_and_time(tmp_path):
     command = parsed(f"--output-dir={tmp_path}", "--env=MountainCarContinuous-v0")
-    directory = command._path(command.config.to_config())
-    assert directory.parent == tmp_path
-    assert re.fullmatch(r"MountainCarContinuous-v0_\d{8}-\d{6}", directory.name)
+    made = [command._run_directory(command.config.to_config()).path for _ in range(3)]
+    assert len(set(made)) == 3, "also within a second"
+    for path in made:
+        assert path.parent == tmp_path
+        assert re.fullmatch(r"MountainCarContinuous-v0_\d{8}-\d{6}(-\d+)?", path.name)
 
 
-def test_charts_of_a_resumed_run_go_on_where_they_were(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["../x", "a/b", "..", "."])
+def test_a_run_name_does_not_leave_the_output_directory(name, tmp_path):
+    finished = run(*TRAIN, f"--output-dir={tmp_path}/runs", f"--run-name={name}")
+    assert f"run_name = {name!r} is not the name of a directory" in finished.complaint
+    assert not list(tmp_path.iterdir())
+
+
+def test_charts_of_a_resumed_run_continue(tmp_path, monkeypatch):
     made: list[dict[str, Any]] = []
     monkeypatch.setattr(run_directory, "WandbLogger", lambda **given: made.append(given))
     directory = RunDirectory(tmp_path)
@@ -446,7 +473,7 @@ def test_an_empty_file_changes_nothing(tmp_path):
         ("a.yaml", None, "No such file or directory"),
     ],
 )
-def test_a_file_that_cannot_be_is_told_of_on_one_line(name, text, message, tmp_path):
+def test_errors_in_settings_files_are_one_line(name, text, message, tmp_path):
     path = tmp_path / name
     if text is not None:
         path.write_bytes(text.encode(errors="surrogateescape"))
@@ -549,20 +576,20 @@ def test_whole_numbers_may_be_written_as_config_takes_them():
         (["train", "--seed", "-1"], "seed = -1 is not allowed"),
         (["train", "--keep-checkpoints", "0"], "keep_checkpoints = 0 is not allowed"),
         (["train", "--device", "abacus"], "device = 'abacus' is not there, JAX runs on"),
-        (["train", "--output-dir", "file"], "Not a directory"),
+        (["train", "--output-dir", "file"], "output_dir = 'file' is a file; give a directory"),
         (["train", "--output-dir", ".", "--run-name", "file"], "'file' is a file"),
         (["resume"], "DIR"),
-        (["resume", "nowhere"], "'nowhere' is no directory; give the directory of a run"),
+        (["resume", "nowhere"], "'nowhere' is not a directory; give the directory of a run"),
         (["resume", "."], "'.' holds no checkpoint; give the directory of a run"),
-        (["eval", "nowhere"], "'nowhere' is no directory"),
-        (["eval", "file"], "'file' is no directory"),
+        (["eval", "nowhere"], "'nowhere' is not a directory"),
+        (["eval", "file"], "'file' is not a directory"),
         (["export", "."], "'.' holds no checkpoint"),
         (["render", "."], "'.' holds no checkpoint"),
         (["plot", "."], "'.' holds no checkpoint"),
         (["plot"], "no directories are given"),
     ],
 )
-def test_what_the_user_has_to_change_is_told_on_one_line(args, message, tmp_path, monkeypatch):
+def test_user_errors_print_one_line(args, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("file").touch()
     assert message in run(*args).complaint
@@ -575,8 +602,8 @@ def test_what_the_user_has_to_change_is_told_on_one_line(args, message, tmp_path
         (["resume", "--total-timesteps=1000"], "total_timesteps = 1000 is less than the 3968"),
         (["eval", "--episodes=0"], "episodes = 0 is not allowed"),
         (["eval", "--seed=-1"], "seed = -1 is not allowed"),
-        (["export", "--seed-index=2"], "seed_index = 2 is none of the run's 2 agents; give 0 to 1"),
-        (["export", "--seed-index=-1"], "seed_index = -1 is not allowed"),
+        (["export", "--agent=2"], "agent = 2 is not in this run; give 0 to 1"),
+        (["export", "--agent=-1"], "agent = -1 is not allowed"),
         (["export", "--format=onnx"], "'stablehlo', 'npz'"),
         (["export", "--part=value"], "part = 'value' picks parameters"),
         (["export", "--format=npz", "--stochastic"], "leave --stochastic out"),
@@ -587,24 +614,20 @@ def test_what_the_user_has_to_change_is_told_on_one_line(args, message, tmp_path
         (["plot", "--output=a.gfi"], "'gfi' is not supported"),
     ],
 )
-def test_what_cannot_be_done_with_a_run_is_told_on_one_line(
-    args, message, trained, tmp_path, monkeypatch
-):
+def test_user_errors_about_a_run_print_one_line(args, message, trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert message in run(*args, trained.path).complaint
     assert not list(tmp_path.iterdir())
 
 
-def test_the_best_of_a_run_without_evaluations_is_told_of(trained, tmp_path):
-    path = trained.copy(tmp_path)
-    for evaluated in checkpoint.evaluated_paths(checkpoint.checkpoint_paths(path / "checkpoints")):
-        shutil.rmtree(evaluated)
-    kept = checkpoint.checkpoint_paths(path / "checkpoints")
-    assert kept, "one of the checkpoints was saved without an evaluation"
-    assert "was evaluated; train with eval_every" in run("eval", path, "--best").complaint
+def test_the_best_of_a_run_without_evaluations_is_refused(tmp_path):
+    arguments = ("--total-timesteps=256", f"--output-dir={tmp_path}", "--run-name=x")
+    assert run("train", *TINY, *arguments).status == 0
+    complaint = run("eval", tmp_path / "x", "--best").complaint
+    assert "holds no evaluated agents; train with eval_every" in complaint
 
 
-def test_running_out_of_memory_is_told_on_one_line(monkeypatch):
+def test_running_out_of_memory_prints_one_line(monkeypatch):
     def out_of_memory() -> None:
         raise jax.errors.JaxRuntimeError(
             "INTERNAL: Error dispatching computation: Out of memory allocating 24000000000 bytes."
@@ -706,53 +729,72 @@ class Stopped(NamedTuple):
 
 
 LONG = 10**8
+SIGNALS = {"first run": signal.SIGINT, "second run": signal.SIGTERM}
+
+
+def another(name: str, value: float) -> float:
+    """Another value of a hyperparameter, in its range."""
+    return 0.9 * value if value else 0.1
 
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory) -> list[Stopped]:
-    """Two starts of the same settings, each in a process of its own that gets Ctrl-C."""
+    """Two runs, each in a process of its own that is stopped by a signal.
+
+    They have the same settings and different values of every hyperparameter.
+    """
     place = tmp_path_factory.mktemp("stopped")
     caches = place / "caches"
+    hyperparams = [
+        f"--{name.replace('_', '-')}={another(name, getattr(Config(), name))}"
+        for name in vars(Config().hyperparams())
+    ]
+    assert len(hyperparams) == 11
     runs = []
-    for name in ("first run", "second run"):
-        process = start(
-            "train", *TINY, f"--total-timesteps={LONG}", "--checkpoint-every=0",
-            f"--run-name={name}", cwd=place, XDG_CACHE_HOME=str(caches),
-        )  # fmt: skip
+    for (name, number), flags in zip(SIGNALS.items(), ([], hyperparams), strict=True):
         path = place / "runs" / name
-        for _ in range(3000):  # until it trains
-            with contextlib.suppress(OSError):
-                if len(rows_of(path / "metrics.csv")) > 20:
-                    break
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.1)
-        process.send_signal(signal.SIGINT)
-        finished = finish(process)
+        arguments = (
+            "train", *TINY, f"--total-timesteps={LONG}", "--checkpoint-every=0", "--eval-every=5",
+            "--eval-episodes=2", f"--run-name={name}", *flags,
+        )  # fmt: skip
+        with started(*arguments, cwd=place, XDG_CACHE_HOME=str(caches)) as process:
+            for _ in range(3000):  # until it trains
+                with contextlib.suppress(OSError):
+                    if len(rows_of(path / "metrics.csv")) > 20:
+                        break
+                assert process.poll() is None, process.communicate()
+                time.sleep(0.1)
+            process.send_signal(number)
+            finished = finish(process)
         programs = {entry.name for entry in (caches / "rpojax" / "xla").iterdir()}
         runs.append(Stopped(path, finished, programs))
     return runs
 
 
-def test_a_second_start_of_the_same_settings_compiles_nothing_anew(stopped):
+def test_other_hyperparameters_compile_nothing_anew(stopped):
     first, second = stopped
+    one, other = (checkpoint.recorded_settings(stop.path / "checkpoints") for stop in stopped)
+    for name, values in vars(one.agents.hyperparams).items():
+        assert (values != getattr(other.agents.hyperparams, name)).all(), name
     assert any("_advance" in name for name in first.programs)
     # But for the copies of the metrics, which are as long as the run was when it was stopped.
     new = {name for name in second.programs - first.programs if not name.startswith("jit_stage-")}
     assert not new
 
 
-def test_ctrl_c_saves_and_says_how_to_go_on(stopped):
+def test_a_signal_saves_and_says_how_to_resume(stopped):
     for path, finished, _ in stopped:
-        assert finished.status == 130
+        assert finished.status == 128 + SIGNALS[path.name]
         saved = RunDirectory(path).updates_saved
         assert saved is not None
         assert saved > 10
         assert finished.err.splitlines()[-1] == (
             f"rpojax: stopped, saved up to update {saved} of {LONG // BATCH}; "
-            f"`rpojax resume 'runs/{path.name}'` goes on"
+            f"resume with `rpojax resume 'runs/{path.name}'`"
         )
         assert int(rows_of(path / "metrics.csv")[-1]["updates"]) == saved
         assert "Traceback" not in finished.err
+        assert not (path / "checkpoints" / "run.lock").exists()
 
 
 def test_the_parser_imports_nothing_that_is_slow():

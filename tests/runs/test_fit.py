@@ -18,7 +18,8 @@ from rpojax import (
     evaluate,
     make_train,
 )
-from rpojax.runs import checkpoint, chunks, loop
+from rpojax.agent_table import agent_table
+from rpojax.runs import agents, checkpoint, loop
 from rpojax.runs.loop import Progress
 from rpojax.runs.training import fit, resume
 
@@ -48,8 +49,9 @@ def assert_same_bits(a, b) -> None:
 
 
 def vmapped(cfg: Config, num_seeds: int, seed: int, hyperparams: HyperParams | None = None):
-    keys = jax.random.split(jax.random.key(seed), num_seeds)
-    return jax.jit(jax.vmap(make_train(cfg), (0, None)))(keys, hyperparams)
+    """What `fit` is to be bit-identical to: hyperparameters [N] as arguments of one program."""
+    table = agent_table(cfg.hyperparams(), hyperparams, num_seeds=num_seeds, seed=seed)
+    return jax.jit(jax.vmap(make_train(cfg)))(table.keys(), table.hyperparams)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +78,7 @@ def watched() -> tuple[TrainResult, list[Progress]]:
     ],
     ids=["one agent", "default", "values and kl_adaptive", "shared torso, no normalisers"],
 )
-def test_bits_are_those_of_the_vmapped_train(changes, num_seeds):
+def test_result_is_bit_identical_to_the_vmapped_train(changes, num_seeds):
     cfg = CFG.replace(**changes)
     assert_same_bits(fit(cfg, num_seeds, seed=7), vmapped(cfg, num_seeds, seed=7))
 
@@ -107,7 +109,7 @@ def test_progress_counts_from_the_compilation_to_the_end(watched):
 def test_chunks_of_any_length_need_one_program_and_give_the_same(
     watched, longest, monkeypatch, caplog
 ):
-    monkeypatch.setattr(chunks, "LONGEST_CHUNK", longest)
+    monkeypatch.setattr(agents, "LONGEST_CHUNK", longest)
     monkeypatch.setattr(loop, "SECONDS_PER_CHUNK", 3600.0)
     seen: list[Progress] = []
     with jax.log_compiles():
@@ -129,13 +131,13 @@ def test_slow_updates_come_one_at_a_time(monkeypatch):
 
 
 class Memory:
-    """A logger that keeps all it is told."""
+    """A logger that keeps all that it receives."""
 
     def __init__(self):
         self.started, self.records, self.closed = [], [], 0
 
-    def start(self, cfg, num_seeds, updates):
-        self.started.append((cfg, num_seeds, updates))
+    def start(self, cfg, agents, updates):
+        self.started.append((cfg, agents.seeds, updates))
 
     def log(self, record):
         self.records.append(record)
@@ -158,19 +160,22 @@ def test_logs_evaluations_and_checkpoints_change_no_bit_and_say_what_happened(wa
         checkpoint_every=1,
     )
     assert_same_bits(result, watched[0])
-    assert memory.started == [(CFG, 3, 0)]
+    assert memory.started == [(CFG, (7, 8, 9), 0)]
     assert memory.closed == 1
     assert [record.updates for record in memory.records] == [2, 4, 5]
     entropy = np.asarray(result.metrics.entropy)
     np.testing.assert_allclose(memory.records[1].metrics.entropy, entropy[:, 2:4].mean(axis=1))
-    key = jax.random.fold_in(jax.random.key(7), chunks.EVALUATION_STREAM)
-    played = jax.vmap(lambda state: evaluate(CFG, state, key, 4))(result.state).episode_return
-    told = [record.evaluation_return for record in memory.records]
-    np.testing.assert_allclose(told[-1], played.mean(axis=1), rtol=1e-5)
-    scores = [values.mean() for values in told]
-    best = checkpoint.load(tmp_path / "run", best=True)
-    assert best.snapshot.updates == memory.records[int(np.argmax(scores))].updates
-    np.testing.assert_array_equal(best.snapshot.evaluation_return, told[int(np.argmax(scores))])
+    keys = [jax.random.fold_in(jax.random.key(n), agents.EVALUATION_STREAM) for n in (7, 8, 9)]
+    played = jax.vmap(lambda state, key: evaluate(CFG, state, key, 4).episode_return)(
+        result.state, jnp.stack(keys)
+    )
+    returns = np.stack([record.evaluation_return for record in memory.records])
+    np.testing.assert_allclose(returns[-1], played.mean(axis=1), rtol=1e-5)
+    snapshot = checkpoint.newest(tmp_path / "run").snapshot
+    np.testing.assert_array_equal(snapshot.best.evaluation_return, returns.max(axis=0))
+    updates = np.asarray([record.updates for record in memory.records])
+    np.testing.assert_array_equal(snapshot.best.updates, updates[returns.argmax(axis=0)])
+    np.testing.assert_array_equal(snapshot.best.state.update_count, snapshot.best.updates)
 
 
 def test_logger_that_fails_ends_neither_the_training_nor_the_others(watched):
@@ -190,7 +195,7 @@ def nan_for_the_unlucky(reward, timestep, timesteps):
     return jnp.where((timestep == 150) & (jnp.mean(reward) < -6.5), jnp.nan, reward)
 
 
-def test_diverged_seed_keeps_its_last_finite_state_and_the_others_do_not_notice(tmp_path):
+def test_diverged_agent_keeps_its_last_finite_state_and_the_others_are_unaffected(tmp_path):
     cfg = CFG.replace(reward_shaper=nan_for_the_unlucky)
     expected = vmapped(cfg, 4, seed=0)
     finite = np.asarray(expected.finite)
@@ -210,12 +215,12 @@ def test_diverged_seed_keeps_its_last_finite_state_and_the_others_do_not_notice(
             assert int(result.state.update_count[seed]) == 2
             losses = np.asarray(result.metrics.policy_loss[seed])
             np.testing.assert_array_equal(np.isnan(losses), [False, False, True, True, True])
-    last = checkpoint.load(tmp_path, cfg=cfg).snapshot
+    last = checkpoint.newest(tmp_path, cfg).snapshot
     np.testing.assert_array_equal(last.finite, finite)
     assert_same_bits(resume(tmp_path, cfg=cfg), result)
 
 
-def test_all_seeds_may_diverge():
+def test_all_agents_may_diverge():
     hyperparams = CFG.hyperparams().replace(learning_rate=1e30)
     result = fit(CFG, num_seeds=2, hyperparams=hyperparams)
     assert result.finite.tolist() == [False, False]
@@ -231,18 +236,18 @@ def press_at(updates: int, times: int = 1):
     return press
 
 
-def test_first_interrupt_saves_and_says_how_to_go_on(watched, tmp_path, monkeypatch):
+def test_first_interrupt_saves_and_says_how_to_resume(watched, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "SECONDS_PER_CHUNK", 0.0)
     former = signal.getsignal(signal.SIGINT)
     with pytest.raises(TrainingInterrupted) as stopped:
         fit(CFG, 3, 7, on_chunk=press_at(3), checkpoint_dir=tmp_path, checkpoint_every=5)
     assert isinstance(stopped.value, KeyboardInterrupt)
-    expected = f"stopped after update 3 of 5; rpojax.resume({str(tmp_path)!r}) goes on"
+    expected = f"stopped after update 3 of 5; rpojax.resume({str(tmp_path)!r}) resumes it"
     assert str(stopped.value) == expected
     assert signal.getsignal(signal.SIGINT) is former
     for name, values in vars(stopped.value.result.metrics).items():
         np.testing.assert_array_equal(values, getattr(watched[0].metrics, name)[:, :3])
-    assert checkpoint.load(tmp_path).snapshot.updates == 3
+    assert checkpoint.newest(tmp_path).snapshot.updates == 3
     assert_same_bits(resume(tmp_path), watched[0])
 
 
@@ -258,7 +263,7 @@ def test_second_interrupt_stops_at_once(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt) as stopped:
         fit(CFG, on_chunk=press_at(2, times=2), checkpoint_dir=tmp_path, checkpoint_every=5)
     assert not isinstance(stopped.value, TrainingInterrupted)
-    assert checkpoint.load(tmp_path).snapshot.updates == 0
+    assert checkpoint.newest(tmp_path).snapshot.updates == 0
 
 
 def test_it_trains_away_from_the_main_thread_too():
@@ -302,10 +307,10 @@ def test_metrics_on_the_device_are_a_row_an_update_whatever_num_steps(num_steps)
 
     cfg = CFG.replace(num_steps=num_steps)
     trainer = make_trainer(cfg)
-    agents = jax.eval_shape(
-        lambda key: chunks.Agents(trainer.init(key), jnp.array(True)), jax.random.key(0)
+    states = jax.eval_shape(
+        lambda key: agents.AgentStates(trainer.init(key), jnp.array(True)), jax.random.key(0)
     )
-    _, metrics = jax.eval_shape(lambda agents: chunks._advance(trainer, 7, agents, None, 3), agents)
+    _, metrics = jax.eval_shape(lambda states: agents._advance(trainer, 7, states, None, 3), states)
     assert {leaf.shape for leaf in jax.tree.leaves(metrics)} == {(7,)}
 
 
@@ -325,8 +330,8 @@ def test_errors_say_what_to_do():
     with pytest.raises(ValueError, match="num_seeds = 0 is not allowed; give a whole number"):
         fit(CFG, num_seeds=0)
     sweep = CFG.hyperparams().replace(alpha=jnp.array([0.0, 0.5]))
-    with pytest.raises(ValueError, match=r"hyperparams.alpha has shape \(2,\).*vmap make_train"):
-        fit(CFG, hyperparams=sweep)
+    with pytest.raises(ValueError, match=r"disagree \(hyperparams.alpha: 2, num_seeds: 3\)"):
+        fit(CFG, num_seeds=3, hyperparams=sweep)
     with pytest.raises(ValueError, match=r"hyperparams = 0\.5 is not a HyperParams"):
         fit(CFG, hyperparams=0.5)
     out_of_range = HyperParams(**{**vars(CFG.hyperparams()), "gamma": jnp.float32(1.5)})

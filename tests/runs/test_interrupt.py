@@ -1,73 +1,95 @@
 import os
+import pickle
 import signal
 import threading
 
 import pytest
 
-from rpojax.runs.interrupt import first_interrupt_noted
+from rpojax import TrainingInterrupted
+from rpojax.runs.interrupt import STOPPING, first_signal_noted
 
 
-def press():
-    os.kill(os.getpid(), signal.SIGINT)
+@pytest.fixture(autouse=True)
+def former_handlers():
+    """Python's own handlers, whatever the tests are started by; as they were afterwards."""
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    for number in STOPPING:
+        is_interrupt = number == signal.SIGINT
+        signal.signal(number, signal.default_int_handler if is_interrupt else signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def send(number=signal.SIGINT):
+    os.kill(os.getpid(), number)
 
 
 def test_first_is_noted_and_second_stops_at_once(capfd):
     former = signal.getsignal(signal.SIGINT)
     passed = []
 
-    def press_twice():
-        with first_interrupt_noted() as noted:
+    def send_twice():
+        with first_signal_noted() as noted:
             passed.append(noted())
-            press()
+            send()
             passed.append(noted())
-            press()
+            send()
             passed.append("too far")
 
     with pytest.raises(KeyboardInterrupt):
-        press_twice()
-    assert passed == [False, True]
+        send_twice()
+    assert passed == [None, signal.SIGINT]
     assert signal.getsignal(signal.SIGINT) is former
-    assert capfd.readouterr().err.count("Ctrl-C again stops at once") == 1
+    assert capfd.readouterr().err.count("a second signal stops at once") == 1
 
 
-@pytest.mark.parametrize("presses", [0, 1])
-def test_former_handler_is_back_afterwards(presses):
+@pytest.mark.parametrize("number", STOPPING)
+def test_each_signal_is_noted_by_number(number):
+    with first_signal_noted() as noted:
+        send(number)
+        assert noted() == number
+
+
+@pytest.mark.parametrize("number", STOPPING)
+@pytest.mark.parametrize("times", [0, 1])
+def test_former_handler_is_back_afterwards(number, times):
     calls = []
 
     def handler(*_):
         calls.append("former")
 
-    before = signal.signal(signal.SIGINT, handler)
-    try:
-        with first_interrupt_noted():
-            for _ in range(presses):
-                press()
-            assert calls == []
-        assert signal.getsignal(signal.SIGINT) is handler
-        press()
-        assert calls == ["former"]
-    finally:
-        signal.signal(signal.SIGINT, before)
+    signal.signal(number, handler)
+    with first_signal_noted():
+        for _ in range(times):
+            send(number)
+        assert calls == []
+    assert signal.getsignal(number) is handler
+    send(number)
+    assert calls == ["former"]
 
 
 def test_nothing_is_changed_away_from_the_main_thread():
-    former, seen = signal.getsignal(signal.SIGINT), []
+    former, found = signal.getsignal(signal.SIGINT), []
 
     def work():
-        with first_interrupt_noted() as noted:
-            seen.extend([signal.getsignal(signal.SIGINT), noted()])
+        with first_signal_noted() as noted:
+            found.extend([signal.getsignal(signal.SIGINT), noted()])
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert seen == [former, False]
+    assert found == [former, None]
 
 
 def test_signal_that_is_ignored_stays_so():
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with first_interrupt_noted() as noted:
-            press()
-            assert not noted()
-    finally:
-        signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with first_signal_noted() as noted:
+        send()
+        assert noted() is None
+
+
+def test_exception_can_be_pickled():
+    error = TrainingInterrupted("stopped", None, signal.SIGTERM)
+    copy = pickle.loads(pickle.dumps(error))
+    assert (str(copy), copy.result, copy.signal_number) == ("stopped", None, signal.SIGTERM)

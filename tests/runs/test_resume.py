@@ -1,4 +1,4 @@
-"""Runs that are stopped, killed or damaged, and go on: `fit` and `resume` against `make_train`."""
+"""Runs that are stopped, killed or damaged, then resumed, against `make_train`."""
 
 import shutil
 import time
@@ -74,7 +74,7 @@ def stopped_after(directory, updates, at):
     return at
 
 
-def test_stopped_run_goes_on_to_the_same_bits(whole_run, tmp_path):
+def test_resumed_run_is_bit_identical(whole_run, tmp_path):
     cfg, result, directory = whole_run
     assert_same_bits(result, vmapped(cfg, SEEDS, seed=5))
     for cut in (0, 1, 6, 11):
@@ -83,7 +83,7 @@ def test_stopped_run_goes_on_to_the_same_bits(whole_run, tmp_path):
         assert_same_bits(resume(at, on_chunk=seen.append), result)
         assert seen[0].updates == cut
         assert seen[-1].steps == SEEDS * cfg.actual_timesteps
-        assert checkpoint.load(at).snapshot.updates == UPDATES
+        assert checkpoint.newest(at).snapshot.updates == UPDATES
 
 
 def test_resume_twice_with_evaluations_switched_on_and_the_config_given(first_run, tmp_path):
@@ -99,17 +99,19 @@ def test_resume_twice_with_evaluations_switched_on_and_the_config_given(first_ru
 
     with pytest.raises(StopError):
         resume(at, cfg=cfg, on_chunk=stop, eval_every=2, eval_episodes=2)
-    assert checkpoint.load(at).snapshot.updates >= 7
+    assert checkpoint.newest(at).snapshot.updates >= 7
     assert_same_bits(resume(at), result)
-    assert checkpoint.load(at).settings.eval_every == 2
-    assert checkpoint.load(at, best=True).snapshot.evaluation_return.shape == (SEEDS,)
+    assert checkpoint.newest(at).settings.eval_every == 2
+    best = checkpoint.newest(at).snapshot.best
+    assert best.evaluation_return.shape == (SEEDS,)
+    assert set(np.asarray(best.updates).tolist()) <= {4, 6, 8, 10, 12}
 
 
 def test_loggers_of_a_resumed_run_start_where_it_was(first_run, tmp_path):
     cfg, result, directory = first_run
     memory = Memory()
     resume(stopped_after(directory, 8, tmp_path / "run"), loggers=[memory], log_every=3)
-    assert memory.started == [(cfg, SEEDS, 8)]
+    assert memory.started == [(cfg, (5, 6, 7), 8)]
     assert [record.updates for record in memory.records] == [9, 12]
     expected = np.asarray(result.metrics.entropy)[:, 6:9].mean(axis=1)
     np.testing.assert_allclose(memory.records[0].metrics.entropy, expected, rtol=1e-6)
@@ -122,9 +124,9 @@ def test_finished_run_is_returned_without_training(first_run):
     assert_same_bits(resume(first_run[2], on_chunk=fail), first_run[1])
 
 
-def test_hyperparams_of_the_run_are_its_own_again(first_run, tmp_path):
+def test_resumed_agents_keep_their_hyperparams(first_run, tmp_path):
     cfg = first_run[0]
-    hyperparams = cfg.hyperparams().replace(alpha=0.1, gamma=0.9)
+    hyperparams = cfg.hyperparams().replace(alpha=[0.1, 0.2, 0.3], gamma=0.9)
     kept = {"checkpoint_every": 1, "keep_checkpoints": UPDATES + 1}
     result = fit(cfg, SEEDS, 5, hyperparams, checkpoint_dir=tmp_path / "whole", **kept)
     assert_same_bits(resume(stopped_after(tmp_path / "whole", 4, tmp_path / "cut")), result)
@@ -135,7 +137,7 @@ def test_run_can_be_prolonged(first_run, tmp_path):
     half = cfg.replace(total_timesteps=cfg.total_timesteps // 2)
     fit(half, SEEDS, seed=5, checkpoint_dir=tmp_path / "half")
     assert_same_bits(resume(tmp_path / "half", total_timesteps=cfg.total_timesteps), result)
-    assert checkpoint.load(tmp_path / "half").settings.cfg == cfg
+    assert checkpoint.newest(tmp_path / "half").settings.cfg == cfg
     with pytest.raises(ValueError, match=r"total_timesteps = 128 is less than the 1536 steps that"):
         resume(directory, total_timesteps=128)
 
@@ -164,21 +166,21 @@ def test_damaged_checkpoint_is_set_aside_and_the_one_before_is_taken(first_run, 
 
 
 @pytest.mark.filterwarnings("ignore:.*trying the one before:RuntimeWarning")
-def test_no_whole_checkpoint_is_an_error(first_run, tmp_path):
+def test_no_undamaged_checkpoint_is_an_error(first_run, tmp_path):
     at = stopped_after(first_run[2], 1, tmp_path / "run")
     for path in checkpoint.checkpoint_paths(at):
         damage(path)
-    with pytest.raises(ValueError, match=r"none of the 2 checkpoints in .* is whole; start again"):
+    with pytest.raises(ValueError, match=r"all 2 checkpoints in .* are damaged; start a new run"):
         resume(at)
 
 
 def test_what_is_no_run_is_an_error_that_says_so(tmp_path):
     (tmp_path / "file").write_text("")
     (tmp_path / "update_000000001.orbax-checkpoint-tmp").mkdir()
-    with pytest.raises(ValueError, match="holds no checkpoint; give the checkpoint_dir of a run"):
+    with pytest.raises(ValueError, match="holds no checkpoint; give the checkpoint_dir of rpojax"):
         resume(tmp_path)
     for path in (tmp_path / "file", tmp_path / "missing"):
-        with pytest.raises(ValueError, match=f"{path.name} is no directory; give"):
+        with pytest.raises(ValueError, match=f"{path.name}' is not a directory; give"):
             resume(path)
 
 
@@ -207,24 +209,24 @@ def test_existing_run_is_refused_and_overwritten_only_on_demand(first_run, tmp_p
     cfg, _, directory = first_run
     at = stopped_after(directory, 2, tmp_path / "run")
     (at / "notes.txt").write_text("mine")
-    with pytest.raises(
-        ValueError, match=r"holds a run already; go on with it by rpojax\.resume\(.*"
-    ):
+    with pytest.raises(ValueError, match=r"holds a run already; resume it with rpojax\.resume\(.*"):
         fit(cfg, SEEDS, seed=6, checkpoint_dir=at)
-    assert checkpoint.load(at).snapshot.updates == 2
+    assert checkpoint.newest(at).snapshot.updates == 2
     fit(cfg, SEEDS, seed=6, checkpoint_dir=at, overwrite=True)
-    assert checkpoint.load(at).settings.seed == 6
+    assert checkpoint.newest(at).settings.agents.seeds == (6, 7, 8)
     assert (at / "notes.txt").read_text() == "mine"
     with pytest.raises(ValueError, match=r"checkpoint_dir = .*notes\.txt' is a file"):
         fit(cfg, checkpoint_dir=at / "notes.txt")
 
 
-def test_change_of_versions_is_told(first_run, tmp_path, monkeypatch):
+def test_change_of_versions_is_a_warning(first_run, tmp_path, monkeypatch):
     _, result, directory = first_run
     now = checkpoint.versions()
     monkeypatch.setattr(checkpoint, "versions", lambda: now | {"jax": "99.0"})
     at = stopped_after(directory, 11, tmp_path / "run")
-    with pytest.warns(RuntimeWarning, match=rf"jax {jax.__version__} is now 99\.0: the training"):
+    with pytest.warns(
+        RuntimeWarning, match=rf"jax {jax.__version__} is now 99.0: the training resumes"
+    ):
         assert_same_bits(resume(at), result)
 
 
@@ -232,8 +234,8 @@ def test_state_that_the_config_does_not_make_is_an_error(first_run, tmp_path, mo
     at = stopped_after(first_run[2], 1, tmp_path / "run")
     made = checkpoint._expected
 
-    def other(settings, updates):
-        expected = made(settings, updates)
+    def other(*args):
+        expected = made(*args)
         state = expected["state"].replace(learning_rate=jax.ShapeDtypeStruct((SEEDS, 2), jnp.int8))
         return expected | {"state": state}
 
@@ -254,10 +256,12 @@ def test_full_disk_loses_nothing_that_was_trained(first_run, tmp_path, monkeypat
         write(path, *args)
 
     monkeypatch.setattr(checkpoint.storage, "write", full_from_the_third_on)
-    with pytest.warns(RuntimeWarning, match=r"No space left on device; the training goes on, and"):
+    with pytest.warns(
+        RuntimeWarning, match=r"No space left on device; the training continues, and"
+    ):
         done = fit(cfg, SEEDS, 5, checkpoint_dir=tmp_path / "run", checkpoint_every=1)
     assert_same_bits(done, result)
-    assert checkpoint.load(tmp_path / "run").snapshot.updates == 2
+    assert checkpoint.newest(tmp_path / "run").snapshot.updates == 2
     monkeypatch.undo()
     assert_same_bits(resume(tmp_path / "run"), result)
 
@@ -273,19 +277,19 @@ def test_first_checkpoint_that_cannot_be_written_is_an_error(tmp_path, monkeypat
 
 
 @pytest.mark.filterwarnings("error:.*is damaged:RuntimeWarning")
-def test_killed_again_and_again_it_comes_to_the_same_bits(first_run, tmp_path):
+def test_run_killed_again_and_again_is_bit_identical(first_run, tmp_path):
     _, result, directory = first_run
     at = stopped_after(directory, 0, tmp_path / "run")
     cache = jax.config.jax_compilation_cache_dir
     rng = np.random.default_rng(0)
     for _ in range(5):
-        process, told = killed.start(killed.go_on, str(at), cache)
+        process, told = killed.start(killed.resume_and_report, str(at), cache)
         assert told.poll(120)
         time.sleep(rng.uniform(0.0, 0.4))
         process.kill()
         process.join(60)
         seen = killed.last_message(told)
-        newest = checkpoint.load(at).snapshot
+        newest = checkpoint.newest(at).snapshot
         assert newest.updates >= seen
         for name, values in vars(newest.metrics).items():
             whole = np.asarray(getattr(result.metrics, name))

@@ -1,0 +1,64 @@
+import json
+
+import numpy as np
+import pytest
+
+from rpojax import Config
+from rpojax.agent_table import agent_table
+from rpojax.runs.settings import RunSettings, settings_from_record, settings_to_record, tenth_of
+
+CFG = Config(total_timesteps=10_000, num_envs=8, num_steps=16, num_minibatches=4)
+
+
+def recorded(**changes):
+    hyperparams = CFG.hyperparams().replace(alpha=[0.1, 0.1, 1 / 3])
+    agents = agent_table(CFG.hyperparams(), hyperparams, seeds=[4, 2**32 - 1, 4])
+    settings = RunSettings(cfg=CFG, agents=agents, eval_every=2, **changes)
+    return json.loads(json.dumps(settings_to_record(settings)))
+
+
+def test_record_comes_back_with_the_agents():
+    settings = settings_from_record(recorded())
+    assert settings.cfg == CFG
+    assert settings.eval_every == 2
+    assert settings.agents.seeds == (4, 2**32 - 1, 4)
+    alpha = settings.agents.hyperparams.alpha
+    np.testing.assert_array_equal(alpha, np.asarray([0.1, 0.1, 1 / 3], np.float32))
+    assert settings_to_record(settings) == recorded()
+
+
+@pytest.mark.parametrize("name", sorted(set(recorded()) - {"cfg", "seeds"}))
+def test_setting_that_the_record_lacks_has_its_default(name):
+    record = recorded()
+    del record[name]
+    if name == "hyperparams":  # without them the agents 0 and 2 are the same
+        record["seeds"] = [0, 1, 2]
+        assert settings_from_record(record).agents.differing == ()
+    else:
+        default = RunSettings.__dataclass_fields__[name].default
+        assert getattr(settings_from_record(record), name) == default
+
+
+def test_setting_of_a_newer_version_is_refused_by_name():
+    with pytest.raises(ValueError, match=r"settings warp, which .* does not know; use the version"):
+        settings_from_record(recorded() | {"warp": 1})
+
+
+@pytest.mark.parametrize("name", ["cfg", "seeds"])
+def test_record_without_what_every_version_writes_is_refused(name):
+    record = recorded()
+    del record[name]
+    with pytest.raises(ValueError, match=f"has no {name}; use the version that recorded it"):
+        settings_from_record(record)
+
+
+@pytest.mark.parametrize("name", ["log_every", "eval_every", "checkpoint_every"])
+def test_counts_that_may_be_zero(name):
+    assert getattr(settings_from_record(recorded() | {name: 0}), name) == 0
+    with pytest.raises(ValueError, match=f"{name} = -1 is not allowed; give a whole number"):
+        settings_from_record(recorded() | {name: -1})
+
+
+def test_a_tenth_of_the_run_is_at_least_one_update():
+    assert tenth_of(CFG) == 8
+    assert tenth_of(CFG.replace(total_timesteps=128)) == 1
