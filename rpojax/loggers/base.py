@@ -51,13 +51,13 @@ class LogRecord(NamedTuple):
 class Logger(Protocol):
     """A place for the metrics of a run."""
 
-    def start(self, cfg: Config, agents: AgentTable, updates: int) -> None:
+    def start(self, cfg: Config, agents: AgentTable, updates: int | None) -> None:
         """Called once before training.
 
         Args:
             cfg: settings of the run.
             agents: seed and hyperparameters of each agent, in the order of a record's values.
-            updates: done already; 0, or more in a resumed run.
+            updates: done before, in a resumed run; None in a new one.
         """
 
     def log(self, record: LogRecord) -> None:

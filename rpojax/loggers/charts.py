@@ -38,7 +38,7 @@ class TensorBoardLogger:
         self._series: dict[str, list[int]] = {}
         self._writers: dict[str, Any] = {}  # for each of the series
 
-    def start(self, cfg: Config, agents: AgentTable, updates: int) -> None:
+    def start(self, cfg: Config, agents: AgentTable, updates: int | None) -> None:
         """Make the event files.
 
         Raises:
@@ -47,7 +47,7 @@ class TensorBoardLogger:
         from tensorboardX.event_file_writer import EventsWriter
         from tensorboardX.proto.event_pb2 import Event, SessionLog
 
-        if not updates and any(self._directory.rglob(EVENT_FILES)):
+        if updates is None and any(self._directory.rglob(EVENT_FILES)):
             raise ValueError(
                 f"directory = {str(self._directory)!r} holds the event files of another run; give "
                 "another directory, or remove it"
@@ -57,9 +57,9 @@ class TensorBoardLogger:
             directory = self._directory / label
             directory.mkdir(parents=True, exist_ok=True)
             # The suffix keeps files of the same second apart and in order.
-            writer = EventsWriter(str(directory / "events"), f".{updates:09d}")
+            writer = EventsWriter(str(directory / "events"), f".{updates or 0:09d}")
             self._writers[label] = writer
-            if updates:
+            if updates is not None:
                 writer.write_event(
                     Event(
                         wall_time=time.time(),
@@ -114,13 +114,13 @@ class WandbLogger:
         self._run: Any = None
         self._series: dict[str, list[int]] = {}
 
-    def start(self, cfg: Config, agents: AgentTable, updates: int) -> None:
+    def start(self, cfg: Config, agents: AgentTable, updates: int | None) -> None:
         """Start the run, with all settings as its config."""
         self._series = series(agents)
         config = {**config_to_plain(cfg), **_hyperparams(agents), "seeds": list(agents.seeds)}
         settings: dict[str, Any] = {"config": {**config, "num_agents": len(agents)}}
         if "id" in self._kwargs:
-            settings["resume"] = "allow" if updates else "never"
+            settings["resume"] = "never" if updates is None else "allow"
         self._run = self._wandb.init(**(settings | self._kwargs))
 
     def log(self, record: LogRecord) -> None:

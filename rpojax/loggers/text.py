@@ -28,7 +28,7 @@ class ConsoleLogger:
         self._total = ""  # steps of the run, formatted
         self._groups: dict[str, list[int]] = {}
 
-    def start(self, cfg: Config, agents: AgentTable, updates: int) -> None:
+    def start(self, cfg: Config, agents: AgentTable, updates: int | None) -> None:
         """Keep the length of the run and the groups of its agents."""
         self._total = f"{cfg.actual_timesteps:,}"
         self._groups = agents.groups
@@ -88,7 +88,7 @@ class _RowFile:
         self._columns: tuple[str, ...] = ()
         self._identities: list[dict[str, float]] = []  # of each agent
 
-    def start(self, cfg: Config, agents: AgentTable, updates: int) -> None:
+    def start(self, cfg: Config, agents: AgentTable, updates: int | None) -> None:
         """Open the file.
 
         Raises:
@@ -97,7 +97,7 @@ class _RowFile:
         """
         self._columns, self._identities = columns(agents), identities(agents)
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        if updates and self._path.exists():
+        if updates is not None and self._path.exists():
             self._cut_after(updates)
             self._file = self._path.open("a", encoding="utf-8", newline="")
             return

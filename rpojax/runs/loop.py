@@ -91,6 +91,7 @@ class Training:
     best: Best | None = None
     updates: int = 0
     train_seconds: float = 0.0
+    resumed: bool = False
 
     def advance(self, num_updates: int) -> float:
         """Train for `num_updates` updates; returns the seconds that they took."""
@@ -153,7 +154,11 @@ def train(training: Training, writer: CheckpointWriter | None, loop: Loop) -> Tr
     settings = training.settings
     num_updates = settings.cfg.num_updates
     records = RecordWriter(
-        settings.cfg, settings.agents, settings.log_every, loop.loggers, training.updates
+        settings.cfg,
+        settings.agents,
+        settings.log_every,
+        loop.loggers,
+        training.updates if training.resumed else None,
     )
     try:
         with first_signal_noted() as noted_signal:

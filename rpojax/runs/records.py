@@ -31,7 +31,7 @@ class RecordWriter:
         agents: of the run, N of them.
         log_every: updates to a record; 0 for none.
         loggers: each is started here.
-        updates: done already; 0, or more in a resumed run.
+        updates: done before, in a resumed run; None in a new one.
     """
 
     def __init__(
@@ -40,14 +40,14 @@ class RecordWriter:
         agents: AgentTable,
         log_every: int,
         loggers: Sequence[Logger],
-        updates: int,
+        updates: int | None = None,
     ) -> None:
         self._cfg, self._agents = cfg, agents
         self._every = log_every
         self._loggers = list(loggers) if log_every else []
         # A resumed run logs the window in which it was stopped as a whole.
-        self._logged = updates // log_every * log_every if log_every else 0
-        self._done = updates
+        self._done = updates or 0
+        self._logged = self._done // log_every * log_every if log_every else 0
         self._timed, self._seconds = 0, 0.0  # updates since the last record, and what they took
         self._evaluation: np.ndarray | None = None
         self._call_each(lambda logger: logger.start(cfg, agents, updates), (ValueError,))

@@ -300,6 +300,7 @@ def continue_from(found: Checkpoint, loop: Loop) -> TrainResult:
         best=None if snapshot.best is None else shard(snapshot.best),
         updates=snapshot.updates,
         train_seconds=snapshot.train_seconds,
+        resumed=True,
     )
     return train(training, CheckpointWriter(found.path.parent, settings, snapshot.updates), loop)
 

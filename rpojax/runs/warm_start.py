@@ -77,8 +77,8 @@ def _checked(parts: Any) -> Sequence[str]:
 
 
 def _for_each_agent(leaf: Any, count: tuple[int, ...], num_agents: int) -> Any:
-    """A leaf with the leading axis of N agents."""
-    leaf = jnp.asarray(leaf)
+    """A copy of a leaf, with the leading axis of N agents; the training reuses its memory."""
+    leaf = jnp.array(leaf)
     one = leaf[0] if count == (1,) else leaf
     return leaf if count == (num_agents,) else jnp.broadcast_to(one, (num_agents, *one.shape))
 

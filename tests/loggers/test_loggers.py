@@ -59,7 +59,7 @@ def record(updates: int, num_agents: int = 3, evaluated: bool = False, **given) 
     )
 
 
-def log(logger, records, updates: int = 0, cfg: Config = CFG, agents=None) -> None:
+def log(logger, records, updates: int | None = None, cfg: Config = CFG, agents=None) -> None:
     logger.start(cfg, agents or alike(len(records[0].metrics.kl)), updates)
     for each in records:
         logger.log(each)
@@ -165,7 +165,7 @@ sys.path.insert(0, {str(Path(__file__).parent)!r})
 from test_loggers import CFG, alike, record
 from rpojax.loggers import {make.__name__}
 logger = {make.__name__}({str(path)!r})
-logger.start(CFG, alike(), 0)
+logger.start(CFG, alike(), None)
 logger.log(record(1))
 logger.log(record(2))
 os.kill(os.getpid(), signal.SIGKILL)
@@ -195,12 +195,20 @@ def test_a_resumed_run_without_its_file_makes_one(make, name, tmp_path):
 
 
 @pytest.mark.parametrize(("make", "name"), FILES)
+def test_a_run_resumed_from_its_start_begins_its_file_again(make, name, tmp_path):
+    """As one that was killed before its second checkpoint."""
+    log(make(tmp_path / name), [record(1), record(2)])
+    log(make(tmp_path / name), [record(1)], updates=0)
+    assert [row["updates"] for row in read(tmp_path / name)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(("make", "name"), FILES)
 def test_a_file_of_another_run_or_another_kind_is_left_alone(make, name, tmp_path):
     path = tmp_path / name
     log(make(path), [record(1)])
     before = path.read_bytes()
     with pytest.raises(ValueError, match=rf"{name}' exists already; give another path, or remove"):
-        make(path).start(CFG, alike(), 0)
+        make(path).start(CFG, alike(), None)
     assert path.read_bytes() == before
     for foreign in ("to be kept\n", '{"updates": 1}\n', "seed,updates\n0,1\n", "[]\n"):
         path.write_text(foreign)
@@ -322,7 +330,7 @@ def test_tensorboard_forgets_what_a_killed_run_did_past_its_checkpoint(tmp_path)
 
 def test_tensorboard_files_can_be_read_while_the_run_goes_on(tmp_path):
     logger = TensorBoardLogger(tmp_path)
-    logger.start(CFG, alike(1), 0)
+    logger.start(CFG, alike(1), None)
     logger.log(record(1, num_agents=1))
     assert list(scalars_of(tmp_path)["Policy / Entropy"]) == [1024]
     logger.close()
@@ -331,7 +339,7 @@ def test_tensorboard_files_can_be_read_while_the_run_goes_on(tmp_path):
 def test_a_new_run_wants_a_tensorboard_directory_of_its_own(tmp_path):
     log(TensorBoardLogger(tmp_path), [record(1)])
     with pytest.raises(ValueError, match="holds the event files of another run; give another"):
-        TensorBoardLogger(tmp_path).start(CFG, alike(), 0)
+        TensorBoardLogger(tmp_path).start(CFG, alike(), None)
 
 
 @pytest.mark.parametrize(
@@ -432,7 +440,7 @@ def test_wandb_knows_the_settings(offline_run):
     assert config["num_agents"] == 3
     assert config["gamma"] == 0.99
     assert config["alpha"] == 0.25  # of the agents, not of the Config
-    assert "Dense" in config["network"]
+    assert "Dense" in config["network"]["description"]
     assert "<lambda>" in config["reward_shaper"]
     assert config_of(offline_run("sweep"))["alpha"] == [0.0, 0.0, 0.1, 0.1, 0.5, 0.5]
 
@@ -441,10 +449,10 @@ def test_wandb_knows_whether_the_run_is_resumed(monkeypatch):
     wandb = pytest.importorskip("wandb")
     calls = []
     monkeypatch.setattr(wandb, "init", lambda **settings: calls.append(settings))
-    WandbLogger(id="a").start(CFG, alike(2), 0)
+    WandbLogger(id="a").start(CFG, alike(2), None)
     WandbLogger(id="a").start(CFG, alike(2), 7)
     WandbLogger(id="a", resume="must").start(CFG, alike(2), 7)
     WandbLogger("mine").start(CFG, alike(2), 7)
     assert [call.get("resume") for call in calls] == ["never", "allow", "must", None]
     assert [call["project"] for call in calls] == ["rpojax", "rpojax", "rpojax", "mine"]
-    assert calls[0]["config"]["network"]["hidden_sizes"] == (64, 64)
+    assert calls[0]["config"]["network"]["hidden_sizes"] == [64, 64]

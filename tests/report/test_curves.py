@@ -29,7 +29,7 @@ def sweep(**values) -> AgentTable:
 def logged(path, agents, returns=RETURNS):
     """A file with records of all updates; there is an evaluation after the second."""
     logger = CSVLogger(path)
-    logger.start(CFG, agents, updates=0)
+    logger.start(CFG, agents, updates=None)
     for update, each in enumerate(returns, start=1):
         evaluation = each if update == 2 else None
         steps = update * CFG.batch_size

@@ -160,7 +160,7 @@ def test_logs_evaluations_and_checkpoints_change_no_bit_and_say_what_happened(wa
         checkpoint_every=1,
     )
     assert_same_bits(result, watched[0])
-    assert memory.started == [(CFG, (7, 8, 9), 0)]
+    assert memory.started == [(CFG, (7, 8, 9), None)]
     assert memory.closed == 1
     assert [record.updates for record in memory.records] == [2, 4, 5]
     entropy = np.asarray(result.metrics.entropy)

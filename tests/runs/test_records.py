@@ -40,7 +40,7 @@ class Memory:
         self.note("close")
 
 
-def writer_to(loggers, log_every, updates=0):
+def writer_to(loggers, log_every, updates=None):
     return RecordWriter(CFG, TABLE, log_every, loggers, updates)
 
 
@@ -51,7 +51,7 @@ def metrics_of(**given):
     return Metrics(**zeros | arrays)
 
 
-def written(chunks, log_every=3, updates=0, evaluations=None):
+def written(chunks, log_every=3, updates=None, evaluations=None):
     """The records of a run in chunks that end after so many updates and took a second each."""
     memory = Memory()
     writer = writer_to([memory], log_every, updates)
