@@ -62,8 +62,12 @@ class JaxFlags:
         self._keep_programs()
         try:
             usual = jax.devices()
-        except RuntimeError as error:
-            raise ValueError(f"JAX finds no device to run on: {error}") from error
+        except (RuntimeError, AssertionError) as error:  # which one depends on what is missing
+            asked = jax.config.values["jax_platforms"]
+            raise ValueError(
+                f"JAX finds no device to run on, with JAX_PLATFORMS = {asked!r}; install JAX for "
+                f"that device, or unset the variable ({type(error).__name__}: {error})"
+            ) from error
         if self.device is None:
             return
         try:

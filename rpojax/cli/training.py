@@ -201,6 +201,8 @@ def _train(
     }
     unsaved: OSError | None = None
     try:
+        if run.updates_saved is None:
+            raise OSError(f"{str(run.path)!r} was removed while the run trained; nothing is saved")
         plot_learning_curves(cfg, result.metrics, run.learning_curve, agents=agents)
     except OSError as error:
         unsaved = error

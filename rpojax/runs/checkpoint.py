@@ -186,6 +186,8 @@ class CheckpointWriter:
 
     def save(self, snapshot: Snapshot) -> None:
         """Save, then remove the checkpoints that need not be kept; OSError if it fails."""
+        if not self.directory.is_dir():
+            raise OSError(f"{str(self.directory)!r} was removed while the run trained")
         save(self.directory, self._settings, snapshot)
         self.last_saved = snapshot.updates
         for old in checkpoint_paths(self.directory)[: -self._settings.keep_checkpoints]:
