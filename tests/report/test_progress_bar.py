@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 
-from rpojax import Config, Metrics, Progress
+from rpojax import Config, Metrics, Progress, TrainResult
 from rpojax.agent_table import AgentTable, agent_table
 from rpojax.report.progress_bar import ProgressBar
 
@@ -21,7 +21,17 @@ def progress(updates: int, episode_return: list[list[float]]) -> Progress:
     names = [field.name for field in dataclasses.fields(Metrics)]
     values = np.asarray(episode_return, np.float32)
     steps = len(values) * updates * CFG.batch_size
-    return Progress(updates, steps, Metrics(**dict.fromkeys(names, values)), 1.5, 0.5)
+    metrics = Metrics(**dict.fromkeys(names, values))
+    return Progress(
+        updates=updates,
+        steps=steps,
+        agents=ALIKE,
+        metrics=metrics,
+        evaluation_return=None,
+        compile_seconds=1.5,
+        train_seconds=0.5,
+        result=lambda: TrainResult(None, metrics, np.ones(2, bool)),
+    )
 
 
 def shown(
