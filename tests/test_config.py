@@ -8,12 +8,12 @@ import re
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 from rpojax import Config, HyperParams, NetworkConfig
-from rpojax.hyperparams import HYPERPARAMETER_RANGES
+from rpojax.setting import settings_of
 
+HYPERPARAMETERS = tuple(settings_of(HyperParams))
 COUNTS = ("total_timesteps", "num_envs", "num_steps", "update_epochs", "num_minibatches")
 WARM_UP = ("random_timesteps", "learning_starts")
 FLAGS = (
@@ -49,7 +49,7 @@ BAD = [
     ),
     *(
         (name, bad, "a Config holds single numbers")
-        for name in (*HYPERPARAMETER_RANGES, *STATIC_POSITIVE)
+        for name in (*HYPERPARAMETERS, *STATIC_POSITIVE)
         for bad in ("0.1", True, None, [0.1, 0.2])
     ),
     ("alpha", np.array([0.1, 0.5]), "HyperParams.replace takes arrays"),
@@ -117,36 +117,6 @@ def test_warm_up_as_long_as_the_run_is_refused(name):
 
 
 @pytest.mark.parametrize(
-    ("schedule", "message"),
-    [
-        (optax.linear_schedule(3e-4, 0.0, 10), r"factor on learning_rate = 0.0003.*above 0.0003"),
-        (optax.constant_schedule(0.0), "factor on learning_rate"),
-        (lambda count: count * jnp.nan, "gives .*nan.*; .*finite factor"),
-        (lambda count: 1.0 - 0.5 * count, "gives .*-3.5.*; .*at least 0"),
-        (lambda count: 1.0 / (count - count), "gives .*inf"),
-    ],
-    ids=["absolute rate", "zero", "nan", "negative", "inf"],
-)
-def test_schedule_that_is_not_a_factor_is_refused(schedule, message):
-    with pytest.raises(ValueError, match=f"(?s)lr_schedule .*{message}"):
-        small(lr_schedule=schedule)
-
-
-@pytest.mark.parametrize(
-    "schedule",
-    [
-        optax.cosine_decay_schedule(1.0, 10),
-        optax.constant_schedule(1.0),
-        optax.warmup_cosine_decay_schedule(0.0, 1.0, 3, 10),
-        optax.linear_schedule(1.0, 0.0, 10),
-    ],
-    ids=["cosine", "constant", "warm-up", "linear"],
-)
-def test_schedule_that_is_a_factor_is_taken(schedule):
-    assert small(lr_schedule=schedule).lr_schedule is schedule
-
-
-@pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"hidden_sizes": 64}, r"hidden_sizes = 64 .*give e.g. \(64, 64\)"),
@@ -192,21 +162,6 @@ def test_scalar_arrays_become_floats_so_that_the_config_stays_hashable(scalar):
     cfg = Config(alpha=scalar(0.5), network=NetworkConfig(log_std_init=scalar(0.0)))
     assert hash(cfg) == hash(Config())
     assert type(cfg.alpha) is type(cfg.network.log_std_init) is float
-
-
-@pytest.mark.parametrize(
-    "schedule",
-    [lambda: 1.0, lambda count: "a", lambda count: None, lambda count: jnp.ones(3)],
-    ids=["no argument", "string", "nothing", "vector"],
-)
-def test_callable_that_is_not_a_schedule_is_refused(schedule):
-    with pytest.raises(ValueError, match="lr_schedule"):
-        small(lr_schedule=schedule)
-
-
-def test_schedule_that_looks_up_a_table_is_taken():
-    table = jnp.linspace(1.0, 0.1, 10)
-    assert small(lr_schedule=lambda count: table[count]).num_updates == 10
 
 
 @pytest.mark.parametrize("value", ["abc", True, None], ids=repr)
@@ -274,7 +229,7 @@ def test_replace_of_an_unknown_setting_suggests_the_nearest(name, nearest):
     message = f"{name!r}; did you mean {nearest!r}"
     with pytest.raises(ValueError, match=f"unknown setting {message}"):
         Config().replace(**{name: 1})
-    if nearest in HYPERPARAMETER_RANGES:
+    if nearest in HYPERPARAMETERS:
         with pytest.raises(ValueError, match=f"unknown hyperparameter {message}"):
             Config().hyperparams().replace(**{name: 1.0})
         with pytest.raises(ValueError, match=f"unknown hyperparameter {message}"):
@@ -287,10 +242,9 @@ def test_unknown_name_that_is_like_no_other_lists_them_all():
 
 
 def test_hyperparams_are_the_configs_values_as_float32_scalars():
-    cfg = Config(**{name: 0.25 + 0.01 * i for i, name in enumerate(HYPERPARAMETER_RANGES)})
+    cfg = Config(**{name: 0.25 + 0.01 * i for i, name in enumerate(HYPERPARAMETERS)})
     hyperparams = cfg.hyperparams()
-    assert {f.name for f in dataclasses.fields(HyperParams)} == set(HYPERPARAMETER_RANGES)
-    for i, name in enumerate(HYPERPARAMETER_RANGES):
+    for i, name in enumerate(HYPERPARAMETERS):
         leaf = getattr(hyperparams, name)
         assert leaf.shape == ()
         assert leaf.dtype == jnp.float32
@@ -311,8 +265,8 @@ def test_hyperparams_replace_takes_numbers_lists_and_arrays():
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *((name, math.nan) for name in HYPERPARAMETER_RANGES),
-        *((name, -1.0) for name in HYPERPARAMETER_RANGES),
+        *((name, math.nan) for name in HYPERPARAMETERS),
+        *((name, -1.0) for name in HYPERPARAMETERS),
         *((name, 0.0) for name in POSITIVE),
         *((name, 1.5) for name in FRACTIONS),
         ("alpha", math.inf),
@@ -344,9 +298,7 @@ def test_hyperparams_can_be_replaced_and_checked_while_tracing():
 def test_axes_map_the_named_leaves_alone():
     axes = HyperParams.axes(alpha=0, gamma=1)
     assert (axes.alpha, axes.gamma) == (0, 1)
-    assert all(
-        getattr(axes, n) is None for n in HYPERPARAMETER_RANGES if n not in ("alpha", "gamma")
-    )
+    assert all(getattr(axes, n) is None for n in HYPERPARAMETERS if n not in ("alpha", "gamma"))
     hyperparams = Config().hyperparams().replace(alpha=[0.1, 0.2], gamma=[[0.9, 0.8]])
     add = jax.vmap(lambda hp: hp.alpha + hp.gamma + hp.gae_lambda, in_axes=(axes,))
     np.testing.assert_allclose(add(hyperparams), [[1.95], [1.95]], rtol=1e-6)

@@ -16,7 +16,7 @@ import pytest
 import rpojax
 from rpojax import Config, HyperParams, NetworkConfig
 from rpojax.envs import Env, TimeStep, auto_reset
-from rpojax.hyperparams import HYPERPARAMETER_RANGES
+from rpojax.setting import settings_of
 
 LIMIT = 4
 
@@ -151,7 +151,7 @@ NETWORK = {
 
 # Hyperparameters are traced: configs that differ in nothing else share a program.
 KEYS = jax.random.split(jax.random.key(0), 2)
-DEFAULTS = {name: getattr(BASE, name) for name in HYPERPARAMETER_RANGES}
+DEFAULTS = {name: getattr(BASE, name) for name in settings_of(HyperParams)}
 # The programs run for milliseconds: compiling them well would take five times as long.
 QUICKLY = {
     "xla_backend_optimization_level": 0,

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeAlias
 
 import tyro
 
-from rpojax.cli.flags import ConfigFlags
+from rpojax.cli.flags import ConfigFlags, add_settings_rule
 from rpojax.cli.settings_file import read_settings
 from rpojax.cli.trained import Eval, Export, Render
 from rpojax.cli.training import Resume, Train
@@ -56,7 +56,7 @@ def _parse(args: Sequence[str], train: Train) -> Command:
                 prog="rpojax",
                 description="Robust Policy Optimization (RPO) as one XLA program.",
                 args=args,
-                registry=_whole_numbers(),
+                registry=_registry(),
             )
     except SystemExit as stop:
         if not stop.code:  # --help
@@ -79,9 +79,10 @@ def _on_one_line(box: str) -> str:
     return re.sub(r"^Error parsing (?!-)\S+: ", "", "; ".join(told))
 
 
-def _whole_numbers() -> tyro.constructors.ConstructorRegistry:
-    """Lets 1e6 and 1_000_000 stand for a whole number, as `Config` does."""
+def _registry() -> tyro.constructors.ConstructorRegistry:
+    """How tyro reads settings, and whole numbers such as 1e6 and 1_000_000, as `Config` does."""
     registry = tyro.constructors.ConstructorRegistry()
+    add_settings_rule(registry)
 
     @registry.primitive_rule
     def whole_number(

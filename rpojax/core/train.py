@@ -15,6 +15,7 @@ from rpojax.core.batch import make_batch, scale_rewards
 from rpojax.core.model import Model, make_model
 from rpojax.core.optimizer import make_optimizer, scheduled_learning_rate
 from rpojax.core.rollout import collect, tally_episodes
+from rpojax.core.schedules import check_schedule
 from rpojax.core.update import Learner, update
 from rpojax.envs import Env
 from rpojax.envs.bounds import warn_unreachable_actions
@@ -68,6 +69,7 @@ def make_trainer(cfg: Config) -> Trainer:
 
 def trainer_for(model: Model) -> Trainer:
     """`make_trainer` with a model that has been built already."""
+    check_schedule(model.cfg)
     warn_unreachable_actions(model.env, model.cfg.action_transform)
     parts = Parts(*model, make_optimizer(model.cfg))
     return Trainer(

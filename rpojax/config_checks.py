@@ -1,0 +1,66 @@
+"""Checks of those fields of a `Config` that have rules of their own."""
+
+import inspect
+from collections.abc import Collection, Hashable
+from typing import Any
+
+from rpojax.network_config import NetworkConfig
+from rpojax.setting import Check, settings_of
+from rpojax.validation import as_mapping, check_choice, check_known, show
+
+
+def schedule(names: Collection[str]) -> Check:
+    """A named schedule or a function; `make_train` checks what a function returns."""
+
+    def convert(name: str, value: Any) -> Any:
+        if callable(value):
+            return value
+        return check_choice(name, value, names, also=" or an optax schedule")
+
+    return Check(convert)
+
+
+def reward_shaper() -> Check:
+    """A function of three arguments by position."""
+    return Check(_reward_shaper)
+
+
+def _reward_shaper(name: str, value: Any) -> Any:
+    remedy = "give a function (reward, timestep, timesteps) -> reward, or None"
+    if not callable(value):
+        raise ValueError(f"{name} = {show(value)} is not callable; {remedy}")
+    try:
+        signature = inspect.signature(value)
+    except (TypeError, ValueError):  # some builtins have none
+        return value
+    try:
+        signature.bind(None, None, None)
+    except TypeError as error:
+        raise ValueError(
+            f"{name} = {show(value)} takes {signature}, which is not called with three arguments "
+            f"by position ({error}); {remedy}"
+        ) from None
+    return value
+
+
+def network_or_settings() -> Check:
+    """A network, or a mapping of `NetworkConfig`'s fields."""
+    return Check(_network)
+
+
+def _network(name: str, value: Any) -> Any:
+    fields = None if callable(value) else as_mapping(value)
+    if fields is None:
+        return value
+    for key in fields:
+        check_known(str(key), settings_of(NetworkConfig), f"setting of the {name}")
+    return NetworkConfig(**fields)
+
+
+def identity_unless_hashable(value: Any) -> Hashable:
+    """The value, or what stands for this very object if it cannot be hashed."""
+    try:
+        hash(value)
+    except TypeError:
+        return ("not hashable", id(value))
+    return value
