@@ -2,11 +2,12 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, Self, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import jax.numpy as jnp
 
 from rpojax.config_checks import (
+    environment_params,
     identity_unless_hashable,
     network_or_settings,
     reward_shaper,
@@ -63,6 +64,12 @@ class Config(RunSizes):
         "Pendulum-v1",
         "Name of an environment, an object with gymnax's interface, or an `rpojax.envs.Env`.",
         anything(),
+    )
+    env_params: Any = setting(
+        (),
+        "Parameters of an environment given by name that differ from its own defaults, such as "
+        '{"g": 9.81}; stored as pairs of name and value.',
+        environment_params(),
     )
     total_timesteps: int = setting(
         500_000, "Environment steps of the whole run, over all environments.", whole()
@@ -191,7 +198,7 @@ class Config(RunSizes):
         return from_skrl(settings, **changes)
 
     @classmethod
-    def from_dict(cls, settings: Mapping[str, Any]) -> Self:
+    def from_dict(cls, settings: Mapping[str, Any]) -> "Config":
         """The settings of a plain dictionary, such as `to_dict` returns or a file holds.
 
         Names are those of the fields, as they are or in capitals, or PureJaxRL's (see
@@ -201,9 +208,9 @@ class Config(RunSizes):
         Raises:
             ValueError: an unknown key, with the nearest known one; a field set twice; as `Config`.
         """
-        from rpojax.compat.purejaxrl import from_names
+        from rpojax.compat.purejaxrl import from_purejaxrl
 
-        return from_names(cls, settings)
+        return from_purejaxrl(settings)
 
     def to_dict(self) -> dict[str, Any]:
         """All settings as numbers, text, lists and dictionaries, for JSON, YAML and the like.

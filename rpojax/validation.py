@@ -7,12 +7,16 @@ accepted where they mean plain values, and converted to those.
 import difflib
 import math
 import operator
+import reprlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-_LONGEST_SHOWN = 200  # characters of a value in a message
+_REPR = reprlib.Repr()
+_REPR.maxlist = _REPR.maxtuple = _REPR.maxdict = 12
+_REPR.maxstring = _REPR.maxlong = 100
+_REPR.maxother = 200  # characters
 _FLOAT32 = np.finfo(np.float32)
 
 
@@ -37,10 +41,9 @@ class Interval(NamedTuple):
 def show(value: Any) -> str:
     """The value in a message: its repr, shortened; its type where it has none."""
     try:
-        text = repr(value)
+        return _REPR.repr(value)
     except Exception:  # a user's object, or an int with too many digits
-        text = f"<{type(value).__name__}>"
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+        return f"<{type(value).__name__}>"
 
 
 def check_known(name: str, known: Collection[str], kind: str) -> None:
@@ -170,7 +173,7 @@ def _as_numbers(value: Any) -> np.ndarray | None:
         try:
             return np.asarray(float(value))
         except OverflowError:
-            return np.asarray(math.copysign(math.inf, value))
+            return np.asarray(math.inf if value > 0 else -math.inf)
     array = _as_array(value)
     if array is None or array.dtype.kind not in "iuf":
         return None

@@ -98,6 +98,7 @@ def to(value, network=None, **base):
 
 CONFIG = {
     "env": to(drift(goal=-0.5)),
+    "env_params": to({"g": 1.0}, env="Pendulum-v1"),
     "total_timesteps": to(4 * 8 * 2),
     "num_envs": to(8),
     "num_steps": to(4),

@@ -9,21 +9,26 @@ from typing import Any, NoReturn
 import jax
 
 from rpojax.cli.parsing import parse
+from rpojax.version import __version__
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command.
 
-    What the user has to change is said on one line, with exit status 2; Ctrl-C ends with 130. What
-    is a fault of ours keeps its traceback.
+    User errors print one line and exit with status 2; Ctrl-C exits with 130. Other exceptions keep
+    their traceback. `rpojax --version` prints the version.
 
     Args:
         args: the words behind `rpojax`; None for those of the process.
     """
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
+        words = sys.argv[1:] if args is None else list(args)
+        if words == ["--version"]:
+            print(f"rpojax {__version__}")
+            return
         try:
-            parse(sys.argv[1:] if args is None else args)()
+            parse(words)()
         except (ValueError, OSError) as error:
             _leave(2, error)
         except KeyboardInterrupt as stop:

@@ -6,7 +6,7 @@ import os
 import typing
 import warnings
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import jax
 import tyro
@@ -27,8 +27,12 @@ class ConfigFlags(Config):
     """`Config` as a command line can give it; only what is not plain there is narrowed here."""
 
     env: str = setting(
-        "Pendulum-v1", "Name of an environment; `rpojax envs` lists them.", anything()
+        "Pendulum-v1",
+        "Name of an environment; `rpojax envs` lists them. --env-params.NAME VALUE changes one of "
+        "its parameters, as in --env-params.g 1.62.",
+        anything(),
     )
+    env_params: tyro.conf.Suppress[Any] = ()
     network: NetworkConfig = setting(NetworkConfig(), "The built-in network.", anything())
     lr_schedule: NamedSchedule = setting(
         "linear",
@@ -39,7 +43,10 @@ class ConfigFlags(Config):
     reward_shaper: tyro.conf.Suppress[None] = None
 
     def __post_init__(self) -> None:
-        """Leave the checks to `to_config`, outside the parser."""
+        """Convert nested settings; leave the other checks to `to_config`, outside the parser."""
+        for name in ("network", "env_params"):
+            convert = settings_of(Config)[name].check.convert
+            object.__setattr__(self, name, convert(name, getattr(self, name)))
 
     def to_config(self) -> Config:
         """The settings that were asked for; ValueError as from `Config`."""

@@ -3,38 +3,41 @@
 import argparse
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from rpojax.config import Config
 from rpojax.validation import as_mapping, show
 
-C = TypeVar("C", bound=Config)
+C = TypeVar("C")
 
 
-def made_from(cls: type[C], fields: Mapping[str, Any], key_of: Mapping[str, Any]) -> C:
-    """A `Config` of translated settings.
+def made_from(make: Callable[..., C], fields: Mapping[str, Any], key_of: Mapping[str, Any]) -> C:
+    """What `make` makes of translated settings.
 
     Args:
-        cls: the class to make.
-        fields: its fields.
+        make: `Config`, or a function of its fields.
+        fields: given to it by name.
         key_of: the user's key for each field that was translated.
 
     Raises:
         ValueError: as `Config`, followed by the user's key for each setting that it names.
     """
     try:
-        return cls(**fields)
+        return make(**fields)
     except ValueError as error:
-        message = str(error)
         renamed = [
             f"{field} is set by {show(key)}"
             for field, key in key_of.items()
-            if key != field and re.search(rf"\b{field}\b", message)
+            if key != field and is_named(field, error)
         ]
         if not renamed:
             raise
-        raise ValueError(f"{message} ({', '.join(renamed)})") from None
+        raise ValueError(f"{error} ({', '.join(renamed)})") from None
+
+
+def is_named(field: str, error: ValueError) -> bool:
+    """Whether an error is about a field."""
+    return re.search(rf"\b{field}\b", str(error)) is not None
 
 
 def as_dict(settings: Any, name: str) -> dict[str, Any]:

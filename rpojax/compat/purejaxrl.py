@@ -1,14 +1,12 @@
 """Settings by name: our own names, as they are or in capitals, and PureJaxRL's."""
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from rpojax.compat.keys import as_dict, made_from
 from rpojax.config import Config
 from rpojax.setting import settings_of
 from rpojax.validation import as_mapping, check_bool, check_known, show
-
-C = TypeVar("C", bound=Config)
 
 PUREJAXRL: dict[str, Callable[[str, Any], dict[str, Any]]] = {
     "LR": lambda key, value: {"learning_rate": value},
@@ -49,25 +47,21 @@ def from_purejaxrl(settings: Mapping[str, Any], **changes: Any) -> Config:
     """
     for name in changes:
         check_known(name, settings_of(Config), "setting")
-    return from_names(Config, settings, changes)
+    fields, key_of = fields_from_names(as_dict(settings, "settings"))
+    used = {field: key for field, key in key_of.items() if field not in changes}
+    return made_from(Config, fields | changes, used)
 
 
-def from_names(
-    cls: type[C], settings: Mapping[str, Any], changes: Mapping[str, Any] | None = None
-) -> C:
-    """A `Config` from our names, as they are or in capitals, and PureJaxRL's.
+def fields_from_names(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """The fields of a `Config` that settings name, and for each field the key that sets it.
 
-    Args:
-        cls: the class to make.
-        settings: values by name.
-        changes: fields that take precedence.
+    Raises:
+        ValueError: an unknown key, with the nearest known one; a field set by two keys.
     """
-    given = as_dict(settings, "settings")
-    changes = dict(changes or {})
     fields: dict[str, Any] = {}
     key_of: dict[str, str] = {}
     for key, value in given.items():
-        for field, setting in _translate(key, value, settings_of(cls)).items():
+        for field, setting in _translate(key, value, settings_of(Config)).items():
             if field in fields:
                 raise ValueError(f"{key_of[field]!r} and {key!r} both set {field}; give one")
             fields[field], key_of[field] = setting, key
@@ -75,7 +69,7 @@ def from_names(
         fields["value_clip"], key_of["value_clip"] = fields["clip_eps"], "CLIP_EPS"
     if "activation" in fields:
         fields["network"] = _with_activation(fields.get("network", {}), fields.pop("activation"))
-    return made_from(cls, fields | changes, {f: k for f, k in key_of.items() if f not in changes})
+    return fields, key_of
 
 
 def plain_settings(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
