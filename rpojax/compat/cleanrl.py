@@ -86,7 +86,8 @@ def from_cleanrl(args: Any, **changes: Any) -> Config:
     names = {field: name for field, (name, _) in FIELDS.items() if name in values}
     names = {field: name for field, name in names.items() if field not in changes}
     fields = {field: FIELDS[field][1](name, values[name]) for field, name in names.items()}
-    return made_from(Config, FIXED | fields | changes, names)
+    key_of = {field: name for field, name in names.items() if name in given}
+    return made_from(Config, FIXED | fields | changes, key_of)
 
 
 def _same(name: str, value: Any) -> Any:

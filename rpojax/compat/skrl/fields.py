@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rpojax.compat.keys import made_from
+from rpojax.compat.keys import as_dict, made_from
 from rpojax.compat.skrl.source import KeysRead, Source, read
 from rpojax.config import Config
 from rpojax.setting import settings_of
@@ -87,12 +87,13 @@ def from_skrl(settings: Any, **changes: Any) -> Config:
             "mixed_precision = True is a matter of the network here; give network = "
             "NetworkConfig(dtype='bfloat16') among the changes"
         )
+    given = as_dict(settings, "settings")
     fields, key_of = {}, {}
     for field, value in FIELDS.items():
         if field not in changes:
             keys = KeysRead(skrl.values)
             fields[field] = value(skrl._replace(values=keys))
-            key_of[field] = next(iter(keys.read), field)
+            key_of[field] = next((key for key in keys.read if key in given), field)
     return made_from(Config, fields | changes, key_of)
 
 
