@@ -6,24 +6,23 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from rpojax.setting import Check, documented, metadata, number, setting, settings_of
 from rpojax.types import Array
 from rpojax.validation import Interval, check_known, numbers_in
 
-HYPERPARAMETER_RANGES: dict[str, Interval] = {
-    "learning_rate": Interval(0.0, low_allowed=False),
-    "alpha": Interval(0.0),
-    "gamma": Interval(0.0, 1.0),
-    "gae_lambda": Interval(0.0, 1.0),
-    "clip_eps": Interval(0.0, low_allowed=False),
-    "value_clip": Interval(0.0, low_allowed=False),
-    "vf_coef": Interval(0.0),
-    "ent_coef": Interval(0.0),
-    "max_grad_norm": Interval(0.0),
-    "kl_threshold": Interval(0.0),
-    "kl_target": Interval(0.0, low_allowed=False),
-}
+_RANGE = "range"  # of the metadata of a field
+_POSITIVE = Interval(0.0, low_allowed=False)
+_NOT_NEGATIVE = Interval(0.0)
+_FRACTION = Interval(0.0, 1.0)
 
 
+def _leaf(help_text: str, interval: Interval) -> dict[str, Any]:
+    """The metadata of a hyperparameter."""
+    check = Check(lambda name, value: numbers_in(name, value, interval), f"In {interval}")
+    return {**metadata(help_text, check), _RANGE: interval}
+
+
+@documented
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class HyperParams:
@@ -33,17 +32,45 @@ class HyperParams:
     leading axis that `jax.vmap` maps, with `in_axes` from `axes`.
     """
 
-    learning_rate: Array  # Adam's step size, the start of the schedule
-    alpha: Array  # half-width of the uniform perturbation of the mean; 0 is PPO
-    gamma: Array  # discount per step
-    gae_lambda: Array  # 0: one-step TD, 1: Monte Carlo
-    clip_eps: Array  # the ratio is clipped to [1 - clip_eps, 1 + clip_eps]
-    value_clip: Array  # largest move of a value prediction, with Config.clip_value_loss
-    vf_coef: Array  # weight of the value loss
-    ent_coef: Array  # weight of the entropy bonus
-    max_grad_norm: Array  # global norm of the gradient at most this; 0 = off
-    kl_threshold: Array  # stop an update's minibatches above this unperturbed KL; 0 = off
-    kl_target: Array  # what lr_schedule="kl_adaptive" aims at
+    learning_rate: Array = dataclasses.field(metadata=_leaf("Adam's step size.", _POSITIVE))
+    alpha: Array = dataclasses.field(
+        metadata=_leaf(
+            "Half-width of the uniform perturbation of the policy's mean; 0 is PPO.", _NOT_NEGATIVE
+        )
+    )
+    gamma: Array = dataclasses.field(metadata=_leaf("Discount per step.", _FRACTION))
+    gae_lambda: Array = dataclasses.field(
+        metadata=_leaf("GAE's lambda; 0 is one-step TD, 1 is Monte Carlo.", _FRACTION)
+    )
+    clip_eps: Array = dataclasses.field(
+        metadata=_leaf(
+            "The probability ratio is clipped to [1 - clip_eps, 1 + clip_eps].", _POSITIVE
+        )
+    )
+    value_clip: Array = dataclasses.field(
+        metadata=_leaf(
+            "Largest move of a value prediction in one update, if clip_value_loss.", _POSITIVE
+        )
+    )
+    vf_coef: Array = dataclasses.field(
+        metadata=_leaf("Weight of the value loss, E[(V - target)^2] / 2.", _NOT_NEGATIVE)
+    )
+    ent_coef: Array = dataclasses.field(
+        metadata=_leaf("Weight of the entropy bonus.", _NOT_NEGATIVE)
+    )
+    max_grad_norm: Array = dataclasses.field(
+        metadata=_leaf(
+            "The gradient is scaled to at most this global norm; 0 = off.", _NOT_NEGATIVE
+        )
+    )
+    kl_threshold: Array = dataclasses.field(
+        metadata=_leaf(
+            "An update stops once the unperturbed KL passes this; 0 = off.", _NOT_NEGATIVE
+        )
+    )
+    kl_target: Array = dataclasses.field(
+        metadata=_leaf('The unperturbed KL that lr_schedule = "kl_adaptive" aims at.', _POSITIVE)
+    )
 
     def replace(self, **changes: Any) -> "HyperParams":
         """A copy with some leaves changed; numbers and lists become float32 arrays.
@@ -53,17 +80,17 @@ class HyperParams:
                 range, where it is known at the time (not while tracing).
         """
         for name in changes:
-            check_known(name, HYPERPARAMETER_RANGES, "hyperparameter")
+            check_known(name, settings_of(HyperParams), "hyperparameter")
         dataclasses.replace(self, **changes).check()
         arrays = {name: jnp.asarray(value, jnp.float32) for name, value in changes.items()}
         return dataclasses.replace(self, **arrays)
 
     def check(self) -> None:
         """Raise ValueError for a leaf that is NaN or out of range; traced leaves are not seen."""
-        for name, allowed in HYPERPARAMETER_RANGES.items():
+        for name, declared in settings_of(HyperParams).items():
             value = getattr(self, name)
             if not isinstance(value, jax.core.Tracer):
-                numbers_in(name, value, allowed)
+                declared.check.convert(name, value)
 
     @staticmethod
     def axes(**mapped: int | None) -> "HyperParams":
@@ -72,6 +99,12 @@ class HyperParams:
         Example: `jax.vmap(train, in_axes=(None, HyperParams.axes(alpha=0)))`.
         """
         for name in mapped:
-            check_known(name, HYPERPARAMETER_RANGES, "hyperparameter")
-        unmapped: dict[str, Any] = dict.fromkeys(HYPERPARAMETER_RANGES)
+            check_known(name, settings_of(HyperParams), "hyperparameter")
+        unmapped: dict[str, Any] = dict.fromkeys(settings_of(HyperParams))
         return HyperParams(**(unmapped | mapped))
+
+
+def hyperparameter(name: str, default: float) -> float:
+    """A field of `Config` with the default of a hyperparameter, its help text and its range."""
+    field = {field.name: field for field in dataclasses.fields(HyperParams)}[name]
+    return setting(default, settings_of(HyperParams)[name].help, number(field.metadata[_RANGE]))

@@ -91,7 +91,10 @@ def objects_in(plain: Any, name: str = "") -> dict[str, str]:
 
 def _fields_to_plain(settings: Config | NetworkConfig) -> dict[str, Any]:
     names = (field.name for field in dataclasses.fields(settings))
-    return {name: _to_plain(getattr(settings, name)) for name in names}
+    plain = {name: _to_plain(getattr(settings, name)) for name in names}
+    if isinstance(settings, Config):
+        plain["env_params"] = dict(plain["env_params"])  # stored as pairs, to be hashable
+    return plain
 
 
 def _to_plain(value: Any) -> Any:
@@ -130,7 +133,7 @@ def _require_same(recorded: Mapping[str, Any], cfg: Config) -> None:
     if isinstance(network, Mapping) and not objects_in(network):
         complete["network"] = _fields_to_plain(NetworkConfig(**network))
     differing = [
-        f"{name} = {_show(value)} where the run has {_show(complete[name])}"
+        f"{name} = {_show(name, value)} where the run has {_show(name, complete[name])}"
         for name, value in given.items()
         if value != complete[name]
     ]
@@ -141,10 +144,10 @@ def _require_same(recorded: Mapping[str, Any], cfg: Config) -> None:
         )
 
 
-def _show(plain: Any) -> str:
-    if isinstance(plain, Mapping):
-        return plain[_DESCRIPTION] if objects_in(plain) else repr(NetworkConfig(**plain))
-    return repr(plain)
+def _show(name: str, plain: Any) -> str:
+    if objects_in(plain):
+        return plain[_DESCRIPTION]
+    return repr(NetworkConfig(**plain) if name == "network" else plain)
 
 
 def describe(value: Any) -> str:

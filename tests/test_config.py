@@ -1,19 +1,25 @@
 """Every bad setting is refused at once, by a message that names it, its value and the remedy."""
 
+import collections
 import copy
 import dataclasses
+import functools
 import math
+import pydoc
 import re
+import time
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
 
 from rpojax import Config, HyperParams, NetworkConfig
-from rpojax.hyperparams import HYPERPARAMETER_RANGES
+from rpojax.setting import settings_of
+from rpojax.validation import nearest_divisor
 
+HYPERPARAMETERS = tuple(settings_of(HyperParams))
 COUNTS = ("total_timesteps", "num_envs", "num_steps", "update_epochs", "num_minibatches")
 WARM_UP = ("random_timesteps", "learning_starts")
 FLAGS = (
@@ -49,7 +55,7 @@ BAD = [
     ),
     *(
         (name, bad, "a Config holds single numbers")
-        for name in (*HYPERPARAMETER_RANGES, *STATIC_POSITIVE)
+        for name in (*HYPERPARAMETERS, *STATIC_POSITIVE)
         for bad in ("0.1", True, None, [0.1, 0.2])
     ),
     ("alpha", np.array([0.1, 0.5]), "HyperParams.replace takes arrays"),
@@ -57,6 +63,8 @@ BAD = [
     ("advantage_normalization", "minibatches", "'minibatch', 'batch', 'none'"),
     ("advantage_normalization", True, "'minibatch', 'batch', 'none'"),
     ("action_transform", "tanh", "'clip', 'rescale'"),
+    ("env_params", 3, r"is not a dictionary; .* such as \{'g': 9.81\}"),
+    ("env_params", "ab", "is not a dictionary"),
     ("sequence_length", 0, "whole number of at least 1"),
     ("lr_schedule", "cosine", "'constant', 'linear', 'kl_adaptive' or an optax schedule"),
     ("lr_schedule", None, "'constant', 'linear', 'kl_adaptive' or an optax schedule"),
@@ -117,36 +125,6 @@ def test_warm_up_as_long_as_the_run_is_refused(name):
 
 
 @pytest.mark.parametrize(
-    ("schedule", "message"),
-    [
-        (optax.linear_schedule(3e-4, 0.0, 10), r"factor on learning_rate = 0.0003.*above 0.0003"),
-        (optax.constant_schedule(0.0), "factor on learning_rate"),
-        (lambda count: count * jnp.nan, "gives .*nan.*; .*finite factor"),
-        (lambda count: 1.0 - 0.5 * count, "gives .*-3.5.*; .*at least 0"),
-        (lambda count: 1.0 / (count - count), "gives .*inf"),
-    ],
-    ids=["absolute rate", "zero", "nan", "negative", "inf"],
-)
-def test_schedule_that_is_not_a_factor_is_refused(schedule, message):
-    with pytest.raises(ValueError, match=f"(?s)lr_schedule .*{message}"):
-        small(lr_schedule=schedule)
-
-
-@pytest.mark.parametrize(
-    "schedule",
-    [
-        optax.cosine_decay_schedule(1.0, 10),
-        optax.constant_schedule(1.0),
-        optax.warmup_cosine_decay_schedule(0.0, 1.0, 3, 10),
-        optax.linear_schedule(1.0, 0.0, 10),
-    ],
-    ids=["cosine", "constant", "warm-up", "linear"],
-)
-def test_schedule_that_is_a_factor_is_taken(schedule):
-    assert small(lr_schedule=schedule).lr_schedule is schedule
-
-
-@pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"hidden_sizes": 64}, r"hidden_sizes = 64 .*give e.g. \(64, 64\)"),
@@ -192,21 +170,6 @@ def test_scalar_arrays_become_floats_so_that_the_config_stays_hashable(scalar):
     cfg = Config(alpha=scalar(0.5), network=NetworkConfig(log_std_init=scalar(0.0)))
     assert hash(cfg) == hash(Config())
     assert type(cfg.alpha) is type(cfg.network.log_std_init) is float
-
-
-@pytest.mark.parametrize(
-    "schedule",
-    [lambda: 1.0, lambda count: "a", lambda count: None, lambda count: jnp.ones(3)],
-    ids=["no argument", "string", "nothing", "vector"],
-)
-def test_callable_that_is_not_a_schedule_is_refused(schedule):
-    with pytest.raises(ValueError, match="lr_schedule"):
-        small(lr_schedule=schedule)
-
-
-def test_schedule_that_looks_up_a_table_is_taken():
-    table = jnp.linspace(1.0, 0.1, 10)
-    assert small(lr_schedule=lambda count: table[count]).num_updates == 10
 
 
 @pytest.mark.parametrize("value", ["abc", True, None], ids=repr)
@@ -274,7 +237,7 @@ def test_replace_of_an_unknown_setting_suggests_the_nearest(name, nearest):
     message = f"{name!r}; did you mean {nearest!r}"
     with pytest.raises(ValueError, match=f"unknown setting {message}"):
         Config().replace(**{name: 1})
-    if nearest in HYPERPARAMETER_RANGES:
+    if nearest in HYPERPARAMETERS:
         with pytest.raises(ValueError, match=f"unknown hyperparameter {message}"):
             Config().hyperparams().replace(**{name: 1.0})
         with pytest.raises(ValueError, match=f"unknown hyperparameter {message}"):
@@ -287,10 +250,9 @@ def test_unknown_name_that_is_like_no_other_lists_them_all():
 
 
 def test_hyperparams_are_the_configs_values_as_float32_scalars():
-    cfg = Config(**{name: 0.25 + 0.01 * i for i, name in enumerate(HYPERPARAMETER_RANGES)})
+    cfg = Config(**{name: 0.25 + 0.01 * i for i, name in enumerate(HYPERPARAMETERS)})
     hyperparams = cfg.hyperparams()
-    assert {f.name for f in dataclasses.fields(HyperParams)} == set(HYPERPARAMETER_RANGES)
-    for i, name in enumerate(HYPERPARAMETER_RANGES):
+    for i, name in enumerate(HYPERPARAMETERS):
         leaf = getattr(hyperparams, name)
         assert leaf.shape == ()
         assert leaf.dtype == jnp.float32
@@ -311,8 +273,8 @@ def test_hyperparams_replace_takes_numbers_lists_and_arrays():
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *((name, math.nan) for name in HYPERPARAMETER_RANGES),
-        *((name, -1.0) for name in HYPERPARAMETER_RANGES),
+        *((name, math.nan) for name in HYPERPARAMETERS),
+        *((name, -1.0) for name in HYPERPARAMETERS),
         *((name, 0.0) for name in POSITIVE),
         *((name, 1.5) for name in FRACTIONS),
         ("alpha", math.inf),
@@ -344,9 +306,7 @@ def test_hyperparams_can_be_replaced_and_checked_while_tracing():
 def test_axes_map_the_named_leaves_alone():
     axes = HyperParams.axes(alpha=0, gamma=1)
     assert (axes.alpha, axes.gamma) == (0, 1)
-    assert all(
-        getattr(axes, n) is None for n in HYPERPARAMETER_RANGES if n not in ("alpha", "gamma")
-    )
+    assert all(getattr(axes, n) is None for n in HYPERPARAMETERS if n not in ("alpha", "gamma"))
     hyperparams = Config().hyperparams().replace(alpha=[0.1, 0.2], gamma=[[0.9, 0.8]])
     add = jax.vmap(lambda hp: hp.alpha + hp.gamma + hp.gae_lambda, in_axes=(axes,))
     np.testing.assert_allclose(add(hyperparams), [[1.95], [1.95]], rtol=1e-6)
@@ -392,3 +352,238 @@ def test_sequences_that_minibatches_do_not_divide_name_the_nearest():
     with pytest.raises(ValueError, match=message):
         small(network=RECURRENT, num_minibatches=16)
     assert small(network=RECURRENT, num_minibatches=16, sequence_length=2).num_minibatches == 16
+
+
+# Values that mean plain ones.
+
+
+class Items(collections.UserDict):
+    """A mapping that is no dict, as OmegaConf's."""
+
+
+class ConfigDict:
+    """Keys and items without being a Mapping, as ml_collections'."""
+
+    def __init__(self, **items):
+        self.items_of = items
+
+    def keys(self):
+        return self.items_of.keys()
+
+    def __getitem__(self, key):
+        return self.items_of[key]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "plain"),
+    [
+        ("num_envs", np.array(8), 8),
+        ("num_envs", jnp.int32(8), 8),
+        ("alpha", np.float32(0.5), 0.5),
+        ("alpha", jnp.array(0.5), 0.5),
+        ("alpha", 1, 1.0),
+        ("normalize_values", np.True_, True),
+        ("normalize_values", np.array(True), True),
+        ("action_transform", np.str_("clip"), "clip"),
+        ("env", np.str_("Pendulum-v1"), "Pendulum-v1"),
+        ("sequence_length", np.int8(8), 8),
+        ("network", Items(hidden_sizes=[8]), NetworkConfig(hidden_sizes=(8,))),
+        ("network", ConfigDict(hidden_sizes=(8,)), NetworkConfig(hidden_sizes=(8,))),
+        ("env_params", {"g": np.float32(0.5)}, (("g", 0.5),)),
+        ("env_params", ConfigDict(b=1, a=True), (("a", True), ("b", 1))),
+        ("env_params", [["g", [1, 2.5]]], (("g", (1, 2.5)),)),
+    ],
+    ids=identify,
+)
+def test_values_that_mean_plain_ones_are_stored_as_those(name, value, plain):
+    network = {"network": RECURRENT} if name == "sequence_length" else {}
+    stored = getattr(small(**{name: value} | network), name)
+    assert stored == plain
+    assert type(stored) is type(plain)
+
+
+@pytest.mark.parametrize(
+    "sizes", [[8, 4], np.array([8, 4]), collections.UserList([8, np.int64(4)])], ids=repr
+)
+def test_sequences_of_widths_become_tuples_of_ints(sizes):
+    stored = NetworkConfig(hidden_sizes=sizes).hidden_sizes
+    assert stored == (8, 4)
+    assert {type(size) for size in stored} == {int}
+
+
+def test_config_of_containers_comes_from_them_too():
+    settings = ConfigDict(num_envs=np.int64(8), network=Items(cell="gru"), env_params=Items(g=1.0))
+    settings.items_of["num_minibatches"] = 8
+    gru = NetworkConfig(cell="gru")
+    expected = Config(num_envs=8, num_minibatches=8, network=gru, env_params={"g": 1.0})
+    assert Config.from_dict(settings) == expected
+
+
+KEY = jax.random.key(0)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [[1, [2, 3]], KEY, object(), 10**400, 10**5000, b"1", {"a": 1}, lambda: 1, 1j, KEY.dtype],
+    ids=["ragged", "key", "object", "huge", "giant", "bytes", "dict", "function", "1j", "dtype"],
+)
+@pytest.mark.parametrize("name", ["alpha", "num_envs", "total_timesteps", "adam_eps", "gamma"])
+def test_objects_where_numbers_belong_are_refused_by_name(name, value):
+    named = "num_envs" if name == "total_timesteps" else name
+    with pytest.raises(ValueError, match=rf"{name}|{named}"):
+        small(**{name: value})
+    if name in HYPERPARAMETERS:
+        with pytest.raises(ValueError, match=f"^{name} = "):
+            Config().hyperparams().replace(**{name: value})
+
+
+@pytest.mark.parametrize("name", [*HYPERPARAMETERS, *STATIC_POSITIVE])
+def test_numbers_that_float32_does_not_hold_are_refused(name):
+    with pytest.raises(ValueError, match=f"^{name} = 1e-46 .* 0 in float32; give .*1.2e-38"):
+        small(**{name: 1e-46})
+    with pytest.raises(ValueError, match=f"^{name} = 1e-40 .* 0 in float32"):  # XLA flushes it
+        small(**{name: 1e-40})
+    with pytest.raises(ValueError, match=rf"^{name} = 1e\+39 is out of range"):
+        small(**{name: 1e39})
+    if name in HYPERPARAMETERS:
+        with pytest.raises(ValueError, match=f"^{name} = 1e-46 "):
+            Config().hyperparams().replace(**{name: [0.5, 1e-46]})
+
+
+# Limits.
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"total_timesteps": 1e14}, r"= 100000000000000 is more than 2147483647 updates .*at most"),
+        ({"total_timesteps": 10**5000}, "total_timesteps = .* is more than 2147483647 updates"),
+        ({"total_timesteps": 2**31 * 32}, f"give at most {(2**31 - 1) * 32}, or larger num_envs"),
+        ({"num_envs": 10**9 + 1, "num_steps": 1, "total_timesteps": 10**10}, "num_minibatches = 2"),
+        ({"num_envs": 2**20, "num_steps": 2**11}, "is more than 2147483647 steps in one update"),
+        ({"update_epochs": 2**30}, "update_epochs = 1073741824 .*; give at most 1073741823"),
+        (
+            {"reward_shaper": lambda r, t, n: r, "total_timesteps": 2**30 * 32},
+            "timesteps in each environment",
+        ),
+    ],
+    ids=["1e14", "giant", "updates", "prime batch", "batch", "epochs", "shaper"],
+)
+def test_counts_beyond_int32_are_refused_at_once_with_the_limit(changes, message):
+    start = time.monotonic()
+    with pytest.raises(ValueError, match=message):
+        small(**changes)
+    assert time.monotonic() - start < 1.0
+
+
+def test_largest_counts_are_taken():
+    assert small(total_timesteps=(2**31 - 1) * 32).num_updates == 2**31 - 1
+
+
+@pytest.mark.parametrize(("number", "wanted", "nearest"), [(96, 36, 32), (12, 5, 4), (7, 5, 7)])
+def test_nearest_divisor(number, wanted, nearest):
+    assert nearest_divisor(number, wanted) == nearest
+
+
+def test_minibatch_of_one_normalised_advantage_is_refused():
+    message = r"num_minibatches = 32 .* 4 \* 8 = 32 leaves one sample in each minibatch.*at most 16"
+    with pytest.raises(ValueError, match=message):
+        small(num_minibatches=32)
+    for other in ("batch", "none"):
+        assert small(num_minibatches=32, advantage_normalization=other).minibatch_size == 1
+    one = {"num_envs": 1, "num_steps": 1, "num_minibatches": 1}
+    with pytest.raises(ValueError, match=r"one sample in each batch.*larger num_envs or num_steps"):
+        small(**one, advantage_normalization="batch")
+    assert small(**one, advantage_normalization="none").batch_size == 1
+
+
+# Objects that cannot be hashed.
+
+
+@dataclasses.dataclass
+class UnhashableEnv:
+    values: list
+
+
+class ArrayModule(nn.Module):
+    weights: object
+
+    def __call__(self, obs):
+        return obs, obs, obs
+
+
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("env", lambda: UnhashableEnv([1])),
+        ("network", lambda: ArrayModule(np.ones(3))),
+        ("network", lambda: ArrayModule([64, 64])),
+    ],
+    ids=["dataclass", "array", "list"],
+)
+def test_objects_that_cannot_be_hashed_are_compared_by_identity(name, make):
+    value = make()
+    cfg = small(**{name: value})
+    assert cfg == small(**{name: value})
+    assert hash(cfg) == hash(small(**{name: value}))
+    assert cfg != small(**{name: make()})
+    assert cfg != small()
+    assert cfg != small(**{name: value}, alpha=0.1)
+
+
+def test_configs_are_not_equal_to_other_things():
+    assert Config() != 1
+    assert Config() != dataclasses.asdict(Config())
+
+
+# Reward shapers.
+
+
+def shape(reward, timestep, timesteps):
+    return reward
+
+
+@pytest.mark.parametrize(
+    "shaper",
+    [shape, lambda *args: args[0], lambda r, t, n, scale=2.0: scale * r, functools.partial(shape)],
+    ids=["function", "star", "default", "partial"],
+)
+def test_reward_shaper_of_three_arguments_is_taken(shaper):
+    assert small(reward_shaper=shaper).reward_shaper is shaper
+
+
+@pytest.mark.parametrize(
+    "shaper",
+    [lambda r: r, lambda r, t, n, scale: r, lambda *, reward: reward, lambda: 0.0],
+    ids=["one", "four", "keywords", "none"],
+)
+def test_reward_shaper_of_another_signature_is_refused_by_name(shaper):
+    with pytest.raises(
+        ValueError, match=r"^reward_shaper = .*; give a function \(reward, timestep"
+    ):
+        small(reward_shaper=shaper)
+
+
+# Texts.
+
+
+@pytest.mark.parametrize("cls", [Config, HyperParams, NetworkConfig])
+def test_help_shows_each_field_its_default_and_meaning(cls):
+    text = " ".join(pydoc.render_doc(cls, renderer=pydoc.plaintext).replace("|", " ").split())
+    settings = settings_of(cls)
+    assert list(settings) == [field.name for field in dataclasses.fields(cls)]
+    for field in dataclasses.fields(cls):
+        default = field.default
+        shown = f" Default: {default!r}." if isinstance(default, int | float | str) else ""
+        assert f"{field.name}: {settings[field.name].text}{shown}" in text
+
+
+def test_ranges_are_part_of_the_texts():
+    assert settings_of(Config)["gamma"].text == "Discount per step. In [0, 1]."
+    assert settings_of(Config)["num_envs"].text.endswith(" At least 1.")
+
+
+def test_config_holds_a_default_for_each_hyperparameter():
+    assert {name: settings_of(Config)[name].text for name in HYPERPARAMETERS} == {
+        name: settings_of(HyperParams)[name].text for name in HYPERPARAMETERS
+    }

@@ -16,7 +16,9 @@ PACKAGE = Path(rpojax.__file__).parent
 # From the bottom up; a package imports from rows before its own.
 LAYERS = (
     ("version", "validation", "types", "statistics"),
+    ("setting",),
     ("trees", "hyperparams", "network_config", "ops"),
+    ("config_checks", "run_sizes"),
     ("config", "devices", "agent_table"),
     ("plain", "compat", "envs"),
     ("networks",),

@@ -24,6 +24,7 @@ CFG = Config(
     num_steps=16,
     num_minibatches=4,
     learning_rate=1.0 / 3.0,
+    env_params={"g": 1.62},
     network=NetworkConfig(hidden_sizes=(7, 5), activation="elu"),
 )
 

@@ -16,7 +16,7 @@ import pytest
 import rpojax
 from rpojax import Config, HyperParams, NetworkConfig
 from rpojax.envs import Env, TimeStep, auto_reset
-from rpojax.hyperparams import HYPERPARAMETER_RANGES
+from rpojax.setting import settings_of
 
 LIMIT = 4
 
@@ -98,6 +98,7 @@ def to(value, network=None, **base):
 
 CONFIG = {
     "env": to(drift(goal=-0.5)),
+    "env_params": to({"g": 1.0}, env="Pendulum-v1"),
     "total_timesteps": to(4 * 8 * 2),
     "num_envs": to(8),
     "num_steps": to(4),
@@ -151,7 +152,7 @@ NETWORK = {
 
 # Hyperparameters are traced: configs that differ in nothing else share a program.
 KEYS = jax.random.split(jax.random.key(0), 2)
-DEFAULTS = {name: getattr(BASE, name) for name in HYPERPARAMETER_RANGES}
+DEFAULTS = {name: getattr(BASE, name) for name in settings_of(HyperParams)}
 # The programs run for milliseconds: compiling them well would take five times as long.
 QUICKLY = {
     "xla_backend_optimization_level": 0,

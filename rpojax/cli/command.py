@@ -10,21 +10,27 @@ from typing import Any, NoReturn
 import jax
 
 from rpojax.cli.parsing import parse
+from rpojax.version import __version__
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the command.
 
     User errors print one line and exit with status 2. A signal that stops the training exits with
-    128 and its number: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP. Bugs keep their traceback.
+    128 and its number: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP. Other exceptions keep their
+    traceback. `rpojax --version` prints the version.
 
     Args:
         args: the arguments after `rpojax`; None for those of the process.
     """
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
+        words = sys.argv[1:] if args is None else list(args)
+        if words == ["--version"]:
+            print(f"rpojax {__version__}")
+            return
         try:
-            parse(sys.argv[1:] if args is None else args)()
+            parse(words)()
         except (ValueError, OSError) as error:
             _leave(2, error)
         except KeyboardInterrupt as stop:

@@ -3,9 +3,10 @@
 import contextlib
 import dataclasses
 import os
+import typing
 import warnings
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import jax
 import tyro
@@ -13,6 +14,7 @@ import tyro
 from rpojax.config import Config, NamedSchedule
 from rpojax.devices import use_all_cores
 from rpojax.network_config import NetworkConfig
+from rpojax.setting import anything, setting, settings_of
 
 Switch: TypeAlias = Annotated[bool, tyro.conf.FlagCreatePairsOff]  # without a --no-... beside it
 RunArgument: TypeAlias = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
@@ -24,22 +26,59 @@ JAX_MIN_COMPILE_SECONDS = 1.0  # below which JAX keeps no program, if nobody say
 class ConfigFlags(Config):
     """`Config` as a command line can give it; only what is not plain there is narrowed here."""
 
-    env: str = "Pendulum-v1"
-    """Name of an environment; `rpojax envs` lists them."""
-    network: NetworkConfig = dataclasses.field(default_factory=NetworkConfig)
-    """The built-in network."""
-    lr_schedule: NamedSchedule = "linear"
-    """"constant"; "linear" to 0 over the run; "kl_adaptive", by 1.5 up or down after each
-    epoch."""
+    env: str = setting(
+        "Pendulum-v1",
+        "Name of an environment; `rpojax envs` lists them. --env-params.NAME VALUE changes one of "
+        "its parameters, as in --env-params.g 1.62.",
+        anything(),
+    )
+    env_params: tyro.conf.Suppress[Any] = ()
+    network: NetworkConfig = setting(NetworkConfig(), "The built-in network.", anything())
+    lr_schedule: NamedSchedule = setting(
+        "linear",
+        '"constant"; "linear" to 0 over the run; "kl_adaptive", by 1.5 up or down after each '
+        "epoch.",
+        anything(),
+    )
     reward_shaper: tyro.conf.Suppress[None] = None
 
     def __post_init__(self) -> None:
-        """Leave the checks to `to_config`, out of the parser's hands."""
+        """Convert nested settings; leave the other checks to `to_config`, outside the parser."""
+        for name in ("network", "env_params"):
+            convert = settings_of(Config)[name].check.convert
+            object.__setattr__(self, name, convert(name, getattr(self, name)))
 
     def to_config(self) -> Config:
         """The settings that were asked for; ValueError as from `Config`."""
         names = [field.name for field in dataclasses.fields(self)]
         return Config(**{name: getattr(self, name) for name in names})
+
+
+def add_settings_rule(registry: tyro.constructors.ConstructorRegistry) -> None:
+    """Let flags take their help texts from the declared settings of a dataclass."""
+
+    @registry.struct_rule
+    def settings_rule(
+        info: tyro.constructors.StructTypeInfo,
+    ) -> tyro.constructors.StructConstructorSpec | None:
+        cls = info.type
+        if not (isinstance(cls, type) and issubclass(cls, Config | NetworkConfig)):
+            return None
+        types = typing.get_type_hints(cls, include_extras=True)
+        declared = settings_of(cls)
+        given = info.default if isinstance(info.default, cls) else cls()
+        return tyro.constructors.StructConstructorSpec(
+            instantiate=cls,
+            fields=tuple(
+                tyro.constructors.StructFieldSpec(
+                    name=field.name,
+                    type=types[field.name],
+                    default=getattr(given, field.name),
+                    helptext=declared[field.name].text if field.name in declared else None,
+                )
+                for field in dataclasses.fields(cls)
+            ),
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,8 @@ from typing import Annotated, Any, TypeAlias
 
 import tyro
 
-from rpojax.cli.flags import ConfigFlags
-from rpojax.cli.settings_file import read_settings
+from rpojax.cli.flags import add_settings_rule
+from rpojax.cli.train_settings import read_file_settings, take_env_params, with_env_params
 from rpojax.cli.trained import Eval, Export, Render
 from rpojax.cli.training import Resume, Train
 from rpojax.cli.views import Envs, Plot
@@ -19,21 +19,28 @@ Command: TypeAlias = Train | Resume | Eval | Export | Render | Plot | Envs
 
 
 def parse(args: Sequence[str]) -> Command:
-    """The subcommand with its flags; ValueError for flags and files that cannot be.
+    """The subcommand with its flags.
 
-    Flags win over the file of `--config`: what it says takes the place of the defaults.
+    Flags take precedence over the file of `--config`, whose settings replace the defaults.
+
+    Raises:
+        ValueError: wrong flags or a wrong file; errors in settings name the file that holds them.
     """
-    command = _parse(args, Train())
-    if isinstance(command, Train) and command.config_file is not None:
-        path = command.config_file
-        settings = read_settings(path)
-        try:
-            defaults = Train(config=ConfigFlags.from_dict(settings))
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from None
-        with warnings.catch_warnings():  # tyro's, of values that Config will refuse
-            warnings.simplefilter("ignore")
-            command = _parse(args, defaults)
+    words, env_params = take_env_params(args)
+    command = _parse(words, Train())
+    if not isinstance(command, Train):
+        if env_params:
+            raise ValueError(f"--env-params.{next(iter(env_params))} is a flag of rpojax train")
+        return command
+    if command.config_file is None:
+        return with_env_params(command, env_params)
+    file = read_file_settings(command.config_file)
+    with warnings.catch_warnings():  # tyro's, about values that Config will refuse
+        warnings.simplefilter("ignore")
+        command = _parse(words, file.defaults)
+    assert isinstance(command, Train)
+    command = with_env_params(command, env_params)
+    file.check(command)
     return command
 
 
@@ -56,7 +63,7 @@ def _parse(args: Sequence[str], train: Train) -> Command:
                 prog="rpojax",
                 description="Robust Policy Optimization (RPO) as one XLA program.",
                 args=args,
-                registry=_whole_numbers(),
+                registry=_registry(),
             )
     except SystemExit as stop:
         if not stop.code:  # --help
@@ -79,9 +86,10 @@ def _on_one_line(box: str) -> str:
     return re.sub(r"^Error parsing (?!-)\S+: ", "", "; ".join(told))
 
 
-def _whole_numbers() -> tyro.constructors.ConstructorRegistry:
-    """Lets 1e6 and 1_000_000 stand for a whole number, as `Config` does."""
+def _registry() -> tyro.constructors.ConstructorRegistry:
+    """How tyro reads settings, and whole numbers such as 1e6 and 1_000_000, as `Config` does."""
     registry = tyro.constructors.ConstructorRegistry()
+    add_settings_rule(registry)
 
     @registry.primitive_rule
     def whole_number(

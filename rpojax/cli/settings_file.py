@@ -7,32 +7,40 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from rpojax.validation import show
 
-def read_settings(path: Path) -> dict[str, Any]:
-    """The settings in a file, as they stand there; `Config.from_dict` knows their names.
+
+def load_settings_file(path: Path) -> dict[str, Any]:
+    """The settings in a file, with the names and values that stand there.
 
     Raises:
-        ValueError: another suffix; a file that its format does not allow; no names and values.
+        ValueError: no such file; another suffix; text that the format does not allow, a name given
+            twice or nesting without end; no names with values.
         OSError: it cannot be read.
     """
+    named = f"config = {str(path)!r}"
     parse = _FORMATS.get(path.suffix.lower())
     if parse is None:
         raise ValueError(
-            f"config = {str(path)!r} has a suffix that is not known; give a file that ends in one "
-            f"of {', '.join(_FORMATS)}"
+            f"{named} has an unknown suffix; give a file that ends in one of {', '.join(_FORMATS)}"
         )
+    if not path.exists():
+        raise ValueError(f"{named} does not exist; give the path of a settings file")
+    kind = path.suffix[1:].upper()
+    content = path.read_bytes()
     try:
-        settings = parse(path.read_bytes().decode())
-    except ValueError as error:
-        kind = path.suffix[1:].upper()
-        raise ValueError(f"config = {str(path)!r} cannot be read as {kind}: {error}") from error
+        settings = parse(content.decode("utf-8-sig"))
+    except RecursionError:
+        raise ValueError(f"{named} cannot be read as {kind}: it is nested too deeply") from None
+    except Exception as error:  # parsers raise whatever their converters do
+        raise ValueError(f"{named} cannot be read as {kind}: {error}") from error
     if settings is None:  # an empty YAML file
         settings = {}
     network = settings.get("network", {}) if isinstance(settings, Mapping) else None
     if not isinstance(network, Mapping):
         what = "settings" if network is None else "network"
         raise ValueError(
-            f"config = {str(path)!r}: {what} must be names with their values, such as "
+            f"{named}: {what} must be names with their values, such as "
             f"{'num_envs: 64' if network is None else 'hidden_sizes: [64, 64]'}"
         )
     return dict(settings)
@@ -42,22 +50,47 @@ def _parse_yaml(text: str) -> Any:
     import yaml
 
     class Loader(yaml.SafeLoader):
-        """Takes 3e-4 for a number, as YAML 1.2 does; PyYAML's own takes it for text."""
+        """YAML 1.2's numbers such as 3e-4, which PyYAML takes for text; no repeated names.
+
+        Aliases are refused: a few lines of them stand for a value of any size.
+        """
+
+        def compose_node(self, parent: Any, index: Any) -> Any:
+            if self.check_event(yaml.AliasEvent):
+                mark = self.peek_event().start_mark
+                raise ValueError(f"line {mark.line + 1} has an alias; write its value instead")
+            return super().compose_node(parent, index)
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+            pairs = [(self.construct_object(key, deep=True), None) for key, _ in node.value]
+            _without_repeats(pairs)
+            return super().construct_mapping(node, deep)
 
     Loader.add_implicit_resolver(
         "tag:yaml.org,2002:float",
         re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$"),
         list("-+.0123456789"),
     )
-    try:
-        return yaml.load(text, Loader)
-    except yaml.YAMLError as error:
-        raise ValueError(str(error)) from error
+    return yaml.load(text, Loader)
+
+
+def _parse_json(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=_without_repeats)
+
+
+def _without_repeats(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    """A dictionary; ValueError for a name that is given twice."""
+    settings: dict[Any, Any] = {}
+    for name, value in pairs:
+        if name in settings:
+            raise ValueError(f"{show(name)} is given twice; give it once")
+        settings[name] = value
+    return settings
 
 
 _FORMATS: dict[str, Callable[[str], Any]] = {
     ".yaml": _parse_yaml,
     ".yml": _parse_yaml,
     ".toml": tomllib.loads,
-    ".json": json.loads,
+    ".json": _parse_json,
 }

@@ -1,16 +1,12 @@
-"""Settings written for skrl, for PureJaxRL or in a file, as the fields of a `Config`.
+"""Settings written for other libraries, as a `Config`.
 
-`Config.from_skrl`, `Config.from_dict` and `Config.to_dict` are the way in; `fit_arguments` reads
-what skrl's settings say of log files and checkpoints.
+`from_skrl`, `from_purejaxrl` and `from_cleanrl` return a `Config`; `fit_arguments` reads what
+skrl's settings say about log files and checkpoints.
 """
 
-from rpojax.compat.purejaxrl import fields_from_dict
+from rpojax.compat.cleanrl import from_cleanrl
+from rpojax.compat.purejaxrl import from_purejaxrl
 from rpojax.compat.skrl.experiment import FitArguments, fit_arguments
-from rpojax.compat.skrl.fields import fields_from_skrl
+from rpojax.compat.skrl.fields import from_skrl
 
-__all__ = [
-    "FitArguments",
-    "fields_from_dict",
-    "fields_from_skrl",
-    "fit_arguments",
-]
+__all__ = ["FitArguments", "fit_arguments", "from_cleanrl", "from_purejaxrl", "from_skrl"]

@@ -31,7 +31,7 @@ def make_model(cfg: Config) -> Model:
     """
     check_config(cfg)
     with jax.ensure_compile_time_eval():  # no tracers inside, also where a caller is being traced
-        env = envs.make(cfg.env)
+        env = envs.make(cfg.env, **dict(cfg.env_params))
         network = make_network(cfg.network, env)
     _check_bounds(cfg, env)
     cfg.check_sequences(network.recurrent)

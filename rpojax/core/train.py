@@ -27,6 +27,7 @@ from rpojax.core.optimizer import (
     scheduled_learning_rate,
 )
 from rpojax.core.rollout import collect, tally_episodes
+from rpojax.core.schedules import check_schedule
 from rpojax.core.update import update
 from rpojax.envs.bounds import warn_unreachable_actions
 from rpojax.hyperparams import HyperParams
@@ -76,6 +77,7 @@ def make_trainer(cfg: Config) -> Trainer:
 
 def trainer_for(model: Model) -> Trainer:
     """`make_trainer` with a model that has been built already."""
+    check_schedule(model.cfg)
     warn_unreachable_actions(model.env, model.cfg.action_transform)
     parts = Parts(model, make_optimizer(model.cfg))
     return Trainer(

@@ -43,7 +43,7 @@ TINY = (
 )  # fmt: skip
 UPDATES, BATCH = 31, 128
 TRAIN = ("train", *TINY, "--eval-every=10", "--eval-episodes=4", "--total-timesteps=4000")
-NOT_ON_THE_COMMAND_LINE = {"reward_shaper"}  # takes a function and nothing else
+NOT_ON_THE_COMMAND_LINE = {"reward_shaper", "env_params"}  # a function; --env-params.NAME
 
 
 class Finished(NamedTuple):
@@ -420,10 +420,11 @@ def test_a_missing_extra_is_told_of_before_anything_is_made(tmp_path, monkeypatc
     assert not list(tmp_path.iterdir())
 
 
-SETTINGS = {"learning_rate": 3e-4, "num_envs": 96, "network": {"hidden_sizes": [8], "cell": "gru"}}
+SETTINGS = {"learning_rate": 3e-4, "num_envs": 128, "network": {"hidden_sizes": [8], "cell": "gru"}}
 FILES = {
-    "settings.yaml": "learning_rate: 3e-4\nnum_envs: 96\nnetwork: {hidden_sizes: [8], cell: gru}\n",
-    "settings.toml": "learning_rate = 3e-4\nnum_envs = 96\n[network]\nhidden_sizes = [8]\n"
+    "settings.yaml": "learning_rate: 3e-4\nnum_envs: 128\n"
+    "network: {hidden_sizes: [8], cell: gru}\n",
+    "settings.toml": "learning_rate = 3e-4\nnum_envs = 128\n[network]\nhidden_sizes = [8]\n"
     'cell = "gru"\n',
     "settings.json": json.dumps(SETTINGS),
 }
@@ -434,17 +435,18 @@ def test_settings_come_from_a_file_and_flags_win_over_it(name, tmp_path):
     path = tmp_path / name
     path.write_text(FILES[name])
     assert parsed(f"--config={path}").config.to_config() == Config.from_dict(SETTINGS)
-    changed = parsed("--network.cell=lstm", "--num-envs", "32", f"--config={path}", "--seed=3")
+    words = ("--network.cell=lstm", "--num-envs", "64", f"--config={path}", "--seed=3")
+    changed = parsed(*words)
     assert changed.seed == 3
     assert changed.config.to_config() == Config.from_dict(
-        SETTINGS | {"num_envs": 32, "network": {"hidden_sizes": [8], "cell": "lstm"}}
+        SETTINGS | {"num_envs": 64, "network": {"hidden_sizes": [8], "cell": "lstm"}}
     )
 
 
 def test_a_file_may_leave_to_flags_what_it_needs(tmp_path):
     path = tmp_path / "settings.yaml"
     path.write_text("total_timesteps: 1e2\nLR: 1e-3  # as PureJaxRL calls it\n")
-    few = parsed(f"--config={path}", "--num-envs=1", "--num-steps=32").config.to_config()
+    few = parsed(f"--config={path}", "--num-envs=2", "--num-steps=32").config.to_config()
     assert (few.total_timesteps, few.learning_rate) == (100, 1e-3)
     assert "total_timesteps = 100 is less" in run("train", f"--config={path}").complaint
 
@@ -470,7 +472,23 @@ def test_an_empty_file_changes_nothing(tmp_path):
         ("a.toml", "\udcff", "cannot be read as TOML"),
         ("a.json", "{", "cannot be read as JSON"),
         ("a.txt", "", "give a file that ends in one of .yaml, .yml, .toml, .json"),
-        ("a.yaml", None, "No such file or directory"),
+        ("a.yaml", None, "a.yaml' does not exist; give the path of a settings file"),
+        ("a.yaml", "alpha: 1\nalpha: 2", "'alpha' is given twice"),
+        ("a.yaml", "network: {cell: gru, cell: rnn}", "'cell' is given twice"),
+        ("a.json", '{"alpha": 1, "alpha": 2}', "'alpha' is given twice"),
+        ("a.toml", "alpha = 1\nalpha = 2", "cannot be read as TOML"),
+        ("a.yaml", "alpha: &a 1\ngamma: *a", "line 2 has an alias"),
+        ("a.yaml", "alpha: " + "[" * 5000, "nested too deeply"),
+        ("a.json", '{"alpha": ' + "[" * 100_000, "nested too deeply"),
+        ("a.toml", "alpha = " + "[" * 5000, "nested too deeply"),
+        ("a.yaml", "LR: -1", "a.yaml: learning_rate = -1 is out of range"),
+        ("a.yaml", "LR: -1", "(learning_rate is set by 'LR')"),
+        ("a.yaml", "ACTIVATION: sine", "(activation is set by 'ACTIVATION')"),
+        ("a.yaml", "NUM_MINIBATCHES: 7", "num_minibatches is set by 'NUM_MINIBATCHES'"),
+        ("a.yaml", "num_seeds: 0", "a.yaml: num_seeds = 0 is not allowed"),
+        ("a.yaml", "SEED: x", "a.yaml: SEED = 'x' is not allowed"),
+        ("a.yaml", "env_params: 3", "env_params = 3 is not a dictionary"),
+        ("a.yaml", "env_params: {h: 3}", "'h'"),
     ],
 )
 def test_errors_in_settings_files_are_one_line(name, text, message, tmp_path):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import rpojax
-from rpojax.hyperparams import HYPERPARAMETER_RANGES
+from rpojax.hyperparams import HyperParams
+from rpojax.setting import settings_of
 from rpojax.types import Metrics
 
 CFG = rpojax.Config(
@@ -120,7 +121,7 @@ def test_every_hyperparameter_can_be_vmapped_and_matters():
         "kl_threshold": 1e-6,
         "kl_target": 1e-9,
     }
-    assert set(changed) == set(HYPERPARAMETER_RANGES)
+    assert set(changed) == set(settings_of(HyperParams))
     default = cfg.hyperparams()
     rows = len(changed) + 1
     values = {

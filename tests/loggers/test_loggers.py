@@ -441,7 +441,7 @@ def test_wandb_knows_the_settings(offline_run):
     assert config["gamma"] == 0.99
     assert config["alpha"] == 0.25  # of the agents, not of the Config
     assert "Dense" in config["network"]["description"]
-    assert "<lambda>" in config["reward_shaper"]
+    assert "<lambda>" in config["reward_shaper"]["description"]
     assert config_of(offline_run("sweep"))["alpha"] == [0.0, 0.0, 0.1, 0.1, 0.5, 0.5]
 
 

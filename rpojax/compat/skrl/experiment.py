@@ -2,9 +2,10 @@
 
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from rpojax.compat.skrl.source import read
+from rpojax.config import Config
 
 
 class FitArguments(NamedTuple):
@@ -18,19 +19,7 @@ class FitArguments(NamedTuple):
     store_separately: bool  # the policy's and the value's parameters, each in a file of its own
 
 
-class Run(Protocol):
-    """What `fit_arguments` has to know of a `Config`."""
-
-    @property
-    def num_steps(self) -> int:
-        """Timesteps of skrl's in one update."""
-
-    @property
-    def num_updates(self) -> int:
-        """Updates in the run."""
-
-
-def fit_arguments(settings: Any, cfg: Run) -> FitArguments:
+def fit_arguments(settings: Any, cfg: Config) -> FitArguments:
     """What skrl's "experiment" settings ask of `fit` and its loggers.
 
     skrl's intervals count timesteps, a step of all environments each: they become the nearest
@@ -60,7 +49,7 @@ def fit_arguments(settings: Any, cfg: Run) -> FitArguments:
     )
 
 
-def _updates(interval: Any, cfg: Run, per_run: int) -> int:
+def _updates(interval: Any, cfg: Config, per_run: int) -> int:
     if interval == "auto":
         return max(1, cfg.num_updates // per_run)
     return max(1, round(interval / cfg.num_steps)) if interval > 0 else 0

@@ -5,12 +5,15 @@ have set.
 """
 
 import dataclasses
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from rpojax.compat.skrl.source import Source, read
+from rpojax.compat.keys import as_dict, made_from
+from rpojax.compat.skrl.source import KeysRead, Source, read
+from rpojax.config import Config
+from rpojax.setting import settings_of
 from rpojax.types import Array
-from rpojax.validation import Interval, number_in, whole_number
+from rpojax.validation import Interval, check_known, number_in, whole_number
 
 SCALER_EPSILON, SCALER_CLIP = 1e-8, 5.0  # RunningStandardScaler's
 KL_TARGET = 0.008
@@ -43,29 +46,55 @@ class RewardScale:
         return self.scale * reward
 
 
-def fields_from_skrl(settings: Any, changed: Collection[str], num_envs: int) -> dict[str, Any]:
-    """The fields of a `Config` for skrl's settings; see `Config.from_skrl`.
+def from_skrl(settings: Any, **changes: Any) -> Config:
+    """The settings of skrl's RPO, from `RPO_DEFAULT_CONFIG` (1.x) or `RPO_CFG` (2.x).
+
+    What skrl keeps elsewhere comes as changes: env, num_envs and total_timesteps, which is
+    skrl's timesteps * num_envs; and so does what is to differ. Keys left out have skrl's own
+    defaults. random_timesteps and learning_starts count a step of all environments as one in
+    skrl; here they become steps over all environments. "experiment" is checked and is not
+    part of a config: `rpojax.compat.fit_arguments` reads it.
+
+    Like in skrl, advantages are standardised over the whole rollout, rewards are not scaled,
+    the perturbation acts while collecting, and the value loss has no factor 1/2 (vf_coef is
+    2 * value_loss_scale). Better than in skrl, and so not the same: KLs are measured without
+    the perturbation; kl_threshold ends an update, not an epoch; time_limit_bootstrap takes
+    the value of the final observation, and without it an episode that was cut off ends;
+    clip_predicted_values takes the larger of the two losses; normalised values are not
+    clipped; one optimiser clips the gradient of policy and value together, as skrl's PyTorch
+    version does. The networks are not in skrl's settings: give `network`.
 
     Args:
-        settings: a mapping of any of skrl's keys, or skrl 2's RPO_CFG.
-        changed: fields that the caller sets; what would set them is not looked at.
-        num_envs: environments of the run.
+        settings: a mapping with any of skrl's keys, or skrl 2's dataclass; not changed.
+            Classes may be given by name.
+        changes: fields of `Config`, which win over skrl's.
 
     Raises:
-        ValueError: as `read`; a value that has no equal here.
+        ValueError: an unknown key, with the nearest known one; a value that has no equal
+            here, with what to give instead; as `Config`.
     """
+    for name in changes:
+        check_known(name, settings_of(Config), "setting")
+    num_envs = whole_number("num_envs", changes.get("num_envs", Config.num_envs))
     skrl = read(settings, num_envs)
     if skrl.component("class") != "RPO":
         raise ValueError(
             f"class = {skrl.component('class')!r} is another algorithm; give 'RPO', and alpha = 0 "
             "for PPO"
         )
-    if skrl.flag("mixed_precision") and "network" not in changed:
+    if skrl.flag("mixed_precision") and "network" not in changes:
         raise ValueError(
             "mixed_precision = True is a matter of the network here; give network = "
             "NetworkConfig(dtype='bfloat16') among the changes"
         )
-    return {field: value(skrl) for field, value in FIELDS.items() if field not in changed}
+    given = as_dict(settings, "settings")
+    fields, key_of = {}, {}
+    for field, value in FIELDS.items():
+        if field not in changes:
+            keys = KeysRead(skrl.values)
+            fields[field] = value(skrl._replace(values=keys))
+            key_of[field] = next((key for key in keys.read if key in given), field)
+    return made_from(Config, fields | changes, key_of)
 
 
 def _schedule(skrl: Source) -> Any:
@@ -74,7 +103,7 @@ def _schedule(skrl: Source) -> Any:
     if not name:
         return "constant"
     if _is_kl_adaptive(skrl):
-        _require(f"{key}_kwargs", _kl_adaptive_kwargs(skrl), KL_ADAPTIVE)
+        _check_fixed(f"{key}_kwargs", _kl_adaptive_kwargs(skrl), KL_ADAPTIVE)
         return "kl_adaptive"
     if name == "LinearLR":
         known = ("start_factor", "end_factor", "total_iters", *WITHOUT_EFFECT)
@@ -137,7 +166,7 @@ def _scaler(skrl: Source, key: str, fields: str) -> dict[str, Any] | None:
         )
     # Size and device follow by themselves.
     kwargs = skrl.kwargs(f"{key}_kwargs", ("size", "device", "epsilon", "clip_threshold"))
-    _require(f"{key}_kwargs", kwargs, {"epsilon": SCALER_EPSILON})
+    _check_fixed(f"{key}_kwargs", kwargs, {"epsilon": SCALER_EPSILON})
     return kwargs
 
 
@@ -150,11 +179,11 @@ def _normalize_values(skrl: Source) -> bool:
     if kwargs is None:
         return False
     # skrl clips values and returns at 5 standard deviations; here nothing is clipped.
-    _require("value_preprocessor_kwargs", kwargs, {"clip_threshold": SCALER_CLIP})
+    _check_fixed("value_preprocessor_kwargs", kwargs, {"clip_threshold": SCALER_CLIP})
     return True
 
 
-def _require(key: str, kwargs: Mapping[str, Any], fixed: Mapping[str, Any]) -> None:
+def _check_fixed(key: str, kwargs: Mapping[str, Any], fixed: Mapping[str, Any]) -> None:
     """Raise ValueError where an argument differs from skrl's default, the only one possible."""
     for name, value in fixed.items():
         if kwargs.get(name, value) != value:

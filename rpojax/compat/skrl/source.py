@@ -3,10 +3,10 @@
 Read after skrl 1.4.3, 2.0.0 and 2.1.1: `RPO_DEFAULT_CONFIG` of 1.x, `RPO_CFG` of 2.x.
 """
 
-import dataclasses
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
+from rpojax.compat.keys import as_dict
 from rpojax.validation import Interval, check_bool, check_known, number_in, whole_number
 
 DEFAULTS_1: dict[str, Any] = {
@@ -59,6 +59,18 @@ EXPERIMENT_DEFAULTS: dict[str, Any] = {
 }
 
 
+class KeysRead(dict[str, Any]):
+    """A dictionary that records which of its keys are read."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        super().__init__(values)
+        self.read: dict[str, None] = {}  # in order
+
+    def __getitem__(self, key: str) -> Any:
+        self.read[key] = None
+        return super().__getitem__(key)
+
+
 class Source(NamedTuple):
     """A dictionary of skrl's, made whole."""
 
@@ -77,8 +89,7 @@ class Source(NamedTuple):
 
     def flag(self, key: str) -> bool:
         """A setting that is True or False; ValueError for all else."""
-        check_bool(key, self.values[key])
-        return self.values[key]
+        return check_bool(key, self.values[key])
 
     def same_for_both(self, key: str) -> Any:
         """A setting of which skrl 2 takes a pair, for the policy and for the value."""
@@ -133,16 +144,6 @@ def read(settings: Any, num_envs: int = 1) -> Source:
         check_known(str(key), DEFAULTS_1 | DEFAULTS_2, "setting of skrl's RPO")
     values = defaults | given
     return Source(2 if of_2 else 1, values, _experiment(values["experiment"]), num_envs)
-
-
-def as_dict(settings: Any, name: str) -> dict[str, Any]:
-    """A copy of a mapping, or of a dataclass's fields."""
-    if dataclasses.is_dataclass(settings) and not isinstance(settings, type):
-        fields = dataclasses.fields(settings)
-        return {field.name: getattr(settings, field.name) for field in fields}
-    if not isinstance(settings, Mapping):
-        raise ValueError(f"{name} = {settings!r} is not a dictionary of skrl's settings; give one")
-    return dict(settings)
 
 
 def _experiment(settings: Any) -> dict[str, Any]:

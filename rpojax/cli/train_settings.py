@@ -1,0 +1,102 @@
+"""The settings of `rpojax train` that are not plain flags: a settings file, `--env-params.NAME`."""
+
+import contextlib
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rpojax.cli.flags import ConfigFlags
+from rpojax.cli.settings_file import load_settings_file
+from rpojax.cli.training import Train
+from rpojax.compat.keys import is_named, made_from
+from rpojax.compat.purejaxrl import fields_from_names
+from rpojax.validation import whole_number
+
+_ENV_PARAM = "--env-params."
+_LEAST = {"num_seeds": 1, "seed": 0}  # settings of a run that a file may hold, beside a Config's
+
+
+@dataclasses.dataclass(frozen=True)
+class FileSettings:
+    """What a settings file says, as the defaults of `rpojax train`."""
+
+    path: Path
+    defaults: Train
+    key_of: Mapping[str, str]  # the key in the file for each field of `Config` that it sets
+
+    def check(self, command: Train) -> None:
+        """Raise ValueError for settings that `Config` refuses; names the file if they are its own.
+
+        Args:
+            command: `defaults`, changed by flags.
+        """
+        try:
+            command.config.to_config()
+        except ValueError as error:
+            of_file = [
+                f"{field} is set by {key!r}"
+                for field, key in self.key_of.items()
+                if is_named(field, error) and not self._is_changed(command, field)
+            ]
+            if not of_file:
+                raise
+            raise ValueError(f"{self.path}: {error} ({', '.join(of_file)})") from None
+
+    def _is_changed(self, command: Train, field: str) -> bool:
+        given, own = getattr(command.config, field), getattr(self.defaults.config, field)
+        return given is not own and given != own
+
+
+def read_file_settings(path: Path) -> FileSettings:
+    """The settings in a file; ValueError, which names the file, for those it cannot hold."""
+    settings = load_settings_file(path)
+    try:
+        run: dict[str, Any] = {
+            name: whole_number(key, settings.pop(key), least)
+            for name, least in _LEAST.items()
+            for key in (name, name.upper())
+            if key in settings
+        }
+        fields, key_of = fields_from_names(settings)
+        defaults = Train(config=made_from(ConfigFlags, fields, key_of), **run)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return FileSettings(path, defaults, key_of)
+
+
+def take_env_params(args: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+    """Split off the flags `--env-params.NAME VALUE` and `--env-params.NAME=VALUE`.
+
+    Returns:
+        The other words, and the parameters by name.
+    """
+    words, params = [], {}
+    remaining = iter(args)
+    for word in remaining:
+        if not word.replace("_", "-").startswith(_ENV_PARAM):
+            words.append(word)
+            continue
+        name, assigned, text = word[len(_ENV_PARAM) :].partition("=")
+        value = text if assigned else next(remaining, None)
+        if value is None or not name:
+            raise ValueError(f"{word} has no value; give {_ENV_PARAM}NAME VALUE")
+        params[name.replace("-", "_")] = _plain_value(value)
+    return words, params
+
+
+def with_env_params(command: Train, params: Mapping[str, Any]) -> Train:
+    """The command with some of the environment's parameters changed."""
+    merged = dict(command.config.env_params) | dict(params)
+    config = dataclasses.replace(command.config, env_params=merged)
+    return dataclasses.replace(command, config=config)
+
+
+def _plain_value(text: str) -> Any:
+    """A number or a truth value where the text is one."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    for convert in (int, float):
+        with contextlib.suppress(ValueError):
+            return convert(text)
+    return text

@@ -1,0 +1,104 @@
+"""Checks of those fields of a `Config` that have rules of their own."""
+
+import inspect
+from collections.abc import Collection, Hashable
+from typing import Any
+
+import numpy as np
+
+from rpojax.network_config import NetworkConfig
+from rpojax.setting import Check, settings_of
+from rpojax.validation import as_mapping, as_sequence, check_choice, check_known, show
+
+
+def schedule(names: Collection[str]) -> Check:
+    """A named schedule or a function; `make_train` checks what a function returns."""
+
+    def convert(name: str, value: Any) -> Any:
+        if callable(value):
+            return value
+        return check_choice(name, value, names, also=" or an optax schedule")
+
+    return Check(convert)
+
+
+def reward_shaper() -> Check:
+    """A function of three arguments by position."""
+    return Check(_reward_shaper)
+
+
+def _reward_shaper(name: str, value: Any) -> Any:
+    remedy = "give a function (reward, timestep, timesteps) -> reward, or None"
+    if not callable(value):
+        raise ValueError(f"{name} = {show(value)} is not callable; {remedy}")
+    try:
+        signature = inspect.signature(value)
+    except (TypeError, ValueError):  # some builtins have none
+        return value
+    try:
+        signature.bind(None, None, None)
+    except TypeError as error:
+        raise ValueError(
+            f"{name} = {show(value)} takes {signature}, which is not called with three arguments "
+            f"by position ({error}); {remedy}"
+        ) from None
+    return value
+
+
+def network_or_settings() -> Check:
+    """A network, or a mapping of `NetworkConfig`'s fields."""
+    return Check(_network)
+
+
+def _network(name: str, value: Any) -> Any:
+    fields = None if callable(value) else as_mapping(value)
+    if fields is None:
+        return value
+    for key in fields:
+        check_known(str(key), settings_of(NetworkConfig), f"setting of the {name}")
+    return NetworkConfig(**fields)
+
+
+def environment_params() -> Check:
+    """A mapping, or pairs, of names with plain values; stored as sorted pairs."""
+    return Check(_environment_params)
+
+
+def _environment_params(name: str, value: Any) -> tuple[tuple[str, Any], ...]:
+    pairs = as_mapping(value)
+    if pairs is None:
+        try:
+            pairs = dict(value)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"{name} = {show(value)} is not a dictionary; give names of the environment's "
+                "parameters with their values, such as {'g': 9.81}"
+            ) from None
+    for key in pairs:
+        if not isinstance(key, str):
+            raise ValueError(f"{name} has the name {show(key)}; give names as text")
+    return tuple(sorted((str(key), _plain(f"{name}.{key}", item)) for key, item in pairs.items()))
+
+
+def _plain(name: str, value: Any) -> Any:
+    """A number, truth value or text, or a tuple of such."""
+    items = as_sequence(value)
+    if items is not None:
+        return tuple(_plain(name, item) for item in items)
+    if isinstance(value, np.generic | np.ndarray) and np.ndim(value) == 0:
+        value = value.item()
+    if isinstance(value, bool | int | float | str):
+        return value
+    raise ValueError(
+        f"{name} = {show(value)} is not a plain value; give a number, or set it on an "
+        "environment object and give that as env"
+    )
+
+
+def identity_unless_hashable(value: Any) -> Hashable:
+    """The value, or what stands for this very object if it cannot be hashed."""
+    try:
+        hash(value)
+    except TypeError:
+        return ("not hashable", id(value))
+    return value

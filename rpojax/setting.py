@@ -1,0 +1,121 @@
+"""How a setting is declared: its default, its meaning and its check, in one place.
+
+A dataclass of settings declares each field with `setting`. `store_checked` applies the checks,
+`documented` writes the class's docstring, and the command line reads the same help texts.
+"""
+
+import dataclasses
+import inspect
+import textwrap
+from collections.abc import Callable, Collection
+from typing import Any, NamedTuple, TypeVar
+
+from rpojax.validation import Interval, check_bool, check_choice, number_in, whole_number
+
+T = TypeVar("T")
+Class = TypeVar("Class", bound=type[Any])
+
+_KEY = "rpojax"  # of the metadata of a dataclass field
+
+
+class Check(NamedTuple):
+    """What a setting accepts."""
+
+    convert: Callable[[str, Any], Any]  # (name, value) -> the value to store, or a ValueError
+    allowed: str = ""  # the range, as in "In [0, 1]"; "" if the type says enough
+
+
+class Setting(NamedTuple):
+    """The metadata of a field."""
+
+    help: str
+    check: Check
+
+    @property
+    def text(self) -> str:
+        """The help text with the allowed range."""
+        return f"{self.help} {self.check.allowed}." if self.check.allowed else self.help
+
+
+def setting(default: T, help_text: str, check: Check) -> T:
+    """A dataclass field with its help text and its check."""
+    return dataclasses.field(default=default, metadata=metadata(help_text, check))
+
+
+def metadata(help_text: str, check: Check) -> dict[str, Any]:
+    """The metadata of a field, for `dataclasses.field`."""
+    return {_KEY: Setting(help_text, check)}
+
+
+def settings_of(cls: type[Any]) -> dict[str, Setting]:
+    """The declared fields of a dataclass, by name."""
+    declared = {field.name: field.metadata.get(_KEY) for field in dataclasses.fields(cls)}
+    return {name: found for name, found in declared.items() if found is not None}
+
+
+def store_checked(instance: Any) -> None:
+    """Check each field of a frozen dataclass and store the converted value.
+
+    Raises:
+        ValueError: names the field, the value and what is allowed.
+    """
+    for name, declared in settings_of(type(instance)).items():
+        value = declared.check.convert(name, getattr(instance, name))
+        object.__setattr__(instance, name, value)
+
+
+def documented(cls: Class) -> Class:
+    """Append a section to the docstring with each field, its meaning, range and default."""
+    declared = settings_of(cls)
+    entries = [
+        _wrapped(f"{field.name}: {declared[field.name].text}{_default_of(field)}")
+        for field in dataclasses.fields(cls)
+    ]
+    cls.__doc__ = "\n".join([inspect.cleandoc(cls.__doc__ or ""), "", "Attributes:", *entries])
+    return cls
+
+
+def _default_of(field: dataclasses.Field[Any]) -> str:
+    if field.default is dataclasses.MISSING:
+        return ""
+    is_settings = dataclasses.is_dataclass(field.default)
+    shown = f"{type(field.default).__name__}()" if is_settings else repr(field.default)
+    return f" Default: {shown}."
+
+
+def _wrapped(entry: str) -> str:
+    return textwrap.fill(
+        entry, 96, initial_indent=" " * 4, subsequent_indent=" " * 8, break_on_hyphens=False
+    )
+
+
+def anything() -> Check:
+    """Any value; text becomes a plain string."""
+    return Check(lambda name, value: str(value) if isinstance(value, str) else value)
+
+
+def whole(least: int = 1) -> Check:
+    """A whole number of at least `least`, stored as an int."""
+    return Check(lambda name, value: whole_number(name, value, least), f"At least {least}")
+
+
+def number(interval: Interval) -> Check:
+    """A number in an interval, stored as a float."""
+    return Check(lambda name, value: number_in(name, value, interval), f"In {interval}")
+
+
+def boolean() -> Check:
+    """True or False, stored as a bool."""
+    return Check(check_bool)
+
+
+def choice(choices: Collection[str], also: str = "") -> Check:
+    """One of some words, stored as a string; `also` ends the list in the error."""
+    return Check(lambda name, value: check_choice(name, value, choices, also))
+
+
+def optional(check: Check) -> Check:
+    """None, or what `check` accepts."""
+    return check._replace(
+        convert=lambda name, value: None if value is None else check.convert(name, value)
+    )
