@@ -89,6 +89,7 @@ class Train:
         model = make_model(settings.cfg)
         run = self._run_directory(settings.cfg)
         with run.made():
+            run.write_settings(settings)
             loggers = run.loggers(tensorboard=self.tensorboard, wandb=self.wandb)
 
             def train(on_chunk: OnChunk) -> TrainResult:
@@ -152,6 +153,8 @@ class Resume:
         stop = stop_rule(self.max_seconds, None)
         with locked_checkpoint(run.checkpoints.absolute(), force=self.force) as found:
             found = prolonged(found, self.total_timesteps)
+            if run.settings.exists():
+                run.write_settings(found.settings)
             loggers = run.loggers_again()
 
             def train(on_chunk: OnChunk) -> TrainResult:

@@ -14,6 +14,7 @@ from typing import Any, Self
 from rpojax.loggers import CSVLogger, JSONLinesLogger, Logger, TensorBoardLogger, WandbLogger
 from rpojax.runs.checkpoint import SUBDIRECTORY, checkpoint_paths, updates_saved
 from rpojax.runs.lock import require_unlocked
+from rpojax.runs.settings import RunSettings
 
 PREVIOUS = ".previous"  # an old run that a new one is about to replace
 
@@ -43,13 +44,18 @@ class RunDirectory:
         return self.path if checkpoint_paths(self.path) else self.path / SUBDIRECTORY
 
     @property
+    def settings(self) -> Path:
+        """All settings of the run, in a form that `rpojax train --config` reads."""
+        return self.path / "settings.yaml"
+
+    @property
     def metrics_csv(self) -> Path:
-        """A row for each seed of each record."""
+        """A row for each agent of each record."""
         return self.path / "metrics.csv"
 
     @property
     def metrics_jsonl(self) -> Path:
-        """An object for each seed of each record."""
+        """An object for each agent of each record."""
         return self.path / "metrics.jsonl"
 
     @property
@@ -119,6 +125,14 @@ class RunDirectory:
                 with contextlib.suppress(OSError):  # files of others stay
                     self.path.rmdir()
 
+    def write_settings(self, settings: RunSettings) -> None:
+        """Write `settings`, for agents whose seeds count up and which share `cfg`."""
+        import yaml
+
+        seeds = settings.agents.seeds
+        plain = {**settings.cfg.to_dict(), "num_seeds": len(seeds), "seed": seeds[0]}
+        self.settings.write_text(yaml.safe_dump(plain, sort_keys=False), encoding="utf-8")
+
     def loggers(self, *, tensorboard: bool, wandb: str | None) -> list[Logger]:
         """Loggers of a new run; `wandb` is a project.
 
@@ -148,6 +162,7 @@ class RunDirectory:
     def files(self) -> dict[str, str]:
         """Paths of what is there, by kind."""
         paths = {
+            "settings": self.settings,
             "checkpoints": self.checkpoints,
             "metrics_csv": self.metrics_csv,
             "metrics_jsonl": self.metrics_jsonl,
@@ -186,6 +201,7 @@ class RunDirectory:
             self.path / SUBDIRECTORY,
             self.tensorboard,
             self.path / "wandb",
+            self.settings,
             self.metrics_csv,
             self.metrics_jsonl,
             self.learning_curve,

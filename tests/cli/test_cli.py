@@ -166,7 +166,10 @@ def test_train_prints_one_json_object_and_the_rest_on_stderr(trained):
 
 def test_train_leaves_its_files_in_the_run_directory(trained):
     files = trained.finished.report["files"]
-    names = {"checkpoints", "metrics.csv", "metrics.jsonl", "learning_curve.png", "tensorboard"}
+    names = {
+        "settings.yaml", "checkpoints", "metrics.csv", "metrics.jsonl", "learning_curve.png",
+        "tensorboard",
+    }  # fmt: skip
     assert {Path(path).name for path in files.values()} == names
     assert {path.name for path in trained.path.iterdir()} == names
     assert {Path(path).parent for path in files.values()} == {trained.path}
@@ -188,6 +191,17 @@ def test_train_leaves_its_files_in_the_run_directory(trained):
     assert list((trained.path / "tensorboard" / "seed=1").glob(loggers.charts.EVENT_FILES))
     saved = [path.name for path in checkpoint.checkpoint_paths(trained.path / "checkpoints")]
     assert saved[-3:] == ["update_000000027", "update_000000030", "update_000000031"]
+
+
+def test_settings_of_a_run_start_it_again(trained):
+    path = trained.path / "settings.yaml"
+    again = parsed(f"--config={path}")
+    recorded = checkpoint.recorded_settings(trained.path / "checkpoints")
+    assert again.config.to_config() == recorded.cfg
+    assert tuple(range(again.seed, again.seed + again.num_seeds)) == recorded.agents.seeds
+    changed = parsed(f"--config={path}", "--alpha=0.25", "--num-seeds=7")
+    assert changed.config.to_config() == recorded.cfg.replace(alpha=0.25)
+    assert changed.num_seeds == 7
 
 
 def test_eval_of_the_newest_checkpoint_gives_what_training_ended_with(trained):
@@ -234,9 +248,12 @@ def test_resume_of_a_finished_run_reports_it_again(trained, tmp_path):
     assert (finished.status, finished.err) == (0, "")
     assert "nothing was left to train" in finished.out
     assert "2 of 2" in finished.out
-    names = ("checkpoints", "metrics.csv", "metrics.jsonl", "learning_curve.png", "tensorboard")
+    names = (
+        "settings.yaml", "checkpoints", "metrics.csv", "metrics.jsonl", "learning_curve.png",
+        "tensorboard",
+    )  # fmt: skip
     files = [str(path / name) for name in names]
-    assert finished.out.splitlines()[-5:] == files
+    assert finished.out.splitlines()[-6:] == files
     assert all(Path(file).exists() for file in files)
 
 
@@ -248,6 +265,7 @@ def test_resume_to_a_later_end_is_a_run_of_that_length(trained, tmp_path):
     ).report
     for name in ("agents", "groups", "steps"):
         assert resumed[name] == straight[name], name
+    assert (path / "settings.yaml").read_text() == (tmp_path / "x" / "settings.yaml").read_text()
     timed = {"steps_per_second", "evaluation_return"}  # the end of the first run was evaluated
     ours, theirs = (
         [{name: row[name] for name in row.keys() - timed} for row in rows_of(place / "metrics.csv")]
