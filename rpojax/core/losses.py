@@ -7,6 +7,8 @@ import chex
 import jax.numpy as jnp
 from jax import Array
 
+MAX_LOG_RATIO = 20.0
+
 
 def clipped_surrogate(ratio: Array, advantage: Array, clip_eps: Array) -> Array:
     """-E[min(ratio * A, clip(ratio, 1 - eps, 1 + eps) * A)], []; to be minimised.
@@ -38,8 +40,26 @@ def clipped_squared_error(
 
 
 def normalize_advantage(advantage: Array) -> Array:
-    """(A - mean) / std over all samples given, [N]."""
-    return (advantage - jnp.mean(advantage)) / (jnp.std(advantage) + 1e-8)
+    """(A - mean) / (std + 1e-8) over all samples given, [N] or [T, B]; 0 where all are equal.
+
+    The std is that of the population, sqrt(mean((A - mean)^2)). CleanRL divides by the sample's,
+    which is sqrt(N / (N - 1)) larger. Equal advantages are compared, and not left to the division:
+    the mean of equal numbers is rounded, so that numerator and denominator would be noise.
+    """
+    equal = jnp.all(advantage == jnp.ravel(advantage)[0])
+    normalized = (advantage - jnp.mean(advantage)) / (jnp.std(advantage) + 1e-8)
+    return jnp.where(equal, 0.0, normalized)
+
+
+def probability_ratio(log_prob: Array, old_log_prob: Array) -> tuple[Array, Array]:
+    """Probability of an action now over then, [N], and its logarithm, [N].
+
+    The logarithm is bounded from above by `MAX_LOG_RATIO`. `exp` overflows at 88, and the gradient
+    of an infinite ratio is NaN even where `clipped_surrogate` takes the clipped one. Beyond the
+    bound, where an action has become 5e8 times as likely, a sample has no gradient.
+    """
+    log_ratio = jnp.minimum(log_prob - old_log_prob, MAX_LOG_RATIO)
+    return jnp.exp(log_ratio), log_ratio
 
 
 def explained_variance(value: Array, target: Array) -> Array:

@@ -109,12 +109,16 @@ def scheduled_learning_rate(
 def adapt_learning_rate(learning_rate: Array, kl: Array, kl_target: Array) -> Array:
     """Divide the rate by 1.5 if KL > 2 * target, multiply it if KL < target / 2, [].
 
+    A step ends at the bounds 1e-6 and 1e-2. A rate that starts beyond them stays where it is until
+    a step leads towards them.
+
     `kl` is that of the unperturbed policies: the perturbation alone adds about
     alpha^2 / (6 sigma^2) per action dimension to any KL estimated from the ratio.
     """
-    lowered = learning_rate / ADAPT_FACTOR
-    raised = learning_rate * ADAPT_FACTOR
-    adapted = jnp.where(
+    lowered = jnp.maximum(learning_rate / ADAPT_FACTOR, MIN_LEARNING_RATE)
+    raised = jnp.minimum(learning_rate * ADAPT_FACTOR, MAX_LEARNING_RATE)
+    lowered = jnp.minimum(learning_rate, lowered)
+    raised = jnp.maximum(learning_rate, raised)
+    return jnp.where(
         kl > 2.0 * kl_target, lowered, jnp.where(kl < 0.5 * kl_target, raised, learning_rate)
     )
-    return jnp.clip(adapted, MIN_LEARNING_RATE, MAX_LEARNING_RATE)

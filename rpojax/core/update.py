@@ -54,8 +54,7 @@ def rpo_loss(
         outputs, batch, mean_noise = merge_axes((outputs, batch, mean_noise))
     perturbed_mean = perturb(outputs.mean, hyperparams.alpha, mean_noise)
     log_prob = distribution.log_prob(batch.action, perturbed_mean, outputs.log_std)
-    log_ratio = log_prob - batch.log_prob
-    ratio = jnp.exp(log_ratio)
+    ratio, log_ratio = losses.probability_ratio(log_prob, batch.log_prob)
 
     advantage = batch.advantage
     if cfg.advantage_normalization == "minibatch":
@@ -114,8 +113,8 @@ def update(
         keys: of this update.
 
     Returns:
-        The learner, and the mean of each metric over the steps that were looked at, up to and
-        with the one that stopped the update.
+        The learner, and each metric as its mean over the gradient steps up to and including the
+        one that stopped the update. (CleanRL logs the losses of the last minibatch.)
     """
     shape = batch.action.shape
     noise_shape = (cfg.num_minibatches, shape[0] // cfg.num_minibatches, *shape[1:])

@@ -18,6 +18,7 @@ from rpojax.envs.base import Env
 from rpojax.network_config import NetworkConfig
 from rpojax.networks import cells
 from rpojax.networks.base import ActorCritic, Outputs, reset_carry
+from rpojax.networks.bounds import bounded
 from rpojax.ops.matmul import matmul
 from rpojax.ops.orthogonal import orthogonal
 from rpojax.trees import leading_axes
@@ -118,7 +119,7 @@ def _forward(
         _dense(params["log_std"], actor) if config.state_dependent_log_std else params["log_std"]
     )
     mean = _dense(params["mean"], actor)
-    log_std = jnp.clip(log_std, config.log_std_min, config.log_std_max)
+    log_std = bounded(log_std, config.log_std_min, config.log_std_max)
     outputs = Outputs(
         mean,
         jnp.broadcast_to(log_std, mean.shape),

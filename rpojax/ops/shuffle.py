@@ -5,6 +5,8 @@ import jax.numpy as jnp
 
 from rpojax.types import Array, Key, PyTree
 
+MOST_SORTED = 128
+
 
 def shuffled_minibatches(key: Key, batch: PyTree, num_minibatches: int) -> PyTree:
     """Every sample exactly once, in random order: leaves [N, ...] become [M, N / M, ...].
@@ -20,17 +22,23 @@ def shuffled_minibatches(key: Key, batch: PyTree, num_minibatches: int) -> PyTre
 
 
 def random_permutation(key: Key, size: int) -> Array:
-    """A random order of 0 ... size - 1, i32[size], without sorting.
+    """A random order of 0 ... size - 1, i32[size], without sorting more than a few.
 
-    The swap-or-not shuffle of Hoang, Morris and Rogaway (2012), arXiv 1208.1176: in each round an
-    index and its partner (partner = offset - index, modulo size) change places or not, by one
-    pseudo-random bit that both see. Elementwise arithmetic only, so it runs at the speed of
+    Up to `MOST_SORTED` numbers are shuffled by `jax.random.permutation`, which sorts by random
+    keys. It is exactly uniform, where the shuffle below is not for very few: with 4 numbers, one
+    of the 24 orders came up 1.5 % too seldom.
+
+    For more, the swap-or-not shuffle of Hoang, Morris and Rogaway (2012), arXiv 1208.1176: in each
+    round an index and its partner (partner = offset - index, modulo size) change places or not, by
+    one pseudo-random bit that both see. Elementwise arithmetic only, so it runs at the speed of
     memory where a sort takes a sixth of the whole update on a CPU.
 
     Args:
         key: PRNG key.
         size: at most 2^30.
     """
+    if size <= MOST_SORTED:
+        return jax.random.permutation(key, size)
     rounds = 2 * size.bit_length() + 6  # each round halves what is left of the old order
     offsets, seeds = jax.random.bits(key, (2, rounds))
     offsets = (offsets % size).astype(jnp.int32)

@@ -152,6 +152,23 @@ def test_adaptive_rate_stays_within_its_bounds():
     np.testing.assert_allclose([up, down], [1e-2, 1e-6], rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("rate", "kl", "expected"),
+    [
+        (0.05, 0.008, 0.05),  # no change asked for: it was set back to 0.01
+        (0.05, 0.0, 0.05),  # cannot be raised
+        (0.05, 1.0, 0.05 / 1.5),
+        (0.012, 1.0, 0.008),
+        (1e-7, 0.008, 1e-7),
+        (1e-7, 1.0, 1e-7),
+        (1e-7, 0.0, 1.5e-7),
+    ],
+)
+def test_adaptive_rate_beyond_its_bounds_moves_only_towards_them(rate, kl, expected):
+    got = adapt_learning_rate(jnp.float32(rate), jnp.float32(kl), jnp.float32(0.008))
+    np.testing.assert_allclose(got, expected, rtol=1e-6)
+
+
 def test_adaptive_rate_takes_a_traced_target():
     adapt = jax.vmap(adapt_learning_rate, (None, None, 0))
     got = adapt(jnp.float32(1e-3), jnp.float32(0.01), jnp.array([0.001, 0.01, 0.1]))

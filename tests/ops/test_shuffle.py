@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rpojax.ops.shuffle import shuffled_minibatches
+from rpojax.ops.shuffle import MOST_SORTED, random_permutation, shuffled_minibatches
 
-SIZE, MINIBATCHES, DRAWS = 12, 3, 6000
+SIZE, MINIBATCHES, DRAWS = 132, 3, 6000  # SIZE above MOST_SORTED
 
 
 @functools.partial(jax.jit, static_argnums=(1, 2, 3))
@@ -28,20 +28,20 @@ def orders(seed=0, draws=DRAWS, size=SIZE, num_minibatches=MINIBATCHES):
     return minibatches.reshape(draws, size)
 
 
-@pytest.mark.parametrize(("size", "num_minibatches"), [(96, 8), (75, 5), (2, 1), (1, 1)])
+@pytest.mark.parametrize(("size", "num_minibatches"), [(960, 8), (175, 5), (75, 5), (2, 1), (1, 1)])
 def test_every_sample_appears_exactly_once(size, num_minibatches):
     drawn = orders(0, 200, size, num_minibatches)
     np.testing.assert_array_equal(np.sort(drawn, axis=1), np.tile(np.arange(size), (200, 1)))
 
 
 def test_different_keys_give_different_orders():
-    assert len({tuple(order) for order in orders(0, 200, 96, 8)}) == 200
+    assert len({tuple(order) for order in orders(0, 200, 960, 8)}) == 200
 
 
 def test_same_key_gives_the_same_order_alone_and_among_others():
-    drawn = orders(0, 200, 96, 8)
+    drawn = orders(0, 200, 960, 8)
     key = jax.random.split(jax.random.key(0), 200)[17]
-    alone = jax.jit(lambda key: shuffled_minibatches(key, jnp.arange(96), 8))(key)
+    alone = jax.jit(lambda key: shuffled_minibatches(key, jnp.arange(960), 8))(key)
     np.testing.assert_array_equal(np.ravel(alone), drawn[17])
 
 
@@ -53,11 +53,36 @@ def test_each_place_is_equally_likely_for_each_sample():
         assert stats.chisquare(counts).pvalue > 1e-6
 
 
-def test_every_order_of_few_samples_is_equally_likely():
-    drawn = orders(1, 24_000, 4, 1)
-    counts = [np.sum((drawn == order).all(1)) for order in itertools.permutations(range(4))]
-    assert sum(counts) == 24_000
-    assert stats.chisquare(counts).pvalue > 1e-6
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def permutations(seed, draws, size):
+    """[draws, size], as `random_permutation` gives them."""
+    keys = jax.random.split(jax.random.key(seed), draws)
+    return jax.vmap(lambda key: random_permutation(key, size))(keys)
+
+
+@pytest.mark.parametrize("size", [2, 3, 4, 5, 6])
+def test_every_order_of_few_samples_is_equally_likely(size):
+    """Over so many keys that a deviation of half a percent is seen."""
+    counts = np.zeros(size**size, np.int64)
+    for seed in range(6):
+        drawn = permutations(seed, 500_000, size)
+        counts += np.bincount(drawn @ (size ** jnp.arange(size)), minlength=size**size)
+    possible = [
+        sum(number * size**place for place, number in enumerate(order))
+        for order in itertools.permutations(range(size))
+    ]
+    assert counts[possible].sum() == 3_000_000
+    assert stats.chisquare(counts[possible]).pvalue > 1e-6
+
+
+@pytest.mark.parametrize("size", [7, 8, 13, 32, 64, 100, MOST_SORTED, MOST_SORTED + 1, 200])
+def test_every_pair_of_places_is_equally_likely_for_two_samples(size):
+    places = np.argsort(np.asarray(permutations(3, 100_000, size)), axis=1)
+    for first, second in [(0, 1), (0, size - 1), (size // 2, size // 3)]:
+        pairs = np.bincount(places[:, first] * size + places[:, second], minlength=size**2)
+        pairs = pairs.reshape(size, size)
+        assert np.trace(pairs) == 0
+        assert stats.chisquare(pairs[~np.eye(size, dtype=bool)]).pvalue > 1e-6
 
 
 def test_pairs_of_samples_meet_as_often_as_chance_has_it():
