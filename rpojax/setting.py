@@ -66,10 +66,10 @@ def store_checked(instance: Any) -> None:
 
 def documented(cls: Class) -> Class:
     """Append a section to the docstring with each field, its meaning, range and default."""
-    declared = settings_of(cls)
+    fields = {field.name: field for field in dataclasses.fields(cls)}
     entries = [
-        _wrapped(f"{field.name}: {declared[field.name].text}{_default_of(field)}")
-        for field in dataclasses.fields(cls)
+        _wrapped(f"{name}: {declared.text}{_default_of(fields[name])}")
+        for name, declared in settings_of(cls).items()
     ]
     cls.__doc__ = "\n".join([inspect.cleandoc(cls.__doc__ or ""), "", "Attributes:", *entries])
     return cls

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 _REPR = reprlib.Repr()
+_REPR.maxlevel = 3
 _REPR.maxlist = _REPR.maxtuple = _REPR.maxdict = 12
 _REPR.maxstring = _REPR.maxlong = 100
 _REPR.maxother = 200  # characters
@@ -41,7 +42,7 @@ class Interval(NamedTuple):
 def show(value: Any) -> str:
     """The value in a message: its repr, shortened; its type where it has none."""
     try:
-        return _REPR.repr(value)
+        return " ".join(_REPR.repr(value).split())  # an array's has line breaks
     except Exception:  # a user's object, or an int with too many digits
         return f"<{type(value).__name__}>"
 
