@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from rpojax.types import Array
+from rpojax.types import Array, Struct
 from rpojax.validation import Interval, check_known, numbers_in
 
 HYPERPARAMETER_RANGES: dict[str, Interval] = {
@@ -24,9 +24,7 @@ HYPERPARAMETER_RANGES: dict[str, Interval] = {
 }
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class HyperParams:
+class HyperParams(Struct):
     """The numbers of the algorithm that may change without a new compilation, each f32[].
 
     Make one with `Config.hyperparams()`, change it with `replace`. Any leaf can be an array with a

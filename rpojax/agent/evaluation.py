@@ -6,20 +6,19 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 
 from rpojax.config import Config
 from rpojax.core import distribution
 from rpojax.core.model import Model, check_config, make_model
 from rpojax.core.rollout import policy_obs, to_env_action
-from rpojax.types import Array, Key, PyTree, TrainState
+from rpojax.types import Array, Key, PyTree, Struct, TrainState
 from rpojax.validation import check_one_agent, whole_number
 
 DEFAULT_MAX_STEPS = 10_000
 PROGRAMS_KEPT = 16  # compiled evaluations; each holds some megabytes
 
 
-class Evaluation(struct.PyTreeNode):
+class Evaluation(Struct):
     """Episodes played by one agent, N of them; undiscounted, the environment's own rewards."""
 
     episode_return: Array  # [N]

@@ -1,7 +1,6 @@
 """Training as one XLA program: `make_train`. Read from top to bottom."""
 
 import functools
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -14,6 +13,7 @@ from rpojax.core import normalize
 from rpojax.core.batch import make_batch, scale_rewards
 from rpojax.core.model import Model, make_model
 from rpojax.core.optimizer import make_optimizer, scheduled_learning_rate
+from rpojax.core.protocols import Initialize, Iterate, RunUpdates, Train
 from rpojax.core.rollout import collect, tally_episodes
 from rpojax.core.update import Learner, update
 from rpojax.envs import Env
@@ -26,9 +26,9 @@ from rpojax.types import Array, EpisodeTotals, Key, Metrics, PyTree, TrainResult
 class Trainer(NamedTuple):
     """Training in steps, as pure functions. `hyperparams=None` takes the config's own."""
 
-    init: Callable[..., TrainState]  # (key, hyperparams=None)
-    iterate: Callable[..., tuple[TrainState, Metrics]]  # (state, hyperparams=None): one update
-    run: Callable[..., tuple[TrainState, Metrics]]  # (state, hyperparams=None, num_updates=None)
+    init: Initialize  # (key, hyperparams=None) -> state
+    iterate: Iterate  # (state, hyperparams=None) -> (state, metrics), one update
+    run: RunUpdates  # (state, hyperparams=None, num_updates=None) -> (state, metrics)
 
 
 class Parts(NamedTuple):
@@ -40,7 +40,7 @@ class Parts(NamedTuple):
     optimizer: optax.GradientTransformation
 
 
-def make_train(cfg: Config) -> Callable[..., TrainResult]:
+def make_train(cfg: Config) -> Train:
     """The whole training of one agent, a pure function to `jit` and `vmap`.
 
     Returns:
