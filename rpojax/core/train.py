@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
 
@@ -45,11 +46,12 @@ def make_train(cfg: Config) -> Train:
 
     Returns:
         `train(key, hyperparams=None) -> TrainResult`; `key` is a typed PRNG key or uint32[2],
-        `hyperparams` a `HyperParams`. Metrics are [cfg.num_updates].
+        `hyperparams` a `HyperParams` of scalars. Metrics are [cfg.num_updates].
 
     Raises:
         ValueError: the environment is unknown or its actions are not continuous, or the network
-            does not fit it; the message says what to change.
+            does not fit it; the message says what to change. `train` raises it for a
+            hyperparameter that is not a scalar, where no `vmap` maps its axis.
     """
     trainer = make_trainer(cfg)
 
@@ -197,5 +199,12 @@ def _resolve(cfg: Config, hyperparams: HyperParams | None) -> HyperParams:
         raise ValueError(
             f"hyperparams = {hyperparams!r} is not a HyperParams; make one with cfg.hyperparams()"
         )
+    for name, value in vars(hyperparams).items():
+        if np.ndim(value):
+            raise ValueError(
+                f"hyperparams.{name} has shape {np.shape(value)}, and one agent takes one number; "
+                f"map the axis with jax.vmap(..., in_axes=(None, HyperParams.axes({name}=0))), or "
+                "pass hyperparams to rpojax.fit, which trains an agent for each value"
+            )
     hyperparams.check()
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), hyperparams)
