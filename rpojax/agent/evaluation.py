@@ -103,7 +103,7 @@ def evaluate_model(
         outputs, carry = network.apply(state.params, seen, progress.carry, progress.reset)
         action = outputs.mean
         if not deterministic:
-            noise = jax.random.normal(action_key, action.shape)
+            noise = jax.random.normal(action_key, action.shape, action.dtype)
             action = distribution.sample(action, outputs.log_std, noise)
         env_state, timestep = env.step(
             jax.random.split(env_key, num_episodes),
@@ -122,7 +122,7 @@ def evaluate_model(
     key, reset_key = jax.random.split(key)
     env_state, obs = env.reset(jax.random.split(reset_key, num_episodes))
     nothing = Evaluation(
-        episode_return=jnp.zeros(num_episodes),
+        episode_return=jnp.zeros(num_episodes, jnp.float32),
         episode_length=jnp.zeros(num_episodes, jnp.int32),
         finished=jnp.zeros(num_episodes, bool),
     )

@@ -108,7 +108,7 @@ def recurrent_policy_for(
         outputs, carry = network.apply(state.params, policy_obs(cfg, state, obs), carry, reset)
         action = outputs.mean
         if key is not None:
-            noise = jax.random.normal(key, action.shape)
+            noise = jax.random.normal(key, action.shape, action.dtype)
             action = distribution.sample(action, outputs.log_std, noise)
         return to_env_action(action, env, cfg.action_transform), carry
 

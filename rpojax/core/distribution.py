@@ -30,7 +30,7 @@ def perturb(mean: Array, alpha: Array, noise: Array) -> Array:
 
 def perturbation_noise(key: Array, shape: tuple[int, ...]) -> Array:
     """U(-1, 1) for `perturb`, f32[shape]. Never draw the Gaussian noise from the same key."""
-    return jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
+    return jax.random.uniform(key, shape, jnp.float32, -1.0, 1.0)
 
 
 def action_and_perturbation_noise(key: Array, shape: tuple[int, ...]) -> tuple[Array, Array]:
@@ -39,7 +39,7 @@ def action_and_perturbation_noise(key: Array, shape: tuple[int, ...]) -> tuple[A
     Two draws would each be a loop to compile, and that takes a fifth of a second.
     """
     above_minus_one = np.nextafter(np.float32(-1.0), np.float32(0.0))  # whose normal is finite
-    uniform = jax.random.uniform(key, (2, *shape), minval=above_minus_one, maxval=1.0)
+    uniform = jax.random.uniform(key, (2, *shape), jnp.float32, above_minus_one, 1.0)
     return math.sqrt(2.0) * jax.lax.erf_inv(uniform[0]), uniform[1]
 
 

@@ -45,8 +45,11 @@ def scheduled_learning_rate(
     if cfg.lr_schedule == "constant":
         return hyperparams.learning_rate
     if cfg.lr_schedule == "linear":
-        return hyperparams.learning_rate * (1.0 - update_count / cfg.num_updates)
-    return hyperparams.learning_rate * cfg.lr_schedule(update_count)
+        return hyperparams.learning_rate * (
+            1.0 - update_count.astype(jnp.float32) / cfg.num_updates
+        )
+    factor = jnp.asarray(cfg.lr_schedule(update_count), jnp.float32)
+    return hyperparams.learning_rate * factor
 
 
 def adapt_learning_rate(learning_rate: Array, kl: Array, kl_target: Array) -> Array:

@@ -103,9 +103,9 @@ def _init(parts: Parts, key: Key, hyperparams: HyperParams | None = None) -> Tra
         obs=obs,
         reset=jnp.ones(cfg.num_envs, bool),
         carry=network.initial_carry((cfg.num_envs,)),
-        discounted_return=jnp.zeros(cfg.num_envs),
+        discounted_return=jnp.zeros(cfg.num_envs, jnp.float32),
         episode=EpisodeTotals(
-            reward=jnp.zeros(cfg.num_envs), length=jnp.zeros(cfg.num_envs, jnp.int32)
+            reward=jnp.zeros(cfg.num_envs, jnp.float32), length=jnp.zeros(cfg.num_envs, jnp.int32)
         ),
         key=keys[0],
         update_count=jnp.zeros((), jnp.int32),
@@ -121,8 +121,14 @@ def _mapped_with(key: Key, tree: PyTree) -> PyTree:
     an argument, as in `fit`; XLA rounds the two programs differently. A choice between a leaf and
     itself goes away when it is compiled.
     """
+
+    def same(leaf: Array) -> Array:
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return leaf  # made of the key already; `jax_debug_key_reuse` lets it be used once
+        return jnp.where(either, leaf, leaf)
+
     either = jnp.ravel(jax.random.key_data(key))[0] == 0
-    return jax.tree.map(lambda leaf: jnp.where(either, leaf, leaf), tree)
+    return jax.tree.map(same, tree)
 
 
 def _run(
@@ -181,14 +187,25 @@ def _iterate(
         update_count=state.update_count + 1,
     )
     return next_state, Metrics(
-        episode_return=ended.reward / episode_count,
-        episode_length=ended.length / episode_count,
+        episode_return=_per_episode(ended.reward, episode_count),
+        episode_length=_per_episode(ended.length, episode_count),
         episode_count=episode_count,
         explained_variance=explained_variance,
         learning_rate=learning_rate,
         action_std=jnp.mean(jnp.exp(transitions.log_std)),
         **metrics._asdict(),
     )
+
+
+def _per_episode(total: Array, count: Array) -> Array:
+    """Mean over the episodes that ended, f32[]; NaN if none did.
+
+    `jax_debug_nans` raises for any NaN in the result of a compiled program. While it is set, the
+    mean over no episodes is 0, and `Metrics.episode_count` tells it from an episode's.
+    """
+    if jax.config.jax_debug_nans:  # type: ignore[attr-defined]
+        count = jnp.maximum(count, 1.0)
+    return total.astype(jnp.float32) / count
 
 
 def _resolve(cfg: Config, hyperparams: HyperParams | None) -> HyperParams:
