@@ -18,10 +18,12 @@ import jax.numpy as jnp
 import rpojax
 from benchmarks.reporting import RESULTS, bar_chart, environment_info, print_table, write_csv
 from benchmarks.timing import interleaved, ratio
-from rpojax.core import distribution
 from rpojax.core import rollout as rollouts
 from rpojax.core.batch import make_batch, scale_rewards
-from rpojax.core.update import Learner, rpo_loss, update
+from rpojax.core.keys import update_keys
+from rpojax.core.optimizer import Learner
+from rpojax.core.perturbation import perturbation_noise
+from rpojax.core.update import rpo_loss, update
 from rpojax.ops.shuffle import shuffled_minibatches
 from rpojax.types import TrainState
 
@@ -85,6 +87,7 @@ def make_programs(cfg: rpojax.Config) -> dict[str, Callable[[], Any]]:
     """The iteration, its roofline, and the parts of both, compiled and with their inputs."""
     trainer = rpojax.make_trainer(cfg)
     parts = trainer.iterate.args[0]  # type: ignore[attr-defined]  # a functools.partial
+    network = parts.model.network
     hyperparams = cfg.hyperparams()
     key = jax.random.key(1)
     state: TrainState = jax.jit(trainer.init)(jax.random.key(0))
@@ -92,8 +95,7 @@ def make_programs(cfg: rpojax.Config) -> dict[str, Callable[[], Any]]:
 
     @jax.jit
     def collect(state: TrainState, key: jax.Array) -> Any:
-        env_keys = jax.random.split(key, (cfg.num_steps, cfg.num_envs))
-        return rollouts.collect(cfg, parts.env, parts.network, state, hyperparams, env_keys, key)
+        return rollouts.collect(parts.model, state, hyperparams, update_keys(cfg, key))
 
     after, transitions = collect(state, key)
     done = transitions.terminated | transitions.truncated
@@ -101,7 +103,7 @@ def make_programs(cfg: rpojax.Config) -> dict[str, Callable[[], Any]]:
     def advantages(state: TrainState, transitions: Any, done: jax.Array) -> Any:
         episode = rollouts.tally_episodes(state.episode, transitions.reward, done)
         state, reward = scale_rewards(cfg, state, transitions, done, hyperparams)
-        return episode, make_batch(cfg, parts.network, state, transitions, reward, hyperparams)
+        return episode, make_batch(cfg, network, state, transitions, reward, hyperparams)
 
     _, (_, batch, _) = jax.jit(advantages)(after, transitions, done)
     learner = Learner(state.params, state.opt_state, state.learning_rate)
@@ -114,11 +116,11 @@ def make_programs(cfg: rpojax.Config) -> dict[str, Callable[[], Any]]:
         lambda leaf: leaf.reshape(-1, cfg.minibatch_size, *leaf.shape[3:]),
         jax.jit(shuffle)(epoch_keys, batch),
     )
-    noise = distribution.perturbation_noise(key, minibatches.action.shape)
+    noise = perturbation_noise(key, minibatches.action.shape)
 
     def gradients(params: Any, minibatches: Any, noise: jax.Array) -> Any:
         def step(params: Any, inputs: Any) -> tuple[Any, None]:
-            gradient = jax.grad(lambda p: rpo_loss(cfg, parts.network, p, *inputs, hyperparams)[0])(
+            gradient = jax.grad(lambda p: rpo_loss(cfg, network, p, *inputs, hyperparams)[0])(
                 params
             )
             return jax.tree.map(lambda p, g: p - 1e-6 * g, params, gradient), None
@@ -155,16 +157,14 @@ def make_programs(cfg: rpojax.Config) -> dict[str, Callable[[], Any]]:
             lambda weights, obs: forward(weights, obs)[-1], networks[1], twice
         ),
         "update": program(
-            lambda *a: update(cfg, parts.network, parts.optimizer, *a),
+            lambda *a: update(cfg, network, parts.optimizer, *a),
             learner,
             batch,
             hyperparams,
-            jax.random.split(key, (2, cfg.update_epochs)),
+            update_keys(cfg, key),
         ),
         "  shuffle and gather": program(shuffle, epoch_keys, batch),
-        "  perturbation noise": program(
-            lambda key: distribution.perturbation_noise(key, noise.shape), key
-        ),
+        "  perturbation noise": program(lambda key: perturbation_noise(key, noise.shape), key),
         "  loss and gradient": program(gradients, params, minibatches, noise),
         "  their products and tanhs": program(minibatch_roofline, networks, obs_batches),
     }

@@ -7,14 +7,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from rpojax.agent.episodes import episode_limit
 from rpojax.config import Config
-from rpojax.core import distribution
+from rpojax.core.acting import play
 from rpojax.core.model import Model, check_config, make_model
-from rpojax.core.rollout import policy_obs, to_env_action
 from rpojax.types import Array, Key, PyTree, Struct, TrainState
 from rpojax.validation import check_one_agent, whole_number
 
-DEFAULT_MAX_STEPS = 10_000
 PROGRAMS_KEPT = 16  # compiled evaluations; each holds some megabytes
 
 
@@ -55,8 +54,8 @@ def evaluate(
         key: for the starts, the environment and, if stochastic, the actions.
         num_episodes: N.
         deterministic: True for mean actions, False for samples of the policy.
-        max_steps: where to stop an episode that goes on; None for the environment's own limit, or
-            10000 if it has none.
+        max_steps: after which to stop an episode; None for the environment's own limit, or 1000 if
+            it has none.
 
     Raises:
         ValueError: `cfg` is not a `Config`; `state` holds several agents; `num_episodes` or
@@ -91,24 +90,24 @@ def evaluate_model(
 ) -> Evaluation:
     """`evaluate` with a model that has been built already; pure and not jitted."""
     check_one_agent(state)
-    cfg, env, network = model
-    limit = max_steps or env.max_episode_steps or DEFAULT_MAX_STEPS
+    env, network = model.env, model.network
+    limit = episode_limit(env, max_steps)
 
     def going(progress: _Progress) -> Array:
         return (progress.step < limit) & ~jnp.all(progress.evaluation.finished)
 
     def step(progress: _Progress) -> _Progress:
         key, action_key, env_key = jax.random.split(progress.key, 3)
-        seen = policy_obs(cfg, state, progress.obs)
-        outputs, carry = network.apply(state.params, seen, progress.carry, progress.reset)
-        action = outputs.mean
-        if not deterministic:
-            noise = jax.random.normal(action_key, action.shape, action.dtype)
-            action = distribution.sample(action, outputs.log_std, noise)
+        action, carry = play(
+            model,
+            state,
+            progress.obs,
+            progress.carry,
+            progress.reset,
+            None if deterministic else action_key,
+        )
         env_state, timestep = env.step(
-            jax.random.split(env_key, num_episodes),
-            progress.env_state,
-            to_env_action(action, env, cfg.action_transform),
+            jax.random.split(env_key, num_episodes), progress.env_state, action
         )
         done = timestep.terminated | timestep.truncated
         so_far = progress.evaluation

@@ -5,11 +5,10 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
+from rpojax.agent.inputs import as_observations, check_carry, check_reset
 from rpojax.config import Config
-from rpojax.core import distribution
+from rpojax.core.acting import play
 from rpojax.core.model import Model, make_model
-from rpojax.core.rollout import policy_obs, to_env_action
-from rpojax.trees import leading_axes
 from rpojax.types import Array, Key, PyTree, TrainState
 from rpojax.validation import check_one_agent
 
@@ -21,12 +20,13 @@ class Policy(Protocol):
         """Act.
 
         Args:
-            obs: [..., *obs.shape] as the environment returns them, any number of leading axes,
-                numpy or jax.
+            obs: [..., *obs.shape] as the environment returns them, any number of leading axes, in
+                jax or numpy arrays or lists.
             key: for a stochastic policy only.
 
         Returns:
-            f32[..., A] within the environment's bounds, of the same kind as the observations.
+            f32[..., A] within the environment's bounds, in a jax array for jax observations and
+            in a numpy array otherwise.
         """
 
 
@@ -64,7 +64,9 @@ def make_policy(cfg: Config, state: TrainState, deterministic: bool = True) -> P
         are checked.
 
     Raises:
-        ValueError: `state` holds several agents, or a stochastic policy is called without a key.
+        ValueError: `cfg` is not a `Config`; `state` holds several agents; or, when the policy is
+            called: observations, a carry or reset flags of another shape, or a stochastic policy
+            without a key.
     """
     return policy_for(make_model(cfg), state, deterministic)
 
@@ -99,18 +101,13 @@ def recurrent_policy_for(
 ) -> RecurrentPolicy:
     """`make_recurrent_policy` with a model that has been built already."""
     check_one_agent(state)
-    cfg, env, network = model
+    env, network = model.env, model.network
 
     @jax.jit
     def step(
         obs: PyTree, carry: PyTree, reset: Array | None, key: Key | None
     ) -> tuple[Array, PyTree]:
-        outputs, carry = network.apply(state.params, policy_obs(cfg, state, obs), carry, reset)
-        action = outputs.mean
-        if key is not None:
-            noise = jax.random.normal(key, action.shape, action.dtype)
-            action = distribution.sample(action, outputs.log_std, noise)
-        return to_env_action(action, env, cfg.action_transform), carry
+        return play(model, state, obs, carry, reset, key)
 
     def act(
         obs: Any, carry: Any = None, reset: Any = None, key: Key | None = None
@@ -122,8 +119,13 @@ def recurrent_policy_for(
                 "key = None, but the policy is stochastic; give a new PRNG key in each call, or "
                 "make it with deterministic=True"
             )
+        obs, leading = as_observations(obs, env.obs)
+        if reset is not None:
+            check_reset(reset, leading)
         if carry is None:
-            carry = network.initial_carry(leading_axes(obs, env.obs))
+            carry = network.initial_carry(leading)
+        else:
+            check_carry(carry, leading, network.initial_carry)
         action, carry = step(obs, carry, reset, key)
         on_host = all(isinstance(leaf, np.ndarray | np.generic) for leaf in jax.tree.leaves(obs))
         return (np.asarray(action) if on_host else action), carry

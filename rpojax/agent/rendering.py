@@ -10,14 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rpojax.agent.episodes import episode_limit
 from rpojax.agent.policy import recurrent_policy_for
 from rpojax.config import Config
 from rpojax.core.model import Model, make_model
 from rpojax.envs import Draw, Drawing
 from rpojax.types import Array, Key, PyTree, TrainState
-from rpojax.validation import Interval, number_in, whole_number
+from rpojax.validation import Interval, number_in
 
-DEFAULT_MAX_STEPS = 1000  # where an environment has no time limit of its own
 DEFAULT_FPS = 30
 PIXELS = 320  # width and height of a picture
 MOST_COLORS = 64
@@ -45,8 +45,8 @@ def render_episode(
         state: of one agent; take one of many with `TrainResult.select`.
         path: of the file, with the suffix ".gif"; one that exists is replaced.
         key: for the start and the environment.
-        max_steps: where to stop an episode that goes on; None for the environment's own limit, or
-            1000 if it has none.
+        max_steps: after which to stop the episode; None for the environment's own limit, or 1000 if
+            it has none.
         fps: frames per second, at most 50, as far as browsers follow; None for the environment's
             own time, or 30.
         draw: called with empty square axes and one state of the environment; see
@@ -68,9 +68,7 @@ def render_episode(
             "draw=lambda axes, env_state: ..., or set the field drawing of the Env"
         )
     fps = number_in("fps", drawing.fps if fps is None else fps, Interval(0.0, 50.0, False))
-    limit = env.max_episode_steps or DEFAULT_MAX_STEPS
-    limit = limit if max_steps is None else whole_number("max_steps", max_steps)
-    env_states, rewards = _play(model, state, key, limit)
+    env_states, rewards = _play(model, state, key, episode_limit(env, max_steps))
     _write_gif(path, drawing.draw, env_states, rewards, fps)
 
 

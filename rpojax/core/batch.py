@@ -5,8 +5,8 @@ import jax.numpy as jnp
 
 from rpojax.config import Config
 from rpojax.core import losses, normalize
+from rpojax.core.acting import policy_obs
 from rpojax.core.advantage import generalized_advantage
-from rpojax.core.rollout import policy_obs
 from rpojax.hyperparams import HyperParams
 from rpojax.networks import ActorCritic
 from rpojax.trees import merge_axes

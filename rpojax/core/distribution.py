@@ -1,4 +1,4 @@
-"""The diagonal Gaussian policy and the perturbation that makes PPO into RPO.
+"""The diagonal Gaussian policy.
 
 Means and log standard deviations are [..., A]; all results sum over the A action dimensions, as
 independent coordinates do, and are [...].
@@ -7,40 +7,10 @@ independent coordinates do, and are [...].
 import math
 
 import chex
-import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 LOG_2PI = math.log(2.0 * math.pi)
-
-
-def perturb(mean: Array, alpha: Array, noise: Array) -> Array:
-    """Shift a mean by U(-alpha, alpha), the one step that RPO adds to PPO.
-
-    Rahman & Xue (2022), Robust Policy Optimization in Deep Reinforcement Learning,
-    arXiv 2212.07536, Algorithm 1. With alpha = 0 the mean is returned bit for bit.
-
-    Args:
-        mean: [..., A]; alpha: []; noise: [..., A] from `perturbation_noise`.
-    """
-    chex.assert_equal_shape([mean, noise])
-    return mean + alpha * noise
-
-
-def perturbation_noise(key: Array, shape: tuple[int, ...]) -> Array:
-    """U(-1, 1) for `perturb`, f32[shape]. Never draw the Gaussian noise from the same key."""
-    return jax.random.uniform(key, shape, jnp.float32, -1.0, 1.0)
-
-
-def action_and_perturbation_noise(key: Array, shape: tuple[int, ...]) -> tuple[Array, Array]:
-    """Noise for `sample` and for `perturb`, each f32[shape], independent, in one draw.
-
-    Two draws would each be a loop to compile, and that takes a fifth of a second.
-    """
-    above_minus_one = np.nextafter(np.float32(-1.0), np.float32(0.0))  # whose normal is finite
-    uniform = jax.random.uniform(key, (2, *shape), jnp.float32, above_minus_one, 1.0)
-    return math.sqrt(2.0) * jax.lax.erf_inv(uniform[0]), uniform[1]
 
 
 def sample(mean: Array, log_std: Array, noise: Array) -> Array:

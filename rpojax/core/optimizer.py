@@ -1,8 +1,12 @@
 """Adam behind a global-norm clip, and how its step size changes over a run."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import optax
+from jax.flatten_util import ravel_pytree
 
 from rpojax.config import Config
 from rpojax.hyperparams import HyperParams
@@ -12,9 +16,63 @@ ADAPT_FACTOR = 1.5  # schedule "kl_adaptive", as skrl's KLAdaptiveLR and rl_game
 MIN_LEARNING_RATE, MAX_LEARNING_RATE = 1e-6, 1e-2
 
 
+class Learner(NamedTuple):
+    """What an update changes."""
+
+    params: PyTree
+    opt_state: optax.OptState  # of the parameters as one vector [P]
+    learning_rate: Array  # []
+
+
+class Packed(NamedTuple):
+    """A learner between gradient steps, with its parameters as one vector.
+
+    The clip, Adam and the early stop then pass over memory once, not once for each layer.
+    """
+
+    vector: Array  # [P]
+    opt_state: optax.OptState  # of the vector
+    learning_rate: Array  # []
+
+
 def make_optimizer(cfg: Config) -> optax.GradientTransformation:
     """Adam's direction (Kingma & Ba 2015, arXiv 1412.6980), before the learning rate."""
     return optax.scale_by_adam(eps=cfg.adam_eps)
+
+
+def init_opt_state(optimizer: optax.GradientTransformation, params: PyTree) -> optax.OptState:
+    """The optimiser's state before the first gradient step."""
+    return optimizer.init(ravel_pytree(params)[0])
+
+
+def pack(learner: Learner) -> tuple[Packed, Callable[[Packed], Learner]]:
+    """A learner for `gradient_step`, and the function that turns it back."""
+    vector, unravel = ravel_pytree(learner.params)
+
+    def unpack(packed: Packed) -> Learner:
+        return Learner(unravel(packed.vector), packed.opt_state, packed.learning_rate)
+
+    return Packed(vector, learner.opt_state, learner.learning_rate), unpack
+
+
+def gradient_step(
+    optimizer: optax.GradientTransformation, packed: Packed, gradient: PyTree, max_norm: Array
+) -> tuple[Packed, Array]:
+    """One step against a gradient, clipped to a global norm of `max_norm`.
+
+    Args:
+        optimizer: gives the direction; packed: what takes the step.
+        gradient: pytree like the parameters.
+        max_norm: [], 0 = off.
+
+    Returns:
+        The learner after the step, and the gradient's global norm before the clip, [].
+    """
+    flat_gradient, norm = clip_by_global_norm(ravel_pytree(gradient)[0], max_norm)
+    with jax.numpy_dtype_promotion("standard"):  # optax raises floats to the power of an i32 count
+        direction, opt_state = optimizer.update(flat_gradient, packed.opt_state, packed.vector)
+    vector = packed.vector - packed.learning_rate * direction
+    return packed._replace(vector=vector, opt_state=opt_state), norm
 
 
 def clip_by_global_norm(gradient: PyTree, max_norm: Array) -> tuple[PyTree, Array]:

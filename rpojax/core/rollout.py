@@ -5,12 +5,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rpojax.config import ActionTransform, Config
 from rpojax.core import distribution
-from rpojax.core.normalize import normalize
-from rpojax.envs.base import Env
+from rpojax.core.acting import Perturbation, act, to_env_action
+from rpojax.core.keys import UpdateKeys
+from rpojax.core.model import Model
 from rpojax.hyperparams import HyperParams
-from rpojax.networks import ActorCritic
+from rpojax.ops.noise import normal_and_uniform
 from rpojax.types import Array, EpisodeTotals, Key, PyTree, TrainState, Transition
 
 
@@ -23,85 +23,66 @@ class Acting(NamedTuple):
     carry: PyTree
 
 
+class RolloutNoise(NamedTuple):
+    """The random numbers behind the actions of a rollout, [T, B, A], independent of each other."""
+
+    action: Array  # N(0, 1)
+    perturbation: Array  # U(-1, 1)
+    uniform_action: Array | None = None  # U(-1, 1) in place of the policy; None without warm-up
+
+
 def collect(
-    cfg: Config,
-    env: Env,
-    network: ActorCritic,
-    state: TrainState,
-    hyperparams: HyperParams,
-    env_keys: Key,
-    noise_key: Key,
+    model: Model, state: TrainState, hyperparams: HyperParams, keys: UpdateKeys
 ) -> tuple[TrainState, Transition]:
     """One rollout with the policy of `state`, whose observation statistics stay as they are.
 
     Args:
-        cfg: settings; env, network: what acts in what; state, hyperparams: with which to act.
-        env_keys: [T, B] for the environments.
-        noise_key: for the actions' noise and the perturbations.
+        model: what acts in what.
+        state, hyperparams: with which to act.
+        keys: of this update.
 
     Returns:
         The state with the environments moved on, and the transitions [T, B].
     """
+    cfg, env, _ = model
     shape = (cfg.num_steps, cfg.num_envs, env.action_dim)
-    action_noise, mean_noise = distribution.action_and_perturbation_noise(noise_key, shape)
+    noise = RolloutNoise(*normal_and_uniform(keys.noise, shape))
+    if cfg.random_timesteps:
+        uniform = jax.random.uniform(keys.warm_up, shape, jnp.float32, -1.0, 1.0)
+        noise = noise._replace(uniform_action=uniform)
     at_random = state.update_count < cfg.random_timesteps // cfg.batch_size
 
-    def step(acting: Acting, inputs: tuple[Key, Array, Array]) -> tuple[Acting, Transition]:
+    def step(acting: Acting, inputs: tuple[Key, RolloutNoise]) -> tuple[Acting, Transition]:
         env_state, obs, reset, carry = acting
-        keys, noise, shift = inputs
-        seen = policy_obs(cfg, state, obs)
-        outputs, next_carry = network.apply(state.params, seen, carry, reset)
-        mean = outputs.mean
+        env_keys, noise = inputs
+        perturbation = None
         if cfg.perturb_rollouts:
-            mean = distribution.perturb(mean, hyperparams.alpha, shift)
-        action = distribution.sample(mean, outputs.log_std, noise)
-        env_action = to_env_action(action, env, cfg.action_transform)
-        if cfg.random_timesteps:
-            low, high = env.action_low[None], env.action_high[None]
-            uniform = low + (high - low) * 0.5 * (shift + 1.0)
+            perturbation = Perturbation(hyperparams.alpha, noise.perturbation)
+        acted = act(model, state, obs, carry, reset, noise.action, perturbation)
+        env_action = acted.env_action
+        if noise.uniform_action is not None:
+            uniform = to_env_action(noise.uniform_action, env, "rescale")
             env_action = jnp.where(at_random, uniform, env_action)
-        env_state, timestep = env.step(keys, env_state, env_action)
+        env_state, timestep = env.step(env_keys, env_state, env_action)
         done = timestep.terminated | timestep.truncated
-        return Acting(env_state, timestep.obs, done, next_carry), Transition(
+        log_std = acted.outputs.log_std
+        return Acting(env_state, timestep.obs, done, acted.carry), Transition(
             obs=obs,
             reset=reset,
             carry=carry,
             final_obs=timestep.final_obs,
-            action=action,
-            log_prob=distribution.log_prob(action, mean, outputs.log_std),
-            mean=outputs.mean,
-            log_std=outputs.log_std,
+            action=acted.action,
+            log_prob=distribution.log_prob(acted.action, acted.centre, log_std),
+            mean=acted.outputs.mean,
+            log_std=log_std,
             reward=timestep.reward,
             terminated=timestep.terminated,
             truncated=timestep.truncated,
         )
 
     before = Acting(state.env_state, state.obs, state.reset, state.carry)
-    after, transitions = jax.lax.scan(step, before, (env_keys, action_noise, mean_noise))
+    after, transitions = jax.lax.scan(step, before, (keys.environment, noise))
     return state.replace(**after._asdict()), transitions
-
-
-def policy_obs(cfg: Config, state: TrainState, obs: PyTree) -> PyTree:
-    """Observations as the network sees them: pytree of [..., *obs.shape]."""
-    if state.obs_stats is None:
-        return obs
-    return normalize(state.obs_stats, obs, cfg.observation_clip)
-
-
-def to_env_action(action: Array, env: Env, transform: ActionTransform) -> Array:
-    """What the environment receives for a sampled action, [..., A], within its bounds.
-
-    Args:
-        action: [..., A] as sampled.
-        env: gives the bounds.
-        transform: "clip" to the bounds, or "rescale" [-1, 1] onto them and clip.
-    """
-    bounds_shape = (1,) * (action.ndim - 1) + (env.action_dim,)
-    low = jnp.asarray(env.action_low).reshape(bounds_shape)
-    high = jnp.asarray(env.action_high).reshape(bounds_shape)
-    if transform == "rescale":
-        action = low + (high - low) * 0.5 * (action + 1.0)
-    return jnp.clip(action, low, high)
 
 
 def tally_episodes(

@@ -1,4 +1,10 @@
-"""Training as one XLA program: `make_train`. Read from top to bottom."""
+"""Training as one XLA program: `make_train`. The file to read first, from top to bottom.
+
+One update is `_iterate`: collect a rollout, scale its rewards, compute advantages, take gradient
+steps, merge the statistics. RPO's perturbation of the mean is in `perturbation.py`, whose docstring
+says where it acts: in the rollout (`acting.py`) and in the loss (`update.py`). The random keys of
+an update are in `keys.py`.
+"""
 
 import functools
 from typing import NamedTuple
@@ -12,15 +18,19 @@ from jax.flatten_util import ravel_pytree
 from rpojax.config import Config
 from rpojax.core import normalize
 from rpojax.core.batch import make_batch, scale_rewards
+from rpojax.core.keys import initial_keys, update_keys
 from rpojax.core.model import Model, make_model
-from rpojax.core.optimizer import make_optimizer, scheduled_learning_rate
+from rpojax.core.optimizer import (
+    Learner,
+    init_opt_state,
+    make_optimizer,
+    scheduled_learning_rate,
+)
 from rpojax.core.protocols import Initialize, Iterate, RunUpdates, Train
 from rpojax.core.rollout import collect, tally_episodes
-from rpojax.core.update import Learner, update
-from rpojax.envs import Env
+from rpojax.core.update import update
 from rpojax.envs.bounds import warn_unreachable_actions
 from rpojax.hyperparams import HyperParams
-from rpojax.networks import ActorCritic
 from rpojax.types import Array, EpisodeTotals, Key, Metrics, PyTree, TrainResult, TrainState
 
 
@@ -33,11 +43,9 @@ class Trainer(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """What a config stands for, made once and closed over."""
+    """What the functions of a `Trainer` close over."""
 
-    cfg: Config
-    env: Env
-    network: ActorCritic
+    model: Model
     optimizer: optax.GradientTransformation
 
 
@@ -71,7 +79,7 @@ def make_trainer(cfg: Config) -> Trainer:
 def trainer_for(model: Model) -> Trainer:
     """`make_trainer` with a model that has been built already."""
     warn_unreachable_actions(model.env, model.cfg.action_transform)
-    parts = Parts(*model, make_optimizer(model.cfg))
+    parts = Parts(model, make_optimizer(model.cfg))
     return Trainer(
         init=functools.partial(_init, parts),
         iterate=functools.partial(_iterate, parts),
@@ -86,15 +94,15 @@ def is_finite(state: TrainState) -> Array:
 
 
 def _init(parts: Parts, key: Key, hyperparams: HyperParams | None = None) -> TrainState:
-    cfg, env, network, optimizer = parts
+    cfg, env, network = parts.model
     hyperparams = _resolve(cfg, hyperparams)
-    keys = jax.random.split(key, 2 + cfg.num_envs)
-    params = network.init(keys[1])
-    env_state, obs = env.reset(keys[2:])
+    keys = initial_keys(cfg, key)
+    params = network.init(keys.params)
+    env_state, obs = env.reset(keys.environment)
     scalar = normalize.init_stats(jax.ShapeDtypeStruct((), jnp.float32))
     state = TrainState(
         params=params,
-        opt_state=optimizer.init(ravel_pytree(params)[0]),
+        opt_state=init_opt_state(parts.optimizer, params),
         learning_rate=hyperparams.learning_rate,
         obs_stats=normalize.init_stats(env.obs) if cfg.normalize_observations else None,
         reward_stats=scalar if cfg.normalize_rewards else None,
@@ -107,7 +115,7 @@ def _init(parts: Parts, key: Key, hyperparams: HyperParams | None = None) -> Tra
         episode=EpisodeTotals(
             reward=jnp.zeros(cfg.num_envs, jnp.float32), length=jnp.zeros(cfg.num_envs, jnp.int32)
         ),
-        key=keys[0],
+        key=keys.next,
         update_count=jnp.zeros((), jnp.int32),
     )
     return _mapped_with(key, state)
@@ -137,8 +145,8 @@ def _run(
     hyperparams: HyperParams | None = None,
     num_updates: int | None = None,
 ) -> tuple[TrainState, Metrics]:
-    length = parts.cfg.num_updates if num_updates is None else num_updates
-    hyperparams = _resolve(parts.cfg, hyperparams)
+    length = parts.model.cfg.num_updates if num_updates is None else num_updates
+    hyperparams = _resolve(parts.model.cfg, hyperparams)
     return jax.lax.scan(
         lambda state, _: _iterate(parts, state, hyperparams), state, None, length=length
     )
@@ -147,19 +155,14 @@ def _run(
 def _iterate(
     parts: Parts, state: TrainState, hyperparams: HyperParams | None = None
 ) -> tuple[TrainState, Metrics]:
-    cfg, env, network, optimizer = parts
+    cfg, _, network = parts.model
     hyperparams = _resolve(cfg, hyperparams)
-    # All of an update's keys in one split: each split is a loop of its own to compile.
-    num_update_keys = 2 * cfg.update_epochs
-    keys = jax.random.split(state.key, 2 + num_update_keys + cfg.batch_size)
-    key, noise_key, keys = keys[0], keys[1], keys[2:]
-    update_keys = keys[:num_update_keys].reshape(2, cfg.update_epochs, *keys.shape[1:])
-    env_keys = keys[num_update_keys:].reshape(cfg.num_steps, cfg.num_envs, *keys.shape[1:])
+    keys = update_keys(cfg, state.key)
     learning_rate = scheduled_learning_rate(
         cfg, hyperparams, state.learning_rate, state.update_count
     )
 
-    state, transitions = collect(cfg, env, network, state, hyperparams, env_keys, noise_key)
+    state, transitions = collect(parts.model, state, hyperparams, keys)
     done = transitions.terminated | transitions.truncated
     episode, ended, episode_count = tally_episodes(state.episode, transitions.reward, done)
     state, reward = scale_rewards(cfg, state, transitions, done, hyperparams)
@@ -168,7 +171,7 @@ def _iterate(
     )
 
     before = Learner(state.params, state.opt_state, learning_rate)
-    after, metrics = update(cfg, network, optimizer, before, batch, hyperparams, update_keys)
+    after, metrics = update(cfg, network, parts.optimizer, before, batch, hyperparams, keys)
     warm_up = max(cfg.random_timesteps, cfg.learning_starts) // cfg.batch_size
     if warm_up:
         learning = state.update_count >= warm_up
@@ -183,7 +186,7 @@ def _iterate(
         learning_rate=after.learning_rate,
         obs_stats=obs_stats,
         episode=episode,
-        key=key,
+        key=keys.next,
         update_count=state.update_count + 1,
     )
     return next_state, Metrics(

@@ -5,24 +5,17 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jax.flatten_util import ravel_pytree
 
 from rpojax.config import Config
 from rpojax.core import distribution, losses
-from rpojax.core.optimizer import adapt_learning_rate, clip_by_global_norm
+from rpojax.core.keys import UpdateKeys
+from rpojax.core.optimizer import Learner, Packed, adapt_learning_rate, gradient_step, pack
+from rpojax.core.perturbation import perturb, perturbation_noise
 from rpojax.hyperparams import HyperParams
 from rpojax.networks import ActorCritic, Outputs
 from rpojax.ops.shuffle import shuffled_minibatches
 from rpojax.trees import merge_axes
 from rpojax.types import Array, Batch, Key, PyTree
-
-
-class Learner(NamedTuple):
-    """What an update changes."""
-
-    params: PyTree  # inside the update one vector [P], which clip and Adam pass over once
-    opt_state: optax.OptState  # of that vector
-    learning_rate: Array  # []
 
 
 class StepMetrics(NamedTuple):
@@ -59,7 +52,7 @@ def rpo_loss(
     if network.recurrent:  # from here on every step of every sequence is a sample
         batch = batch._replace(obs=None, reset=None, carry=())
         outputs, batch, mean_noise = merge_axes((outputs, batch, mean_noise))
-    perturbed_mean = distribution.perturb(outputs.mean, hyperparams.alpha, mean_noise)
+    perturbed_mean = perturb(outputs.mean, hyperparams.alpha, mean_noise)
     log_prob = distribution.log_prob(batch.action, perturbed_mean, outputs.log_std)
     log_ratio = log_prob - batch.log_prob
     ratio = jnp.exp(log_ratio)
@@ -106,7 +99,7 @@ def update(
     learner: Learner,
     batch: Batch,
     hyperparams: HyperParams,
-    keys: Key,
+    keys: UpdateKeys,
 ) -> tuple[Learner, StepMetrics]:
     """update_epochs passes over the batch in num_minibatches gradient steps each.
 
@@ -118,7 +111,7 @@ def update(
         learner: what is to be changed.
         batch: [N] samples, or sequences [N, L].
         hyperparams: the coefficients and limits.
-        keys: [2, update_epochs] for the shuffles and the perturbations.
+        keys: of this update.
 
     Returns:
         The learner, and the mean of each metric over the steps that were looked at, up to and
@@ -126,49 +119,41 @@ def update(
     """
     shape = batch.action.shape
     noise_shape = (cfg.num_minibatches, shape[0] // cfg.num_minibatches, *shape[1:])
-    flat_params, unflatten = ravel_pytree(learner.params)
+    packed, unpack = pack(learner)
 
-    def loss(params: Array, minibatch: Batch, noise: Array) -> tuple[Array, StepMetrics]:
-        return rpo_loss(cfg, network, unflatten(params), minibatch, noise, hyperparams)
+    def loss(params: PyTree, minibatch: Batch, noise: Array) -> tuple[Array, StepMetrics]:
+        return rpo_loss(cfg, network, params, minibatch, noise, hyperparams)
 
-    def gradient_step(
-        carry: tuple[Learner, Array], inputs: tuple[Batch, Array]
-    ) -> tuple[tuple[Learner, Array], tuple[StepMetrics, Array]]:
-        learner, going = carry
-        gradient, metrics = jax.grad(loss, has_aux=True)(learner.params, *inputs)
+    def step(
+        carry: tuple[Packed, Array], inputs: tuple[Batch, Array]
+    ) -> tuple[tuple[Packed, Array], tuple[StepMetrics, Array]]:
+        packed, going = carry
+        gradient, metrics = jax.grad(loss, has_aux=True)(unpack(packed).params, *inputs)
         threshold = hyperparams.kl_threshold
         still_going = going & ((threshold <= 0.0) | (metrics.kl <= threshold))
-
-        gradient, norm = clip_by_global_norm(gradient, hyperparams.max_grad_norm)
-        direction, opt_state = optimizer.update(gradient, learner.opt_state, learner.params)
-        params = learner.params - learner.learning_rate * direction
-        stepped = learner._replace(params=params, opt_state=opt_state)
-        learner = jax.tree.map(lambda new, old: jnp.where(still_going, new, old), stepped, learner)
-        return (learner, still_going), (metrics._replace(grad_norm=norm), going)
+        stepped, norm = gradient_step(optimizer, packed, gradient, hyperparams.max_grad_norm)
+        packed = jax.tree.map(lambda new, old: jnp.where(still_going, new, old), stepped, packed)
+        return (packed, still_going), (metrics._replace(grad_norm=norm), going)
 
     def epoch(
-        carry: tuple[Learner, Array], epoch_keys: tuple[Key, Key]
-    ) -> tuple[tuple[Learner, Array], tuple[StepMetrics, Array]]:
+        carry: tuple[Packed, Array], epoch_keys: tuple[Key, Key]
+    ) -> tuple[tuple[Packed, Array], tuple[StepMetrics, Array]]:
         shuffle_key, perturbation_key = epoch_keys
         minibatches = shuffled_minibatches(shuffle_key, batch, cfg.num_minibatches)
-        mean_noise = distribution.perturbation_noise(perturbation_key, noise_shape)
-        (learner, going), (metrics, seen) = jax.lax.scan(
-            gradient_step, carry, (minibatches, mean_noise)
-        )
+        mean_noise = perturbation_noise(perturbation_key, noise_shape)
+        (packed, going), (metrics, seen) = jax.lax.scan(step, carry, (minibatches, mean_noise))
         if cfg.lr_schedule == "kl_adaptive":
             adapted = adapt_learning_rate(
-                learner.learning_rate, _mean_where(metrics.kl, seen), hyperparams.kl_target
+                packed.learning_rate, _mean_where(metrics.kl, seen), hyperparams.kl_target
             )
-            rate = jnp.where(jnp.any(seen), adapted, learner.learning_rate)
-            learner = learner._replace(learning_rate=rate)
-        return (learner, going), (metrics, seen)
+            rate = jnp.where(jnp.any(seen), adapted, packed.learning_rate)
+            packed = packed._replace(learning_rate=rate)
+        return (packed, going), (metrics, seen)
 
-    learner = learner._replace(params=flat_params)
-    (learner, _), (metrics, seen) = jax.lax.scan(
-        epoch, (learner, jnp.array(True)), (keys[0], keys[1])
+    (packed, _), (metrics, seen) = jax.lax.scan(
+        epoch, (packed, jnp.array(True)), (keys.shuffle, keys.perturbation)
     )
-    learner = learner._replace(params=unflatten(learner.params))
-    return learner, jax.tree.map(lambda leaf: _mean_where(leaf, seen), metrics)
+    return unpack(packed), jax.tree.map(lambda leaf: _mean_where(leaf, seen), metrics)
 
 
 def _mean_where(values: Array, where: Array) -> Array:

@@ -1,17 +1,13 @@
-"""The Gaussian policy against scipy, and the perturbation as the package draws it."""
+"""The Gaussian policy against scipy."""
 
 import math
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
 
-from rpojax import Config, NetworkConfig, envs, make_trainer
 from rpojax.core import distribution
-from rpojax.core.rollout import collect
-from rpojax.networks import make_network
 
 SHAPE = (7, 5, 3)  # [T, B, A]
 
@@ -114,102 +110,3 @@ def test_sample_is_mean_plus_std_times_noise():
 def test_shapes_that_would_broadcast_are_refused(function):
     with pytest.raises(AssertionError):
         function(jnp.zeros((4, 2)), jnp.zeros((1, 2)), jnp.zeros((4, 2)))
-
-
-def test_perturbation_with_alpha_zero_returns_the_mean_bit_for_bit():
-    rng = np.random.default_rng(8)
-    magnitudes = 10.0 ** rng.uniform(-37, 37, (4096, 2))
-    mean = (magnitudes * rng.choice([-1, 1], magnitudes.shape)).astype(np.float32)
-    noise = distribution.perturbation_noise(jax.random.key(0), mean.shape)
-    perturb = jax.jit(jax.vmap(distribution.perturb, (None, 0, None)))  # alpha traced
-    unchanged, changed = perturb(jnp.asarray(mean), jnp.array([0.0, 0.5]), noise)
-    np.testing.assert_array_equal(np.asarray(unchanged).view(np.int32), mean.view(np.int32))
-    assert (np.asarray(changed) != mean).any()
-
-
-def test_action_and_perturbation_noise_are_normal_and_uniform_and_independent():
-    drawn = distribution.action_and_perturbation_noise(jax.random.key(4), (100_000,))
-    normal, uniform = (np.asarray(noise, np.float64) for noise in drawn)
-    assert stats.kstest(normal, "norm").pvalue > 1e-3
-    assert stats.kstest(uniform, stats.uniform(-1, 2).cdf).pvalue > 1e-3
-    for power in (1, 2):  # neither their values nor their sizes know of each other
-        correlation = np.corrcoef(normal**power, uniform**power)[0, 1]
-        assert abs(correlation) < 5 / math.sqrt(len(normal))
-
-
-def test_perturbation_noise_is_uniform_on_minus_one_to_one():
-    noise = np.asarray(distribution.perturbation_noise(jax.random.key(1), (50_000, 2))).ravel()
-    assert noise.min() >= -1.0
-    assert noise.max() <= 1.0
-    assert stats.kstest(noise, stats.uniform(-1.0, 2.0).cdf).pvalue > 1e-6
-
-
-def test_perturbation_reaches_alpha_on_both_sides():
-    noise = distribution.perturbation_noise(jax.random.key(2), (20_000, 1))
-    shift = np.asarray(distribution.perturb(jnp.zeros((20_000, 1)), jnp.float32(0.3), noise))
-    assert 0.299 < shift.max() <= 0.3
-    assert -0.3 <= shift.min() < -0.299
-
-
-@pytest.fixture(scope="module")
-def rollouts():
-    """(action - mean, log_prob of the action) [T, B] with sigma = 0.8, by alpha."""
-    cfg = Config(
-        num_envs=256,
-        num_steps=128,
-        total_timesteps=256 * 128,
-        network=NetworkConfig(hidden_sizes=(4,), log_std_init=math.log(SIGMA)),
-    )
-    state = make_trainer(cfg).init(jax.random.key(0))
-    env = envs.make(cfg.env)
-    network = make_network(cfg.network, env)
-
-    @jax.jit
-    def run(alpha):
-        hyperparams = cfg.hyperparams().replace(alpha=alpha)
-        env_keys = jax.random.split(jax.random.key(1), (cfg.num_steps, cfg.num_envs))
-        _, transitions = collect(cfg, env, network, state, hyperparams, env_keys, jax.random.key(2))
-        offset = transitions.action - transitions.mean
-        return offset[..., 0], transitions.log_prob
-
-    return {alpha: tuple(np.asarray(x, np.float64) for x in run(alpha)) for alpha in (0.0, ALPHA)}
-
-
-SIGMA, ALPHA = 0.8, 1.0
-
-
-@pytest.mark.parametrize("alpha", [0.0, ALPHA])
-def test_actions_vary_by_the_sum_of_both_variances(rollouts, alpha):
-    """With one key for both, the covariance would add about 0.9 at these values."""
-    offset = rollouts[alpha][0].ravel()
-    expected = SIGMA**2 + alpha**2 / 3
-    standard_error = np.std(offset**2) / math.sqrt(offset.size)
-    assert abs(np.mean(offset**2) - expected) < 5 * standard_error
-    assert abs(np.mean(offset)) < 5 * math.sqrt(expected / offset.size)
-
-
-def test_perturbation_is_independent_of_the_noise(rollouts):
-    """Both are recovered from the action and its log_prob, taken under the shifted mean."""
-    offset, log_prob = (x.ravel() for x in rollouts[ALPHA])
-    squared = -2.0 * (log_prob + math.log(SIGMA) + 0.5 * math.log(2.0 * math.pi))
-    distance = SIGMA * np.sqrt(np.maximum(squared, 0.0))
-    # Where the noise is larger than alpha, one of its two signs puts the shift out of bounds.
-    clear = distance > ALPHA * 1.001
-    offset, distance = offset[clear], distance[clear]
-    noise = np.where(np.abs(offset - distance) <= ALPHA * 1.001, distance, -distance)
-    shift = offset - noise
-    n = len(shift)
-    assert n > 5_000
-    assert np.abs(shift).max() < ALPHA * 1.002
-    assert abs(np.var(shift) - ALPHA**2 / 3) < 5 * np.std(shift**2) / math.sqrt(n)
-    assert abs(np.corrcoef(shift, noise)[0, 1]) < 5 / math.sqrt(n)
-    assert abs(np.corrcoef(np.abs(shift), np.abs(noise))[0, 1]) < 5 / math.sqrt(n)
-
-
-def test_draws_differ_from_step_to_step_and_between_environments(rollouts):
-    offset = rollouts[ALPHA][0]
-    steps = np.corrcoef(offset[1:].ravel(), offset[:-1].ravel())[0, 1]
-    environments = np.corrcoef(offset[:, 1:].ravel(), offset[:, :-1].ravel())[0, 1]
-    bound = 5 / math.sqrt(offset.size)
-    assert abs(steps) < bound
-    assert abs(environments) < bound

@@ -14,7 +14,10 @@ import rpojax
 from rpojax import Config, NetworkConfig, envs
 from rpojax.core import distribution
 from rpojax.core.batch import make_batch
+from rpojax.core.keys import update_keys
+from rpojax.core.model import make_model
 from rpojax.core.rollout import collect
+from rpojax.core.train import trainer_for
 from rpojax.core.update import replay
 from rpojax.networks import cells, make_network
 
@@ -157,16 +160,15 @@ def config(network, **changes):
 
 def two_rollouts(cfg):
     """State after the second of two rollouts without an update, and the second's transitions."""
-    trainer = rpojax.make_trainer(cfg)
-    env = envs.make(cfg.env)
-    network = make_network(cfg.network, env)
+    model = make_model(cfg)
+    trainer, network = trainer_for(model), model.network
 
     def run(key):
         state = trainer.init(key)
         hyperparams = cfg.hyperparams().replace(alpha=0.0)
-        for noise_key, env_key in jax.random.split(jax.random.key(5), (2, 2)):
-            env_keys = jax.random.split(env_key, (STEPS, ENVS))
-            state, transitions = collect(cfg, env, network, state, hyperparams, env_keys, noise_key)
+        for rollout_key in jax.random.split(jax.random.key(5), 2):
+            keys = update_keys(cfg, rollout_key)
+            state, transitions = collect(model, state, hyperparams, keys)
         state, batch, _ = make_batch(
             cfg, network, state, transitions, transitions.reward, hyperparams
         )

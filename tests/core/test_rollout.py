@@ -8,8 +8,10 @@ import pytest
 
 import rpojax
 from rpojax.core import distribution
-from rpojax.core.rollout import collect, tally_episodes, to_env_action
-from rpojax.networks import make_network
+from rpojax.core.keys import update_keys
+from rpojax.core.model import make_model
+from rpojax.core.rollout import collect, tally_episodes
+from rpojax.core.train import trainer_for
 from rpojax.types import EpisodeTotals
 
 ALPHA, LOG_STD = 0.8, -0.5
@@ -25,16 +27,13 @@ def rollout(update_count=0, **changes):
         network=rpojax.NetworkConfig(hidden_sizes=(8,), log_std_init=LOG_STD),
         **changes,
     )
-    env = rpojax.envs.make(cfg.env)
-    trainer = rpojax.make_trainer(cfg)
-    network = make_network(cfg.network, env)
+    model = make_model(cfg)
+    trainer = trainer_for(model)
 
     def run(key):
         state = trainer.init(key)
         state = state.replace(update_count=jnp.int32(update_count))
-        env_keys = jax.random.split(jax.random.key(7), (cfg.num_steps, cfg.num_envs))
-        noise_key = jax.random.key(8)
-        return collect(cfg, env, network, state, cfg.hyperparams(), env_keys, noise_key)
+        return collect(model, state, cfg.hyperparams(), update_keys(cfg, jax.random.key(7)))
 
     return jax.jit(run)(jax.random.key(0))[1]
 
@@ -94,13 +93,14 @@ def test_warm_up_acts_uniformly_within_the_bounds_and_then_with_the_policy():
     np.testing.assert_array_equal(steps.final_obs, np.clip(steps.action, -2.0, 2.0))
 
 
-def test_actions_are_clipped_or_rescaled_onto_the_bounds():
-    env = rpojax.envs.make("Pendulum-v1")
-    action = jnp.array([[-3.0], [-0.5], [0.25], [9.0]])
-    clipped = to_env_action(action, env, "clip")
-    np.testing.assert_allclose(clipped[:, 0], [-2.0, -0.5, 0.25, 2.0])
-    rescaled = to_env_action(action, env, "rescale")
-    np.testing.assert_allclose(rescaled[:, 0], [-2.0, -1.0, 0.5, 2.0])
+def test_warm_up_actions_are_apart_from_the_perturbation():
+    """They used to be the same numbers, so that alpha's noise was the action of the warm-up."""
+    changes = {"env": probes.echo(), "random_timesteps": 2 * 128 * 128}
+    received = np.asarray(rollout(update_count=1, **changes).final_obs).ravel()
+    steps = rollout(update_count=2, **changes)
+    deviation = np.asarray(steps.action - steps.mean).ravel()  # noise and perturbation, same keys
+    assert abs(np.corrcoef(received, deviation)[0, 1]) < 5 / np.sqrt(received.size)
+    assert steps.mean.std() < 0.1 * deviation.std()
 
 
 def test_episodes_are_tallied_across_rollouts():

@@ -8,13 +8,17 @@ from jax.flatten_util import ravel_pytree
 
 import rpojax
 from rpojax.core import distribution
+from rpojax.core.keys import update_keys
 from rpojax.core.optimizer import (
     MIN_LEARNING_RATE,
+    Learner,
     adapt_learning_rate,
     clip_by_global_norm,
+    init_opt_state,
     make_optimizer,
 )
-from rpojax.core.update import Learner, rpo_loss, update
+from rpojax.core.perturbation import perturbation_noise
+from rpojax.core.update import rpo_loss, update
 from rpojax.networks import make_network
 from rpojax.ops.shuffle import shuffled_minibatches
 from rpojax.types import Batch
@@ -34,9 +38,7 @@ def setup(**changes):
     network = make_network(cfg.network, rpojax.envs.make("Pendulum-v1"))
     params = network.init(jax.random.key(0))
     optimizer = make_optimizer(cfg)
-    learner = Learner(
-        params, optimizer.init(ravel_pytree(params)[0]), jnp.float32(cfg.learning_rate)
-    )
+    learner = Learner(params, init_opt_state(optimizer, params), jnp.float32(cfg.learning_rate))
     return cfg, network, optimizer, learner
 
 
@@ -63,8 +65,7 @@ def run(cfg, network, optimizer, learner, batch, key=0, **changes):
             cfg, network, optimizer, learner, batch, hyperparams, keys
         )
     )
-    keys = jax.random.split(jax.random.key(key), (2, cfg.update_epochs))
-    return step(learner, batch, hyperparams, keys)
+    return step(learner, batch, hyperparams, update_keys(cfg, jax.random.key(key)))
 
 
 def test_perturbation_is_fresh_in_every_minibatch():
@@ -97,7 +98,7 @@ def test_ratio_is_one_before_the_first_step_without_perturbation():
     cfg, network, _, learner = setup()
     batch = made_up_batch(network, learner.params)
     hyperparams = cfg.hyperparams().replace(alpha=0.0)
-    noise = distribution.perturbation_noise(jax.random.key(3), batch.action.shape)
+    noise = perturbation_noise(jax.random.key(3), batch.action.shape)
     _, metrics = rpo_loss(cfg, network, learner.params, batch, noise, hyperparams)
     assert float(metrics.kl_perturbed) == 0.0
     assert float(metrics.kl) == 0.0
@@ -138,7 +139,7 @@ def step_by_step(cfg, network, optimizer, learner, batch, key=0):
     hyperparams = cfg.hyperparams()
     params, unflatten = ravel_pytree(learner.params)
     opt_state = learner.opt_state
-    shuffle_keys, noise_keys = jax.random.split(jax.random.key(key), (2, cfg.update_epochs))
+    keys = update_keys(cfg, jax.random.key(key))
     shape = (cfg.num_minibatches, cfg.minibatch_size, batch.action.shape[-1])
 
     @jax.jit
@@ -152,9 +153,9 @@ def step_by_step(cfg, network, optimizer, learner, batch, key=0):
         return params - cfg.learning_rate * direction, opt_state, metrics.kl
 
     path, kls = [params], []
-    for shuffle_key, noise_key in zip(shuffle_keys, noise_keys, strict=True):
+    for shuffle_key, noise_key in zip(keys.shuffle, keys.perturbation, strict=True):
         minibatches = shuffled_minibatches(shuffle_key, batch, cfg.num_minibatches)
-        noise = distribution.perturbation_noise(noise_key, shape)
+        noise = perturbation_noise(noise_key, shape)
         for index in range(cfg.num_minibatches):
             minibatch = jax.tree.map(lambda leaf, index=index: leaf[index], minibatches)
             params, opt_state, kl = gradient_step(params, opt_state, minibatch, noise[index])

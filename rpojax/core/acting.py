@@ -1,0 +1,113 @@
+"""From observations to actions: the one place where a policy acts.
+
+    observation -> normalised -> network -> mean (perturbed in training) -> action -> bounds
+
+Rollouts, evaluation, `make_policy`, rendering and export all go through `act`.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from rpojax.config import ActionTransform, Config
+from rpojax.core import distribution
+from rpojax.core.model import Model
+from rpojax.core.normalize import normalize
+from rpojax.core.perturbation import perturb
+from rpojax.envs.base import Env
+from rpojax.networks import Outputs
+from rpojax.trees import leading_axes
+from rpojax.types import Array, Key, PyTree, TrainState
+
+
+class Perturbation(NamedTuple):
+    """The arguments of `perturb` besides the mean."""
+
+    alpha: Array  # []
+    noise: Array  # [..., A] from U(-1, 1)
+
+
+class Acted(NamedTuple):
+    """What a policy did at observations [..., *obs.shape]."""
+
+    env_action: Array  # [..., A] what the environment receives, within its bounds
+    action: Array  # [..., A] as sampled, before the bounds
+    centre: Array  # [..., A] the mean that the action was drawn from: `outputs.mean`, or perturbed
+    outputs: Outputs
+    carry: PyTree  # [..., ...] of the network, for the next observations
+
+
+def act(
+    model: Model,
+    state: TrainState,
+    obs: PyTree,
+    carry: PyTree,
+    reset: Array | None,
+    noise: Array | None = None,
+    perturbation: Perturbation | None = None,
+) -> Acted:
+    """Act on observations with any leading axes.
+
+    Args:
+        model: the network, the environment's bounds, and how actions are mapped onto them.
+        state: parameters and observation statistics.
+        obs: pytree of [..., *obs.shape] as the environment gives it.
+        carry: [..., ...] of the network; () without memory.
+        reset: bool[...], True where an episode begins at this observation; None for nowhere.
+        noise: [..., A] from a standard normal; None for the mean action.
+        perturbation: of the mean; None for none.
+    """
+    cfg, env, network = model
+    outputs, carry = network.apply(state.params, policy_obs(cfg, state, obs), carry, reset)
+    centre = outputs.mean if perturbation is None else perturb(outputs.mean, *perturbation)
+    action = centre if noise is None else distribution.sample(centre, outputs.log_std, noise)
+    return Acted(to_env_action(action, env, cfg.action_transform), action, centre, outputs, carry)
+
+
+def play(
+    model: Model,
+    state: TrainState,
+    obs: PyTree,
+    carry: PyTree,
+    reset: Array | None,
+    key: Key | None,
+) -> tuple[Array, PyTree]:
+    """Act as a trained agent does, unperturbed.
+
+    Args:
+        model, state, obs, carry, reset: as for `act`.
+        key: for a sample of the policy; None for the mean action.
+
+    Returns:
+        What the environment receives, [..., A], and the next carry.
+    """
+    noise = None
+    if key is not None:
+        shape = (*leading_axes(obs, model.env.obs), model.env.action_dim)
+        noise = jax.random.normal(key, shape, jnp.float32)
+    acted = act(model, state, obs, carry, reset, noise)
+    return acted.env_action, acted.carry
+
+
+def policy_obs(cfg: Config, state: TrainState, obs: PyTree) -> PyTree:
+    """Observations as the network sees them: pytree of [..., *obs.shape]."""
+    if state.obs_stats is None:
+        return obs
+    return normalize(state.obs_stats, obs, cfg.observation_clip)
+
+
+def to_env_action(action: Array, env: Env, transform: ActionTransform) -> Array:
+    """What the environment receives for a sampled action, [..., A], within its bounds.
+
+    Args:
+        action: [..., A] as sampled.
+        env: gives the bounds.
+        transform: "clip" to the bounds, or "rescale" [-1, 1] onto them and clip.
+    """
+    bounds_shape = (1,) * (action.ndim - 1) + (env.action_dim,)
+    low = jnp.asarray(env.action_low).reshape(bounds_shape)
+    high = jnp.asarray(env.action_high).reshape(bounds_shape)
+    if transform == "rescale":
+        action = low + (high - low) * 0.5 * (action + 1.0)
+    return jnp.clip(action, low, high)

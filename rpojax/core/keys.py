@@ -1,0 +1,75 @@
+"""Where the random numbers come from: each key of a training by name.
+
+The tree of keys. Each line is one `jax.random.split`, and no key is used twice:
+
+    key of the agent -> next, params, environment[B]                          (`initial_keys`)
+    state.key        -> next, noise, shuffle[E], perturbation[E],
+                        environment[T, B], warm_up                            (`update_keys`)
+
+`next` is the `state.key` of the update that follows. E = update_epochs, T = num_steps,
+B = num_envs. All keys of an update come from one split, since each split is a loop to compile.
+"""
+
+import itertools
+import math
+from typing import NamedTuple, TypeAlias, TypeVar
+
+import jax
+import jax.numpy as jnp
+
+from rpojax.config import Config
+from rpojax.types import Key
+
+
+class InitialKeys(NamedTuple):
+    """What a training begins with."""
+
+    next: Key  # []
+    params: Key  # [] initial parameters
+    environment: Key  # [B] first episodes
+
+
+class UpdateKeys(NamedTuple):
+    """What one update uses: a rollout and the gradient steps on it."""
+
+    next: Key  # []
+    noise: Key  # [] of the rollout: the actions' noise and the perturbation, from one draw
+    shuffle: Key  # [E] the order of the samples
+    perturbation: Key  # [E] of the means in the gradient steps
+    environment: Key  # [T, B] steps and resets
+    warm_up: Key  # [] uniform actions, while `random_timesteps` last
+
+
+Keys = TypeVar("Keys", InitialKeys, UpdateKeys)
+Shape: TypeAlias = tuple[int, ...]
+
+
+def initial_keys(cfg: Config, key: Key) -> InitialKeys:
+    """Split the key of an agent."""
+    return _split(key, InitialKeys, {"next": (), "params": (), "environment": (cfg.num_envs,)})
+
+
+def update_keys(cfg: Config, key: Key) -> UpdateKeys:
+    """Split `state.key` at the start of an update."""
+    shapes: dict[str, Shape] = {
+        "next": (),
+        "noise": (),
+        "shuffle": (cfg.update_epochs,),
+        "perturbation": (cfg.update_epochs,),
+        "environment": (cfg.num_steps, cfg.num_envs),
+        "warm_up": (),
+    }
+    return _split(key, UpdateKeys, shapes)
+
+
+def _split(key: Key, kind: type[Keys], shapes: dict[str, Shape]) -> Keys:
+    """Keys of these shapes, by name, from one split."""
+    sizes = [math.prod(shape) for shape in shapes.values()]
+    keys = jax.random.split(key, sum(sizes))
+    parts = jnp.split(keys, list(itertools.accumulate(sizes))[:-1])
+    return kind(
+        **{
+            name: part.reshape(*shape, *keys.shape[1:])
+            for (name, shape), part in zip(shapes.items(), parts, strict=True)
+        }
+    )

@@ -1,0 +1,101 @@
+"""What a policy accepts, and what it refuses by its shape."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import rpojax
+from rpojax.agent.inputs import as_observations
+
+CFG = rpojax.Config(num_envs=4, num_steps=8, num_minibatches=2, total_timesteps=64)
+SHAPED = {"position": jax.ShapeDtypeStruct((2,), "float32"), "time": jax.ShapeDtypeStruct((), "i4")}
+
+
+def make_policy(cfg):
+    return rpojax.make_policy(cfg, jax.jit(rpojax.make_trainer(cfg).init)(jax.random.key(0)))
+
+
+@pytest.fixture(scope="module")
+def act():
+    return make_policy(CFG)
+
+
+@pytest.fixture(scope="module")
+def remember():
+    return make_policy(CFG.replace(network=rpojax.NetworkConfig(cell="lstm")))
+
+
+@pytest.mark.parametrize("kind", [np.float32, jnp.float32])
+@pytest.mark.parametrize(
+    "value", [np.zeros((3, 1)), 0.6, np.zeros(2), np.zeros((3, 4)), np.zeros((2, 0)), np.zeros(1)]
+)
+def test_observations_of_another_shape_are_refused(act, value, kind):
+    """A column of three would else be three observations of one number each."""
+    with pytest.raises(ValueError, match=r"obs has the shape \(.*\); give .* of shape \[..., 3\]"):
+        act(kind(value))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [0.6, 0.8],
+        [0.1, 0.2, 0.3, 0.4],
+        [[0.6], [0.8], [2.0]],
+        [[0.6, 0.8, 2.0], [0.6]],
+        ["a", "b", "c"],
+        [1j, 2j, 3j],
+        {"obs": np.zeros(3)},
+        "abc",
+        0.6,
+        None,
+    ],
+)
+def test_what_is_no_list_of_three_numbers_is_refused(act, value):
+    with pytest.raises(ValueError, match=r"obs .* observations of shape \[..., 3\]"):
+        act(value)
+
+
+def test_a_list_of_the_right_length_is_taken_as_an_array(act):
+    obs = [0.6, 0.8, 2.0]
+    action = act(obs)
+    assert type(action) is np.ndarray
+    np.testing.assert_array_equal(action, act(np.array(obs, np.float32)))
+    np.testing.assert_allclose(act([obs, obs]), np.stack([action, action]), rtol=1e-5)
+
+
+@pytest.mark.parametrize("batch", [(), (1,), (3,), (2, 2)])
+def test_a_carry_of_another_batch_is_refused(remember, batch):
+    _, carry = remember(np.zeros((2, 3)))
+    remember(np.zeros((2, 3)), carry)
+    with pytest.raises(ValueError, match=r"carry has the shape .*give the carry that the policy"):
+        remember(np.zeros((*batch, 3)), carry)
+
+
+@pytest.mark.parametrize("carry", [(), {"actor": ()}, np.zeros(2)])
+def test_a_carry_of_another_structure_is_refused(remember, carry):
+    with pytest.raises(ValueError, match=r"carry = .* has another structure"):
+        remember(np.zeros((2, 3)), carry)
+
+
+@pytest.mark.parametrize("reset", [True, np.zeros(3, bool), np.zeros((2, 1), bool)])
+def test_reset_flags_of_another_batch_are_refused(remember, reset):
+    obs = np.zeros((2, 3))
+    remember(obs, reset=np.array([True, False]))
+    with pytest.raises(ValueError, match=r"reset has the shape .* bool\[2\]"):
+        remember(obs, reset=reset)
+
+
+def test_leaves_of_an_observation_share_their_leading_axes():
+    obs = {"position": np.zeros((5, 2)), "time": np.zeros(5)}
+    _, leading = as_observations(obs, SHAPED)
+    assert leading == (5,)
+    for wrong in (
+        obs | {"time": np.zeros(4)},
+        obs | {"time": np.zeros((5, 1))},
+        obs | {"position": np.zeros((5, 3))},
+        {"position": np.zeros((5, 2))},
+        obs | {"velocity": np.zeros(5)},
+    ):
+        with pytest.raises(ValueError, match=r"'position': '\[..., 2\]', 'time': '\[...\]'"):
+            as_observations(wrong, SHAPED)
