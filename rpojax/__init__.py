@@ -3,10 +3,11 @@
 from rpojax import compat, envs, loggers, networks
 from rpojax.agent.evaluation import Evaluation, evaluate
 from rpojax.agent.export import export_params, export_policy
-from rpojax.agent.policy import Policy, make_policy
+from rpojax.agent.policy import Policy, RecurrentPolicy, make_policy, make_recurrent_policy
 from rpojax.agent.rendering import render_episode
 from rpojax.agent_table import Agent, AgentTable
 from rpojax.config import Config
+from rpojax.core.protocols import Train
 from rpojax.core.train import Trainer, make_train, make_trainer
 from rpojax.devices import sharded_vmap, use_all_cores
 from rpojax.hyperparams import HyperParams
@@ -29,6 +30,8 @@ __all__ = [
     "NetworkConfig",
     "Policy",
     "Progress",
+    "RecurrentPolicy",
+    "Train",
     "TrainResult",
     "TrainState",
     "TrainedRun",
@@ -44,6 +47,7 @@ __all__ = [
     "load",
     "loggers",
     "make_policy",
+    "make_recurrent_policy",
     "make_train",
     "make_trainer",
     "networks",

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from rpojax.setting import Check, documented, metadata, number, setting, settings_of
-from rpojax.types import Array
+from rpojax.types import Array, Struct
 from rpojax.validation import Interval, check_known, numbers_in
 
 _RANGE = "range"  # of the metadata of a field
@@ -23,9 +23,7 @@ def _leaf(help_text: str, interval: Interval) -> dict[str, Any]:
 
 
 @documented
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class HyperParams:
+class HyperParams(Struct):
     """The numbers of the algorithm that may change without a new compilation, each f32[].
 
     Make one with `Config.hyperparams()`, change it with `replace`. Any leaf can be an array with a

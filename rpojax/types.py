@@ -1,21 +1,42 @@
 """The pytrees that training takes, carries and returns.
 
+Two kinds of pytree are used. A `NamedTuple` is for what one function returns and the next one
+unpacks, within one update or one call; so are the bundles of functions (`Trainer`, `ActorCritic`),
+which are no pytrees of arrays. A `Struct` is for what outlives an update: what users hold, save,
+select from and change with `replace` (`TrainState`, `Metrics`, `TrainResult`, `HyperParams`).
+
 Shapes: T = num_steps, B = num_envs, A = action dimensions. `Array` fields are float32 unless a
 comment says otherwise, and gain leading axes under `vmap`.
 """
 
-from typing import Any, NamedTuple, TypeAlias
+import dataclasses
+from typing import Any, NamedTuple, Self, TypeAlias, dataclass_transform
 
 import jax
 import optax
-from flax import struct
 
 Array: TypeAlias = jax.Array
 Key: TypeAlias = jax.Array  # a typed key, or the older uint32[2]
 PyTree: TypeAlias = Any
 
 
-class RunningStats(struct.PyTreeNode):
+@dataclass_transform(
+    frozen_default=True, kw_only_default=True, field_specifiers=(dataclasses.field,)
+)
+class Struct:
+    """Base of frozen dataclasses with keyword arguments only, registered as pytrees."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+        jax.tree_util.register_dataclass(cls)
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed."""
+        return dataclasses.replace(self, **changes)  # type: ignore[type-var]
+
+
+class RunningStats(Struct):
     """Mean and population variance of all samples so far, leaf by leaf."""
 
     mean: PyTree  # the shape of one sample
@@ -59,14 +80,14 @@ class Batch(NamedTuple):
     carry: PyTree = ()  # [N, ...] before the first step of the sequence; () without memory
 
 
-class EpisodeTotals(struct.PyTreeNode):
+class EpisodeTotals(Struct):
     """What the running episode of each environment has added up to."""
 
     reward: Array  # [B] sum of the environment's own rewards
     length: Array  # i32[B]
 
 
-class TrainState(struct.PyTreeNode):
+class TrainState(Struct):
     """Everything a run needs to go on: nothing else is carried from one update to the next."""
 
     params: PyTree
@@ -85,7 +106,7 @@ class TrainState(struct.PyTreeNode):
     update_count: Array  # i32[] updates done; steps = updates * T * B
 
 
-class Metrics(struct.PyTreeNode):
+class Metrics(Struct):
     """What one update tells, each f32[]; [num_updates] from a whole run."""
 
     episode_return: Array  # mean over the episodes that ended in this rollout; NaN if none did
@@ -103,13 +124,13 @@ class Metrics(struct.PyTreeNode):
     action_std: Array  # mean of the policy's standard deviations over the rollout
 
 
-class TrainResult(struct.PyTreeNode):
+class TrainResult(Struct):
     """What `train` returns; with leading axes if it was vmapped."""
 
     state: TrainState
     metrics: Metrics  # each field f32[num_updates]
     finite: Array  # bool[] False: NaN or infinity reached the parameters or the statistics
 
-    def select(self, *index: int) -> "TrainResult":
+    def select(self, *index: int) -> Self:
         """One agent of a vmapped result: `results.select(3)`, `sweep.select(alpha, seed)`."""
         return jax.tree.map(lambda leaf: leaf[index], self)

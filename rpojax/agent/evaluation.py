@@ -6,19 +6,18 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from flax import struct
 
 from rpojax.agent.episodes import episode_limit
 from rpojax.config import Config
 from rpojax.core.acting import play
 from rpojax.core.model import Model, check_config, make_model
-from rpojax.types import Array, Key, PyTree, TrainState
+from rpojax.types import Array, Key, PyTree, Struct, TrainState
 from rpojax.validation import check_one_agent, whole_number
 
 PROGRAMS_KEPT = 16  # compiled evaluations; each holds some megabytes
 
 
-class Evaluation(struct.PyTreeNode):
+class Evaluation(Struct):
     """Episodes played by one agent, N of them; undiscounted, the environment's own rewards."""
 
     episode_return: Array  # [N]
@@ -122,7 +121,7 @@ def evaluate_model(
     key, reset_key = jax.random.split(key)
     env_state, obs = env.reset(jax.random.split(reset_key, num_episodes))
     nothing = Evaluation(
-        episode_return=jnp.zeros(num_episodes),
+        episode_return=jnp.zeros(num_episodes, jnp.float32),
         episode_length=jnp.zeros(num_episodes, jnp.int32),
         finished=jnp.zeros(num_episodes, bool),
     )

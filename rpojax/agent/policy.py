@@ -16,32 +16,41 @@ from rpojax.validation import check_one_agent
 class Policy(Protocol):
     """From observations [..., *obs.shape] to actions [..., A] that the environment takes."""
 
-    def __call__(self, obs: Any, key: Key | None = None) -> Any:
-        """Act; `key` for a stochastic policy alone."""
+    def __call__(self, obs: Any, *, key: Key | None = None) -> Any:
+        """Act.
+
+        Args:
+            obs: [..., *obs.shape] as the environment returns them, any number of leading axes, in
+                jax or numpy arrays or lists.
+            key: for a stochastic policy only.
+
+        Returns:
+            f32[..., A] within the environment's bounds, in a jax array for jax observations and
+            in a numpy array otherwise.
+        """
 
 
 class RecurrentPolicy(Protocol):
-    """A policy that remembers: it takes and returns a carry [..., ...]."""
+    """A policy that takes and returns a carry [..., ...]."""
 
     def __call__(
         self, obs: Any, carry: Any = None, reset: Any = None, key: Key | None = None
     ) -> tuple[Any, Any]:
-        """Act, and return (actions, carry to give with the next observations).
+        """Act, and return (actions, carry to pass with the next observations).
 
         Args:
             obs: [..., *obs.shape].
             carry: from the call before; None where all episodes begin.
             reset: bool[...], True where an episode begins at this observation; None for nowhere.
-            key: for a stochastic policy alone.
+            key: for a stochastic policy only.
         """
 
 
-def make_policy(
-    cfg: Config, state: TrainState, deterministic: bool = True
-) -> Policy | RecurrentPolicy:
+def make_policy(cfg: Config, state: TrainState, deterministic: bool = True) -> Policy:
     """The policy of one trained agent, with its normalisation and action bounds built in.
 
-    It is never perturbed: the perturbation belongs to training.
+    It is never perturbed: the perturbation belongs to training. It can be called inside `jit` and
+    `vmap`.
 
     Args:
         cfg: what the agent was trained with.
@@ -50,11 +59,9 @@ def make_policy(
             call.
 
     Returns:
-        A `Policy`, `act(obs, key=None) -> action`: obs [..., *obs.shape] as the environment gives
-        them, any number of leading axes, in jax or numpy arrays or lists; float32 actions
-        [..., A], in a jax array for jax observations and else in a numpy one, within the
-        environment's bounds. Can be called inside `jit` and `vmap`. Of a recurrent network a
-        `RecurrentPolicy`, `act(obs, carry=None, reset=None, key=None) -> (action, carry)`.
+        A `Policy`, `act(obs, key=None) -> action`. For a recurrent network it is a
+        `RecurrentPolicy`, as `make_recurrent_policy` returns it; use that function where types
+        are checked.
 
     Raises:
         ValueError: `cfg` is not a `Config`; `state` holds several agents; or, when the policy is
@@ -64,9 +71,20 @@ def make_policy(
     return policy_for(make_model(cfg), state, deterministic)
 
 
-def policy_for(
-    model: Model, state: TrainState, deterministic: bool = True
-) -> Policy | RecurrentPolicy:
+def make_recurrent_policy(
+    cfg: Config, state: TrainState, deterministic: bool = True
+) -> RecurrentPolicy:
+    """`make_policy` in the form that takes and returns a carry, for any network.
+
+    The carry of a feed-forward network is ().
+
+    Returns:
+        A `RecurrentPolicy`, `act(obs, carry=None, reset=None, key=None) -> (action, carry)`.
+    """
+    return recurrent_policy_for(make_model(cfg), state, deterministic)
+
+
+def policy_for(model: Model, state: TrainState, deterministic: bool = True) -> Policy:
     """`make_policy` with a model that has been built already."""
     act_recurrent = recurrent_policy_for(model, state, deterministic)
     if model.network.recurrent:
@@ -81,10 +99,7 @@ def policy_for(
 def recurrent_policy_for(
     model: Model, state: TrainState, deterministic: bool = True
 ) -> RecurrentPolicy:
-    """`policy_for` in the form that takes and returns a carry, for any network.
-
-    The carry of a feed-forward network is (). For code that plays with any kind of policy.
-    """
+    """`make_recurrent_policy` with a model that has been built already."""
     check_one_agent(state)
     env, network = model.env, model.network
 

@@ -84,7 +84,8 @@ def play(
     """
     noise = None
     if key is not None:
-        noise = jax.random.normal(key, (*leading_axes(obs, model.env.obs), model.env.action_dim))
+        shape = (*leading_axes(obs, model.env.obs), model.env.action_dim)
+        noise = jax.random.normal(key, shape, jnp.float32)
     acted = act(model, state, obs, carry, reset, noise)
     return acted.env_action, acted.carry
 

@@ -19,7 +19,7 @@ def scale_rewards(
     """Rewards as the advantages count them, [T, B], with the statistics that scaled them."""
     reward = transitions.reward
     if cfg.reward_shaper is not None:
-        timestep = state.update_count * cfg.num_steps + jnp.arange(cfg.num_steps)
+        timestep = state.update_count * cfg.num_steps + jnp.arange(cfg.num_steps, dtype=jnp.int32)
         timesteps = cfg.num_updates * cfg.num_steps
         reward = jax.vmap(cfg.reward_shaper, (0, 0, None))(reward, timestep, timesteps)
     if state.reward_stats is None:

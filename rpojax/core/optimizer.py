@@ -69,7 +69,8 @@ def gradient_step(
         The learner after the step, and the gradient's global norm before the clip, [].
     """
     flat_gradient, norm = clip_by_global_norm(ravel_pytree(gradient)[0], max_norm)
-    direction, opt_state = optimizer.update(flat_gradient, packed.opt_state, packed.vector)
+    with jax.numpy_dtype_promotion("standard"):  # optax raises floats to the power of an i32 count
+        direction, opt_state = optimizer.update(flat_gradient, packed.opt_state, packed.vector)
     vector = packed.vector - packed.learning_rate * direction
     return packed._replace(vector=vector, opt_state=opt_state), norm
 
@@ -102,8 +103,11 @@ def scheduled_learning_rate(
     if cfg.lr_schedule == "constant":
         return hyperparams.learning_rate
     if cfg.lr_schedule == "linear":
-        return hyperparams.learning_rate * (1.0 - update_count / cfg.num_updates)
-    return hyperparams.learning_rate * cfg.lr_schedule(update_count)
+        return hyperparams.learning_rate * (
+            1.0 - update_count.astype(jnp.float32) / cfg.num_updates
+        )
+    factor = jnp.asarray(cfg.lr_schedule(update_count), jnp.float32)
+    return hyperparams.learning_rate * factor
 
 
 def adapt_learning_rate(learning_rate: Array, kl: Array, kl_target: Array) -> Array:

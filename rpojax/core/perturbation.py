@@ -19,6 +19,7 @@ learning rate. With alpha = 0 the algorithm is PPO, bit for bit.
 
 import chex
 import jax
+import jax.numpy as jnp
 
 from rpojax.types import Array, Key
 
@@ -38,4 +39,4 @@ def perturbation_noise(key: Key, shape: tuple[int, ...]) -> Array:
 
     In a rollout it comes together with the action's noise, from `ops.noise.normal_and_uniform`.
     """
-    return jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
+    return jax.random.uniform(key, shape, jnp.float32, -1.0, 1.0)

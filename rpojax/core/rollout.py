@@ -48,7 +48,7 @@ def collect(
     shape = (cfg.num_steps, cfg.num_envs, env.action_dim)
     noise = RolloutNoise(*normal_and_uniform(keys.noise, shape))
     if cfg.random_timesteps:
-        uniform = jax.random.uniform(keys.warm_up, shape, minval=-1.0, maxval=1.0)
+        uniform = jax.random.uniform(keys.warm_up, shape, jnp.float32, -1.0, 1.0)
         noise = noise._replace(uniform_action=uniform)
     at_random = state.update_count < cfg.random_timesteps // cfg.batch_size
 

@@ -7,11 +7,11 @@ an update are in `keys.py`.
 """
 
 import functools
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
 
@@ -26,6 +26,7 @@ from rpojax.core.optimizer import (
     make_optimizer,
     scheduled_learning_rate,
 )
+from rpojax.core.protocols import Initialize, Iterate, RunUpdates, Train
 from rpojax.core.rollout import collect, tally_episodes
 from rpojax.core.schedules import check_schedule
 from rpojax.core.update import update
@@ -37,9 +38,9 @@ from rpojax.types import Array, EpisodeTotals, Key, Metrics, PyTree, TrainResult
 class Trainer(NamedTuple):
     """Training in steps, as pure functions. `hyperparams=None` takes the config's own."""
 
-    init: Callable[..., TrainState]  # (key, hyperparams=None)
-    iterate: Callable[..., tuple[TrainState, Metrics]]  # (state, hyperparams=None): one update
-    run: Callable[..., tuple[TrainState, Metrics]]  # (state, hyperparams=None, num_updates=None)
+    init: Initialize  # (key, hyperparams=None) -> state
+    iterate: Iterate  # (state, hyperparams=None) -> (state, metrics), one update
+    run: RunUpdates  # (state, hyperparams=None, num_updates=None) -> (state, metrics)
 
 
 class Parts(NamedTuple):
@@ -49,16 +50,17 @@ class Parts(NamedTuple):
     optimizer: optax.GradientTransformation
 
 
-def make_train(cfg: Config) -> Callable[..., TrainResult]:
+def make_train(cfg: Config) -> Train:
     """The whole training of one agent, a pure function to `jit` and `vmap`.
 
     Returns:
         `train(key, hyperparams=None) -> TrainResult`; `key` is a typed PRNG key or uint32[2],
-        `hyperparams` a `HyperParams`. Metrics are [cfg.num_updates].
+        `hyperparams` a `HyperParams` of scalars. Metrics are [cfg.num_updates].
 
     Raises:
         ValueError: the environment is unknown or its actions are not continuous, or the network
-            does not fit it; the message says what to change.
+            does not fit it; the message says what to change. `train` raises it for a
+            hyperparameter that is not a scalar, where no `vmap` maps its axis.
     """
     trainer = make_trainer(cfg)
 
@@ -111,9 +113,9 @@ def _init(parts: Parts, key: Key, hyperparams: HyperParams | None = None) -> Tra
         obs=obs,
         reset=jnp.ones(cfg.num_envs, bool),
         carry=network.initial_carry((cfg.num_envs,)),
-        discounted_return=jnp.zeros(cfg.num_envs),
+        discounted_return=jnp.zeros(cfg.num_envs, jnp.float32),
         episode=EpisodeTotals(
-            reward=jnp.zeros(cfg.num_envs), length=jnp.zeros(cfg.num_envs, jnp.int32)
+            reward=jnp.zeros(cfg.num_envs, jnp.float32), length=jnp.zeros(cfg.num_envs, jnp.int32)
         ),
         key=keys.next,
         update_count=jnp.zeros((), jnp.int32),
@@ -129,8 +131,14 @@ def _mapped_with(key: Key, tree: PyTree) -> PyTree:
     an argument, as in `fit`; XLA rounds the two programs differently. A choice between a leaf and
     itself goes away when it is compiled.
     """
+
+    def same(leaf: Array) -> Array:
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return leaf  # made of the key already; `jax_debug_key_reuse` lets it be used once
+        return jnp.where(either, leaf, leaf)
+
     either = jnp.ravel(jax.random.key_data(key))[0] == 0
-    return jax.tree.map(lambda leaf: jnp.where(either, leaf, leaf), tree)
+    return jax.tree.map(same, tree)
 
 
 def _run(
@@ -184,14 +192,25 @@ def _iterate(
         update_count=state.update_count + 1,
     )
     return next_state, Metrics(
-        episode_return=ended.reward / episode_count,
-        episode_length=ended.length / episode_count,
+        episode_return=_per_episode(ended.reward, episode_count),
+        episode_length=_per_episode(ended.length, episode_count),
         episode_count=episode_count,
         explained_variance=explained_variance,
         learning_rate=learning_rate,
         action_std=jnp.mean(jnp.exp(transitions.log_std)),
         **metrics._asdict(),
     )
+
+
+def _per_episode(total: Array, count: Array) -> Array:
+    """Mean over the episodes that ended, f32[]; NaN if none did.
+
+    `jax_debug_nans` raises for any NaN in the result of a compiled program. While it is set, the
+    mean over no episodes is 0, and `Metrics.episode_count` tells it from an episode's.
+    """
+    if jax.config.jax_debug_nans:  # type: ignore[attr-defined]
+        count = jnp.maximum(count, 1.0)
+    return total.astype(jnp.float32) / count
 
 
 def _resolve(cfg: Config, hyperparams: HyperParams | None) -> HyperParams:
@@ -202,5 +221,12 @@ def _resolve(cfg: Config, hyperparams: HyperParams | None) -> HyperParams:
         raise ValueError(
             f"hyperparams = {hyperparams!r} is not a HyperParams; make one with cfg.hyperparams()"
         )
+    for name, value in vars(hyperparams).items():
+        if np.ndim(value):
+            raise ValueError(
+                f"hyperparams.{name} has shape {np.shape(value)}, and one agent takes one number; "
+                f"map the axis with jax.vmap(..., in_axes=(None, HyperParams.axes({name}=0))), or "
+                "pass hyperparams to rpojax.fit, which trains an agent for each value"
+            )
     hyperparams.check()
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), hyperparams)

@@ -77,7 +77,7 @@ def rpo_loss(
         kl=jnp.mean(kl),
         kl_perturbed=jnp.mean(ratio - 1.0 - log_ratio),  # Schulman's low-variance estimator
         clip_fraction=jnp.mean((jnp.abs(ratio - 1.0) > hyperparams.clip_eps).astype(jnp.float32)),
-        grad_norm=jnp.zeros(()),
+        grad_norm=jnp.zeros((), jnp.float32),
     )
 
 

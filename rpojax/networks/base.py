@@ -1,7 +1,7 @@
 """What a network is: pure functions of parameters, observations and, if it remembers, a carry."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from rpojax.trees import select
 from rpojax.types import Array, Key, PyTree
@@ -20,20 +20,36 @@ def no_carry(batch_shape: tuple[int, ...]) -> PyTree:
     return ()
 
 
+class Apply(Protocol):
+    """Runs a network for one step in time, with any leading axes."""
+
+    def __call__(
+        self, params: PyTree, obs: PyTree, carry: PyTree = (), reset: Array | None = None
+    ) -> tuple[Outputs, PyTree]:
+        """Return (Outputs, next carry).
+
+        Args:
+            params: of the network.
+            obs: [..., *obs.shape].
+            carry: [..., ...]; () for a feed-forward network.
+            reset: bool[...], True where an episode begins at this observation: the carry is
+                replaced by the initial one there. None for nowhere.
+        """
+
+
+class Unroll(Protocol):
+    """Runs a recurrent network for L steps in N sequences."""
+
+    def __call__(self, params: PyTree, obs: PyTree, carry: PyTree, reset: Array) -> Outputs:
+        """Return the Outputs [L, N] for obs [L, N, ...], carry [N, ...] and reset bool[L, N]."""
+
+
 class ActorCritic(NamedTuple):
-    """A network as pure functions. Outputs that are not used cost nothing: XLA drops them.
-
-    `apply(params, obs, carry=(), reset=None) -> (Outputs, carry)` is one step in time, with any
-    leading axes: obs [..., *obs.shape], carry [..., ...], reset bool[...], which says where an
-    episode begins at this very observation, so that nothing of the carry is left there.
-
-    `unroll(params, obs, carry, reset) -> Outputs` is L such steps in N sequences: obs [L, N, ...],
-    carry [N, ...], reset bool[L, N]; None for a feed-forward network.
-    """
+    """A network as pure functions. Outputs that are not used cost nothing: XLA drops them."""
 
     init: Callable[[Key], PyTree]
-    apply: Callable[..., tuple[Outputs, PyTree]]
-    unroll: Callable[[PyTree, PyTree, PyTree, Array], Outputs] | None = None
+    apply: Apply
+    unroll: Unroll | None = None  # None for a feed-forward network
     initial_carry: Callable[[tuple[int, ...]], PyTree] = no_carry  # of a batch shape
 
     @property

@@ -203,7 +203,7 @@ def _init(config: NetworkConfig, env: Env, key: Key) -> PyTree:
         for (longer, _), alike in groups.items()
     ]
     ends = np.cumsum([math.prod(shape) for shape in shapes])
-    draws = jnp.split(jax.random.normal(key, (ends[-1],)), ends[:-1])
+    draws = jnp.split(jax.random.normal(key, (ends[-1],), jnp.float32), ends[:-1])
     params: dict[str, Any] = {}
     for shape, alike, noise in zip(shapes, groups.values(), draws, strict=True):
         matrices = iter(jax.vmap(orthogonal)(noise.reshape(shape)))
@@ -212,14 +212,14 @@ def _init(config: NetworkConfig, env: Env, key: Key) -> PyTree:
             if kernel.rows < kernel.columns:
                 blocks = [block.T for block in blocks]
             layer = params.setdefault(
-                kernel.layer, {"bias": jnp.zeros(kernel.columns * kernel.blocks)}
+                kernel.layer, {"bias": jnp.zeros(kernel.columns * kernel.blocks, jnp.float32)}
             )
             layer[kernel.leaf] = kernel.scale * jnp.concatenate(blocks, axis=-1)
     if config.cell == "gru":
         for torso in _torsos(config):
             for name, size in _cells(config, torso.name):
-                params[name]["hidden_bias"] = jnp.zeros(size)
-    log_std = jnp.full(env.action_dim, config.log_std_init)
+                params[name]["hidden_bias"] = jnp.zeros(size, jnp.float32)
+    log_std = jnp.full(env.action_dim, config.log_std_init, jnp.float32)
     if config.state_dependent_log_std:
         params["log_std"]["bias"] = log_std
     else:

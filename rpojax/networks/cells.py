@@ -64,14 +64,18 @@ def _lstm(
     return cell, jax.nn.sigmoid(read) * jnp.tanh(cell)
 
 
+def _zeros(shape: tuple[int, ...]) -> Array:
+    return jnp.zeros(shape, jnp.float32)
+
+
 CELLS: dict[str, Cell] = {
-    "rnn": Cell(1, _rnn, hidden=lambda carry: carry, initial=jnp.zeros),
-    "gru": Cell(3, _gru, hidden=lambda carry: carry, initial=jnp.zeros),
+    "rnn": Cell(1, _rnn, hidden=lambda carry: carry, initial=_zeros),
+    "gru": Cell(3, _gru, hidden=lambda carry: carry, initial=_zeros),
     "lstm": Cell(
         4,
         _lstm,
         hidden=lambda carry: carry[1],
-        initial=lambda shape: (jnp.zeros(shape), jnp.zeros(shape)),
+        initial=lambda shape: (_zeros(shape), _zeros(shape)),
     ),
 }
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import flax.linen as nn
 import jax
@@ -14,7 +14,12 @@ from rpojax.networks.base import ActorCritic, Outputs, reset_carry
 from rpojax.trees import batched, leading_axes, same_avals
 from rpojax.types import Array, Key, PyTree
 
-Call = Callable[..., Any]  # (params, obs) or, if recurrent, (params, carry, obs)
+
+class Call(Protocol):
+    """Calls a module."""
+
+    def __call__(self, params: PyTree, /, *inputs: PyTree) -> Any:
+        """Return what the module returns for `obs` or, if it is recurrent, `carry, obs`."""
 
 
 def from_linen(module: nn.Module, env: Env) -> ActorCritic:
@@ -95,7 +100,7 @@ def _checked(
         return ActorCritic(init, apply)
 
     def apply_recurrent(
-        params: PyTree, obs: PyTree, carry: PyTree, reset: Array | None = None
+        params: PyTree, obs: PyTree, carry: PyTree = (), reset: Array | None = None
     ) -> tuple[Outputs, PyTree]:
         leading = leading_axes(obs, env.obs)
         batch = math.prod(leading)

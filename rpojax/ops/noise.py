@@ -3,6 +3,7 @@
 import math
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from rpojax.types import Array, Key
@@ -18,5 +19,5 @@ def normal_and_uniform(key: Key, shape: tuple[int, ...]) -> tuple[Array, Array]:
     Two draws with keys of their own would each be a loop to compile, and that takes a fifth of a
     second.
     """
-    uniform = jax.random.uniform(key, (2, *shape), minval=ABOVE_MINUS_ONE, maxval=1.0)
+    uniform = jax.random.uniform(key, (2, *shape), jnp.float32, ABOVE_MINUS_ONE, 1.0)
     return math.sqrt(2.0) * jax.lax.erf_inv(uniform[0]), uniform[1]

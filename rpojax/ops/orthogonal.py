@@ -32,6 +32,6 @@ def orthogonal(noise: Array) -> Array:
         projection = (normal @ matrix) * (2.0 / jnp.sum(jnp.square(normal)))
         return matrix - normal[:, None] * projection[None]
 
-    matrix = jax.lax.fori_loop(0, short, reflect, jnp.eye(long, short))
+    matrix = jax.lax.fori_loop(0, short, reflect, jnp.eye(long, short, dtype=noise.dtype))
     matrix = -matrix * signs[None]  # as if from a QR whose R has a positive diagonal
     return matrix if rows >= columns else matrix.T

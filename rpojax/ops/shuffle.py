@@ -40,7 +40,7 @@ def random_permutation(key: Key, size: int) -> Array:
     if size <= MOST_SORTED:
         return jax.random.permutation(key, size)
     rounds = 2 * size.bit_length() + 6  # each round halves what is left of the old order
-    offsets, seeds = jax.random.bits(key, (2, rounds))
+    offsets, seeds = jax.random.bits(key, (2, rounds), jnp.uint32)
     offsets = (offsets % size).astype(jnp.int32)
 
     def swap_or_not(round_index: Array, order: Array) -> Array:
@@ -49,7 +49,7 @@ def random_permutation(key: Key, size: int) -> Array:
         pair = jnp.maximum(order, partner).astype(jnp.uint32)
         return jnp.where(_random_bit(pair ^ seeds[round_index]), partner, order)
 
-    return jax.lax.fori_loop(0, rounds, swap_or_not, jnp.arange(size))
+    return jax.lax.fori_loop(0, rounds, swap_or_not, jnp.arange(size, dtype=jnp.int32))
 
 
 def _random_bit(number: Array) -> Array:

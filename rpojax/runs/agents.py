@@ -72,10 +72,13 @@ def compile_programs(model: Model, settings: RunSettings, states: AgentStates) -
     )
 
     def advance(states: AgentStates, num_updates: int) -> tuple[AgentStates, Metrics]:
-        states, metrics = program(states, hyperparams, np.int32(num_updates))
+        states, metrics, taken = program(states, hyperparams, np.int32(num_updates))
         _wait_for(metrics)
-        on_host = jax.tree.map(lambda leaf: np.asarray(leaf)[:count, :num_updates], metrics)
-        return states, on_host
+        rows = slice(count), slice(num_updates)
+        finite = np.asarray(taken)[rows]
+        return states, jax.tree.map(
+            lambda leaf: np.where(finite, np.asarray(leaf)[rows], np.float32(np.nan)), metrics
+        )
 
     @sharded_vmap
     def evaluate_and_compare(state: TrainState, key: Key, best: Best) -> tuple[Array, Best]:
@@ -136,29 +139,33 @@ def _advance(
     states: AgentStates,
     hyperparams: HyperParams,
     num_updates: Array,
-) -> tuple[AgentStates, Metrics]:
+) -> tuple[AgentStates, Metrics, Array]:
     """`num_updates` updates of one agent, i32[] and `longest` at most.
 
-    An update that gives NaN or infinity is not taken: the agent stays as it was before it, and
-    the metrics of this update and of later ones are NaN.
+    An update that gives NaN or infinity is not taken: the agent stays as it was before it.
 
     Returns:
-        The agent, and the metrics [longest], of which the first `num_updates` are set.
+        The agent; the metrics [longest]; and bool[longest], True for the updates that were taken.
+        The metrics of other updates are 0.
     """
 
-    def step(index: Array, carry: tuple[AgentStates, Metrics]) -> tuple[AgentStates, Metrics]:
-        before, rows = carry
+    def step(
+        index: Array, carry: tuple[AgentStates, Metrics, Array]
+    ) -> tuple[AgentStates, Metrics, Array]:
+        before, rows, taken = carry
         after, row = trainer.iterate(before.state, hyperparams)
         finite = before.finite & is_finite(after)
         state = jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, before.state)
         rows = jax.tree.map(
-            lambda values, value: values.at[index].set(jnp.where(finite, value, jnp.nan)), rows, row
+            lambda values, value: values.at[index].set(jnp.where(finite, value, 0.0)), rows, row
         )
-        return AgentStates(state, finite), rows
+        return AgentStates(state, finite), rows, taken.at[index].set(finite)
 
-    blank = jnp.full((longest,), jnp.nan, jnp.float32)
-    rows = Metrics(**dict.fromkeys(Metrics.__dataclass_fields__, blank))
-    return jax.lax.fori_loop(0, num_updates, step, (states, rows))
+    rows = Metrics(
+        **dict.fromkeys(Metrics.__dataclass_fields__, jnp.zeros((longest,), jnp.float32))
+    )
+    taken = jnp.zeros((longest,), bool)
+    return jax.lax.fori_loop(0, num_updates, step, (states, rows, taken))
 
 
 def _wait_for(metrics: Metrics) -> None:

@@ -226,6 +226,29 @@ def test_hyperparams_of_the_wrong_kind_are_refused(train):
         rpojax.make_train(CFG)(KEYS[0], {"alpha": 0.1})
 
 
+TRAINER = rpojax.make_trainer(CFG)
+STATE = jax.eval_shape(TRAINER.init, KEYS[0])
+TAKES_HYPERPARAMS = {
+    "train": lambda hp: rpojax.make_train(CFG)(KEYS[0], hp),
+    "init": lambda hp: TRAINER.init(KEYS[0], hp),
+    "iterate": lambda hp: TRAINER.iterate(STATE, hp),
+    "run": lambda hp: TRAINER.run(STATE, hp),
+    "traced": lambda hp: jax.eval_shape(rpojax.make_train(CFG), KEYS[0], hp),
+    "one axis of two mapped": lambda hp: jax.eval_shape(
+        jax.vmap(rpojax.make_train(CFG), (0, None)), KEYS, hp
+    ),
+}
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(HyperParams)])
+@pytest.mark.parametrize("function", TAKES_HYPERPARAMS)
+def test_hyperparameter_that_is_no_scalar_is_refused(function, name):
+    value = getattr(CFG, name)
+    hyperparams = CFG.hyperparams().replace(**{name: [value, value]})
+    with pytest.raises(ValueError, match=rf"hyperparams\.{name} .*\(2,\).*axes\({name}=0\).*fit"):
+        TAKES_HYPERPARAMS[function](hyperparams)
+
+
 def test_hyperparams_known_to_be_bad_are_refused():
     bad = dataclasses.replace(CFG.hyperparams(), gamma=jnp.float32(jnp.nan))
     with pytest.raises(ValueError, match=r"gamma = nan .* \[0, 1\]"):

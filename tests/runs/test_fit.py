@@ -310,7 +310,9 @@ def test_metrics_on_the_device_are_a_row_an_update_whatever_num_steps(num_steps)
     states = jax.eval_shape(
         lambda key: agents.AgentStates(trainer.init(key), jnp.array(True)), jax.random.key(0)
     )
-    _, metrics = jax.eval_shape(lambda states: agents._advance(trainer, 7, states, None, 3), states)
+    _, metrics, _ = jax.eval_shape(
+        lambda states: agents._advance(trainer, 7, states, None, 3), states
+    )
     assert {leaf.shape for leaf in jax.tree.leaves(metrics)} == {(7,)}
 
 

@@ -1,0 +1,100 @@
+"""A user's script passes mypy and pyright in strict mode, and mistakes in it are found."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import rpojax
+
+ROOT = Path(__file__).parent.parent.parent
+USER_SCRIPT = Path(__file__).parent / "user_script.py"
+
+MISTAKES = """
+import jax
+import numpy as np
+
+import rpojax
+
+cfg = rpojax.Config()
+train = rpojax.make_train(cfg)
+train(jax.random.key(0), hyperparameters=cfg.hyperparams())
+state = train(jax.random.key(0)).stat
+trainer = rpojax.make_trainer(cfg)
+trainer.run(trainer.init(jax.random.key(0)), updates=3)
+state, metrics, more = trainer.iterate(trainer.init(jax.random.key(0)))
+rpojax.make_policy(cfg, trainer.init(jax.random.key(0)))(np.zeros(3), carry=None)
+rpojax.Metrics(kl=metrics.kl)
+"""
+LINES_WITH_MISTAKES = {9, 10, 12, 13, 14, 15}
+
+
+def mypy(path, tmp_path):
+    """The lines that mypy --strict finds fault with, and what it says."""
+    no_settings = tmp_path / "mypy.ini"
+    no_settings.write_text("[mypy]\n")
+    # mypy's cache remembers a script by its module's name; this one is shared by both tests.
+    cache = tmp_path.parent / "mypy_cache"
+    command = ["mypy", "--strict", "--config-file", no_settings, "--cache-dir", cache, path]
+    run = subprocess.run(
+        [sys.executable, "-m", *command],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=300,
+    )
+    lines = {
+        int(line.split(":")[1]) for line in run.stdout.splitlines() if line.startswith(str(path))
+    }
+    return lines, run.stdout + run.stderr
+
+
+def pyright(path, tmp_path):
+    """The lines that pyright finds fault with in strict mode, and what it says.
+
+    basedpyright is pyright from PyPI with its own copy of Node.js.
+    """
+    settings = tmp_path / "pyrightconfig.json"
+    settings.write_text(
+        json.dumps(
+            {"include": [str(path)], "extraPaths": [str(ROOT)], "typeCheckingMode": "strict"}
+        )
+    )
+    command = ["basedpyright", "--outputjson", "-p", settings, "--pythonpath", sys.executable]
+    run = subprocess.run(
+        [sys.executable, "-m", *command],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=300,
+    )
+    report = json.loads(run.stdout)
+    assert report["summary"]["filesAnalyzed"] == 1, run.stdout
+    lines = {error["range"]["start"]["line"] + 1 for error in report["generalDiagnostics"]}
+    return lines, run.stdout + run.stderr
+
+
+@pytest.fixture(params=[mypy, pyright], ids=["mypy", "pyright"])
+def checker(request):
+    pytest.importorskip({mypy: "mypy", pyright: "basedpyright"}[request.param])
+    return request.param
+
+
+def test_users_script_passes_in_strict_mode(checker, tmp_path):
+    lines, said = checker(USER_SCRIPT, tmp_path)
+    assert not lines, said
+
+
+def test_mistakes_are_found(checker, tmp_path):
+    script = tmp_path / "mistakes.py"
+    script.write_text(MISTAKES)
+    lines, said = checker(script, tmp_path)
+    assert lines == LINES_WITH_MISTAKES, said
+
+
+def test_package_says_that_it_is_typed():
+    assert importlib.util.find_spec("rpojax").origin == rpojax.__file__
+    assert (Path(rpojax.__file__).parent / "py.typed").exists()
