@@ -14,17 +14,21 @@ from rpojax.types import Array, Batch, PyTree, RunningStats, TrainState, Transit
 
 
 def merge_observations(state: TrainState, obs: PyTree) -> tuple[TrainState, RunningStats | None]:
-    """The observation statistics to learn with, and those to act with from the next rollout on.
+    """Merge a rollout into the observation statistics, and choose those of its update.
 
-    A rollout is learnt from with the statistics that it was collected with, so that the policy of
-    the first gradient step is the one that acted. The first rollout is the exception: it was
-    collected without statistics. It is learnt from with its own, since raw observations in the
-    thousands would saturate the network and train it on inputs that it never sees again. The ratio
-    of its first gradient step is therefore not exactly 1: its `log_prob` are those of the policy
-    that acted.
+    An update uses the statistics that its rollout was collected with, so that the policy of the
+    first gradient step is the one that acted. The first rollout is the exception, since it is
+    collected without statistics: its update uses the merged ones. Raw observations in the
+    thousands would saturate the network and train it on inputs that it never sees again. In that
+    update the ratio of the first gradient step is not exactly 1, which the stored `log_prob` of
+    the policy that acted accounts for.
 
     Args:
         state: as it was during the rollout; obs: [T, B, ...] of the rollout.
+
+    Returns:
+        The state with the statistics of this update, and the merged ones, which the next rollout
+        is collected with; None where observations are not normalised.
     """
     if state.obs_stats is None:
         return state, None
