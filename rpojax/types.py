@@ -112,7 +112,7 @@ class Metrics(Struct):
     episode_return: Array  # mean over the episodes that ended in this rollout; NaN if none did
     episode_length: Array  # likewise, in steps
     episode_count: Array  # episodes that ended
-    policy_loss: Array  # clipped surrogate, mean over minibatches
+    policy_loss: Array  # clipped surrogate; like all from the loss, a mean over minibatches
     value_loss: Array
     entropy: Array  # of the policy, summed over action dimensions
     kl: Array  # from the policy before the update, both unperturbed: the real change

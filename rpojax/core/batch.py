@@ -9,14 +9,43 @@ from rpojax.core.acting import policy_obs
 from rpojax.core.advantage import generalized_advantage
 from rpojax.hyperparams import HyperParams
 from rpojax.networks import ActorCritic
-from rpojax.trees import merge_axes
-from rpojax.types import Array, Batch, PyTree, TrainState, Transition
+from rpojax.trees import merge_axes, select
+from rpojax.types import Array, Batch, PyTree, RunningStats, TrainState, Transition
+
+
+def merge_observations(state: TrainState, obs: PyTree) -> tuple[TrainState, RunningStats | None]:
+    """Merge a rollout into the observation statistics, and choose those of its update.
+
+    An update uses the statistics that its rollout was collected with, so that the policy of the
+    first gradient step is the one that acted. The first rollout is the exception, since it is
+    collected without statistics: its update uses the merged ones. Raw observations in the
+    thousands would saturate the network and train it on inputs that it never sees again. In that
+    update the ratio of the first gradient step is not exactly 1, which the stored `log_prob` of
+    the policy that acted accounts for.
+
+    Args:
+        state: as it was during the rollout; obs: [T, B, ...] of the rollout.
+
+    Returns:
+        The state with the statistics of this update, and the merged ones, which the next rollout
+        is collected with; None where observations are not normalised.
+    """
+    if state.obs_stats is None:
+        return state, None
+    merged = normalize.update_stats(state.obs_stats, obs)
+    nothing_seen = state.obs_stats.count == 0.0
+    learn_with = select(nothing_seen, merged, state.obs_stats)
+    return state.replace(obs_stats=learn_with), merged
 
 
 def scale_rewards(
     cfg: Config, state: TrainState, transitions: Transition, done: Array, hyperparams: HyperParams
 ) -> tuple[TrainState, Array]:
-    """Rewards as the advantages count them, [T, B], with the statistics that scaled them."""
+    """Rewards as the advantages count them, [T, B], with the statistics that scaled them.
+
+    The whole rollout is scaled by the statistics at its end. Gymnasium's NormalizeReward, which
+    CleanRL uses, scales each reward by the statistics up to that step.
+    """
     reward = transitions.reward
     if cfg.reward_shaper is not None:
         timestep = state.update_count * cfg.num_steps + jnp.arange(cfg.num_steps, dtype=jnp.int32)

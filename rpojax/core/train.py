@@ -17,7 +17,7 @@ from jax.flatten_util import ravel_pytree
 
 from rpojax.config import Config
 from rpojax.core import normalize
-from rpojax.core.batch import make_batch, scale_rewards
+from rpojax.core.batch import make_batch, merge_observations, scale_rewards
 from rpojax.core.keys import initial_keys, update_keys
 from rpojax.core.model import Model, make_model
 from rpojax.core.optimizer import (
@@ -167,6 +167,7 @@ def _iterate(
     state, transitions = collect(parts.model, state, hyperparams, keys)
     done = transitions.terminated | transitions.truncated
     episode, ended, episode_count = tally_episodes(state.episode, transitions.reward, done)
+    state, obs_stats = merge_observations(state, transitions.obs)
     state, reward = scale_rewards(cfg, state, transitions, done, hyperparams)
     state, batch, explained_variance = make_batch(
         cfg, network, state, transitions, reward, hyperparams
@@ -179,9 +180,6 @@ def _iterate(
         learning = state.update_count >= warm_up
         after = jax.tree.map(lambda new, old: jnp.where(learning, new, old), after, before)
 
-    obs_stats = state.obs_stats
-    if obs_stats is not None:  # after the rollout, so that one policy acted in all of it
-        obs_stats = normalize.update_stats(obs_stats, transitions.obs)
     next_state = state.replace(
         params=after.params,
         opt_state=after.opt_state,

@@ -1,11 +1,15 @@
 """The trained agent in use, and its evaluation."""
 
+import gc
+import weakref
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import rpojax
+from rpojax.agent import evaluation
 
 CFG = rpojax.Config(
     num_envs=8, num_steps=16, num_minibatches=4, total_timesteps=256, update_epochs=2
@@ -78,17 +82,36 @@ def test_several_agents_are_refused(results):
 
 
 def test_evaluation_plays_whole_episodes(state):
-    evaluation = rpojax.evaluate(CFG, state, jax.random.key(0), num_episodes=16)
-    assert evaluation.episode_return.shape == (16,)
-    np.testing.assert_array_equal(evaluation.episode_length, 200)
-    assert bool(evaluation.finished.all())
-    assert (np.asarray(evaluation.episode_return) < -1.0).all()
+    played = rpojax.evaluate(CFG, state, jax.random.key(0), num_episodes=16)
+    assert played.episode_return.shape == (16,)
+    np.testing.assert_array_equal(played.episode_length, 200)
+    assert bool(played.finished.all())
+    assert (np.asarray(played.episode_return) < -1.0).all()
 
 
 def test_evaluation_stops_at_max_steps_and_says_so(state):
-    evaluation = rpojax.evaluate(CFG, state, jax.random.key(0), num_episodes=4, max_steps=7)
-    np.testing.assert_array_equal(evaluation.episode_length, 7)
-    assert not bool(evaluation.finished.any())
+    played = rpojax.evaluate(CFG, state, jax.random.key(0), num_episodes=4, max_steps=7)
+    np.testing.assert_array_equal(played.episode_length, 7)
+    assert not bool(played.finished.any())
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [(n, v) for n in ("num_episodes", "max_steps") for v in (0, -1, 2.5, "8", True)],
+)
+def test_evaluation_of_no_episodes_or_steps_is_refused(state, name, value):
+    with pytest.raises(ValueError, match=rf"{name} = .* give a whole number of at least 1"):
+        rpojax.evaluate(CFG, state, jax.random.key(0), **{name: value})
+
+
+def test_evaluation_keeps_few_compiled_programs():
+    """Each new config used to keep its program, some megabytes, for good."""
+    first = weakref.ref(evaluation._program(CFG, 3, True, 5))
+    for index in range(evaluation.PROGRAMS_KEPT):
+        evaluation._program(CFG.replace(alpha=0.1 + 0.01 * index), 3, True, 5)
+    gc.collect()
+    assert first() is None
+    assert evaluation._program.cache_info().currsize == evaluation.PROGRAMS_KEPT
 
 
 def test_evaluation_agrees_with_playing_by_hand(state):

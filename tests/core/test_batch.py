@@ -1,0 +1,82 @@
+"""With which statistics a rollout is learnt from."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import rpojax
+from rpojax.core import normalize
+from rpojax.core import train as train_module
+from rpojax.core.batch import merge_observations
+from rpojax.core.update import StepMetrics
+
+
+def raw_pendulum():
+    """Pendulum in units in which its observations are in the thousands."""
+    env = rpojax.envs.make("Pendulum-v1")
+
+    def raw(obs):
+        return 3000.0 + 1000.0 * obs
+
+    def reset(keys):
+        state, obs = env.reset(keys)
+        return state, raw(obs)
+
+    def step(keys, state, action):
+        state, timestep = env.step(keys, state, action)
+        scaled = {"obs": raw(timestep.obs), "final_obs": raw(timestep.final_obs)}
+        return state, timestep._replace(**scaled)
+
+    return dataclasses.replace(env, reset=reset, step=step)
+
+
+CFG = rpojax.Config(
+    env=raw_pendulum(), num_envs=16, num_steps=32, num_minibatches=4, total_timesteps=16 * 32 * 3
+)
+
+
+@pytest.fixture
+def learnt_from(monkeypatch):
+    """Mean and standard deviation of the observations in the batch of each of three updates."""
+
+    def update(cfg, network, optimizer, learner, batch, hyperparams, keys):
+        spread = [jnp.mean(batch.obs), jnp.std(batch.obs)]
+        return learner, StepMetrics(*spread, *[jnp.zeros(())] * 5)
+
+    monkeypatch.setattr(train_module, "update", update)
+    metrics = jax.jit(rpojax.make_train(CFG))(jax.random.key(0)).metrics
+    return np.stack([metrics.policy_loss, metrics.value_loss])
+
+
+def test_the_first_update_learns_from_scaled_observations(learnt_from):
+    """They were clipped to 10, nearly all of them: mean 10 and no spread."""
+    mean, std = learnt_from
+    np.testing.assert_allclose(mean[0], 0.0, atol=1e-3)
+    np.testing.assert_allclose(std[0], 1.0, atol=1e-3)
+    assert (np.abs(mean) < 1.0).all()
+    assert ((std > 0.3) & (std < 3.0)).all()
+
+
+def test_later_rollouts_are_learnt_from_as_they_were_collected():
+    state = jax.jit(rpojax.make_trainer(CFG).init)(jax.random.key(0))
+    first, second = jax.random.normal(jax.random.key(1), (2, 32, 16, 3)) + jnp.array(5.0)
+
+    learn_with, act_with = merge_observations(state, first)
+    assert float(learn_with.obs_stats.count) == float(act_with.count) == 32 * 16
+    np.testing.assert_array_equal(learn_with.obs_stats.mean, act_with.mean)
+
+    state = state.replace(obs_stats=act_with)
+    learn_with, merged = merge_observations(state, second)
+    np.testing.assert_array_equal(learn_with.obs_stats.mean, act_with.mean)
+    expected = normalize.update_stats(act_with, second)
+    np.testing.assert_array_equal(merged.mean, expected.mean)
+    assert float(merged.count) == 2 * 32 * 16
+
+
+def test_without_normalisation_there_are_no_statistics():
+    cfg = CFG.replace(normalize_observations=False)
+    state = jax.jit(rpojax.make_trainer(cfg).init)(jax.random.key(0))
+    assert merge_observations(state, state.obs[None]) == (state, None)
