@@ -1,10 +1,11 @@
 """The static settings of a run, and the default values of its hyperparameters."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
-from typing import Any, Literal, TypeAlias, get_args
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol, TypeAlias, get_args
 
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from rpojax.config_checks import (
     environment_params,
@@ -34,8 +35,27 @@ from rpojax.validation import Interval, check_known
 ActionTransform: TypeAlias = Literal["clip", "rescale"]
 AdvantageNormalization: TypeAlias = Literal["minibatch", "batch", "none"]
 NamedSchedule: TypeAlias = Literal["constant", "linear", "kl_adaptive"]
-Schedule: TypeAlias = Callable[[Array], Array]
-RewardShaper: TypeAlias = Callable[[Array, Array, int], Array]
+
+
+class Schedule(Protocol):
+    """A factor on the learning rate."""
+
+    def __call__(self, update_count: Array, /) -> ArrayLike:
+        """Return the factor, [], after a number of updates, i32[]."""
+
+
+class RewardShaper(Protocol):
+    """A change of the rewards before they are scaled."""
+
+    def __call__(self, reward: Array, timestep: Array, timesteps: int, /) -> Array:
+        """Return the shaped rewards [B].
+
+        Args:
+            reward: [B] the environment's own.
+            timestep: i32[] steps of all environments since the start of the run.
+            timesteps: such steps in the whole run.
+        """
+
 
 _POSITIVE = number(Interval(0.0, low_allowed=False))
 

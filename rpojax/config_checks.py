@@ -4,11 +4,9 @@ import inspect
 from collections.abc import Collection, Hashable
 from typing import Any
 
-import numpy as np
-
 from rpojax.network_config import NetworkConfig
 from rpojax.setting import Check, settings_of
-from rpojax.validation import as_mapping, as_sequence, check_choice, check_known, show
+from rpojax.validation import as_mapping, as_scalar, as_sequence, check_choice, check_known, show
 
 
 def schedule(names: Collection[str]) -> Check:
@@ -65,34 +63,26 @@ def environment_params() -> Check:
 
 
 def _environment_params(name: str, value: Any) -> tuple[tuple[str, Any], ...]:
-    pairs = as_mapping(value)
-    if pairs is None:
+    given = as_mapping(value)
+    if given is None:
         try:
-            pairs = dict(value)
+            given = dict(value)
         except (TypeError, ValueError):
             raise ValueError(
                 f"{name} = {show(value)} is not a dictionary; give names of the environment's "
                 "parameters with their values, such as {'g': 9.81}"
             ) from None
-    for key in pairs:
+    params = {}
+    for key, item in given.items():
         if not isinstance(key, str):
             raise ValueError(f"{name} has the name {show(key)}; give names as text")
-    return tuple(sorted((str(key), _plain(f"{name}.{key}", item)) for key, item in pairs.items()))
-
-
-def _plain(name: str, value: Any) -> Any:
-    """A number, truth value or text, or a tuple of such."""
-    items = as_sequence(value)
-    if items is not None:
-        return tuple(_plain(name, item) for item in items)
-    if isinstance(value, np.generic | np.ndarray) and np.ndim(value) == 0:
-        value = value.item()
-    if isinstance(value, bool | int | float | str):
-        return value
-    raise ValueError(
-        f"{name} = {show(value)} is not a plain value; give a number, or set it on an "
-        "environment object and give that as env"
-    )
+        items = as_sequence(item)
+        params[str(key)] = (
+            as_scalar(f"{name}.{key}", item)
+            if items is None
+            else tuple(as_scalar(f"{name}.{key}", each) for each in items)
+        )
+    return tuple(sorted(params.items()))
 
 
 def identity_unless_hashable(value: Any) -> Hashable:

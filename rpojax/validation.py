@@ -132,6 +132,18 @@ def as_sequence(value: Any) -> list[Any] | None:
     return None
 
 
+def as_scalar(name: str, value: Any) -> bool | int | float | str:
+    """A number, truth value or text as a plain Python value; ValueError for all else."""
+    if isinstance(value, int) and not isinstance(value, bool):  # of any size
+        return int(value)
+    array = _as_array(value)
+    if array is None or array.ndim or array.dtype.kind not in "biufU":
+        raise ValueError(
+            f"{name} = {show(value)} is not a plain value; give a number, a truth value or text"
+        )
+    return array.item()
+
+
 def check_one_agent(state: Any) -> None:
     """Raise ValueError where a `TrainState` holds several agents."""
     if state.update_count.ndim:

@@ -392,6 +392,7 @@ class ConfigDict:
         ("env_params", {"g": np.float32(0.5)}, (("g", 0.5),)),
         ("env_params", ConfigDict(b=1, a=True), (("a", True), ("b", 1))),
         ("env_params", [["g", [1, 2.5]]], (("g", (1, 2.5)),)),
+        ("env_params", {"g": jnp.float32(0.5)}, (("g", 0.5),)),
     ],
     ids=identify,
 )
@@ -409,6 +410,20 @@ def test_sequences_of_widths_become_tuples_of_ints(sizes):
     stored = NetworkConfig(hidden_sizes=sizes).hidden_sizes
     assert stored == (8, 4)
     assert {type(size) for size in stored} == {int}
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"g": None}, "^env_params.g = None is not a plain value"),
+        ({"g": [[1]]}, r"^env_params.g = \[1\] is not a plain value"),
+        ({1: 2}, "^env_params has the name 1; give names as text"),
+    ],
+    ids=str,
+)
+def test_environment_parameters_that_are_not_plain_are_refused(params, message):
+    with pytest.raises(ValueError, match=message):
+        small(env_params=params)
 
 
 def test_config_of_containers_comes_from_them_too():

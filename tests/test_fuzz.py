@@ -195,20 +195,43 @@ def _nothing_is_trained():
         yield
 
 
+def status_of(*args):
+    """The exit status of the command; user errors print one line."""
+    status, output, error = 0, io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(error):
+        try:
+            main(args)
+        except SystemExit as stop:
+            status = stop.code or 0
+    if status:
+        assert output.getvalue() == ""
+        assert error.getvalue().startswith("rpojax: ")
+        assert error.getvalue().count("\n") == 1
+    return status
+
+
 @examples(25)
 @given(texts)
 def test_command_exits_with_status_2_for_wrong_files(tmp_path, file):
     suffix, text = file
     path = tmp_path / f"settings{suffix}"
     path.write_bytes(text.encode(errors="surrogatepass"))
-    status, error = 0, io.StringIO()
-    with contextlib.redirect_stderr(error):
-        try:
-            main(["train", f"--config={path}"])
-        except SystemExit as stop:
-            status = stop.code
-    message = error.getvalue()
-    assert (status, message.count("\n"), message.startswith("rpojax: ")) in [
-        (0, 0, False),
-        (2, 1, True),
-    ]
+    assert status_of("train", f"--config={path}") in (0, 2)
+
+
+FLAGS = [f"--{name.replace('_', '-')}" for name in (*FIELDS, "config", "seed", "env-params.g", "x")]
+FLAGS += [f"--network.{name.replace('_', '-')}" for name in NETWORK_FIELDS]
+FLAGS += ["--help", "--version", "--", "-", "--no-normalize-values", "--network.no-shared-torso"]
+words = st.one_of(
+    st.sampled_from(FLAGS),
+    st.tuples(st.sampled_from(FLAGS), plain).map(lambda pair: f"{pair[0]}={pair[1]}"),
+    plain.map(str),
+)
+arguments = st.lists(words, max_size=5)
+
+
+@examples(25)
+@given(arguments)
+def test_command_exits_with_status_2_for_wrong_arguments(tmp_path, monkeypatch, args):
+    monkeypatch.chdir(tmp_path)
+    assert status_of("train", *args) in (0, 2)

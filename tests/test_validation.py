@@ -11,6 +11,7 @@ import pytest
 from rpojax.validation import (
     Interval,
     as_mapping,
+    as_scalar,
     as_sequence,
     check_bool,
     check_known,
@@ -136,6 +137,22 @@ def test_mappings_and_sequences_are_copied():
         assert as_sequence(value) is None
     for value in ("a", 1, None, [1], dict):
         assert as_mapping(value) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [(1, 1), (True, True), (2**70, 2**70), ("a", "a"), (np.float32(0.5), 0.5), (jnp.ones(()), 1.0)],
+    ids=repr,
+)
+def test_scalars_become_plain_values(value, plain):
+    assert as_scalar("s", value) == plain
+    assert type(as_scalar("s", value)) is type(plain)
+
+
+@pytest.mark.parametrize("value", [None, [1], object(), jax.random.key(0), 1j, b"a"], ids=repr)
+def test_other_values_are_no_scalars(value):
+    with pytest.raises(ValueError, match=r"s = .* is not a plain value; give a number"):
+        as_scalar("s", value)
 
 
 def test_nearest_divisor_is_that_of_a_search_over_all():
