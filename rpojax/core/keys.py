@@ -15,7 +15,6 @@ import math
 from typing import NamedTuple, TypeAlias, TypeVar
 
 import jax
-import jax.numpy as jnp
 
 from rpojax.config import Config
 from rpojax.types import Key
@@ -64,12 +63,11 @@ def update_keys(cfg: Config, key: Key) -> UpdateKeys:
 
 def _split(key: Key, kind: type[Keys], shapes: dict[str, Shape]) -> Keys:
     """Keys of these shapes, by name, from one split."""
-    sizes = [math.prod(shape) for shape in shapes.values()]
-    keys = jax.random.split(key, sum(sizes))
-    parts = jnp.split(keys, list(itertools.accumulate(sizes))[:-1])
+    sizes = {name: math.prod(shape) for name, shape in shapes.items()}
+    ends = dict(zip(sizes, itertools.accumulate(sizes.values()), strict=True))
+    keys = jax.random.split(key, sum(sizes.values()))
+    # Slices, because `jax_debug_key_reuse` takes `jnp.split` for a use of the keys.
+    parts = {name: keys[ends[name] - size : ends[name]] for name, size in sizes.items()}
     return kind(
-        **{
-            name: part.reshape(*shape, *keys.shape[1:])
-            for (name, shape), part in zip(shapes.items(), parts, strict=True)
-        }
+        **{name: part.reshape(*shapes[name], *keys.shape[1:]) for name, part in parts.items()}
     )
