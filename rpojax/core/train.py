@@ -18,7 +18,7 @@ from jax.flatten_util import ravel_pytree
 from rpojax.config import Config
 from rpojax.core import normalize
 from rpojax.core.batch import make_batch, merge_observations, scale_rewards
-from rpojax.core.keys import initial_keys, update_keys
+from rpojax.core.keys import UpdateKeys, initial_keys, update_keys
 from rpojax.core.model import Model, make_model
 from rpojax.core.optimizer import (
     Learner,
@@ -32,7 +32,18 @@ from rpojax.core.schedules import check_schedule
 from rpojax.core.update import update
 from rpojax.envs.bounds import warn_unreachable_actions
 from rpojax.hyperparams import HyperParams
-from rpojax.types import Array, EpisodeTotals, Key, Metrics, PyTree, TrainResult, TrainState
+from rpojax.types import (
+    Array,
+    Batch,
+    EpisodeTotals,
+    Key,
+    Metrics,
+    PyTree,
+    RunningStats,
+    TrainResult,
+    TrainState,
+    Transition,
+)
 
 
 class Trainer(NamedTuple):
@@ -160,21 +171,15 @@ def _iterate(
     cfg, _, network = parts.model
     hyperparams = _resolve(cfg, hyperparams)
     keys = update_keys(cfg, state.key)
-    learning_rate = scheduled_learning_rate(
-        cfg, hyperparams, state.learning_rate, state.update_count
-    )
-
-    state, transitions = collect(parts.model, state, hyperparams, keys)
+    collected = collect_batch(parts.model, state, hyperparams, keys)
+    state, transitions = collected.state, collected.transitions
     done = transitions.terminated | transitions.truncated
     episode, ended, episode_count = tally_episodes(state.episode, transitions.reward, done)
-    state, obs_stats = merge_observations(state, transitions.obs)
-    state, reward = scale_rewards(cfg, state, transitions, done, hyperparams)
-    state, batch, explained_variance = make_batch(
-        cfg, network, state, transitions, reward, hyperparams
-    )
 
-    before = Learner(state.params, state.opt_state, learning_rate)
-    after, metrics = update(cfg, network, parts.optimizer, before, batch, hyperparams, keys)
+    before = learner_of(cfg, state, hyperparams)
+    after, metrics = update(
+        cfg, network, parts.optimizer, before, collected.batch, hyperparams, keys
+    )
     warm_up = max(cfg.random_timesteps, cfg.learning_starts) // cfg.batch_size
     if warm_up:
         learning = state.update_count >= warm_up
@@ -184,7 +189,7 @@ def _iterate(
         params=after.params,
         opt_state=after.opt_state,
         learning_rate=after.learning_rate,
-        obs_stats=obs_stats,
+        obs_stats=collected.obs_stats,
         episode=episode,
         key=keys.next,
         update_count=state.update_count + 1,
@@ -193,11 +198,45 @@ def _iterate(
         episode_return=_per_episode(ended.reward, episode_count),
         episode_length=_per_episode(ended.length, episode_count),
         episode_count=episode_count,
-        explained_variance=explained_variance,
-        learning_rate=learning_rate,
+        explained_variance=collected.explained_variance,
+        learning_rate=before.learning_rate,
         action_std=jnp.mean(jnp.exp(transitions.log_std)),
         **metrics._asdict(),
     )
+
+
+class Collected(NamedTuple):
+    """A rollout, and what the gradient steps learn from it."""
+
+    state: TrainState  # with the environments moved on, and the statistics of this update
+    transitions: Transition  # [T, B]
+    reward: Array  # [T, B] scaled
+    batch: Batch
+    explained_variance: Array  # []
+    obs_stats: RunningStats | None  # with this rollout merged, for the next one
+
+
+def collect_batch(
+    model: Model, state: TrainState, hyperparams: HyperParams, keys: UpdateKeys
+) -> Collected:
+    """The first half of an update: collect a rollout, scale rewards, compute advantages."""
+    cfg, _, network = model
+    state, transitions = collect(model, state, hyperparams, keys)
+    done = transitions.terminated | transitions.truncated
+    state, obs_stats = merge_observations(state, transitions.obs)
+    state, reward = scale_rewards(cfg, state, transitions, done, hyperparams)
+    state, batch, explained_variance = make_batch(
+        cfg, network, state, transitions, reward, hyperparams
+    )
+    return Collected(state, transitions, reward, batch, explained_variance, obs_stats)
+
+
+def learner_of(cfg: Config, state: TrainState, hyperparams: HyperParams) -> Learner:
+    """What the second half of an update changes, with the learning rate of its start."""
+    learning_rate = scheduled_learning_rate(
+        cfg, hyperparams, state.learning_rate, state.update_count
+    )
+    return Learner(state.params, state.opt_state, learning_rate)
 
 
 def _per_episode(total: Array, count: Array) -> Array:

@@ -116,6 +116,27 @@ def update(
         The learner, and each metric as its mean over the gradient steps up to and including the
         one that stopped the update. (CleanRL logs the losses of the last minibatch.)
     """
+    learner, metrics, counted = gradient_steps(
+        cfg, network, optimizer, learner, batch, hyperparams, keys
+    )
+    return learner, jax.tree.map(lambda leaf: _mean_where(leaf, counted), metrics)
+
+
+def gradient_steps(
+    cfg: Config,
+    network: ActorCritic,
+    optimizer: optax.GradientTransformation,
+    learner: Learner,
+    batch: Batch,
+    hyperparams: HyperParams,
+    keys: UpdateKeys,
+) -> tuple[Learner, StepMetrics, Array]:
+    """`update` with the metrics of each step.
+
+    Returns:
+        The learner; each metric [E, M], for E epochs of M minibatches; and bool[E, M], True up to
+        and including the step that stopped the update.
+    """
     shape = batch.action.shape
     noise_shape = (cfg.num_minibatches, shape[0] // cfg.num_minibatches, *shape[1:])
     packed, unpack = pack(learner)
@@ -140,19 +161,19 @@ def update(
         shuffle_key, perturbation_key = epoch_keys
         minibatches = shuffled_minibatches(shuffle_key, batch, cfg.num_minibatches)
         mean_noise = perturbation_noise(perturbation_key, noise_shape)
-        (packed, going), (metrics, seen) = jax.lax.scan(step, carry, (minibatches, mean_noise))
+        (packed, going), (metrics, counted) = jax.lax.scan(step, carry, (minibatches, mean_noise))
         if cfg.lr_schedule == "kl_adaptive":
             adapted = adapt_learning_rate(
-                packed.learning_rate, _mean_where(metrics.kl, seen), hyperparams.kl_target
+                packed.learning_rate, _mean_where(metrics.kl, counted), hyperparams.kl_target
             )
-            rate = jnp.where(jnp.any(seen), adapted, packed.learning_rate)
+            rate = jnp.where(jnp.any(counted), adapted, packed.learning_rate)
             packed = packed._replace(learning_rate=rate)
-        return (packed, going), (metrics, seen)
+        return (packed, going), (metrics, counted)
 
-    (packed, _), (metrics, seen) = jax.lax.scan(
+    (packed, _), (metrics, counted) = jax.lax.scan(
         epoch, (packed, jnp.array(True)), (keys.shuffle, keys.perturbation)
     )
-    return unpack(packed), jax.tree.map(lambda leaf: _mean_where(leaf, seen), metrics)
+    return unpack(packed), metrics, counted
 
 
 def _mean_where(values: Array, where: Array) -> Array:

@@ -11,6 +11,7 @@ import numpy as np
 
 from rpojax.agent.evaluation import Evaluation, evaluate_model
 from rpojax.agent_table import AgentTable
+from rpojax.core.divergence import QUANTITIES, first_not_finite
 from rpojax.core.model import Model
 from rpojax.core.train import Trainer, is_finite, trainer_for
 from rpojax.devices import shard, sharded_vmap
@@ -47,6 +48,8 @@ class Programs(NamedTuple):
     advance: Callable[[AgentStates, int], tuple[AgentStates, Metrics]]
     # (states, best so far) -> mean return of each agent f32[N], best
     evaluate: Callable[[AgentStates, Best | None], tuple[np.ndarray, Best]]
+    # states -> for each agent what its next update computes first that is not finite
+    diagnose: Callable[[AgentStates], list[str]]
 
 
 def initial_states(model: Model, agents: AgentTable) -> AgentStates:
@@ -94,7 +97,12 @@ def compile_programs(model: Model, settings: RunSettings, states: AgentStates) -
         means, best = evaluate_and_compare(states.state, keys, best)
         return np.asarray(means)[:count], best
 
-    return Programs(longest, advance, evaluate)
+    def diagnose(states: AgentStates) -> list[str]:
+        first = sharded_vmap(functools.partial(first_not_finite, model))
+        indices = np.asarray(first(states.state, hyperparams))[:count]
+        return [QUANTITIES[index] for index in indices]
+
+    return Programs(longest, advance, evaluate, diagnose)
 
 
 def evaluation_keys(agents: AgentTable) -> Key:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -95,15 +96,32 @@ class Training:
 
     def advance(self, num_updates: int) -> float:
         """Train for `num_updates` updates; returns the seconds that they took."""
-        start = time.perf_counter()
+        start, finite = time.perf_counter(), np.asarray(self.states.finite)
         self.states, metrics = self.programs.advance(self.states, num_updates)
         seconds = time.perf_counter() - start
+        diverged = finite & ~np.asarray(self.states.finite)
+        if diverged.any():
+            self._warn_of_divergence(np.flatnonzero(diverged[: len(self.settings.agents)]))
         done = slice(self.updates, self.updates + num_updates)
         for name, values in vars(metrics).items():
             getattr(self.history, name)[:, done] = values
         self.updates += num_updates
         self.train_seconds += seconds
         return seconds
+
+    def _warn_of_divergence(self, agents: np.ndarray) -> None:
+        """Say which agents have diverged now, when, and where the numbers were wrong first."""
+        quantities = self.programs.diagnose(self.states)
+        counts = np.asarray(self.states.state.update_count)
+        for agent in agents:
+            kept = int(counts[agent])
+            warnings.warn(
+                f"agent {agent} ({self.settings.agents.label(agent)}) diverged in update "
+                f"{kept + 1}, where NaN or infinity appeared first in: {quantities[agent]}; it "
+                f"keeps its state after update {kept}, and is trained no further",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
     def next_chunk(self, wanted: int) -> int:
         """As many updates as wanted, but none past an evaluation or a checkpoint."""

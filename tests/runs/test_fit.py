@@ -201,7 +201,15 @@ def test_diverged_agent_keeps_its_last_finite_state_and_the_others_are_unaffecte
     finite = np.asarray(expected.finite)
     assert finite.any()
     assert not finite.all(), "choose another threshold: some are to diverge and some are not"
-    result = fit(cfg, 4, seed=0, checkpoint_dir=tmp_path, checkpoint_every=1, keep_checkpoints=9)
+    with pytest.warns(RuntimeWarning) as warned:
+        result = fit(
+            cfg, 4, seed=0, checkpoint_dir=tmp_path, checkpoint_every=1, keep_checkpoints=9
+        )
+    assert sorted(str(each.message) for each in warned) == [
+        f"agent {agent} (seed={agent}) diverged in update 3, where NaN or infinity appeared first "
+        "in: reward; it keeps its state after update 2, and is trained no further"
+        for agent in np.flatnonzero(~finite)
+    ]
     np.testing.assert_array_equal(result.finite, finite)
     before = checkpoint.read(checkpoint.checkpoint_paths(tmp_path)[2], cfg).snapshot
     assert before.updates == 2
@@ -222,7 +230,8 @@ def test_diverged_agent_keeps_its_last_finite_state_and_the_others_are_unaffecte
 
 def test_all_agents_may_diverge():
     hyperparams = CFG.hyperparams().replace(learning_rate=1e30)
-    result = fit(CFG, num_seeds=2, hyperparams=hyperparams)
+    with pytest.warns(RuntimeWarning, match=r"agent [01] .* diverged in update 1"):
+        result = fit(CFG, num_seeds=2, hyperparams=hyperparams)
     assert result.finite.tolist() == [False, False]
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(result.state.params))
 

@@ -1,0 +1,82 @@
+"""Which quantity of an update was NaN or infinite first."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+import rpojax
+from rpojax.core.divergence import QUANTITIES, first_not_finite
+from rpojax.core.model import make_model
+from rpojax.core.train import trainer_for
+
+CFG = rpojax.Config(
+    num_envs=2,
+    num_steps=4,
+    num_minibatches=2,
+    update_epochs=1,
+    total_timesteps=8,
+    network=rpojax.NetworkConfig(hidden_sizes=(4,)),
+)
+
+
+def pendulum_with(spoil):
+    """Pendulum whose first step in each environment is changed."""
+    env = rpojax.envs.make("Pendulum-v1")
+
+    def step(keys, state, action):
+        state, timestep = env.step(keys, state, action)
+        return state, spoil(timestep)
+
+    return dataclasses.replace(env, step=step, name="spoilt")
+
+
+def nan_obs(timestep):
+    nan = jax.tree.map(lambda leaf: jnp.full_like(leaf, jnp.nan), timestep.obs)
+    return timestep._replace(obs=nan, final_obs=nan)
+
+
+def nan_reward(timestep):
+    return timestep._replace(reward=jnp.full_like(timestep.reward, jnp.inf))
+
+
+CASES = {
+    "observation": {"env": pendulum_with(lambda timestep: nan_reward(nan_obs(timestep)))},
+    "reward": {"env": pendulum_with(nan_reward)},
+    "reward of the shaper": {"reward_shaper": lambda reward, timestep, timesteps: reward * jnp.nan},
+    "loss": {"normalize_rewards": False, "reward_shaper": lambda r, *_: 1e30 * r},
+    "parameters": {
+        "learning_rate": 3e38,
+        "lr_schedule": lambda updates: jnp.full((), 10.0),
+        "num_minibatches": 1,
+    },
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_first_quantity_is_found(case):
+    cfg = CFG.replace(**CASES[case])
+    model = make_model(cfg)
+    hyperparams = cfg.hyperparams()
+    state = trainer_for(model).init(jax.random.key(0))
+    index = jax.jit(lambda state: first_not_finite(model, state, hyperparams))(state)
+    assert QUANTITIES[int(index)] == case.split()[0]
+
+
+def test_gradient_is_told_from_the_loss():
+    """A square root at 0: its value is finite, its gradient is not."""
+    import flax.linen as nn
+
+    class Network(nn.Module):
+        @nn.compact
+        def __call__(self, obs):
+            scale = self.param("scale", nn.initializers.zeros, ())
+            mean = nn.Dense(1)(obs) + jnp.sqrt(scale)
+            return mean, self.param("log_std", nn.initializers.zeros, (1,)), nn.Dense(1)(obs)
+
+    cfg = CFG.replace(network=Network())
+    model = make_model(cfg)
+    state = trainer_for(model).init(jax.random.key(0))
+    index = jax.jit(lambda state: first_not_finite(model, state, cfg.hyperparams()))(state)
+    assert QUANTITIES[int(index)] == "gradient"
