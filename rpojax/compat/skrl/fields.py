@@ -112,8 +112,8 @@ def _schedule(skrl: Source) -> Any:
         known = ("start_factor", "end_factor", "total_iters", *WITHOUT_EFFECT)
         return _linear_factor(skrl.kwargs(f"{key}_kwargs", known), skrl)
     raise ValueError(
-        f"{key} = {name!r} has no counterpart here; give KLAdaptiveLR, LinearLR or None, or among the "
-        "changes an lr_schedule: a function of the number of updates done to a factor on "
+        f"{key} = {name!r} has no counterpart here; give KLAdaptiveLR, LinearLR or None, or "
+        "among the changes an lr_schedule: a function of the number of updates done to a factor on "
         "learning_rate"
     )
 
@@ -164,8 +164,8 @@ def _scaler(skrl: Source, key: str, fields: str) -> dict[str, Any] | None:
         return None
     if name != "RunningStandardScaler":
         raise ValueError(
-            f"{key} = {name!r} has no counterpart here; give RunningStandardScaler or None, or {fields} "
-            "among the changes"
+            f"{key} = {name!r} has no counterpart here; give RunningStandardScaler or None, "
+            f"or {fields} among the changes"
         )
     # Size and device follow by themselves.
     kwargs = skrl.kwargs(f"{key}_kwargs", ("size", "device", "epsilon", "clip_threshold"))
@@ -191,8 +191,8 @@ def _check_fixed(key: str, kwargs: Mapping[str, Any], fixed: Mapping[str, Any]) 
     for name, value in fixed.items():
         if kwargs.get(name, value) != value:
             raise ValueError(
-                f"{key}: {name} = {kwargs[name]!r} has no counterpart here; leave it at skrl's default, "
-                f"{value:g}"
+                f"{key}: {name} = {kwargs[name]!r} has no counterpart here; leave it at skrl's "
+                f"default, {value:g}"
             )
 
 
