@@ -322,19 +322,22 @@ def test_value_without_an_equal_is_refused_unless_its_field_is_given(given, chan
         ({"lambda": 0.9, "gae_lambda": 0.9}, "'lambda' is of skrl 1 and 'gae_lambda' of skrl 2"),
         ({"class": "PPO"}, "class = 'PPO' is another algorithm; give 'RPO', and alpha = 0"),
         ({"learning_rate": (1e-3, 1e-4)}, "differs for policy and value.*give one value for both"),
-        ({KL: "StepLR"}, "'StepLR' has no equal here; give KLAdaptiveLR, LinearLR or None"),
+        ({KL: "StepLR"}, "'StepLR' has no counterpart here; give KLAdaptiveLR, LinearLR or None"),
         (
             {KL: KLAdaptiveLR, f"{KL}_kwargs": {"min_lr": 1e-5}},
-            "min_lr = 1e-05 has no equal here; leave it at skrl's default, 1e-06",
+            "min_lr = 1e-05 has no counterpart here; leave it at skrl's default, 1e-06",
         ),
         ({KL: KLAdaptiveLR, f"{KL}_kwargs": {"kl_treshold": 1}}, "did you mean 'kl_threshold'"),
         ({KL: "LinearLR", f"{KL}_kwargs": {"total": 1}}, "did you mean 'total_iters'"),
         ({KL: "LinearLR", f"{KL}_kwargs": {"total_iters": 0}}, "total_iters = 0 is not allowed"),
         ({KL: "LinearLR", f"{KL}_kwargs": {"end_factor": None}}, "end_factor = None is not a num"),
-        ({"state_preprocessor": "Scaler"}, "'Scaler' has no equal here; give RunningStandardScal"),
+        (
+            {"state_preprocessor": "Scaler"},
+            "'Scaler' has no counterpart here; give RunningStandardScal",
+        ),
         (
             {"state_preprocessor": SCALER, "state_preprocessor_kwargs": {"epsilon": 1e-5}},
-            "epsilon = 1e-05 has no equal here; leave it at skrl's default, 1e-08",
+            "epsilon = 1e-05 has no counterpart here; leave it at skrl's default, 1e-08",
         ),
         (
             {"state_preprocessor": SCALER, "state_preprocessor_kwargs": {"clip_treshold": 3}},
@@ -342,7 +345,7 @@ def test_value_without_an_equal_is_refused_unless_its_field_is_given(given, chan
         ),
         (
             {"value_preprocessor": SCALER, "value_preprocessor_kwargs": {"clip_threshold": 9}},
-            "clip_threshold = 9 has no equal here; leave it at skrl's default, 5",
+            "clip_threshold = 9 has no counterpart here; leave it at skrl's default, 5",
         ),
         (
             {"gae_lambda": 0.9, "state_preprocessor": SCALER},

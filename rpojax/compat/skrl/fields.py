@@ -1,7 +1,7 @@
-"""Each of our settings out of skrl's.
+"""Each of our settings from skrl's.
 
-A setting that has no equal here is a ValueError, unless the caller sets the field that it would
-have set.
+A setting without a counterpart here is a ValueError, unless the caller sets the field that it would
+set.
 """
 
 import dataclasses
@@ -49,28 +49,31 @@ class RewardScale:
 def from_skrl(settings: Any, **changes: Any) -> Config:
     """The settings of skrl's RPO, from `RPO_DEFAULT_CONFIG` (1.x) or `RPO_CFG` (2.x).
 
-    What skrl keeps elsewhere comes as changes: env, num_envs and total_timesteps, which is
-    skrl's timesteps * num_envs; and so does what is to differ. Keys left out have skrl's own
-    defaults. random_timesteps and learning_starts count a step of all environments as one in
-    skrl; here they become steps over all environments. "experiment" is checked and is not
-    part of a config: `rpojax.compat.fit_arguments` reads it.
+    skrl keeps the environment, the networks and the length of the run elsewhere: give env,
+    network, num_envs and total_timesteps (skrl's timesteps * num_envs) as changes. Keys left out
+    have skrl's defaults. skrl counts a step of all environments as one in random_timesteps and
+    learning_starts; here they become steps over all environments. "experiment" is checked, and
+    `rpojax.compat.fit_arguments` reads it.
 
-    Like in skrl, advantages are standardised over the whole rollout, rewards are not scaled,
-    the perturbation acts while collecting, and the value loss has no factor 1/2 (vf_coef is
-    2 * value_loss_scale). Better than in skrl, and so not the same: KLs are measured without
-    the perturbation; kl_threshold ends an update, not an epoch; time_limit_bootstrap takes
-    the value of the final observation, and without it an episode that was cut off ends;
-    clip_predicted_values takes the larger of the two losses; normalised values are not
-    clipped; one optimiser clips the gradient of policy and value together, as skrl's PyTorch
-    version does. The networks are not in skrl's settings: give `network`.
+    As in skrl, advantages are standardised over the whole rollout, rewards are not scaled,
+    rollouts are perturbed, and the value loss has no factor 1/2 (vf_coef is 2 * value_loss_scale).
+
+    Different from skrl:
+
+    - KLs are measured without the perturbation, and kl_threshold ends an update, not an epoch.
+    - time_limit_bootstrap uses the value of the final observation; without it, a truncated
+      episode counts as terminated.
+    - clip_predicted_values takes the larger of the two losses.
+    - Normalised values are not clipped.
+    - One optimiser clips the gradient of policy and value together, as skrl's PyTorch version.
 
     Args:
         settings: a mapping with any of skrl's keys, or skrl 2's dataclass; not changed.
             Classes may be given by name.
-        changes: fields of `Config`, which win over skrl's.
+        changes: fields of `Config`, which take precedence.
 
     Raises:
-        ValueError: an unknown key, with the nearest known one; a value that has no equal
+        ValueError: an unknown key, with the nearest known one; a value that has no counterpart
             here, with what to give instead; as `Config`.
     """
     for name in changes:
@@ -109,8 +112,8 @@ def _schedule(skrl: Source) -> Any:
         known = ("start_factor", "end_factor", "total_iters", *WITHOUT_EFFECT)
         return _linear_factor(skrl.kwargs(f"{key}_kwargs", known), skrl)
     raise ValueError(
-        f"{key} = {name!r} has no equal here; give KLAdaptiveLR, LinearLR or None, or among the "
-        "changes an lr_schedule: a function of the number of updates done to a factor on "
+        f"{key} = {name!r} has no counterpart here; give KLAdaptiveLR, LinearLR or None, or "
+        "among the changes an lr_schedule: a function of the number of updates done to a factor on "
         "learning_rate"
     )
 
@@ -161,8 +164,8 @@ def _scaler(skrl: Source, key: str, fields: str) -> dict[str, Any] | None:
         return None
     if name != "RunningStandardScaler":
         raise ValueError(
-            f"{key} = {name!r} has no equal here; give RunningStandardScaler or None, or {fields} "
-            "among the changes"
+            f"{key} = {name!r} has no counterpart here; give RunningStandardScaler or None, "
+            f"or {fields} among the changes"
         )
     # Size and device follow by themselves.
     kwargs = skrl.kwargs(f"{key}_kwargs", ("size", "device", "epsilon", "clip_threshold"))
@@ -188,8 +191,8 @@ def _check_fixed(key: str, kwargs: Mapping[str, Any], fixed: Mapping[str, Any]) 
     for name, value in fixed.items():
         if kwargs.get(name, value) != value:
             raise ValueError(
-                f"{key}: {name} = {kwargs[name]!r} has no equal here; leave it at skrl's default, "
-                f"{value:g}"
+                f"{key}: {name} = {kwargs[name]!r} has no counterpart here; leave it at skrl's "
+                f"default, {value:g}"
             )
 
 
@@ -282,4 +285,4 @@ FIELDS: dict[str, Callable[[Source], Any]] = {
     "advantage_normalization": _always("batch"),
     "perturb_rollouts": _always(True),
 }
-"""How each field that skrl has a say in follows from its settings."""
+"""How each field that skrl sets follows from its settings."""

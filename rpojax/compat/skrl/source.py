@@ -1,4 +1,4 @@
-"""skrl's dictionary for RPO, made whole: its keys, its versions, its defaults.
+"""skrl's settings of RPO: their keys, versions and defaults.
 
 Read after skrl 1.4.3, 2.0.0 and 2.1.1: `RPO_DEFAULT_CONFIG` of 1.x, `RPO_CFG` of 2.x.
 """
@@ -72,7 +72,7 @@ class KeysRead(dict[str, Any]):
 
 
 class Source(NamedTuple):
-    """A dictionary of skrl's, made whole."""
+    """Complete settings of skrl."""
 
     version: int  # 1 or 2
     values: dict[str, Any]  # each key of the version
