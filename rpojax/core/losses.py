@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 
 MAX_LOG_RATIO = 20.0
+"""Bound on the logarithm of a probability ratio; see `probability_ratio`."""
 
 
 def clipped_surrogate(ratio: Array, advantage: Array, clip_eps: Array) -> Array:

@@ -14,13 +14,13 @@ from rpojax.ops.noise import normal_and_uniform
 from rpojax.types import Array, EpisodeTotals, Key, PyTree, TrainState, Transition
 
 
-class Acting(NamedTuple):
-    """What goes from step to step; the fields of `TrainState` with the same names."""
+class RolloutState(NamedTuple):
+    """What one step passes to the next: the fields of `TrainState` with the same names."""
 
-    env_state: PyTree
-    obs: PyTree
-    reset: Array
-    carry: PyTree
+    env_state: PyTree  # [B, ...]
+    obs: PyTree  # [B, ...]
+    reset: Array  # bool[B]
+    carry: PyTree  # [B, ...]
 
 
 class RolloutNoise(NamedTuple):
@@ -52,8 +52,10 @@ def collect(
         noise = noise._replace(uniform_action=uniform)
     at_random = state.update_count < cfg.random_timesteps // cfg.batch_size
 
-    def step(acting: Acting, inputs: tuple[Key, RolloutNoise]) -> tuple[Acting, Transition]:
-        env_state, obs, reset, carry = acting
+    def step(
+        rollout: RolloutState, inputs: tuple[Key, RolloutNoise]
+    ) -> tuple[RolloutState, Transition]:
+        env_state, obs, reset, carry = rollout
         env_keys, noise = inputs
         perturbation = None
         if cfg.perturb_rollouts:
@@ -66,7 +68,7 @@ def collect(
         env_state, timestep = env.step(env_keys, env_state, env_action)
         done = timestep.terminated | timestep.truncated
         log_std = acted.outputs.log_std
-        return Acting(env_state, timestep.obs, done, acted.carry), Transition(
+        return RolloutState(env_state, timestep.obs, done, acted.carry), Transition(
             obs=obs,
             reset=reset,
             carry=carry,
@@ -80,7 +82,7 @@ def collect(
             truncated=timestep.truncated,
         )
 
-    before = Acting(state.env_state, state.obs, state.reset, state.carry)
+    before = RolloutState(state.env_state, state.obs, state.reset, state.carry)
     after, transitions = jax.lax.scan(step, before, (keys.environment, noise))
     return state.replace(**after._asdict()), transitions
 

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from rpojax.types import Array, Key, PyTree
 
 MOST_SORTED = 128
+"""The largest size that `random_permutation` shuffles by sorting."""
 
 
 def shuffled_minibatches(key: Key, batch: PyTree, num_minibatches: int) -> PyTree:
