@@ -51,12 +51,12 @@ class AgentTable:
         )
 
     def identity(self, index: int) -> dict[str, float]:
-        """What tells an agent from the others: the hyperparameters that differ, and its seed."""
+        """What distinguishes an agent: its seed, and the hyperparameters in which agents differ."""
         agent = self[index]
         return {name: agent.hyperparams[name] for name in self.differing} | {"seed": agent.seed}
 
     def label(self, index: int) -> str:
-        """`identity` in words, such as "alpha=0.3,seed=1"; also a valid file name."""
+        """`identity` as text, such as "alpha=0.3,seed=1"; also a valid file name."""
         return in_words(self.identity(index))
 
     @property
@@ -113,8 +113,8 @@ def agent_table(
         counts["seeds"] = len(seeds)
     count = next(iter(counts.values()), 1)
     if any(other != count for other in counts.values()):
-        told = ", ".join(f"{name}: {other}" for name, other in counts.items())
-        raise ValueError(f"numbers of agents disagree ({told}); give as many of each")
+        listed = ", ".join(f"{name}: {other}" for name, other in counts.items())
+        raise ValueError(f"numbers of agents disagree ({listed}); give the same number of each")
     if seeds is None:
         first = whole_number("seed", seed, least=0, most=LARGEST_SEED + 1 - count)
         seeds = range(first, first + count)

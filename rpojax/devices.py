@@ -46,8 +46,8 @@ def sharded_vmap(
 ) -> jax.stages.Wrapped:
     """`jax.jit(jax.vmap(function, in_axes))` with the mapped axis spread over devices.
 
-    Each device works on its share alone, without a word to the others. An axis that does not
-    divide by the number of devices is padded with copies, whose results are dropped.
+    The devices do not communicate. An axis that the number of devices does not divide is padded
+    with copies, whose results are dropped.
 
     Args:
         function: such as `make_train(cfg)`.

@@ -20,7 +20,7 @@ from rpojax.hyperparams import HyperParams
 from rpojax.network_config import NetworkConfig
 
 _DESCRIPTION = "description"  # the key of the dictionary that stands for an object
-_LONGEST_DESCRIPTION = 300  # characters; the digest of a longer one takes the place of its end
+_LONGEST_DESCRIPTION = 300  # characters; a longer one ends in its digest
 _DEEPEST_DESCRIPTION = 5
 
 
@@ -189,7 +189,7 @@ def _has_plain_repr(value: Any) -> bool:
 
 
 def _fields(value: Any) -> dict[str, Any]:
-    if dataclasses.is_dataclass(value):  # of a flax module, what it was given and no more
+    if dataclasses.is_dataclass(value):  # a flax module has more attributes than its fields
         return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     return getattr(value, "__dict__", {})
 

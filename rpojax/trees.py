@@ -1,4 +1,4 @@
-"""Small things done to pytrees in several rooms: shapes compared, axes found, added and merged."""
+"""Helpers for pytrees: compare shapes; find, add and merge leading axes."""
 
 from typing import Any
 

@@ -57,12 +57,12 @@ class Transition(NamedTuple):
     mean: Array  # [T, B, A] unperturbed
     log_std: Array  # [T, B, A]
     reward: Array  # [T, B] the environment's own
-    terminated: Array  # bool[T, B] the episode ended, nothing follows
-    truncated: Array  # bool[T, B] the episode was cut off, something would have followed
+    terminated: Array  # bool[T, B] the episode ended in a terminal state
+    truncated: Array  # bool[T, B] the episode was cut off; it could have continued
 
 
 class Batch(NamedTuple):
-    """What the update learns from: N = T * B samples, each a minibatch's part for itself.
+    """What the update learns from: N = T * B samples, each of which can be in any minibatch.
 
     For a recurrent network N = T * B / L sequences of L steps, and every field but `carry` has an
     axis of steps behind the first, [N, L, ...].
@@ -75,20 +75,20 @@ class Batch(NamedTuple):
     log_std: Array  # [N, A]
     advantage: Array  # [N]
     value: Array  # [N] the critic's before the update, in its own scale
-    target: Array  # [N] what the critic should say, in its own scale
+    target: Array  # [N] the critic's target, in its own scale
     reset: Array | None = None  # bool[N] an episode begins here; None without memory
     carry: PyTree = ()  # [N, ...] before the first step of the sequence; () without memory
 
 
 class EpisodeTotals(Struct):
-    """What the running episode of each environment has added up to."""
+    """Totals of the episode that runs in each environment."""
 
     reward: Array  # [B] sum of the environment's own rewards
     length: Array  # i32[B]
 
 
 class TrainState(Struct):
-    """Everything a run needs to go on: nothing else is carried from one update to the next."""
+    """The state of a training: everything that one update passes to the next."""
 
     params: PyTree
     opt_state: optax.OptState  # of the parameters as one vector [P]
@@ -107,7 +107,7 @@ class TrainState(Struct):
 
 
 class Metrics(Struct):
-    """What one update tells, each f32[]; [num_updates] from a whole run."""
+    """Metrics of one update, each f32[]; of a run, [num_updates]."""
 
     episode_return: Array  # mean over the episodes that ended in this rollout; NaN if none did
     episode_length: Array  # likewise, in steps

@@ -49,7 +49,7 @@ def export_policy(
         action = act(obs, jax.random.key(0))  # a stochastic policy
 
     A recurrent policy takes a carry too, with a flag for each observation at which an episode
-    begins, where the carry is not looked at:
+    begins, where the carry is ignored:
 
         shapes = jax.tree.unflatten(policy.in_tree, policy.in_avals)[0][1]
         carry = jax.tree.map(lambda leaf: np.zeros((batch, *leaf.shape[1:]), leaf.dtype), shapes)

@@ -1,4 +1,4 @@
-"""From words to a subcommand with its flags, by tyro."""
+"""Parse the arguments of the command, with tyro."""
 
 import contextlib
 import io
@@ -77,13 +77,13 @@ def _on_one_line(box: str) -> str:
     plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
     body = "\n".join(row.strip(" │") for row in plain.splitlines()[1:])
     sections = [" ".join(section.split()) for section in re.split(r"[╰─╯]{2,}|-{3,}", body)]
-    told = [
+    messages = [
         section
         for section in sections
         if section and not section.startswith(("Argument helptext", "For full helptext"))
     ]
     # tyro names our dataclasses where no flag is to blame
-    return re.sub(r"^Error parsing (?!-)\S+: ", "", "; ".join(told))
+    return re.sub(r"^Error parsing (?!-)\S+: ", "", "; ".join(messages))
 
 
 def _registry() -> tyro.constructors.ConstructorRegistry:

@@ -15,7 +15,7 @@ def load_settings_file(path: Path) -> dict[str, Any]:
 
     Raises:
         ValueError: no such file; another suffix; text that the format does not allow, a name given
-            twice or nesting without end; no names with values.
+            twice or nesting that is too deep; no names with values.
         OSError: it cannot be read.
     """
     named = f"config = {str(path)!r}"

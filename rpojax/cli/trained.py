@@ -57,8 +57,8 @@ class Eval(RunFlags):
         run = self.load()
         evaluation = run.evaluate(self.episodes, seed=self.seed, deterministic=not self.stochastic)
         steps = run.updates * run.cfg.batch_size
-        told = " to ".join(f"{number:,}" for number in sorted({steps.min(), steps.max()}))
-        title = f"{run.cfg.env}, after {told} steps of each agent"
+        done = " to ".join(f"{number:,}" for number in sorted({steps.min(), steps.max()}))
+        title = f"{run.cfg.env}, after {done} steps of each agent"
         table = results_table(run.agents, run.result, evaluation, title)
         Console(stderr=self.json).print(table)
         if self.json:

@@ -22,7 +22,7 @@ PUREJAXRL: dict[str, Callable[[str, Any], dict[str, Any]]] = {
     # Computed from the other settings there, and written into the dictionary; so they are here.
     "NUM_UPDATES": lambda key, value: {},
     "MINIBATCH_SIZE": lambda key, value: {},
-    # Prints from inside the program, which holds no callbacks here: `fit` tells how it goes.
+    # Prints from inside the program, which holds no callbacks here: `fit` reports progress.
     "DEBUG": lambda key, value: {},
 }
 """PureJaxRL's names that are more than one of ours in capitals, and what they set."""

@@ -91,14 +91,14 @@ def discounted_returns(
     The scale of a reward is the standard deviation of these (Engstrom et al. 2020,
     arXiv 2005.12729). The sum starts anew wherever an episode ends, terminated or truncated.
     Gymnasium's NormalizeReward, which CleanRL uses, clears it at terminations only, so that it
-    goes on over time limits: on Pendulum, where no episode terminates, rewards scaled by CleanRL
+    continues over time limits: on Pendulum, where no episode terminates, rewards scaled by CleanRL
     are 1.5 times ours.
 
     Args:
         reward: [T, B]; done: bool[T, B]; gamma: []; initial: [B], gamma-free sum before t = 0.
 
     Returns:
-        [T, B] the sums R_t, and [B] the sum to go on with, 0 where an episode has just ended.
+        [T, B] the sums R_t, and [B] the running sum, 0 where an episode has just ended.
     """
 
     def step(carry: Array, inputs: tuple[Array, Array]) -> tuple[Array, Array]:

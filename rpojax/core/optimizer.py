@@ -95,7 +95,7 @@ def scheduled_learning_rate(
     Args:
         cfg: gives the schedule.
         hyperparams: give the rate that the schedule starts from.
-        current: [] the rate of the last epoch, which "kl_adaptive" goes on from.
+        current: [] the rate of the last epoch, which "kl_adaptive" continues from.
         update_count: i32[] updates done.
     """
     if cfg.lr_schedule == "kl_adaptive":

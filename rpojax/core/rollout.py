@@ -97,8 +97,8 @@ def tally_episodes(
         reward: [T, B]; done: bool[T, B].
 
     Returns:
-        The totals to go on with, [B]; the sums over all episodes that ended, []; their number,
-        f32[].
+        The totals of the running episodes, [B]; the sums over all episodes that ended, []; their
+        number, f32[].
     """
 
     def step(

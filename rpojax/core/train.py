@@ -84,7 +84,7 @@ def make_train(cfg: Config) -> Train:
 
 
 def make_trainer(cfg: Config) -> Trainer:
-    """Training in steps, for loops that stop, look and go on. See `make_train` for errors."""
+    """Training in steps, for a loop of your own. See `make_train` for errors."""
     return trainer_for(make_model(cfg))
 
 

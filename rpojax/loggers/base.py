@@ -137,7 +137,7 @@ def series(agents: AgentTable) -> dict[str, list[int]]:
 def scalars(record: LogRecord, members: dict[str, list[int]]) -> dict[str, dict[str, float]]:
     """The values of a record for each of the `series`, by tag; NaN is left out.
 
-    The speed is that of all agents together, and belongs to the run as a whole, "".
+    The speed is that of all agents together, and belongs to the whole run, "".
     """
     by_tag = {TAGS[name]: getattr(record.metrics, name) for name in METRICS}
     if record.evaluation_return is not None:

@@ -13,7 +13,7 @@ from rpojax.report.curves import Curve, group_curves, learning_curve
 from rpojax.statistics import mean_ignoring_nan
 from rpojax.types import Metrics
 
-if TYPE_CHECKING:  # matplotlib takes its time to import
+if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 

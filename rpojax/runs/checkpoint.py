@@ -157,7 +157,7 @@ def updates_saved(directory: Path) -> int | None:
 
 
 def versions() -> dict[str, str]:
-    """What the last bits of a run depend on beside its settings."""
+    """Versions and devices: results can differ in the last bits between them."""
     device = jax.devices()[0]
     return (
         {"rpojax": __version__}
@@ -176,7 +176,7 @@ class CheckpointWriter:
 
     @property
     def how_to_resume(self) -> str:
-        """The call that resumes the run, in words."""
+        """A sentence with the call that resumes the run."""
         return f"rpojax.resume({str(self.directory)!r}) resumes it"
 
     def is_due(self, updates: int) -> bool:

@@ -114,7 +114,7 @@ def _remove(path: Path, holder: dict[str, Any]) -> None:
 
 
 def _is_running(holder: dict[str, Any]) -> bool:
-    """Whether the process runs; True where that cannot be known, on another host."""
+    """Whether the process runs; True on another host, where it is unknown."""
     if holder["host"] is None:
         return False
     if holder["host"] != socket.gethostname():
@@ -125,7 +125,9 @@ def _is_running(holder: dict[str, Any]) -> bool:
         return False
     except PermissionError:  # of another user
         return True
-    return holder["start"] == _start_of(holder["pid"])  # else the number was given away again
+    return holder["start"] == _start_of(
+        holder["pid"]
+    )  # the same process
 
 
 def _start_of(pid: int) -> str | None:

@@ -1,8 +1,8 @@
-"""One directory on disk that holds a pytree and a record: whole or not there, and checked.
+"""A directory on disk that holds a pytree and a record, written atomically and verified.
 
-orbax writes under a temporary name and renames, so that a process that dies leaves no half of it
-under the final one. Beside the arrays stands a record, in JSON, with the SHA-256 of each of them
-and of itself: what a disk has changed since is noticed, and never given out.
+orbax writes under a temporary name and renames, so that a process that dies leaves no partial
+checkpoint under the final name. The record, in JSON, has the SHA-256 of each array and of itself:
+data that has changed on disk raises an error when it is read.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ class DamagedCheckpointError(ValueError):
 
 
 def write(path: Path, tree: PyTree, record: dict[str, Any]) -> None:
-    """Write arrays and a record at `path`, in one step as far as any reader can see.
+    """Write arrays and a record at `path`, atomically for any reader.
 
     Args:
         path: of the directory to make; one that is there is replaced.
@@ -37,7 +37,7 @@ def write(path: Path, tree: PyTree, record: dict[str, Any]) -> None:
         record: of what JSON can hold.
 
     Raises:
-        OSError: it could not be written, for want of space or of rights.
+        OSError: it could not be written, such as for lack of space or of permissions.
     """
     import orbax.checkpoint as ocp
 
@@ -87,9 +87,9 @@ def read_tree(path: Path, expected: PyTree) -> PyTree:
     for name in kinds | found:
         if kinds.get(name) != found.get(name):
             raise ValueError(
-                f"{path} is whole, but {name} is {found.get(name)} in it, where {kinds.get(name)} "
-                "is expected by this version of rpojax or of the environment; use the versions in "
-                "its record"
+                f"{path} is undamaged, but {name} is {found.get(name)} in it, where "
+                f"{kinds.get(name)} is expected by this version of rpojax or of the environment; use "
+                "the versions in its record"
             )
     return jax.tree.unflatten(jax.tree.structure(expected), [leaves[name] for name in kinds])
 

@@ -97,7 +97,7 @@ def _require_same_shapes(part: str, name: str, fresh: PyTree, rows: PyTree) -> N
 def _shapes(tree: PyTree) -> str:
     """The shapes of the leaves of N agents, without their axis."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
-    told = [
+    leaves_shown = [
         f"{jax.tree_util.keystr(path)}: {leaf.dtype}{list(leaf.shape[1:])}" for path, leaf in leaves
     ]
-    return "{" + ", ".join(told) + "}" if told else "absent"
+    return "{" + ", ".join(leaves_shown) + "}" if leaves_shown else "absent"

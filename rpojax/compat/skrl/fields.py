@@ -129,7 +129,7 @@ def _linear_factor(kwargs: Mapping[str, Any], skrl: Source) -> LinearFactor:
 
 
 def _is_kl_adaptive(skrl: Source) -> bool:
-    """As skrl 2 tells it, so that KLAdaptiveRL of the first versions and kl_adaptive are too."""
+    """Whether the scheduler is KLAdaptiveLR, or has one of the names that skrl 2 accepts for it."""
     return "kladaptive" in skrl.component("learning_rate_scheduler").lower().replace("_", "")
 
 
