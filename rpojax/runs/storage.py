@@ -88,8 +88,8 @@ def read_tree(path: Path, expected: PyTree) -> PyTree:
         if kinds.get(name) != found.get(name):
             raise ValueError(
                 f"{path} is undamaged, but {name} is {found.get(name)} in it, where "
-                f"{kinds.get(name)} is expected by this version of rpojax or of the environment; use "
-                "the versions in its record"
+                f"{kinds.get(name)} is expected by this version of rpojax or of the environment; "
+                "use the versions in its record"
             )
     return jax.tree.unflatten(jax.tree.structure(expected), [leaves[name] for name in kinds])
 
