@@ -105,7 +105,11 @@ class TrainState(Struct):
 
 
 class Metrics(Struct):
-    """What one update tells, each f32[]; [num_updates] from a whole run."""
+    """What one update reports, each f32[]; [num_updates] from a whole run.
+
+    Under `jax_debug_nans`, which raises for any NaN in a result, means over no episodes are 0 in
+    place of NaN; `episode_count` is 0 there.
+    """
 
     episode_return: Array  # mean over the episodes that ended in this rollout; NaN if none did
     episode_length: Array  # likewise, in steps
