@@ -39,11 +39,13 @@ def keys(num=3):
     return [jax.random.key(seed) for seed in range(num)]
 
 
-def train_and_play(cfg):
+def train_and_play(cfg, max_steps=3):
     """A result of training, and what its policy does: plain arrays without PRNG keys."""
     train_key, evaluation_key, action_key = keys()
     result = jax.jit(rpojax.make_train(cfg))(train_key)
-    played = rpojax.evaluate(cfg, result.state, evaluation_key, 2, deterministic=False, max_steps=3)
+    played = rpojax.evaluate(
+        cfg, result.state, evaluation_key, 2, deterministic=False, max_steps=max_steps
+    )
     act = rpojax.make_recurrent_policy(cfg, result.state, deterministic=False)
     action, _ = act(jnp.ones((2, 3), jnp.float32), key=action_key)
     result = result.replace(state=result.state.replace(key=None))
@@ -150,9 +152,9 @@ def test_transfer_guard_finds_no_transfer_in_compiled_programs(cfg_and_plain):
 
 def test_disable_jit_runs_the_same_algorithm():
     cfg = FEED_FORWARD.replace(num_steps=2, num_minibatches=1, total_timesteps=4)
-    plain = train_and_play(cfg)
-    with switched("jax_disable_jit", True):
-        made = train_and_play(cfg)
+    plain = train_and_play(cfg, max_steps=1)
+    with switched("jax_disable_jit", True):  # slow: each operation of each step is dispatched
+        made = train_and_play(cfg, max_steps=1)
     assert_same(made, plain, rtol=1e-3, atol=1e-3)
 
 

@@ -23,6 +23,7 @@ from rpojax.report.progress_bar import ProgressBar
 from rpojax.report.tables import results_table
 from rpojax.runs.agents import evaluate_agents, evaluation_keys
 from rpojax.runs.directory import RunDirectory
+from rpojax.runs.launch import continue_from, locked_checkpoint, prolonged, start, stop_rule
 from rpojax.runs.loop import Loop, OnChunk
 from rpojax.runs.settings import (
     DEFAULT_EVAL_EPISODES,
@@ -30,7 +31,6 @@ from rpojax.runs.settings import (
     RunSettings,
     tenth_of,
 )
-from rpojax.runs.training import continue_from, locked_checkpoint, prolonged, start, stop_rule
 from rpojax.types import TrainResult
 
 EVALUATION_EPISODES = 128

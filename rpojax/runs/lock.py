@@ -125,9 +125,7 @@ def _is_running(holder: dict[str, Any]) -> bool:
         return False
     except PermissionError:  # of another user
         return True
-    return holder["start"] == _start_of(
-        holder["pid"]
-    )  # the same process
+    return holder["start"] == _start_of(holder["pid"])  # the same process
 
 
 def _start_of(pid: int) -> str | None:

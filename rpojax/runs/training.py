@@ -1,31 +1,18 @@
-"""`fit` and `resume`: training that is watched, logged, saved, stopped and resumed."""
+"""`fit` and `resume`: training that is logged, evaluated, saved, stopped and resumed."""
 
-import contextlib
-import dataclasses
-import math
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
-
 from rpojax.agent_table import agent_table
 from rpojax.config import Config
-from rpojax.core.model import Model, check_config, make_model
-from rpojax.devices import shard, unpad
+from rpojax.core.model import check_config, make_model
 from rpojax.hyperparams import HyperParams
 from rpojax.loggers import Logger
-from rpojax.runs import checkpoint
-from rpojax.runs.agents import (
-    AgentStates,
-    blank_metrics,
-    compile_programs,
-    initial_states,
-)
-from rpojax.runs.checkpoint import Checkpoint, CheckpointWriter, checkpoint_directory
-from rpojax.runs.lock import exclusive
-from rpojax.runs.loop import Loop, OnChunk, StopRule, Training, result_of, train
+from rpojax.runs.checkpoint import checkpoint_directory
+from rpojax.runs.launch import continue_from, locked_checkpoint, prolonged, start, stop_rule
+from rpojax.runs.loop import Loop, OnChunk
 from rpojax.runs.settings import (
     DEFAULT_EVAL_EPISODES,
     DEFAULT_KEEP_CHECKPOINTS,
@@ -33,9 +20,8 @@ from rpojax.runs.settings import (
     tenth_of,
 )
 from rpojax.runs.trained_run import TrainedRun
-from rpojax.runs.warm_start import InitialPart, warm_started
+from rpojax.runs.warm_start import InitialPart
 from rpojax.types import TrainResult
-from rpojax.validation import Interval, number_in
 
 
 def fit(
@@ -144,50 +130,6 @@ def fit(
     )
 
 
-def start(
-    model: Model,
-    settings: RunSettings,
-    checkpoint_dir: str | Path | None,
-    loop: Loop,
-    *,
-    initial: tuple[TrainResult | TrainedRun, Collection[InitialPart]] | None = None,
-    overwrite: bool = False,
-) -> TrainResult:
-    """`fit` with its settings and its model made; see there for arguments and errors."""
-    if checkpoint_dir is None:  # chunks need not end where a checkpoint is due
-        settings = dataclasses.replace(settings, checkpoint_every=0)
-        return train(_first(model, settings, initial, loop.started), None, loop)
-    directory = Path(checkpoint_dir).absolute()
-    checkpoint.require_free(directory, overwrite)
-    with exclusive(directory):
-        training = _first(model, settings, initial, loop.started)
-        checkpoint.clear(directory)
-        writer = CheckpointWriter(directory, settings)
-        writer.save(training.snapshot())
-        return train(training, writer, loop)
-
-
-def _first(
-    model: Model,
-    settings: RunSettings,
-    initial: tuple[TrainResult | TrainedRun, Collection[InitialPart]] | None,
-    started: float,
-) -> Training:
-    """A training before its first update, compiled."""
-    states = initial_states(model, settings.agents)
-    count = len(settings.agents)
-    if initial is not None:
-        fresh = unpad(states, count)
-        states = shard(AgentStates(warm_started(fresh.state, *initial, count), fresh.finite))
-    return Training(
-        settings=settings,
-        programs=compile_programs(model, settings, states),
-        states=states,
-        history=blank_metrics(count, settings.cfg.num_updates),
-        compile_seconds=time.perf_counter() - started,
-    )
-
-
 def resume(
     directory: str | Path,
     *,
@@ -248,67 +190,3 @@ def resume(
     loop = Loop(loggers, on_chunk, stop_rule(max_seconds, stop_when_return), started)
     with locked_checkpoint(path, cfg, force) as found:
         return continue_from(prolonged(found, total_timesteps, **changes), loop)
-
-
-@contextlib.contextmanager
-def locked_checkpoint(
-    directory: Path, cfg: Config | None = None, force: bool = False
-) -> Iterator[Checkpoint]:
-    """The checkpoint to resume from, with the lock of its directory held."""
-    if not directory.is_dir():
-        checkpoint.newest(directory, cfg)  # raises, and makes no directory
-    with exclusive(directory, force):
-        yield checkpoint.newest(directory, cfg)
-
-
-def prolonged(found: Checkpoint, total_timesteps: int | None, **changes: Any) -> Checkpoint:
-    """A checkpoint with another end of its run and other settings.
-
-    Raises:
-        ValueError: the end is before what is done; a setting out of range.
-    """
-    settings, done = dataclasses.replace(found.settings, **changes), found.snapshot.updates
-    if total_timesteps is not None:
-        cfg = settings.cfg.replace(total_timesteps=total_timesteps)
-        if cfg.num_updates < done:
-            raise ValueError(
-                f"total_timesteps = {total_timesteps} is less than the {done * cfg.batch_size} "
-                "steps that the run has done; give more, or leave it out"
-            )
-        settings = dataclasses.replace(settings, cfg=cfg)
-    return found._replace(settings=settings, model=found.model._replace(cfg=settings.cfg))
-
-
-def continue_from(found: Checkpoint, loop: Loop) -> TrainResult:
-    """Train from a checkpoint to the end of its run; see `resume`."""
-    settings, snapshot = found.settings, found.snapshot
-    count, num_updates = len(settings.agents), settings.cfg.num_updates
-    if snapshot.updates == num_updates:
-        return result_of(snapshot)
-    checkpoint.warn_of_other_versions(found)
-    checkpoint.set_newer_aside(found)
-    states = shard(AgentStates(snapshot.state, jnp.asarray(snapshot.finite)))
-    history = blank_metrics(count, num_updates)
-    for name, values in vars(snapshot.metrics).items():
-        getattr(history, name)[:, : snapshot.updates] = values
-    training = Training(
-        settings=settings,
-        programs=compile_programs(found.model, settings, states),
-        states=states,
-        history=history,
-        compile_seconds=time.perf_counter() - loop.started,
-        best=None if snapshot.best is None else shard(snapshot.best),
-        updates=snapshot.updates,
-        train_seconds=snapshot.train_seconds,
-        resumed=True,
-    )
-    return train(training, CheckpointWriter(found.path.parent, settings, snapshot.updates), loop)
-
-
-def stop_rule(max_seconds: float | None, stop_when_return: float | None) -> StopRule:
-    """The rule, checked; ValueError for numbers out of range."""
-    if max_seconds is not None:
-        max_seconds = number_in("max_seconds", max_seconds, Interval(0.0))
-    if stop_when_return is not None:
-        stop_when_return = number_in("stop_when_return", stop_when_return, Interval(-math.inf))
-    return StopRule(max_seconds, stop_when_return)
