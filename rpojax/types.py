@@ -107,15 +107,11 @@ class TrainState(Struct):
 
 
 class Metrics(Struct):
-<<<<<<< HEAD
-    """Metrics of one update, each f32[]; of a run, [num_updates]."""
-=======
-    """What one update reports, each f32[]; [num_updates] from a whole run.
+    """Metrics of one update, each f32[]; of a run, [num_updates].
 
     Under `jax_debug_nans`, which raises for any NaN in a result, means over no episodes are 0 in
     place of NaN; `episode_count` is 0 there.
     """
->>>>>>> switches
 
     episode_return: Array  # mean over the episodes that ended in this rollout; NaN if none did
     episode_length: Array  # likewise, in steps

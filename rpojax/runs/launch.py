@@ -10,6 +10,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from rpojax.config import Config
 from rpojax.core.model import Model
 from rpojax.devices import shard, unpad
 from rpojax.runs import checkpoint
@@ -19,7 +20,7 @@ from rpojax.runs.lock import exclusive
 from rpojax.runs.loop import Loop, StopRule, Training, result_of, train
 from rpojax.runs.settings import RunSettings
 from rpojax.runs.trained_run import TrainedRun
-from rpojax.runs.warm_start import warm_started
+from rpojax.runs.warm_start import InitialPart, warm_started
 from rpojax.types import TrainResult
 from rpojax.validation import Interval, number_in
 
