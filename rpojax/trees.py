@@ -33,6 +33,10 @@ def select(flag: Array, chosen: PyTree, other: PyTree) -> PyTree:
     """`chosen` where the flag is True, `other` elsewhere: flag bool[...], leaves [..., *]."""
 
     def one(chosen: Array, other: Array) -> Array:
+        if jnp.issubdtype(chosen.dtype, jax.dtypes.prng_key):
+            # On the data, since `jax_debug_key_reuse` takes a choice among keys for a use of both.
+            data = one(jax.random.key_data(chosen), jax.random.key_data(other))
+            return jax.random.wrap_key_data(data, impl=jax.random.key_impl(chosen))
         ndim = max(chosen.ndim, other.ndim)
         return jnp.where(flag.reshape(flag.shape + (1,) * (ndim - flag.ndim)), chosen, other)
 

@@ -367,6 +367,9 @@ class ConfigDict:
     def __init__(self, **items):
         self.items_of = items
 
+    def __repr__(self):  # names a test: without an address
+        return f"ConfigDict({self.items_of})"
+
     def keys(self):
         return self.items_of.keys()
 

@@ -167,12 +167,8 @@ def fitted():
     ("name", "value"),
     [
         ("jax_enable_x64", True),
-        pytest.param("jax_debug_nans", True, marks=pytest.mark.xfail(reason="blank rows are NaN")),
-        pytest.param(
-            "jax_debug_key_reuse",
-            True,
-            marks=pytest.mark.xfail(reason="the choice between two states uses a key twice"),
-        ),
+        ("jax_debug_nans", True),
+        ("jax_debug_key_reuse", True),
         ("jax_numpy_dtype_promotion", "strict"),
     ],
 )

@@ -3,6 +3,7 @@
 import functools
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import jax
@@ -64,24 +65,23 @@ def compile_programs(model: Model, settings: RunSettings, states: AgentStates) -
     agents, count = settings.agents, len(settings.agents)
     longest = min(settings.cfg.num_updates, LONGEST_CHUNK)
     keys, hyperparams = shard((evaluation_keys(agents), agents.hyperparams))
-    program = (
-        sharded_vmap(
-            functools.partial(_advance, trainer_for(model), longest),
-            (0, 0, None),
-            donate_argnums=(0,),
-        )
-        .lower(states, hyperparams, np.int32(0))
-        .compile()
+    train = sharded_vmap(
+        functools.partial(_advance, trainer_for(model), longest),
+        (0, 0, None),
+        donate_argnums=(0,),
     )
+    with _key_reuse_unchecked():
+        program = train.lower(states, hyperparams, np.int32(0)).compile()
 
     def advance(states: AgentStates, num_updates: int) -> tuple[AgentStates, Metrics]:
         states, metrics, taken = program(states, hyperparams, np.int32(num_updates))
         _wait_for(metrics)
         rows = slice(count), slice(num_updates)
         finite = np.asarray(taken)[rows]
-        return states, jax.tree.map(
+        on_host = jax.tree.map(
             lambda leaf: np.where(finite, np.asarray(leaf)[rows], np.float32(np.nan)), metrics
         )
+        return states, _nan_without_episodes(on_host)
 
     @sharded_vmap
     def evaluate_and_compare(state: TrainState, key: Key, best: Best) -> tuple[Array, Best]:
@@ -94,12 +94,14 @@ def compile_programs(model: Model, settings: RunSettings, states: AgentStates) -
         if best is None:
             lowest = jnp.full_like(states.finite, -jnp.inf, jnp.float32)
             best = Best(states.state, states.state.update_count, lowest)
-        means, best = evaluate_and_compare(states.state, keys, best)
+        with _key_reuse_unchecked():
+            means, best = evaluate_and_compare(states.state, keys, best)
         return np.asarray(means)[:count], best
 
     def diagnose(states: AgentStates) -> list[str]:
         first = sharded_vmap(functools.partial(first_not_finite, model))
-        indices = np.asarray(first(states.state, hyperparams))[:count]
+        with _key_reuse_unchecked():
+            indices = np.asarray(first(states.state, hyperparams))[:count]
         return [QUANTITIES[index] for index in indices]
 
     return Programs(longest, advance, evaluate, diagnose)
@@ -132,7 +134,18 @@ def evaluate_agents(
     def play(state: TrainState, key: Key) -> Evaluation:
         return evaluate_model(model, state, key, num_episodes, deterministic, max_steps)
 
-    return sharded_vmap(play)(state, keys)
+    with _key_reuse_unchecked():
+        return sharded_vmap(play)(state, keys)
+
+
+def _key_reuse_unchecked() -> AbstractContextManager[None]:
+    """Switch `jax_debug_key_reuse` off for vmapped agents.
+
+    JAX takes a scan over split keys for a reuse when it is vmapped. `make_train(cfg)`, which is the
+    same program for one agent, passes the check.
+    """
+    context: AbstractContextManager[None] = jax.debug_key_reuse(False)
+    return context
 
 
 def blank_metrics(num_agents: int, num_updates: int) -> Metrics:
@@ -163,7 +176,7 @@ def _advance(
         before, rows, taken = carry
         after, row = trainer.iterate(before.state, hyperparams)
         finite = before.finite & is_finite(after)
-        state = jax.tree.map(lambda new, old: jnp.where(finite, new, old), after, before.state)
+        state = select(finite, after, before.state)
         rows = jax.tree.map(
             lambda values, value: values.at[index].set(jnp.where(finite, value, 0.0)), rows, row
         )
@@ -174,6 +187,18 @@ def _advance(
     )
     taken = jnp.zeros((longest,), bool)
     return jax.lax.fori_loop(0, num_updates, step, (states, rows, taken))
+
+
+def _nan_without_episodes(metrics: Metrics) -> Metrics:
+    """Means over no episodes as NaN again: under `jax_debug_nans` programs return 0 for them."""
+
+    def with_nan(mean: Array) -> Any:
+        return np.where((metrics.episode_count == 0) & (mean == 0), np.float32(np.nan), mean)
+
+    return metrics.replace(
+        episode_return=with_nan(metrics.episode_return),
+        episode_length=with_nan(metrics.episode_length),
+    )
 
 
 def _wait_for(metrics: Metrics) -> None:

@@ -209,7 +209,7 @@ def result_of(snapshot: Snapshot) -> TrainResult:
     """What was trained so far, on JAX's devices: copies, not the buffers that training reuses."""
     return TrainResult(
         state=jax.tree.map(jnp.array, snapshot.state),
-        metrics=jax.tree.map(jnp.array, snapshot.metrics),
+        metrics=jax.device_put(snapshot.metrics),  # NaN passes, also under `jax_debug_nans`
         finite=jnp.array(snapshot.finite),
     )
 
