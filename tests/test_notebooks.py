@@ -36,8 +36,8 @@ def test_outputs_are_committed(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)
-def test_the_first_cell_installs_where_rpojax_is_missing(path):
+def test_the_first_cell_installs_the_clone_where_rpojax_is_missing(path):
     notebook = nbformat.read(path, as_version=4)
     first = next(cell for cell in notebook.cells if cell.cell_type == "code")
     assert 'find_spec("rpojax") is None' in first.source
-    assert "%pip install -q rpojax" in first.source
+    assert "%pip install -q .." in first.source

@@ -11,6 +11,8 @@ from rpojax.agent.episodes import episode_limit
 from rpojax.config import Config
 from rpojax.core.acting import play
 from rpojax.core.model import Model, check_config, make_model
+from rpojax.hyperparams import HyperParams
+from rpojax.setting import settings_of
 from rpojax.types import Array, Key, PyTree, Struct, TrainState
 from rpojax.validation import check_one_agent, whole_number
 
@@ -64,7 +66,12 @@ def evaluate(
     check_config(cfg)
     num_episodes = whole_number("num_episodes", num_episodes)
     max_steps = None if max_steps is None else whole_number("max_steps", max_steps)
-    return _program(cfg, num_episodes, deterministic, max_steps)(state, key)
+    return _program(_as_evaluated(cfg), num_episodes, deterministic, max_steps)(state, key)
+
+
+def _as_evaluated(cfg: Config) -> Config:
+    """The config with default hyperparameters: one program evaluates agents with any values."""
+    return cfg.replace(**{name: getattr(Config, name) for name in settings_of(HyperParams)})
 
 
 @functools.lru_cache(PROGRAMS_KEPT)

@@ -114,6 +114,15 @@ def test_evaluation_keeps_few_compiled_programs():
     assert evaluation._program.cache_info().currsize == evaluation.PROGRAMS_KEPT
 
 
+def test_one_program_evaluates_agents_with_any_hyperparameters(state):
+    rpojax.evaluate(CFG, state, jax.random.key(0), num_episodes=2, max_steps=3)
+    programs = evaluation._program.cache_info().misses
+    other = CFG.replace(**{name: 0.9 * getattr(CFG, name) for name in vars(CFG.hyperparams())})
+    other = other.replace(ent_coef=0.1, kl_threshold=0.1)
+    rpojax.evaluate(other, state, jax.random.key(0), num_episodes=2, max_steps=3)
+    assert evaluation._program.cache_info().misses == programs
+
+
 def test_evaluation_agrees_with_playing_by_hand(state):
     """One episode stepped in Python with make_policy from the same start."""
     key = jax.random.key(3)
