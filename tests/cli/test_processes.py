@@ -122,6 +122,21 @@ def test_every_agent_diverged(tmp_path, cache):
     assert [group["mean"] for group in report["groups"]] == [None]
 
 
+def test_damaged_checkpoints_and_full_disks_are_one_line_each(tmp_path, cache):
+    with started(*SHORT, "--run-name=x", cwd=tmp_path, XDG_CACHE_HOME=cache) as process:
+        assert finish(process).status == 0
+    newest, *_ = checkpoint_paths(tmp_path / "runs" / "x" / "checkpoints")[::-1]
+    for file in newest.rglob("*"):
+        if file.is_file() and "record" not in file.parts:
+            file.write_bytes(b"damaged")
+    with started("eval", "runs/x", cwd=tmp_path, XDG_CACHE_HOME=cache) as process:
+        finished = finish(process)
+    assert finished.status == 0
+    (line,) = finished.err.splitlines()
+    assert line.startswith("rpojax: warning: ")
+    assert f"{newest.name} is damaged" in line
+
+
 def test_directory_that_vanished_is_reported(tmp_path, cache):
     arguments = (*ENDLESS[:-1], "--checkpoint-every=0", "--run-name=x")
     with started(*arguments, cwd=tmp_path, XDG_CACHE_HOME=cache) as process:

@@ -276,6 +276,19 @@ def test_first_checkpoint_that_cannot_be_written_is_an_error(tmp_path, monkeypat
         fit(cfg, SEEDS, 5, checkpoint_dir=tmp_path)
 
 
+def test_relative_directory_stays_the_same_after_a_change_of_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    cfg = BASE.replace(total_timesteps=2 * BASE.batch_size)
+
+    def leave(progress):
+        monkeypatch.chdir(tmp_path / "elsewhere")
+
+    fit(cfg, checkpoint_dir="run", on_chunk=leave)
+    assert [path.name for path in checkpoint.checkpoint_paths(tmp_path / "run")][-1].endswith("2")
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
 @pytest.mark.filterwarnings("error:.*is damaged:RuntimeWarning")
 def test_run_killed_again_and_again_is_bit_identical(first_run, tmp_path):
     _, result, directory = first_run

@@ -1,0 +1,99 @@
+"""The directory of a run: what is where, and what a file in it may say."""
+
+import json
+
+import pytest
+
+from rpojax.agent_table import agent_table
+from rpojax.config import Config
+from rpojax.runs import directory as directories
+from rpojax.runs.directory import RunDirectory
+from rpojax.runs.settings import RunSettings
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """The arguments of each WandbLogger that is made."""
+    arguments = []
+    monkeypatch.setattr(directories, "WandbLogger", lambda **given: arguments.append(given))
+    return arguments
+
+
+def test_names_are_reserved_once(tmp_path):
+    paths = [RunDirectory.reserve(tmp_path / "runs", "x").path for _ in range(3)]
+    assert [path.name for path in paths] == ["x", "x-2", "x-3"]
+    assert all(path.is_dir() for path in paths)
+
+
+def test_wandb_arguments_come_back(tmp_path, made):
+    directory = RunDirectory(tmp_path)
+    directory.loggers(tensorboard=False, wandb="walks")
+    directory.loggers_again()
+    assert made[0] == made[1]
+    assert {path.name for path in tmp_path.iterdir()} == {"wandb.json"}
+
+
+GOOD = {"project": "p", "name": "n", "id": "i"}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        GOOD | {"base_url": "http://elsewhere.example"},
+        GOOD | {"mode": "offline"},
+        GOOD | {"project": ["p"]},
+        {"project": "p", "name": "n"},
+        ["project", "name", "id"],
+        None,
+        "[" * 100_000,
+    ],
+    ids=["address", "mode", "not text", "too few", "list", "null", "nested"],
+)
+def test_foreign_wandb_file_is_refused_and_starts_no_logger(tmp_path, made, content):
+    text = content if isinstance(content, str) else json.dumps(content)
+    (tmp_path / "wandb.json").write_text(text)
+    with pytest.raises(ValueError, match=r"is not the file that `rpojax train --wandb` writes"):
+        RunDirectory(tmp_path).loggers_again()
+    assert not made
+
+
+def test_failed_start_restores_the_old_run(tmp_path):
+    directory = RunDirectory(tmp_path / "run")
+    (directory.checkpoints / "update_000000003").mkdir(parents=True)
+    directory.metrics_csv.write_text("old")
+    (directory.path / "notes.txt").write_text("mine")
+    before = sorted(directory.path.rglob("*"))
+
+    def start_and_fail():
+        with directory.made():
+            assert not directory.metrics_csv.exists()
+            directory.metrics_csv.write_text("new")
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        start_and_fail()
+    assert sorted(directory.path.rglob("*")) == before
+    assert directory.metrics_csv.read_text() == "old"
+
+
+def test_started_run_replaces_the_old_one(tmp_path):
+    directory = RunDirectory(tmp_path / "run")
+    (directory.checkpoints / "update_000000003").mkdir(parents=True)
+    directory.metrics_csv.write_text("old")
+    (directory.path / "notes.txt").write_text("mine")
+    with directory.made():
+        (directory.checkpoints / "update_000000000").mkdir(parents=True)
+    names = {path.relative_to(directory.path).as_posix() for path in directory.path.rglob("*")}
+    assert names == {"notes.txt", "checkpoints", "checkpoints/update_000000000"}
+
+
+def test_settings_are_written_as_config_reads_them(tmp_path):
+    import yaml
+
+    cfg = Config(alpha=0.3, env_params={"g": 1.62})
+    settings = RunSettings(cfg=cfg, agents=agent_table(cfg.hyperparams(), num_seeds=3, seed=5))
+    directory = RunDirectory(tmp_path)
+    directory.write_settings(settings)
+    plain = yaml.safe_load(directory.settings.read_text())
+    assert (plain.pop("num_seeds"), plain.pop("seed")) == (3, 5)
+    assert Config.from_dict(plain) == cfg
