@@ -2,24 +2,25 @@
 
     python -m benchmarks.compare OTHER [--rounds 9]
 
-OTHER is the root of another checkout, such as a `git worktree` of an older commit. Each round
-starts one process for each checkout, in turn and in alternating order, with the same Python and the
-same packages. A process compiles and runs without a compilation cache:
+OTHER is the root of another checkout, such as a `git worktree` of an older commit. A process for
+each checkout stays alive, with the same Python and the same packages, and both measure in turn, in
+alternating order. Each time, a process compiles and runs one of these anew:
 
 * one agent: `jax.jit(make_train(cfg))`;
 * eight agents: `jax.jit(jax.vmap(make_train(cfg)))`;
-* `fit` with four agents on all cores, with its own measures.
+* four agents by `fit`, on all cores, with its own measures.
 
-Ratios are this checkout over the other, round by round: above 1 is faster for throughput and slower
-for compile time.
+Ratios are of seconds, this checkout over the other, round by round: below 1 is faster.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from benchmarks.reporting import (
@@ -33,43 +34,64 @@ from benchmarks.reporting import (
 )
 
 WORKER = """
-import json, time
+import json, sys, time
 import jax, rpojax
 rpojax.use_all_cores()
-updates = 24
-cfg = rpojax.Config(total_timesteps=updates * 64 * 128)
-measured = {}
+cfg = rpojax.Config(total_timesteps=12 * 64 * 128)
+train = rpojax.make_train(cfg)
 
-def measure(name, function, keys, agents):
+def trained(function, keys):
     start = time.perf_counter()
     program = jax.jit(function).lower(keys).compile()
-    measured[name + ": compile seconds"] = time.perf_counter() - start
-    seconds = []
-    for _ in range(3):
-        start = time.perf_counter()
-        jax.block_until_ready(program(keys).metrics)
-        seconds.append(time.perf_counter() - start)
-    measured[name + ": steps/s"] = agents * cfg.actual_timesteps / min(seconds)
+    compiled = time.perf_counter()
+    jax.block_until_ready(program(keys))
+    warm = time.perf_counter()
+    jax.block_until_ready(program(keys))
+    return compiled - start, time.perf_counter() - warm
 
-measure("one agent", rpojax.make_train(cfg), jax.random.key(0), 1)
-measure("8 agents", jax.vmap(rpojax.make_train(cfg)), jax.random.split(jax.random.key(0), 8), 8)
-last = []
-rpojax.fit(cfg.replace(total_timesteps=4 * cfg.total_timesteps), 4, on_chunk=last.append)
-measured["fit, 4 agents: compile seconds"] = last[-1].compile_seconds
-measured["fit, 4 agents: steps/s"] = last[-1].steps_per_second
-print(json.dumps(measured))
+def fitted():
+    calls = []
+    rpojax.fit(cfg.replace(total_timesteps=2 * cfg.total_timesteps), 4, on_chunk=calls.append)
+    return calls[0].compile_seconds, calls[-1].train_seconds
+
+ways = {
+    "one agent": lambda: trained(train, jax.random.key(0)),
+    "eight agents": lambda: trained(jax.vmap(train), jax.random.split(jax.random.key(0), 8)),
+    "four agents by fit": fitted,
+}
+for line in sys.stdin:
+    jax.clear_caches()
+    print(json.dumps(ways[line.strip()]()), flush=True)
 """
+WAYS = ("one agent", "eight agents", "four agents by fit")
 
 
-def measure(root: Path) -> dict[str, float]:
-    """What a process with the package of a checkout measures."""
+@contextlib.contextmanager
+def started(root: Path) -> Iterator[Callable[[str], tuple[float, float]]]:
+    """A process with the package of a checkout; it returns seconds to compile and to run a way."""
     environment = {**os.environ, "PYTHONPATH": str(root), "JAX_ENABLE_COMPILATION_CACHE": "false"}
-    command = [sys.executable, "-c", WORKER]
-    output = subprocess.run(
-        command, cwd=root, env=environment, check=True, stdout=subprocess.PIPE, text=True
-    ).stdout
-    measured: dict[str, float] = json.loads(output.splitlines()[-1])
-    return measured
+    process = subprocess.Popen(
+        [sys.executable, "-c", WORKER],
+        cwd=root,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    requests, answers = process.stdin, process.stdout
+
+    def measure(way: str) -> tuple[float, float]:
+        print(way, file=requests, flush=True)
+        compile_seconds, run_seconds = json.loads(answers.readline())
+        return compile_seconds, run_seconds
+
+    try:
+        yield measure
+    finally:
+        process.kill()
+        process.wait()
 
 
 def main() -> None:
@@ -79,30 +101,34 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     arguments = parser.parse_args()
     info = environment_info()
-    roots = {"this": REPOSITORY, "other": arguments.other.resolve()}
-    rounds: dict[str, list[dict[str, float]]] = {name: [] for name in roots}
-    for index in range(arguments.rounds):
-        for name in list(roots)[:: -1 if index % 2 else 1]:
-            rounds[name].append(measure(roots[name]))
     table, rows, bars = [], [], {}
-    for what in rounds["this"][0]:
-        this, other = ([measured[what] for measured in rounds[name]] for name in roots)
-        ratio = paired_ratios(this, other)
-        shown = "{:,.0f}" if what.endswith("steps/s") else "{:.2f}"
-        table.append(
-            {
-                "measure": what,
-                "this": shown.format(statistics.median(this)),
-                "other": shown.format(statistics.median(other)),
-                "this / other": ratio,
-            }
-        )
-        rows += [
-            {"measure": what, "round": index, "this": round(a, 3), "other": round(b, 3)}
-            for index, (a, b) in enumerate(zip(this, other, strict=True))
-        ]
-        bars[what] = ratio.median
-    title = f"This checkout / the other, median of {arguments.rounds} rounds"
+    with started(REPOSITORY) as this, started(arguments.other.resolve()) as other:
+        for way in WAYS:
+            measured: dict[str, list[tuple[float, float]]] = {"this": [], "other": []}
+            processes = {"this": this, "other": other}
+            for measure in processes.values():
+                measure(way)  # warms up
+            for index in range(arguments.rounds):
+                for name in list(processes)[:: -1 if index % 2 else 1]:
+                    measured[name].append(processes[name](way))
+            for part, label in enumerate(("compile", "run")):
+                ours, theirs = ([each[part] for each in measured[name]] for name in processes)
+                ratio = paired_ratios(ours, theirs)
+                table.append(
+                    {
+                        "way": way,
+                        "seconds to": label,
+                        "this": f"{statistics.median(ours):.2f}",
+                        "other": f"{statistics.median(theirs):.2f}",
+                        "this / other": ratio,
+                    }
+                )
+                rows += [
+                    {"way": way, "part": label, "round": index, "this": a, "other": b}
+                    for index, (a, b) in enumerate(zip(ours, theirs, strict=True))
+                ]
+                bars[f"{way}, {label}"] = ratio.median
+    title = f"Seconds of this checkout / the other, median of {arguments.rounds} rounds"
     print_table(title, table, info)
     write_csv(RESULTS / "compare.csv", rows, info)
     bar_chart(RESULTS / "compare.png", title, bars, info, xlabel="ratio", value_format="{:.3f}")

@@ -118,7 +118,7 @@ CONFIG = {
     "kl_target": to(1e-6, lr_schedule="kl_adaptive"),
     "lr_schedule": to("kl_adaptive"),
     "adam_eps": to(0.1),
-    "clip_value_loss": to(False),
+    "clip_value_loss": to(False, value_clip=0.01),
     "advantage_normalization": to("batch"),
     "normalize_observations": to(False),
     "normalize_rewards": to(False),

@@ -86,48 +86,66 @@ def make_recurrent_policy(
 
 def policy_for(model: Model, state: TrainState, deterministic: bool = True) -> Policy:
     """`make_policy` with a model that has been built already."""
-    act_recurrent = recurrent_policy_for(model, state, deterministic)
-    if model.network.recurrent:
-        return act_recurrent
-
-    def act(obs: Any, key: Key | None = None) -> Any:
-        return act_recurrent(obs, key=key)[0]
-
-    return act
+    act = recurrent_policy_for(model, state, deterministic)
+    return act if model.network.recurrent else _WithoutCarry(act)
 
 
 def recurrent_policy_for(
     model: Model, state: TrainState, deterministic: bool = True
-) -> RecurrentPolicy:
+) -> "TrainedPolicy":
     """`make_recurrent_policy` with a model that has been built already."""
     check_one_agent(state)
-    env, network = model.env, model.network
+    return TrainedPolicy(model, state, deterministic)
 
-    @jax.jit
-    def step(
-        obs: PyTree, carry: PyTree, reset: Array | None, key: Key | None
-    ) -> tuple[Array, PyTree]:
-        return play(model, state, obs, carry, reset, key)
 
-    def act(
-        obs: Any, carry: Any = None, reset: Any = None, key: Key | None = None
+class TrainedPolicy:
+    """A `RecurrentPolicy`. It can be pickled where its config can."""
+
+    def __init__(self, model: Model, state: TrainState, deterministic: bool) -> None:
+        self._model, self._state, self._deterministic = model, state, deterministic
+        self._step = jax.jit(self._play)
+
+    def __call__(
+        self, obs: Any, carry: Any = None, reset: Any = None, key: Key | None = None
     ) -> tuple[Any, Any]:
-        if deterministic:
+        """Act; see `RecurrentPolicy`."""
+        if self._deterministic:
             key = None
         elif key is None:
             raise ValueError(
                 "key = None, but the policy is stochastic; give a new PRNG key in each call, or "
                 "make it with deterministic=True"
             )
-        obs, leading = as_observations(obs, env.obs)
+        network = self._model.network
+        obs, leading = as_observations(obs, self._model.env.obs)
         if reset is not None:
             check_reset(reset, leading)
         if carry is None:
             carry = network.initial_carry(leading)
         else:
             check_carry(carry, leading, network.initial_carry)
-        action, carry = step(obs, carry, reset, key)
+        action, carry = self._step(obs, carry, reset, key)
         on_host = all(isinstance(leaf, np.ndarray | np.generic) for leaf in jax.tree.leaves(obs))
         return (np.asarray(action) if on_host else action), carry
 
-    return act
+    def __reduce__(self) -> tuple[Any, ...]:
+        return make_recurrent_policy, (self._model.cfg, self._state, self._deterministic)
+
+    def _play(
+        self, obs: PyTree, carry: PyTree, reset: Array | None, key: Key | None
+    ) -> tuple[Array, PyTree]:
+        return play(self._model, self._state, obs, carry, reset, key)
+
+
+class _WithoutCarry:
+    """A `Policy` made of a feed-forward network's `TrainedPolicy`."""
+
+    def __init__(self, policy: TrainedPolicy) -> None:
+        self._policy = policy
+
+    def __call__(self, obs: Any, key: Key | None = None) -> Any:
+        """Act; see `Policy`."""
+        return self._policy(obs, key=key)[0]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _WithoutCarry, (self._policy,)

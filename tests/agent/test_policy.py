@@ -1,6 +1,7 @@
 """The trained agent in use, and its evaluation."""
 
 import gc
+import pickle
 import weakref
 
 import jax
@@ -79,6 +80,15 @@ def test_actions_stay_within_the_bounds(state):
 def test_several_agents_are_refused(results):
     with pytest.raises(ValueError, match=r"agents of shape \(2,\); .*select"):
         rpojax.make_policy(CFG, results.state)
+
+
+@pytest.mark.parametrize("make", [rpojax.make_policy, rpojax.make_recurrent_policy])
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_policies_can_be_pickled(state, make, deterministic):
+    act = make(CFG, state, deterministic)
+    copy = pickle.loads(pickle.dumps(act))
+    obs, key = np.ones((2, 3), np.float32), jax.random.key(4)
+    jax.tree.map(np.testing.assert_array_equal, copy(obs, key=key), act(obs, key=key))
 
 
 def test_evaluation_plays_whole_episodes(state):

@@ -21,7 +21,11 @@ def report(finite=(True, True, True, False), agents=AGENTS):
     result = TrainResult(
         state=None, metrics=Metrics(**dict.fromkeys(names, known)), finite=np.array(finite)
     )
-    evaluation = Evaluation(RETURNS, np.ones_like(RETURNS), np.ones_like(RETURNS, bool))
+    evaluation = Evaluation(
+        episode_return=RETURNS,
+        episode_length=np.ones_like(RETURNS, np.int32),
+        finished=np.ones_like(RETURNS, bool),
+    )
     return evaluation_report(CFG, agents, result, evaluation)
 
 

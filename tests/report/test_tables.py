@@ -29,7 +29,11 @@ def result_of(episode_return, finite=None) -> TrainResult:
 
 def evaluation_of(episode_return) -> Evaluation:
     returns = np.asarray(episode_return, np.float32)
-    return Evaluation(returns, np.ones_like(returns, np.int32), np.ones_like(returns, bool))
+    return Evaluation(
+        episode_return=returns,
+        episode_length=np.ones_like(returns, np.int32),
+        finished=np.ones_like(returns, bool),
+    )
 
 
 def shown(agents, result, evaluation, title="Title", encoding="utf-8") -> list[list[str]]:

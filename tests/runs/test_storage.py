@@ -72,7 +72,7 @@ def test_writing_again_replaces_what_was_there_and_leaves_nothing_else(tmp_path)
 
 def test_another_structure_shape_or_dtype_than_expected_is_named(written):
     for change in ({"flags": np.zeros(3, bool)}, {"flags": np.zeros(2, np.int8)}):
-        with pytest.raises(ValueError, match=r"whole, but \['flags'\] is bool\[2\] in it"):
+        with pytest.raises(ValueError, match=r"undamaged, but \['flags'\] is bool\[2\] in it"):
             storage.read_tree(written, TREE | change)
     with pytest.raises(ValueError, match=r"\['more'\] is None in it, where float64\[1\]"):
         storage.read_tree(written, TREE | {"more": np.zeros(1)})
