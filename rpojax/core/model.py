@@ -2,7 +2,6 @@
 
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from rpojax import envs
@@ -30,9 +29,8 @@ def make_model(cfg: Config) -> Model:
             continuous, or it lacks bounds that a setting needs; or the network does not fit it.
     """
     check_config(cfg)
-    with jax.ensure_compile_time_eval():  # no tracers inside, also where a caller is being traced
-        env = envs.make(cfg.env, **dict(cfg.env_params))
-        network = make_network(cfg.network, env)
+    env = envs.make(cfg.env, **dict(cfg.env_params))
+    network = make_network(cfg.network, env)
     _check_bounds(cfg, env)
     cfg.check_sequences(network.recurrent)
     return Model(cfg, env, network)
