@@ -1,6 +1,7 @@
 """Which agents a run trains: a seed and a set of hyperparameters each."""
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -43,7 +44,7 @@ class AgentTable:
     def __iter__(self) -> Iterator[Agent]:
         return (self[index] for index in range(len(self)))
 
-    @property
+    @functools.cached_property
     def differing(self) -> tuple[str, ...]:
         """Names of the hyperparameters in which the agents differ."""
         return tuple(
@@ -59,7 +60,7 @@ class AgentTable:
         """`identity` as text, such as "alpha=0.3,seed=1"; also a valid file name."""
         return in_words(self.identity(index))
 
-    @property
+    @functools.cached_property
     def groups(self) -> dict[str, list[int]]:
         """The agents of each set of hyperparameters, by label ("" where all share one)."""
         groups: dict[str, list[int]] = {}

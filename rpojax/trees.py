@@ -29,6 +29,15 @@ def leading_axes(tree: PyTree, spec: PyTree) -> tuple[int, ...]:
     return np.shape(leaf)[: np.ndim(leaf) - len(like.shape)]
 
 
+def leaves_by_path(tree: PyTree, simple: bool = False) -> dict[str, Any]:
+    """Leaves by path, in their order: "['mean']['kernel']" or, if simple, "mean/kernel"."""
+    style: dict[str, Any] = {"simple": True, "separator": "/"} if simple else {}
+    return {
+        jax.tree_util.keystr(path, **style): leaf
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }
+
+
 def select(flag: Array, chosen: PyTree, other: PyTree) -> PyTree:
     """`chosen` where the flag is True, `other` elsewhere: flag bool[...], leaves [..., *]."""
 

@@ -18,7 +18,7 @@ from rpojax.core.model import Model, make_model
 from rpojax.core.normalize import EPSILON
 from rpojax.envs.base import Env
 from rpojax.networks import Outputs
-from rpojax.trees import batched
+from rpojax.trees import batched, leaves_by_path
 from rpojax.types import PyTree, RunningStats, TrainState
 from rpojax.validation import check_choice, check_one_agent
 
@@ -133,21 +133,22 @@ def export_params(
     check_choice("part", part, get_args(Part))
     check_one_agent(state)
     model = make_model(cfg)
-    arrays = _named({"params": state.params})
+    arrays = leaves_by_path({"params": state.params}, simple=True)
     if part != "all":
         used = _used_params(model, state.params, part)
         arrays = {
             name: array for index, (name, array) in enumerate(arrays.items()) if index in used
         }
     if state.obs_stats is not None:
-        arrays |= _named({"obs_stats": _mean_and_std(state.obs_stats)})
+        arrays |= leaves_by_path({"obs_stats": _mean_and_std(state.obs_stats)}, simple=True)
         arrays["observation_clip"] = np.asarray(cfg.observation_clip, np.float32)
     if part != "value":
         env = model.env
         arrays |= {"action_low": env.action_low, "action_high": env.action_high}
         arrays["action_transform"] = np.asarray(cfg.action_transform)
     if part != "policy" and state.value_stats is not None:
-        arrays |= _named({"value_stats": _mean_and_std(state.value_stats)})
+        arrays |= leaves_by_path({"value_stats": _mean_and_std(state.value_stats)}, simple=True)
+    arrays = {name: np.asarray(array) for name, array in arrays.items()}
     with Path(path).open("wb") as file:  # np.savez adds a suffix to names that lack it
         np.savez(file, allow_pickle=False, **arrays)
     return arrays
@@ -178,11 +179,3 @@ def _serialized(exported: export.Exported, env: Env) -> bytearray:
 def _mean_and_std(stats: RunningStats) -> dict[str, PyTree]:
     std = jax.tree.map(lambda var: np.sqrt(np.asarray(var) + np.float32(EPSILON)), stats.var)
     return {"mean": stats.mean, "std": std}
-
-
-def _named(tree: PyTree) -> dict[str, np.ndarray]:
-    """The leaves of a tree by their paths, in its own order."""
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="/"): np.asarray(leaf)
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-    }

@@ -33,7 +33,7 @@ class TensorBoardLogger:
     """
 
     def __init__(self, directory: str | Path) -> None:
-        _require("tensorboardX", extra="tensorboard")
+        _import_extra("tensorboardX", extra="tensorboard")
         self._directory = Path(directory)
         self._series: dict[str, list[int]] = {}
         self._writers: dict[str, Any] = {}  # for each of the series
@@ -109,7 +109,7 @@ class WandbLogger:
     """
 
     def __init__(self, project: str = "rpojax", **kwargs: Any) -> None:
-        self._wandb = _require("wandb", extra="wandb")
+        self._wandb = _import_extra("wandb", extra="wandb")
         self._kwargs = {"project": project, **kwargs}
         self._run: Any = None
         self._series: dict[str, list[int]] = {}
@@ -151,7 +151,7 @@ def _hyperparams(agents: AgentTable) -> dict[str, float | list[float]]:
     }
 
 
-def _require(module: str, extra: str) -> Any:
+def _import_extra(module: str, extra: str) -> Any:
     """The module of an extra; ValueError with the command that installs it."""
     try:
         return importlib.import_module(module)

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rpojax.trees import leaves_by_path
 from rpojax.types import PyTree
 
 _REMAINS = re.compile(r".*(\.orbax-checkpoint-tmp.*|\.discarded)")
@@ -41,10 +42,10 @@ def write(path: Path, tree: PyTree, record: dict[str, Any]) -> None:
     """
     import orbax.checkpoint as ocp
 
-    leaves = _named(tree)
+    leaves = leaves_by_path(tree)
     signed = {"record": record, "leaves": [_entry(name, leaf) for name, leaf in leaves.items()]}
     # Numbered, because names may hold any character; orbax refuses arrays of size 0.
-    arrays = {str(i): _plain(leaf) for i, leaf in enumerate(leaves.values()) if leaf.size}
+    arrays = {str(i): _on_host(leaf) for i, leaf in enumerate(leaves.values()) if leaf.size}
     try:
         discard(path)
         with _checkpointer() as checkpointer:
@@ -82,7 +83,7 @@ def read_tree(path: Path, expected: PyTree) -> PyTree:
         ValueError: all is as it was written, and other than expected.
     """
     leaves = _read_leaves(path)
-    kinds = {name: _kind(leaf) for name, leaf in _named(expected).items()}
+    kinds = {name: _kind(leaf) for name, leaf in leaves_by_path(expected).items()}
     found = {name: _kind(leaf) for name, leaf in leaves.items()}
     for name in kinds | found:
         if kinds.get(name) != found.get(name):
@@ -178,7 +179,7 @@ def _read_leaves(path: Path) -> dict[str, Any]:
 
 def _entry(name: str, leaf: Any) -> dict[str, Any]:
     """What the record says of a leaf."""
-    array = _plain(leaf)
+    array = _on_host(leaf)
     return {
         "name": name,
         "dtype": str(array.dtype),
@@ -186,12 +187,6 @@ def _entry(name: str, leaf: Any) -> dict[str, Any]:
         "sha256": _digest(array),
         "key_impl": str(jax.random.key_impl(leaf)) if _is_key(leaf) else None,
     }
-
-
-def _named(tree: PyTree) -> dict[str, Any]:
-    """The leaves of a tree by their paths, in its order."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {jax.tree_util.keystr(where): leaf for where, leaf in leaves}
 
 
 def _kind(leaf: Any) -> str:
@@ -202,7 +197,7 @@ def _is_key(leaf: Any) -> bool:
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _plain(leaf: Any) -> np.ndarray:
+def _on_host(leaf: Any) -> np.ndarray:
     """A leaf on the host; typed keys as the integers that they are made of."""
     return np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
 
