@@ -6,7 +6,8 @@ where one came from.
 """
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, SupportsIndex
 
 import jax
 import numpy as np
@@ -81,15 +82,27 @@ class Env:
     action_high: np.ndarray  # f32[A], inf where unbounded
     max_episode_steps: int | None = None  # None: no time limit known
     drawing: Drawing | None = None  # None: `render_episode` needs `draw`
+    # Makes this environment again, for pickle; a copy with other fields has none.
+    remake: "Callable[[], Env] | None" = dataclasses.field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         for field in ("action_low", "action_high"):
             object.__setattr__(self, field, _as_bounds(getattr(self, field)))
 
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        """By its name, where it was made by one; else as other objects, by its functions."""
+        if self.remake is None:
+            return super().__reduce_ex__(protocol)
+        return _call, (self.remake,)
+
     @property
     def action_dim(self) -> int:
         """A, the number of action dimensions."""
         return len(self.action_low)
+
+
+def _call(function: Callable[[], Env]) -> Env:
+    return function()
 
 
 def auto_reset(reset: Reset, step: Step) -> Step:

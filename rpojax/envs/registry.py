@@ -1,6 +1,7 @@
 """From what a config names to an `Env`."""
 
 import difflib
+import functools
 import importlib
 from typing import Any, Protocol
 
@@ -44,6 +45,7 @@ def make(env: Any, **params: Any) -> Env:
     """
     if isinstance(env, str):
         made = _make_by_name(env, params)
+        object.__setattr__(made, "remake", functools.partial(make, env, **params))
     elif params:
         raise ValueError(
             f"params = {params!r} can change an environment given by name only; set them on the "

@@ -386,6 +386,21 @@ def test_a_disk_that_is_full_from_the_start_leaves_no_directory(tmp_path, monkey
     assert not (tmp_path / "x").exists()
 
 
+def test_a_disk_that_is_full_at_the_end_costs_the_picture_alone(trained, tmp_path, monkeypatch):
+    path = trained.copy(tmp_path)
+
+    def draw(cfg: Config, metrics: rpojax.Metrics, place: Path, **_: Any) -> None:
+        raise OSError(f"{str(place)!r} could not be written: No space left on device")
+
+    monkeypatch.setattr("rpojax.cli.training.plot_learning_curves", draw)
+    finished = run("resume", path, "--json")
+    assert finished.status == 2
+    assert json.loads(finished.out)["agents"] == trained.finished.report["agents"]
+    line = finished.err.splitlines()[-1]
+    assert line.startswith("rpojax: ")
+    assert "learning_curve.png" in line
+
+
 def test_a_damaged_checkpoint_is_skipped_with_a_warning_of_one_line(trained, tmp_path):
     path = trained.copy(tmp_path)
     newest = checkpoint.checkpoint_paths(path / "checkpoints")

@@ -1,7 +1,6 @@
 """The command in processes of its own: several at once, odd surroundings, exit statuses."""
 
 import contextlib
-import csv
 import json
 import signal
 import subprocess
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_cli import TINY, finish, started
+from test_cli import TINY, finish, rows_of, started
 
 from rpojax.runs.checkpoint import checkpoint_paths
 
@@ -43,8 +42,7 @@ def training(place: Path, cache: str) -> Iterator["subprocess.Popen[str]"]:
 
 
 def updates_logged(path: Path) -> list[int]:
-    with (path / "metrics.csv").open(newline="") as file:
-        return [int(row["updates"]) for row in csv.DictReader(file)]
+    return [int(row["updates"]) for row in rows_of(path / "metrics.csv")]
 
 
 def test_one_process_at_a_time_trains_in_a_directory(tmp_path, cache):
@@ -120,6 +118,37 @@ def test_every_agent_diverged(tmp_path, cache):
     report = json.loads(finished.out)
     assert [agent["diverged_at"] for agent in report["agents"]] == [1, 1]
     assert [group["mean"] for group in report["groups"]] == [None]
+
+
+def test_killed_again_and_again_it_ends_as_if_it_were_not(tmp_path, cache):
+    arguments = ("train", *TINY, f"--total-timesteps={128 * 400}", "--checkpoint-every=20")
+    for name in ("whole", "killed"):
+        with started(
+            *arguments, f"--run-name={name}", cwd=tmp_path, XDG_CACHE_HOME=cache
+        ) as process:
+            if name == "whole":
+                assert finish(process).status == 0
+            else:
+                wait_for_updates(tmp_path / "runs" / name, process, checkpoints=1)
+                process.kill()
+                assert "Traceback" not in finish(process).err
+    for seconds in (0.1, 0.4, None):
+        with started("resume", "runs/killed", cwd=tmp_path, XDG_CACHE_HOME=cache) as process:
+            if seconds is not None:
+                wait_for_updates(tmp_path / "runs" / "killed", process, checkpoints=1)
+                time.sleep(seconds)
+                process.kill()
+            finished = finish(process)
+        assert "Traceback" not in finished.err
+    assert finished.status == 0, finished.err
+    whole, killed = (
+        [
+            {name: value for name, value in row.items() if name != "steps_per_second"}
+            for row in rows_of(tmp_path / "runs" / name / "metrics.csv")
+        ]
+        for name in ("whole", "killed")
+    )
+    assert whole == killed
 
 
 def test_damaged_checkpoints_and_full_disks_are_one_line_each(tmp_path, cache):

@@ -1,6 +1,7 @@
 """Names, objects, and what cannot be made."""
 
 import dataclasses
+import pickle
 import subprocess
 import sys
 
@@ -110,3 +111,22 @@ def test_unhashable_object_trains_and_is_evaluated_once_it_is_made():
     assert bool(result.finite.all())
     stats = rpojax.evaluate(cfg, result.select(0).state, jax.random.key(0), num_episodes=2)
     np.testing.assert_array_equal(stats.episode_length, [3, 3])
+
+
+def test_environments_made_by_name_can_be_pickled_and_so_can_their_configs():
+    moon = envs.make("Pendulum-v1", g=1.62)
+    copy = pickle.loads(pickle.dumps(rpojax.Config(env=moon))).env
+    keys = jax.random.split(jax.random.key(0), 2)
+    state, _ = moon.reset(keys)
+    action = jnp.ones((2, 1), jnp.float32)
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        copy.step(keys, state, action),
+        moon.step(keys, state, action),
+    )
+
+
+def test_changed_environments_are_not_taken_for_the_named_one():
+    changed = dataclasses.replace(envs.make("Pendulum-v1"), step=lambda keys, state, action: None)
+    with pytest.raises((pickle.PicklingError, AttributeError, TypeError), match="pickle"):
+        pickle.dumps(changed)

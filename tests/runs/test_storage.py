@@ -173,6 +173,7 @@ def test_disk_that_is_really_full(tmp_path):
         timeout=120,
     )
     assert run.returncode == 0, run.stderr
+    assert "Traceback" not in run.stderr
     assert 1 <= int(run.stdout) < 100
 
 
