@@ -1,4 +1,5 @@
 import os
+import signal
 from pathlib import Path
 
 import jax
@@ -8,6 +9,12 @@ import pytest
 CACHE = Path(os.environ.get("RPOJAX_TEST_CACHE", Path(__file__).parent.parent / ".jax_cache"))
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+# A shell starts background jobs with these ignored; the tests of signals need what Python does.
+for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        _is_interrupt = _number is signal.SIGINT
+        signal.signal(_number, signal.default_int_handler if _is_interrupt else signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)
