@@ -128,5 +128,5 @@ def test_environments_made_by_name_can_be_pickled_and_so_can_their_configs():
 
 def test_changed_environments_are_not_taken_for_the_named_one():
     changed = dataclasses.replace(envs.make("Pendulum-v1"), step=lambda keys, state, action: None)
-    with pytest.raises((pickle.PicklingError, AttributeError, TypeError), match="pickle"):
+    with pytest.raises((pickle.PicklingError, AttributeError, TypeError), match="local object"):
         pickle.dumps(changed)
