@@ -146,10 +146,12 @@ def print_table(
     console.print(str(info), style="dim", highlight=False)
 
 
-def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], info: EnvironmentInfo) -> None:
-    """Writes the rows, each with the columns of `info` at its end."""
+def write_csv(
+    path: Path, rows: Sequence[Mapping[str, Any]], info: EnvironmentInfo | None = None
+) -> None:
+    """Writes the rows, each with the columns of `info` at its end, if they lack them."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    full = [{**row, **info.as_row()} for row in rows]
+    full = [{**row, **(info.as_row() if info else {})} for row in rows]
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(full[0]), lineterminator="\n")
         writer.writeheader()

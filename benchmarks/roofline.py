@@ -21,10 +21,12 @@ from benchmarks.timing import interleaved, ratio
 from rpojax.core import rollout as rollouts
 from rpojax.core.batch import make_batch, scale_rewards
 from rpojax.core.keys import update_keys
-from rpojax.core.optimizer import Learner
+from rpojax.core.model import make_model
+from rpojax.core.optimizer import Learner, make_optimizer
 from rpojax.core.perturbation import perturbation_noise
 from rpojax.core.update import rpo_loss, update
 from rpojax.ops.shuffle import shuffled_minibatches
+from rpojax.programs.trainer import trainer_for
 from rpojax.types import TrainState
 
 Weights = list[jax.Array]
@@ -85,9 +87,8 @@ def actor_roofline(weights: Weights, obs: jax.Array, num_steps: int) -> jax.Arra
 
 def make_programs(cfg: rpojax.Config) -> dict[str, Callable[[], Any]]:
     """The iteration, its roofline, and the parts of both, compiled and with their inputs."""
-    trainer = rpojax.make_trainer(cfg)
-    parts = trainer.iterate.args[0]  # type: ignore[attr-defined]  # a functools.partial
-    network = parts.model.network
+    model = make_model(cfg)
+    trainer, network = trainer_for(model), model.network
     hyperparams = cfg.hyperparams()
     key = jax.random.key(1)
     state: TrainState = jax.jit(trainer.init)(jax.random.key(0))
@@ -95,7 +96,7 @@ def make_programs(cfg: rpojax.Config) -> dict[str, Callable[[], Any]]:
 
     @jax.jit
     def collect(state: TrainState, key: jax.Array) -> Any:
-        return rollouts.collect(parts.model, state, hyperparams, update_keys(cfg, key))
+        return rollouts.collect(model, state, hyperparams, update_keys(cfg, key))
 
     after, transitions = collect(state, key)
     done = transitions.terminated | transitions.truncated
@@ -157,7 +158,7 @@ def make_programs(cfg: rpojax.Config) -> dict[str, Callable[[], Any]]:
             lambda weights, obs: forward(weights, obs)[-1], networks[1], twice
         ),
         "update": program(
-            lambda *a: update(cfg, network, parts.optimizer, *a),
+            lambda *a: update(cfg, network, make_optimizer(cfg), *a),
             learner,
             batch,
             hyperparams,

@@ -7,11 +7,11 @@ from rpojax.agent.policy import Policy, RecurrentPolicy, make_policy, make_recur
 from rpojax.agent.rendering import render_episode
 from rpojax.agent_table import Agent, AgentTable
 from rpojax.config import Config
-from rpojax.core.protocols import Train
-from rpojax.core.train import Trainer, make_train, make_trainer
 from rpojax.devices import sharded_vmap, use_all_cores
 from rpojax.hyperparams import HyperParams
 from rpojax.network_config import NetworkConfig
+from rpojax.programs.protocols import Train
+from rpojax.programs.trainer import Trainer, make_train, make_trainer
 from rpojax.report.plotting import plot_learning_curves
 from rpojax.runs.interrupt import TrainingInterrupted
 from rpojax.runs.loop import Progress

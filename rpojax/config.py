@@ -28,6 +28,7 @@ from rpojax.setting import (
     settings_of,
     store_checked,
     whole,
+    whole_or,
 )
 from rpojax.types import Array
 from rpojax.validation import Interval, check_known
@@ -35,6 +36,7 @@ from rpojax.validation import Interval, check_known
 ActionTransform: TypeAlias = Literal["clip", "rescale"]
 AdvantageNormalization: TypeAlias = Literal["minibatch", "batch", "none"]
 NamedSchedule: TypeAlias = Literal["constant", "linear", "kl_adaptive"]
+AgentsAtOnce: TypeAlias = Literal["auto", "all"]
 
 
 class Schedule(Protocol):
@@ -183,6 +185,15 @@ class Config(RunSizes):
         "any scaling; a timestep counts one step of all environments, and timesteps is their "
         "number in the run. Metrics keep the environment's own reward.",
         optional(reward_shaper()),
+    )
+
+    agents_at_once: int | AgentsAtOnce = setting(
+        "auto",
+        'How many agents of a `vmap` are computed at a time: "auto", by the size of an agent, the '
+        'caches and the kind of device; "all"; or a number. With 1, what an agent learns does not '
+        "depend on which agents are trained beside it, or on how many devices: it is the same to "
+        "the last bit, on the same kind of CPU.",
+        whole_or(get_args(AgentsAtOnce)),
     )
 
     def __post_init__(self) -> None:

@@ -26,8 +26,7 @@ def use_all_cores() -> int:
     Raises:
         RuntimeError: JAX has been used already, and its devices cannot change any more.
     """
-    available = getattr(os, "sched_getaffinity", None)  # the cores this process may use
-    cores = len(available(0)) if available else os.cpu_count() or 1
+    cores = usable_cores()
     try:
         jax.config.update("jax_num_cpu_devices", cores)
     except RuntimeError as error:
@@ -36,6 +35,18 @@ def use_all_cores() -> int:
             "it right after the imports"
         ) from error
     return cores
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """The name that a program of this function bears in logs and profiles."""
+    name: str = getattr(getattr(function, "func", function), "__name__", "run")
+    return name
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    available = getattr(os, "sched_getaffinity", None)
+    return len(available(0)) if available else os.cpu_count() or 1
 
 
 def sharded_vmap(
@@ -82,8 +93,7 @@ def sharded_vmap(
             results = jax.tree.map(lambda leaf: leaf[:count], results)
         return results
 
-    # In logs and profiles the program bears the function's name, as it does from jax.jit.
-    run.__name__ = getattr(getattr(function, "func", function), "__name__", "run")
+    run.__name__ = name_of(function)
     return jax.jit(run, donate_argnums=donate_argnums)
 
 

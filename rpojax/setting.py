@@ -99,6 +99,17 @@ def whole(least: int = 1) -> Check:
     return Check(lambda name, value: whole_number(name, value, least), f"At least {least}")
 
 
+def whole_or(choices: Collection[str], least: int = 1) -> Check:
+    """One of some words, or a whole number of at least `least`."""
+
+    def convert(name: str, value: Any) -> int | str:
+        if isinstance(value, str):
+            return check_choice(name, value, choices, also=f", or a whole number from {least}")
+        return whole_number(name, value, least)
+
+    return Check(convert)
+
+
 def number(interval: Interval) -> Check:
     """A number in an interval, stored as a float."""
     return Check(lambda name, value: number_in(name, value, interval), f"In {interval}")

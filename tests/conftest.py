@@ -9,6 +9,7 @@ import pytest
 CACHE = Path(os.environ.get("RPOJAX_TEST_CACHE", Path(__file__).parent.parent / ".jax_cache"))
 jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+jax.config.update("jax_default_matmul_precision", "float32")  # not TF32, on a GPU
 
 # A shell starts background jobs with these ignored; the tests of signals need what Python does.
 for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

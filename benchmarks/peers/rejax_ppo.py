@@ -30,11 +30,11 @@ class FiveValuePendulum(Pendulum):
         return obs, state, reward, jnp.logical_or(terminated, truncated), info
 
 
-def build(work: Work) -> Callable[[], None]:
-    """Builds the agent; its evaluations, no part of the work, are replaced by nothing."""
+def make_algorithm(work: Work) -> PPO:
+    """The agent, for `updates_per_chunk` updates; its evaluations, no part of the work, are off."""
     env = FiveValuePendulum()
     assert env.name == work.env
-    algorithm = PPO.create(
+    return PPO.create(
         env=env,
         env_params=env.default_params,
         agent_kwargs={"activation": "tanh", "hidden_layer_sizes": work.hidden_sizes},
@@ -56,6 +56,11 @@ def build(work: Work) -> Callable[[], None]:
         eval_freq=work.chunk_steps,
         skip_initial_evaluation=True,
     ).replace(eval_callback=lambda algorithm, state, key: ())
+
+
+def build(work: Work) -> Callable[[], None]:
+    """Builds the worker."""
+    algorithm = make_algorithm(work)
     # Its state is not donated: donation made this program a tenth slower on a CPU.
     train = jax.jit(lambda state: algorithm.train(train_state=state)[0])
     state = jax.jit(algorithm.init_state)(jax.random.key(0))

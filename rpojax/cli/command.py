@@ -1,15 +1,13 @@
 """The entry point: parse the arguments, run the subcommand, print user errors on one line."""
 
-import re
 import signal
 import sys
 import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-import jax
-
 from rpojax.cli.parsing import parse
+from rpojax.device_memory import out_of_memory_explained
 from rpojax.version import __version__
 
 
@@ -30,21 +28,13 @@ def main(args: Sequence[str] | None = None) -> None:
             print(f"rpojax {__version__}")
             return
         try:
-            parse(words)()
-        except (ValueError, OSError) as error:
+            with out_of_memory_explained():
+                parse(words)()
+        except (ValueError, OSError, MemoryError) as error:
             _leave(2, error)
         except KeyboardInterrupt as stop:
             number = getattr(stop, "signal_number", signal.SIGINT)
             _leave(128 + number, str(stop) or "stopped")
-        except jax.errors.JaxRuntimeError as error:
-            if not re.search("RESOURCE_EXHAUSTED|out of memory", str(error), re.IGNORECASE):
-                raise
-            size = re.search(r"allocating \S+ ?[a-z]*", str(error), re.IGNORECASE)
-            while_what = f" while {size[0]}" if size else ""
-            _leave(
-                2,
-                f"out of memory{while_what}; give smaller --num-envs, --num-steps or --num-seeds",
-            )
 
 
 def _leave(status: int, message: Any) -> NoReturn:

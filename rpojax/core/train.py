@@ -1,17 +1,15 @@
-"""Training as one XLA program: `make_train`. The file to read first, from top to bottom.
+"""The training of one agent, a pure function. The file to read first, from top to bottom.
 
-One update is `_iterate`: collect a rollout, scale its rewards, compute advantages, take gradient
+One update is `iterate`: collect a rollout, scale its rewards, compute advantages, take gradient
 steps, merge the statistics. RPO's perturbation of the mean is in `perturbation.py`, whose docstring
 says where it acts: in the rollout (`acting.py`) and in the loss (`update.py`). The random keys of
 an update are in `keys.py`.
 """
 
-import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax.flatten_util import ravel_pytree
 
@@ -19,14 +17,13 @@ from rpojax.config import Config
 from rpojax.core import normalize
 from rpojax.core.batch import make_batch, merge_observations, scale_rewards
 from rpojax.core.keys import UpdateKeys, initial_keys, update_keys
-from rpojax.core.model import Model, make_model
+from rpojax.core.model import Model
 from rpojax.core.optimizer import (
     Learner,
     init_opt_state,
     make_optimizer,
     scheduled_learning_rate,
 )
-from rpojax.core.protocols import Initialize, Iterate, RunUpdates, Train
 from rpojax.core.rollout import collect, tally_episodes
 from rpojax.core.schedules import check_schedule
 from rpojax.core.update import update
@@ -46,58 +43,25 @@ from rpojax.types import (
 )
 
 
-class Trainer(NamedTuple):
-    """Training in steps, as pure functions. `hyperparams=None` takes the config's own."""
-
-    init: Initialize  # (key, hyperparams=None) -> state
-    iterate: Iterate  # (state, hyperparams=None) -> (state, metrics), one update
-    run: RunUpdates  # (state, hyperparams=None, num_updates=None) -> (state, metrics)
-
-
 class Parts(NamedTuple):
-    """What the functions of a `Trainer` close over."""
+    """What is trained, and how gradients become steps."""
 
     model: Model
     optimizer: optax.GradientTransformation
 
 
-def make_train(cfg: Config) -> Train:
-    """The whole training of one agent, a pure function to `jit` and `vmap`.
-
-    Returns:
-        `train(key, hyperparams=None) -> TrainResult`; `key` is a typed PRNG key or uint32[2],
-        `hyperparams` a `HyperParams` of scalars. Metrics are [cfg.num_updates].
-
-    Raises:
-        ValueError: the environment is unknown or its actions are not continuous, or the network
-            does not fit it; the message says what to change. `train` raises it for a
-            hyperparameter that is not a scalar, where no `vmap` maps its axis.
-    """
-    trainer = make_trainer(cfg)
-
-    def train(key: Key, hyperparams: HyperParams | None = None) -> TrainResult:
-        state = trainer.init(key, hyperparams)
-        state, metrics = trainer.run(state, hyperparams)
-        return TrainResult(state=state, metrics=metrics, finite=is_finite(state))
-
-    return train
-
-
-def make_trainer(cfg: Config) -> Trainer:
-    """Training in steps, for a loop of your own. See `make_train` for errors."""
-    return trainer_for(make_model(cfg))
-
-
-def trainer_for(model: Model) -> Trainer:
-    """`make_trainer` with a model that has been built already."""
+def make_parts(model: Model) -> Parts:
+    """The parts of a training; ValueError for a schedule that is none."""
     check_schedule(model.cfg)
     warn_unreachable_actions(model.env, model.cfg.action_transform)
-    parts = Parts(model, make_optimizer(model.cfg))
-    return Trainer(
-        init=functools.partial(_init, parts),
-        iterate=functools.partial(_iterate, parts),
-        run=functools.partial(_run, parts),
-    )
+    return Parts(model, make_optimizer(model.cfg))
+
+
+def train_agent(parts: Parts, key: Key, hyperparams: HyperParams) -> TrainResult:
+    """The whole training of one agent; metrics are [cfg.num_updates]."""
+    state = init_agent(parts, key, hyperparams)
+    state, metrics = run_updates(parts, state, hyperparams, parts.model.cfg.num_updates)
+    return TrainResult(state=state, metrics=metrics, finite=is_finite(state))
 
 
 def is_finite(state: TrainState) -> Array:
@@ -106,9 +70,9 @@ def is_finite(state: TrainState) -> Array:
     return jnp.all(jnp.isfinite(ravel_pytree(learnt)[0]))
 
 
-def _init(parts: Parts, key: Key, hyperparams: HyperParams | None = None) -> TrainState:
+def init_agent(parts: Parts, key: Key, hyperparams: HyperParams) -> TrainState:
+    """The state before the first update: new parameters, environments at their first episodes."""
     cfg, env, network = parts.model
-    hyperparams = _resolve(cfg, hyperparams)
     keys = initial_keys(cfg, key)
     params = network.init(keys.params)
     env_state, obs = env.reset(keys.environment)
@@ -138,7 +102,7 @@ def _mapped_with(key: Key, tree: PyTree) -> PyTree:
     """The tree as it is, with every leaf made to depend on the key.
 
     Under `vmap` over keys a leaf such as `update_count` would else have no mapped axis in
-    `make_train`, where XLA sees its beginning, and have one in a program that takes the state as
+    `train_agent`, where XLA sees its beginning, and have one in a program that takes the state as
     an argument, as in `fit`; XLA rounds the two programs differently. A choice between a leaf and
     itself goes away when it is compiled.
     """
@@ -152,24 +116,20 @@ def _mapped_with(key: Key, tree: PyTree) -> PyTree:
     return jax.tree.map(same, tree)
 
 
-def _run(
-    parts: Parts,
-    state: TrainState,
-    hyperparams: HyperParams | None = None,
-    num_updates: int | None = None,
+def run_updates(
+    parts: Parts, state: TrainState, hyperparams: HyperParams, num_updates: int
 ) -> tuple[TrainState, Metrics]:
-    length = parts.model.cfg.num_updates if num_updates is None else num_updates
-    hyperparams = _resolve(parts.model.cfg, hyperparams)
+    """Several updates in one scan; metrics are [num_updates]."""
     return jax.lax.scan(
-        lambda state, _: _iterate(parts, state, hyperparams), state, None, length=length
+        lambda state, _: iterate(parts, state, hyperparams), state, None, length=num_updates
     )
 
 
-def _iterate(
-    parts: Parts, state: TrainState, hyperparams: HyperParams | None = None
+def iterate(
+    parts: Parts, state: TrainState, hyperparams: HyperParams
 ) -> tuple[TrainState, Metrics]:
+    """One update, on a rollout of its own; metrics are []."""
     cfg, _, network = parts.model
-    hyperparams = _resolve(cfg, hyperparams)
     keys = update_keys(cfg, state.key)
     collected = collect_batch(parts.model, state, hyperparams, keys)
     state, transitions = collected.state, collected.transitions
@@ -248,22 +208,3 @@ def _per_episode(total: Array, count: Array) -> Array:
     if jax.config.jax_debug_nans:  # type: ignore[attr-defined]
         count = jnp.maximum(count, 1.0)
     return total.astype(jnp.float32) / count
-
-
-def _resolve(cfg: Config, hyperparams: HyperParams | None) -> HyperParams:
-    """The hyperparameters to train with, as float32, checked as far as they are known."""
-    if hyperparams is None:
-        return cfg.hyperparams()
-    if not isinstance(hyperparams, HyperParams):
-        raise ValueError(
-            f"hyperparams = {hyperparams!r} is not a HyperParams; make one with cfg.hyperparams()"
-        )
-    for name, value in vars(hyperparams).items():
-        if np.ndim(value):
-            raise ValueError(
-                f"hyperparams.{name} has shape {np.shape(value)}, and one agent takes one number; "
-                f"map the axis with jax.vmap(..., in_axes=(None, HyperParams.axes({name}=0))), or "
-                "pass hyperparams to rpojax.fit, which trains an agent for each value"
-            )
-    hyperparams.check()
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), hyperparams)

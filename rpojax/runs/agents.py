@@ -14,9 +14,12 @@ from rpojax.agent.evaluation import Evaluation, evaluate_model
 from rpojax.agent_table import AgentTable
 from rpojax.core.divergence import QUANTITIES, first_not_finite
 from rpojax.core.model import Model
-from rpojax.core.train import Trainer, is_finite, trainer_for
+from rpojax.core.train import Parts, init_agent, is_finite, iterate, make_parts
+from rpojax.device_memory import REMEDY, bytes_available, bytes_needed, in_words
 from rpojax.devices import shard, sharded_vmap
 from rpojax.hyperparams import HyperParams
+from rpojax.programs.agents_at_once import agents_at_once, agents_mapped
+from rpojax.programs.blocks import in_blocks
 from rpojax.runs.settings import RunSettings
 from rpojax.trees import select
 from rpojax.types import Array, Key, Metrics, TrainState
@@ -45,6 +48,7 @@ class Programs(NamedTuple):
     """The programs of a run; what evaluates is compiled when first called."""
 
     longest: int  # updates of a chunk
+    device_bytes: int | None  # that training needs on each device; None where XLA does not tell
     # (states, number of updates) -> states, metrics of numpy arrays [N, number]
     advance: Callable[[AgentStates, int], tuple[AgentStates, Metrics]]
     # (states, best so far) -> mean return of each agent f32[N], best
@@ -56,7 +60,8 @@ class Programs(NamedTuple):
 def initial_states(model: Model, agents: AgentTable) -> AgentStates:
     """The agents before their first update."""
     keys, hyperparams = shard((agents.keys(), agents.hyperparams))
-    state = sharded_vmap(trainer_for(model).init)(keys, hyperparams)
+    init = agents_mapped(model, functools.partial(init_agent, make_parts(model)))
+    state = sharded_vmap(init)(keys, hyperparams)
     return AgentStates(state, sharded_vmap(is_finite)(state))
 
 
@@ -65,13 +70,7 @@ def compile_programs(model: Model, settings: RunSettings, states: AgentStates) -
     agents, count = settings.agents, len(settings.agents)
     longest = min(settings.cfg.num_updates, LONGEST_CHUNK)
     keys, hyperparams = shard((evaluation_keys(agents), agents.hyperparams))
-    train = sharded_vmap(
-        functools.partial(_advance, trainer_for(model), longest),
-        (0, 0, None),
-        donate_argnums=(0,),
-    )
-    with _key_reuse_unchecked():
-        program = train.lower(states, hyperparams, np.int32(0)).compile()
+    program = _compile_advance(model, longest, states, hyperparams)
 
     def advance(states: AgentStates, num_updates: int) -> tuple[AgentStates, Metrics]:
         states, metrics, taken = program(states, hyperparams, np.int32(num_updates))
@@ -83,12 +82,13 @@ def compile_programs(model: Model, settings: RunSettings, states: AgentStates) -
         )
         return states, _nan_without_episodes(on_host)
 
-    @sharded_vmap
-    def evaluate_and_compare(state: TrainState, key: Key, best: Best) -> tuple[Array, Best]:
+    def evaluate_agent(state: TrainState, key: Key, best: Best) -> tuple[Array, Best]:
         played = evaluate_model(model, state, key, settings.eval_episodes)
         mean = jnp.mean(played.episode_return)
         found = Best(state, state.update_count, mean)
         return mean, select(mean > best.evaluation_return, found, best)
+
+    evaluate_and_compare = sharded_vmap(agents_mapped(model, evaluate_agent))
 
     def evaluate(states: AgentStates, best: Best | None) -> tuple[np.ndarray, Best]:
         if best is None:
@@ -104,7 +104,36 @@ def compile_programs(model: Model, settings: RunSettings, states: AgentStates) -
             indices = np.asarray(first(states.state, hyperparams))[:count]
         return [QUANTITIES[index] for index in indices]
 
-    return Programs(longest, advance, evaluate, diagnose)
+    return Programs(longest, bytes_needed(program), advance, evaluate, diagnose)
+
+
+def _compile_advance(
+    model: Model, longest: int, states: AgentStates, hyperparams: HyperParams
+) -> jax.stages.Compiled:
+    """The program of `_advance` for all agents; in smaller blocks where memory wants it.
+
+    Raises:
+        MemoryError: the agents do not fit into a device's memory, even one after the other.
+    """
+    device = jax.devices()[0]
+    available = bytes_available(device)
+    advance = functools.partial(_advance, make_parts(model), longest)
+    most = len(states.finite) // jax.device_count()
+    block = agents_at_once(model) or most
+    while True:
+        in_such_blocks = in_blocks(advance, functools.partial(int, block))
+        train = sharded_vmap(in_such_blocks, (0, 0, None), donate_argnums=(0,))
+        with _key_reuse_unchecked():
+            program = train.lower(states, hyperparams, np.int32(0)).compile()
+        needed = bytes_needed(program)
+        if needed is None or available is None or needed <= available:
+            return program
+        if block == 1:
+            raise MemoryError(
+                f"{len(states.finite)} agents need {in_words(needed)} on each device, and "
+                f"{device} has {in_words(available)}; {REMEDY}"
+            )
+        block = max(1, min(block, most) // 2)
 
 
 def evaluation_keys(agents: AgentTable) -> Key:
@@ -135,7 +164,7 @@ def evaluate_agents(
         return evaluate_model(model, state, key, num_episodes, deterministic, max_steps)
 
     with _key_reuse_unchecked():
-        return sharded_vmap(play)(state, keys)
+        return sharded_vmap(agents_mapped(model, play))(state, keys)
 
 
 def _key_reuse_unchecked() -> AbstractContextManager[None]:
@@ -155,7 +184,7 @@ def blank_metrics(num_agents: int, num_updates: int) -> Metrics:
 
 
 def _advance(
-    trainer: Trainer,
+    parts: Parts,
     longest: int,
     states: AgentStates,
     hyperparams: HyperParams,
@@ -174,7 +203,7 @@ def _advance(
         index: Array, carry: tuple[AgentStates, Metrics, Array]
     ) -> tuple[AgentStates, Metrics, Array]:
         before, rows, taken = carry
-        after, row = trainer.iterate(before.state, hyperparams)
+        after, row = iterate(parts, before.state, hyperparams)
         finite = before.finite & is_finite(after)
         state = select(finite, after, before.state)
         rows = jax.tree.map(

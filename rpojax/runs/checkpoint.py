@@ -1,6 +1,7 @@
 """The checkpoints of a run: what they hold, which are kept, from which one a run resumes."""
 
 import contextlib
+import functools
 import re
 import warnings
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ import numpy as np
 
 from rpojax.config import Config
 from rpojax.core.model import Model, make_model
-from rpojax.core.train import trainer_for
+from rpojax.core.train import init_agent, make_parts
 from rpojax.runs import storage
 from rpojax.runs.agents import Best
 from rpojax.runs.settings import RunSettings, settings_from_record, settings_to_record
@@ -254,7 +255,7 @@ def _expected(model: Model, settings: RunSettings, record: Mapping[str, Any]) ->
     """Shapes and dtypes of what a run with these settings saves after some updates."""
     agents = settings.agents
     count = len(agents)
-    init = jax.vmap(trainer_for(model).init)
+    init = jax.vmap(functools.partial(init_agent, make_parts(model)))
     state = jax.eval_shape(init, agents.keys(), agents.hyperparams)
     metrics: Any = jax.ShapeDtypeStruct((count, record["updates"]), np.float32)
     expected = {

@@ -9,7 +9,7 @@ import rpojax
 from rpojax.core import normalize
 from rpojax.core.acting import Perturbation, act, play, to_env_action
 from rpojax.core.model import make_model
-from rpojax.core.train import trainer_for
+from rpojax.programs.trainer import trainer_for
 
 OBS = jnp.array([[0.5, -0.5, 3.0], [1.0, 0.0, -7.0]])
 LOG_STD = -0.5

@@ -9,7 +9,7 @@ import pytest
 import rpojax
 from rpojax.core.divergence import QUANTITIES, first_not_finite
 from rpojax.core.model import make_model
-from rpojax.core.train import trainer_for
+from rpojax.programs.trainer import trainer_for
 
 CFG = rpojax.Config(
     num_envs=2,

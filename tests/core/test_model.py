@@ -8,7 +8,7 @@ import rpojax
 from rpojax import NetworkConfig
 from rpojax.core import model as model_module
 from rpojax.core.model import make_model
-from rpojax.core.train import trainer_for
+from rpojax.programs.trainer import trainer_for
 
 CFG = rpojax.Config(
     num_envs=4,

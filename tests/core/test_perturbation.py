@@ -13,7 +13,7 @@ from rpojax.core.keys import update_keys
 from rpojax.core.model import make_model
 from rpojax.core.perturbation import perturb, perturbation_noise
 from rpojax.core.rollout import collect
-from rpojax.core.train import trainer_for
+from rpojax.programs.trainer import trainer_for
 
 SIGMA, ALPHA = 0.8, 1.0
 

@@ -17,9 +17,9 @@ from rpojax.core.batch import make_batch
 from rpojax.core.keys import update_keys
 from rpojax.core.model import make_model
 from rpojax.core.rollout import collect
-from rpojax.core.train import trainer_for
 from rpojax.core.update import replay
 from rpojax.networks import cells, make_network
+from rpojax.programs.trainer import trainer_for
 
 KINDS = ["rnn", "gru", "lstm"]
 ENVS, STEPS, LENGTH = 4, 12, 6

@@ -11,7 +11,7 @@ from rpojax.core import distribution
 from rpojax.core.keys import update_keys
 from rpojax.core.model import make_model
 from rpojax.core.rollout import collect, tally_episodes
-from rpojax.core.train import trainer_for
+from rpojax.programs.trainer import trainer_for
 from rpojax.types import EpisodeTotals
 
 ALPHA, LOG_STD = 0.8, -0.5

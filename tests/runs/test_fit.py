@@ -19,6 +19,8 @@ from rpojax import (
     make_train,
 )
 from rpojax.agent_table import agent_table
+from rpojax.core.model import make_model
+from rpojax.core.train import init_agent, make_parts
 from rpojax.runs import agents, checkpoint, loop
 from rpojax.runs.loop import Progress
 from rpojax.runs.training import fit, resume
@@ -312,16 +314,15 @@ class Forgetful(Memory):
 
 @pytest.mark.parametrize("num_steps", [8, 64])
 def test_metrics_on_the_device_are_a_row_an_update_whatever_num_steps(num_steps):
-    from rpojax.core.train import make_trainer
-
     cfg = CFG.replace(num_steps=num_steps)
-    trainer = make_trainer(cfg)
-    states = jax.eval_shape(
-        lambda key: agents.AgentStates(trainer.init(key), jnp.array(True)), jax.random.key(0)
-    )
-    _, metrics, _ = jax.eval_shape(
-        lambda states: agents._advance(trainer, 7, states, None, 3), states
-    )
+    parts = make_parts(make_model(cfg))
+    hyperparams = cfg.hyperparams()
+
+    def advance(key):
+        states = agents.AgentStates(init_agent(parts, key, hyperparams), jnp.array(True))
+        return agents._advance(parts, 7, states, hyperparams, 3)
+
+    _, metrics, _ = jax.eval_shape(advance, jax.random.key(0))
     assert {leaf.shape for leaf in jax.tree.leaves(metrics)} == {(7,)}
 
 

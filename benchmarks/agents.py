@@ -1,0 +1,350 @@
+"""Many agents: N x width x environments, vmapped, one after the other, and as rpojax chooses.
+
+    python -m benchmarks.agents [--minutes 30] [--agents 8 64] [--widths 64] [--envs 64 256]
+
+32 steps, 4 epochs x 8 minibatches on Pendulum-v1, two hidden layers of `width`. Each cell is a
+process of its own, which times in turn:
+
+* `vmap`, `map`, `auto`: `jax.jit(jax.vmap(train))` on one device with all agents at once, one
+  after the other, and with `agents_at_once="auto"`;
+* `vmap on all`, `map on all`, `auto on all`: the same agents by `sharded_vmap` over all cores;
+* `rejax`, `rejax on all`: rejax's PPO on the same work, vmapped (extra `bench`).
+
+Cells that the CSV holds already, measured at the same commit or not, are left out, so that the
+table can be made in several goes; `--again` measures them anew. A cell that would take more than
+a minute of training in each round is left out too.
+
+FLOP/s count the networks' products alone; the machine's rate is that of the same products and
+tanhs on all cores with nothing else (`roofline`).
+"""
+
+import argparse
+import csv
+import itertools
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+
+import rpojax
+from benchmarks.reporting import (
+    REPOSITORY,
+    RESULTS,
+    environment_info,
+    print_table,
+    write_csv,
+)
+from benchmarks.timing import interleaved
+from rpojax.core.model import make_model
+from rpojax.programs.agents_at_once import agents_at_once
+
+AGENTS = (1, 2, 8, 64, 256)
+WIDTHS = (32, 64, 128, 256)
+ENVS = (1, 16, 64, 256, 2048)
+STEPS, EPOCHS, MINIBATCHES = 32, 4, 8
+SLOWEST_ROUND = 60.0  # seconds
+CSV, PNG = RESULTS / "agents.csv", RESULTS / "agents.png"
+KEY_COLUMNS = ("agents", "width", "envs")
+
+
+def config(width: int, envs: int, at_once: Any) -> rpojax.Config:
+    """The work of one agent."""
+    return rpojax.Config(
+        num_envs=envs,
+        num_steps=STEPS,
+        update_epochs=EPOCHS,
+        num_minibatches=MINIBATCHES,
+        lr_schedule="constant",
+        total_timesteps=10**9,
+        network=rpojax.NetworkConfig(hidden_sizes=(width, width)),
+        agents_at_once=at_once,
+    )
+
+
+def flops_per_step(width: int, obs_dim: int = 3, action_dim: int = 1) -> float:
+    """Of the products of one environment step trained on: acting, values, gradients."""
+    actor = 2 * (obs_dim * width + width * width + width * action_dim)
+    critic = 2 * (obs_dim * width + width * width + width)
+    # Forward, gradient of the inputs and of the kernels; the first layer's inputs need none.
+    update = 3 * (actor + critic) - 4 * obs_dim * width
+    return actor + 2 * critic + EPOCHS * update
+
+
+def ours(width: int, envs: int, count: int, updates: int) -> dict[str, Callable[[], Any]]:
+    """Calls that train `count` agents for some updates, by name; equal programs have one call."""
+    keys = jax.random.split(jax.random.key(0), count)
+    calls: dict[str, Callable[[], Any]] = {}
+    same: dict[Any, Callable[[], Any]] = {}
+    for place, mapped in (
+        ("", lambda f: jax.jit(jax.vmap(f))),
+        (" on all", rpojax.sharded_vmap),
+    ):
+        devices = jax.device_count() if place else 1
+        if devices > count:
+            continue
+        for name, at_once in (("vmap", "all"), ("map", 1), ("auto", "auto")):
+            cfg = config(width, envs, at_once)
+            each = -(-count // devices)
+            limit = agents_at_once(make_model(cfg))
+            block = each if limit is None else min(limit, each)
+            if (place, block) not in same:
+                trainer = rpojax.make_trainer(cfg)
+
+                def run(state: Any, trainer: Any = trainer) -> Any:
+                    return trainer.run(state, None, updates)
+
+                program, state = mapped(run), mapped(trainer.init)(keys)
+                same[place, block] = lambda p=program, s=state: p(s)
+            calls[name + place] = same[place, block]
+    return calls
+
+
+def peers(width: int, envs: int, count: int, updates: int) -> dict[str, Callable[[], Any]]:
+    """The same work by rejax, vmapped; none where it is not installed."""
+    try:
+        from benchmarks.peers.common import Work
+        from benchmarks.peers.rejax_ppo import make_algorithm
+    except ImportError:
+        return {}
+    work = Work(
+        num_envs=envs,
+        num_steps=STEPS,
+        update_epochs=EPOCHS,
+        num_minibatches=MINIBATCHES,
+        hidden_sizes=(width, width),
+        updates_per_chunk=updates,
+    )
+    algorithm = make_algorithm(work)
+    keys = jax.random.split(jax.random.key(0), count)
+
+    def run(state: Any) -> Any:
+        return algorithm.train(train_state=state)[0]
+
+    calls = {}
+    program, state = jax.jit(jax.vmap(run)), jax.jit(jax.vmap(algorithm.init_state))(keys)
+    calls["rejax"] = lambda: program(state)
+    if count >= jax.device_count() > 1:
+        program_all = rpojax.sharded_vmap(run)
+        state_all = rpojax.sharded_vmap(algorithm.init_state)(keys)
+        calls["rejax on all"] = lambda: program_all(state_all)
+    return calls
+
+
+def roofline(width: int, envs: int) -> Callable[[], Any]:
+    """Products and tanhs of gradient steps on every device; returns the call."""
+    minibatch = envs * STEPS // MINIBATCHES
+    devices = jax.device_count()
+
+    def step(weights: list[jax.Array], _: None) -> tuple[list[jax.Array], None]:
+        first, second = weights
+        hidden = jnp.tanh(obs @ first)
+        out = jnp.tanh(hidden @ second)
+        error = out * (1.0 - out * out)
+        below = (error @ second.T) * (1.0 - hidden * hidden)
+        transposed = jax.lax.optimization_barrier((hidden.T, obs.T))
+        return [
+            first - 1e-6 * (transposed[1] @ below),
+            second - 1e-6 * (transposed[0] @ error),
+        ], None
+
+    obs = jnp.ones((minibatch, width), jnp.float32)
+
+    def run(key: jax.Array) -> Any:
+        weights = list(jax.random.normal(key, (2, width, width)) / width**0.5)
+        return jax.lax.scan(step, weights, None, length=64)[0]
+
+    keys = jax.random.split(jax.random.key(0), devices)
+    program = rpojax.sharded_vmap(run)
+    return lambda: program(keys)
+
+
+def measure_cell(count: int, width: int, envs: int, rounds: int) -> dict[str, Any]:
+    """One row of the table, without its environment."""
+    rpojax.use_all_cores()
+    steps = count * envs * STEPS
+    updates = max(1, round(150_000 / steps))  # about a third of a second, for small agents
+    calls = ours(width, envs, count, updates)
+    first = next(iter(calls.values()))
+    jax.block_until_ready(first())
+    start = time.perf_counter()
+    jax.block_until_ready(first())
+    if time.perf_counter() - start > SLOWEST_ROUND / 8:
+        return {}
+    calls |= peers(width, envs, count, updates)
+    calls["roofline"] = roofline(width, envs)
+    distinct = {call: name for name, call in calls.items()}
+    timed = interleaved({name: calls[name] for name in distinct.values()}, rounds)
+    seconds = {name: timed[distinct[call]] for name, call in calls.items()}
+    rate = 64 * (envs * STEPS // MINIBATCHES) * 2 * 5 * width * width * jax.device_count()
+    return {
+        "seconds": seconds,
+        "updates": updates,
+        "block": agents_at_once(make_model(config(width, envs, "auto"))),
+        "roofline_gflops": rate / statistics.median(seconds["roofline"]) / 1e9,
+    }
+
+
+def cell_in_process(cell: Sequence[int], rounds: int) -> dict[str, Any]:
+    """`measure_cell` in a process of its own: JAX keeps all it compiles."""
+    command = [sys.executable, "-m", "benchmarks.agents", "--cell", *map(str, cell)]
+    command += ["--rounds", str(rounds)]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"cell {tuple(cell)} failed:\n{done.stderr[-2000:]}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def rows_of(cell: Sequence[int], found: dict[str, Any]) -> list[dict[str, Any]]:
+    """The lines of the CSV for one cell."""
+    count, width, envs = cell
+    steps = count * envs * STEPS * found["updates"]
+    return [
+        {
+            "agents": count,
+            "width": width,
+            "envs": envs,
+            "way": way,
+            "round": index,
+            "steps_per_second": round(steps / seconds),
+            "auto_block": found["block"],
+            "gflops": round(steps / seconds * flops_per_step(width) / 1e9, 2),
+            "roofline_gflops": round(found["roofline_gflops"], 2),
+        }
+        for way, values in found["seconds"].items()
+        if way != "roofline"
+        for index, seconds in enumerate(values)
+    ]
+
+
+def read_rows() -> list[dict[str, Any]]:
+    """What the CSV holds."""
+    if not CSV.exists():
+        return []
+    with CSV.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def median_ratio(rows: Sequence[dict[str, Any]], way: str, others: Sequence[str]) -> float | None:
+    """Median over rounds of `way` over the best (by median) of `others`; None if one is absent."""
+    speeds = {
+        name: [float(row["steps_per_second"]) for row in rows if row["way"] == name]
+        for name in (way, *others)
+    }
+    if not all(speeds.values()):
+        return None
+    best = max(others, key=lambda name: statistics.median(speeds[name]))
+    return statistics.median(a / b for a, b in zip(speeds[way], speeds[best], strict=True))
+
+
+RATIOS = {
+    "auto / better of vmap and map, one device": ("auto", ("vmap", "map")),
+    "auto / better of both, all devices": ("auto on all", ("vmap on all", "map on all")),
+    "auto / vmap, all devices": ("auto on all", ("vmap on all",)),
+    "auto / rejax, one device": ("auto", ("rejax",)),
+    "auto / rejax, all devices": ("auto on all", ("rejax on all",)),
+}
+
+
+def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One line for each cell."""
+    table = []
+    cells = sorted({tuple(int(row[name]) for name in KEY_COLUMNS) for row in rows})
+    for cell in cells:
+        mine = [row for row in rows if tuple(int(row[name]) for name in KEY_COLUMNS) == cell]
+        best = [row for row in mine if row["way"].startswith("auto")]
+        fastest = max(best, key=lambda row: float(row["steps_per_second"]))
+        line: dict[str, Any] = dict(zip(KEY_COLUMNS, cell, strict=True))
+        line["block"] = mine[0]["auto_block"]
+        for name, (way, others) in RATIOS.items():
+            value = median_ratio(mine, way, others)
+            line[name] = None if value is None else round(value, 2)
+        line["k steps/s"] = round(float(fastest["steps_per_second"]) / 1e3)
+        line["of products and tanhs"] = round(
+            float(fastest["gflops"]) / float(fastest["roofline_gflops"]), 2
+        )
+        table.append(line)
+    return table
+
+
+def heat_map(path: Path, table: list[dict[str, Any]], caption: str) -> None:
+    """Each ratio as a panel: agents and width down, environments across."""
+    names = [name for name in RATIOS if any(line[name] is not None for line in table)]
+    down = sorted({(line["agents"], line["width"]) for line in table})
+    across = sorted({line["envs"] for line in table})
+    figure, axes = plt.subplots(
+        1,
+        len(names),
+        figsize=(1.5 + 2.6 * len(names), 1.2 + 0.27 * len(down)),
+        layout="constrained",
+        squeeze=False,
+        sharey=True,
+    )
+    for axis, name in zip(axes[0], names, strict=True):
+        values = np.full((len(down), len(across)), np.nan)
+        for line in table:
+            if line[name] is not None:
+                row = down.index((line["agents"], line["width"]))
+                values[row, across.index(line["envs"])] = line[name]
+        axis.imshow(np.log2(values), cmap="RdYlGn", vmin=-1.3, vmax=1.3, aspect="auto")
+        for (row, column), value in np.ndenumerate(values):
+            if np.isfinite(value):
+                axis.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7)
+        axis.set_title(name.replace(", ", ",\n"), fontsize=8)
+        axis.set_xticks(range(len(across)), map(str, across), fontsize=7)
+        axis.set_xlabel("environments", fontsize=7)
+        axis.set_yticks(range(len(down)), [f"{n} x 2x{width}" for n, width in down], fontsize=7)
+    figure.supxlabel(caption, fontsize=6, color="gray")
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
+def main() -> None:
+    """Measure the cells that are missing, print the table, write CSV and PNG."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--agents", nargs="+", type=int, default=AGENTS)
+    parser.add_argument("--widths", nargs="+", type=int, default=WIDTHS)
+    parser.add_argument("--envs", nargs="+", type=int, default=ENVS)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--minutes", type=float, help="begin no cell after this time")
+    parser.add_argument("--again", action="store_true", help="measure cells that are there anew")
+    parser.add_argument("--cell", nargs=3, type=int, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.cell:
+        print(json.dumps(measure_cell(*arguments.cell, arguments.rounds)))
+        return
+    started = time.perf_counter()
+    info = environment_info()
+    rows = read_rows()
+    for cell in itertools.product(arguments.agents, arguments.widths, arguments.envs):
+        if arguments.minutes and time.perf_counter() - started > 60 * arguments.minutes:
+            break
+        there = [row for row in rows if tuple(int(row[name]) for name in KEY_COLUMNS) == cell]
+        if there and not arguments.again:
+            continue
+        found = cell_in_process(cell, arguments.rounds)
+        if not found:
+            print(f"{cell}: a round would take more than a minute", flush=True)
+            continue
+        rows = [row for row in rows if row not in there]
+        rows += [{**row, **info.as_row()} for row in rows_of(cell, found)]
+        write_csv(CSV, rows)
+        print(summary(rows_of(cell, found))[0], flush=True)
+    table = summary(rows)
+    print_table("Training throughput of many agents", table, info)
+    heat_map(PNG, table, str(info))
+
+
+if __name__ == "__main__":
+    main()

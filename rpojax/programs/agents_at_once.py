@@ -1,0 +1,94 @@
+"""How many agents of a mapped axis to compute at a time: the rule behind `agents_at_once`.
+
+On a CPU, agents that are computed together share the cost of each operation, a microsecond for
+those of a small agent, and lose more than that once what they pass over leaves a core's cache.
+On a GPU or TPU all agents are computed together, as far as their rollouts fit into its memory.
+The constants are measured; benchmarks/README.md has the figures.
+"""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from rpojax.core.model import Model
+from rpojax.device_memory import bytes_available
+from rpojax.devices import usable_cores
+from rpojax.programs.blocks import in_blocks
+from rpojax.programs.precision import warn_of_tf32
+from rpojax.programs.working_set import gradient_step_bytes, parameter_bytes, rollout_bytes
+from rpojax.types import PyTree
+
+USUAL_CACHE = 2**20
+"""Bytes of a core's second-level cache where the system does not tell."""
+
+CACHE_SHARE = 0.6
+"""Of a core's second-level cache, for the gradient steps that are computed together."""
+
+CACHES_OF_A_THREAD = 6.0
+"""Such caches for each thread, where several threads share the work of one device."""
+
+ONE_THREAD_BYTES = 96 * 2**10
+"""Of the parameters of all agents together, from which XLA spreads their operations over threads;
+for small agents that costs more than it gains."""
+
+MEMORY_SHARE = 0.5
+"""Of an accelerator's memory, for the rollouts of the agents that are computed together."""
+
+
+def agents_mapped(model: Model, function: Callable[..., PyTree]) -> Any:
+    """`function` of one agent, whose `vmap` computes as many at a time as the config says."""
+    mapped = in_blocks(function, functools.cache(functools.partial(agents_at_once, model)))
+
+    @functools.wraps(mapped)
+    def call(*args: PyTree) -> PyTree:
+        warn_of_tf32()
+        return mapped(*args)
+
+    return call
+
+
+def agents_at_once(model: Model) -> int | None:
+    """How many agents of this model to compute at a time; None for all."""
+    wanted: Any = model.cfg.agents_at_once
+    if wanted == "all":
+        return None
+    if wanted != "auto":
+        return int(wanted)
+    device = jax.devices()[0]
+    if device.platform == "cpu":
+        threads = usable_cores() // len(device.client.devices())
+        return most_on_cpu(model, second_level_cache(), threads)
+    memory = bytes_available(device)
+    return None if memory is None else max(1, int(MEMORY_SHARE * memory) // rollout_bytes(model))
+
+
+def most_on_cpu(model: Model, cache: int, threads: int) -> int:
+    """As many agents as one CPU device computes fastest.
+
+    Args:
+        model: what is trained.
+        cache: bytes of a core's second-level cache.
+        threads: cores for each device. `use_all_cores` makes each core a device.
+    """
+    step = gradient_step_bytes(model)
+    if threads > 1 and step > CACHE_SHARE * cache:
+        return max(1, int(CACHES_OF_A_THREAD * threads * cache) // step)
+    most = int(CACHE_SHARE * cache) // step
+    if threads > 1:
+        most = min(most, ONE_THREAD_BYTES // parameter_bytes(model))
+    return max(1, most)
+
+
+def second_level_cache() -> int:
+    """Bytes of a core's second-level cache, as Linux tells."""
+    path = Path("/sys/devices/system/cpu/cpu0/cache/index2")
+    try:
+        if (path / "level").read_text().strip() != "2":
+            return USUAL_CACHE
+        size = (path / "size").read_text().strip()  # such as 2048K
+        return int(size.removesuffix("K")) * 2**10
+    except (OSError, ValueError):
+        return USUAL_CACHE

@@ -1,0 +1,90 @@
+"""What an agent needs of a memory, by abstract evaluation: nothing is computed."""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from rpojax.core.keys import update_keys
+from rpojax.core.model import Model
+from rpojax.core.train import collect_batch, init_agent, make_parts
+from rpojax.core.update import rpo_loss
+from rpojax.types import Batch, PyTree
+
+VECTORS_OF_A_STEP = 6
+"""The parameters, their gradient, Adam's two moments, and the new moments."""
+
+
+def gradient_step_bytes(model: Model) -> int:
+    """Bytes that one gradient step of one agent passes over.
+
+    Those of the parameters' vectors, and of what the backward pass needs from the forward pass on
+    a minibatch: its inputs and the activations.
+    """
+    cfg, _, network = model
+    params = jax.eval_shape(network.init, _key())
+    minibatch, noise = _minibatch(model)
+
+    def residuals(params: PyTree, batch: Batch, noise: Any) -> PyTree:
+        def loss(params: PyTree) -> Any:
+            return rpo_loss(cfg, network, params, batch, noise, cfg.hyperparams())[0]
+
+        return jax.vjp(loss, params)[1]
+
+    saved = jax.eval_shape(residuals, params, minibatch, noise)
+    return _bytes(saved) + VECTORS_OF_A_STEP * _bytes(params)
+
+
+def parameter_bytes(model: Model) -> int:
+    """Bytes of the parameters of one agent."""
+    return _bytes(jax.eval_shape(model.network.init, _key()))
+
+
+def rollout_bytes(model: Model) -> int:
+    """Bytes of what one agent keeps of a rollout: transitions, advantages and shuffled samples."""
+
+    def collected(key: Any, hyperparams: Any) -> PyTree:
+        state = init_agent(make_parts(model), key, hyperparams)
+        keys = update_keys(model.cfg, state.key)
+        found = collect_batch(model, state, hyperparams, keys)
+        return state, found.transitions, found.batch, found.batch
+
+    return _bytes(jax.eval_shape(collected, _key(), model.cfg.hyperparams()))
+
+
+def _minibatch(model: Model) -> tuple[Batch, Any]:
+    """Shapes of the arguments of `rpo_loss`."""
+    cfg, env, network = model
+    steps = (cfg.steps_per_sequence,) if network.recurrent else ()
+    count = cfg.minibatch_size // math.prod(steps)
+
+    def floats(*shape: int) -> Any:
+        return jax.ShapeDtypeStruct((count, *steps, *shape), jnp.float32)
+
+    actions = floats(env.action_dim)
+    batch = Batch(
+        obs=jax.tree.map(lambda leaf: floats(*leaf.shape), env.obs),
+        action=actions,
+        log_prob=floats(),
+        mean=actions,
+        log_std=actions,
+        advantage=floats(),
+        value=floats(),
+        target=floats(),
+    )
+    if network.recurrent:
+        reset: Any = jax.ShapeDtypeStruct((count, *steps), bool)
+        batch = batch._replace(
+            reset=reset,
+            carry=jax.eval_shape(lambda: network.initial_carry((count,))),
+        )
+    return batch, actions
+
+
+def _key() -> Any:
+    return jax.eval_shape(lambda: jax.random.key(0))
+
+
+def _bytes(tree: PyTree) -> int:
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))

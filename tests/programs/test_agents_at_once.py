@@ -1,0 +1,70 @@
+"""The rule behind `agents_at_once`."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from rpojax import Config, NetworkConfig
+from rpojax.core.model import make_model
+from rpojax.programs import agents_at_once as rule
+
+
+def at_once(width=32, envs=16, **changes):
+    network = NetworkConfig(hidden_sizes=(width, width))
+    cfg = Config(num_envs=envs, num_steps=32, num_minibatches=8, network=network, **changes)
+    return rule.agents_at_once(make_model(cfg))
+
+
+def on_cpu(width, envs, threads=1, cache=2**21):
+    network = NetworkConfig(hidden_sizes=(width, width))
+    cfg = Config(num_envs=envs, num_steps=32, num_minibatches=8, network=network)
+    return rule.most_on_cpu(make_model(cfg), cache, threads)
+
+
+def test_all_and_numbers_are_taken_as_they_are():
+    assert at_once(agents_at_once="all") is None
+    assert at_once(agents_at_once=5) == 5
+
+
+def test_small_agents_are_computed_together_and_large_ones_alone():
+    assert on_cpu(32, 1) > on_cpu(32, 16) > on_cpu(64, 16) > on_cpu(64, 64) == 1
+    assert on_cpu(64, 2048) == 1
+
+
+def test_a_larger_cache_holds_more_agents():
+    assert on_cpu(32, 16, cache=2**22) == pytest.approx(2 * on_cpu(32, 16), abs=1)
+
+
+def test_threads_of_one_device_share_large_agents_and_are_spared_for_small_ones():
+    assert on_cpu(128, 64, threads=2) > on_cpu(128, 64) == 1
+    assert on_cpu(64, 1, threads=2) < on_cpu(64, 1)
+    assert on_cpu(64, 2048, threads=2) == 1
+
+
+def test_accelerators_take_as_many_as_their_memory_holds(monkeypatch):
+    device = SimpleNamespace(platform="gpu", memory_stats=lambda: {"bytes_limit": 2**30})
+    monkeypatch.setattr(rule.jax, "devices", lambda: [device])
+    few = at_once(envs=2048)
+    many = at_once(envs=16)
+    assert 1 < few < many
+    device.memory_stats = lambda: None
+    assert at_once() is None
+
+
+def test_second_level_cache_is_a_size():
+    assert 2**16 <= rule.second_level_cache() <= 2**28
+
+
+@pytest.mark.parametrize("files", [{}, {"level": "3\n"}, {"level": "2\n", "size": "much\n"}])
+def test_a_megabyte_is_assumed_where_the_system_does_not_tell(files, tmp_path, monkeypatch):
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(rule, "Path", lambda _: tmp_path)
+    assert rule.second_level_cache() == rule.USUAL_CACHE
+
+
+def test_cache_size_is_read(tmp_path, monkeypatch):
+    (tmp_path / "level").write_text("2\n")
+    (tmp_path / "size").write_text("512K\n")
+    monkeypatch.setattr(rule, "Path", lambda _: tmp_path)
+    assert rule.second_level_cache() == 2**19

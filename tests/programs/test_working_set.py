@@ -1,0 +1,58 @@
+"""Sizes by abstract evaluation, held to sizes counted by hand and to what XLA allocates."""
+
+import functools
+
+import jax
+import pytest
+
+from rpojax import Config, NetworkConfig
+from rpojax.core.model import make_model
+from rpojax.core.train import init_agent, iterate, make_parts
+from rpojax.programs.working_set import gradient_step_bytes, rollout_bytes
+
+
+def config(width=64, envs=64, **changes):
+    network = changes.pop("network", NetworkConfig(hidden_sizes=(width, width)))
+    return Config(num_envs=envs, num_steps=32, num_minibatches=8, network=network, **changes)
+
+
+def test_gradient_step_counts_parameters_and_activations():
+    width, minibatch = 64, 256
+    found = gradient_step_bytes(make_model(config(width)))
+    parameters = 2 * (3 * width + width + width * width + width + width) + 1 + 2
+    activations = minibatch * 2 * 2 * width  # two networks of two layers
+    least = 4 * (6 * parameters + activations)
+    assert least < found < 2.0 * least
+
+
+@pytest.mark.parametrize("cell", [None, "lstm"])
+def test_working_set_grows_with_width_and_environments(cell):
+    def of(width, envs):
+        network = NetworkConfig(hidden_sizes=(width,), cell=cell)
+        return gradient_step_bytes(make_model(config(envs=envs, network=network)))
+
+    assert of(16, 16) < of(32, 16) < of(32, 64)
+
+
+def test_working_set_has_any_observation_and_module():
+    import flax.linen as nn
+
+    class Module(nn.Module):
+        @nn.compact
+        def __call__(self, obs):
+            hidden = nn.relu(nn.Dense(8)(obs))
+            mean = nn.Dense(1)(hidden)
+            return mean, self.param("log_std", nn.initializers.zeros, (1,)), mean[..., 0]
+
+    assert gradient_step_bytes(make_model(config(network=Module()))) > 0
+
+
+def test_rollout_is_of_the_order_of_what_a_program_allocates():
+    cfg = config(width=16, envs=256)
+    parts = make_parts(make_model(cfg))
+    hyperparams = cfg.hyperparams()
+    state = jax.eval_shape(functools.partial(init_agent, parts), jax.random.key(0), hyperparams)
+    program = jax.jit(functools.partial(iterate, parts)).lower(state, hyperparams).compile()
+    analysis = program.memory_analysis()
+    allocated = analysis.temp_size_in_bytes + analysis.argument_size_in_bytes
+    assert 0.3 < rollout_bytes(parts.model) / allocated < 3.0
