@@ -238,10 +238,15 @@ def set_newer_aside(found: Checkpoint) -> None:
 def warn_of_other_versions(found: Checkpoint) -> None:
     """Warn where a run was trained so far with other versions, or on other devices."""
     now = versions()
+
+    def differs(name: str) -> bool:
+        before, after = found.versions.get(name, ""), now[name]
+        if name == "devices" and found.settings.cfg.agents_at_once == 1:  # any number will do
+            before, after = before.partition(" x ")[2], after.partition(" x ")[2]
+        return before != after
+
     changed = [
-        f"{name} {found.versions.get(name)} is now {now[name]}"
-        for name in now
-        if found.versions.get(name) != now[name]
+        f"{name} {found.versions.get(name)} is now {now[name]}" for name in now if differs(name)
     ]
     if changed:
         warnings.warn(
