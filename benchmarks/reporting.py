@@ -183,6 +183,7 @@ def bar_chart(
     axes.set_xlim(0, 1.35 * max(bars.values()))
     axes.set_xlabel(xlabel, x=1.0, ha="right")  # grows to the left, where the long labels are
     figure.suptitle(title, fontsize=10, x=0.01, ha="left")
+    axes.xaxis.set_major_formatter("{x:,g}")
     axes.spines[["top", "right"]].set_visible(False)
     footer = "\n".join(textwrap.wrap(str(info), 150))
     figure.supxlabel(footer, fontsize=6, color="gray", x=0.01, ha="left")

@@ -8,6 +8,7 @@ is timed in the same rounds as the training iteration and each of its parts.
 """
 
 import argparse
+import functools
 import statistics
 from collections.abc import Callable
 from typing import Any
@@ -87,6 +88,14 @@ def actor_roofline(weights: Weights, obs: jax.Array, num_steps: int) -> jax.Arra
 
 def make_programs(cfg: rpojax.Config) -> dict[str, Callable[[], Any]]:
     """The iteration, its roofline, and the parts of both, compiled and with their inputs."""
+    return {
+        name: functools.partial(jax.jit(function), *arguments)
+        for name, (function, arguments) in make_parts(cfg).items()
+    }
+
+
+def make_parts(cfg: rpojax.Config) -> dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]:
+    """The iteration, its roofline, and the parts of both: functions and their arguments."""
     model = make_model(cfg)
     trainer, network = trainer_for(model), model.network
     hyperparams = cfg.hyperparams()
@@ -140,34 +149,35 @@ def make_programs(cfg: rpojax.Config) -> dict[str, Callable[[], Any]]:
             forward(networks[1], critic_obs)[-1],
         )
 
-    def program(function: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
-        compiled = jax.jit(function)
-        return lambda: compiled(*arguments)
+    def part(
+        function: Callable[..., Any], *arguments: Any
+    ) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return function, arguments
 
     return {
-        "iteration": program(trainer.iterate, state, hyperparams),
-        "roofline": program(roofline, networks, obs_batches, state.obs, twice),
-        "rollout": program(collect, state, key),
-        "  the actor's products and tanhs": program(
+        "iteration": part(trainer.iterate, state, hyperparams),
+        "roofline": part(roofline, networks, obs_batches, state.obs, twice),
+        "rollout": part(collect, state, key),
+        "  the actor's products and tanhs": part(
             lambda weights, obs: actor_roofline(weights, obs, cfg.num_steps),
             networks[0],
             state.obs,
         ),
-        "values, scaling, GAE": program(advantages, after, transitions, done),
-        "  the critic's products and tanhs": program(
+        "values, scaling, GAE": part(advantages, after, transitions, done),
+        "  the critic's products and tanhs": part(
             lambda weights, obs: forward(weights, obs)[-1], networks[1], twice
         ),
-        "update": program(
+        "update": part(
             lambda *a: update(cfg, network, make_optimizer(cfg), *a),
             learner,
             batch,
             hyperparams,
             update_keys(cfg, key),
         ),
-        "  shuffle and gather": program(shuffle, epoch_keys, batch),
-        "  perturbation noise": program(lambda key: perturbation_noise(key, noise.shape), key),
-        "  loss and gradient": program(gradients, params, minibatches, noise),
-        "  their products and tanhs": program(minibatch_roofline, networks, obs_batches),
+        "  shuffle and gather": part(shuffle, epoch_keys, batch),
+        "  perturbation noise": part(lambda key: perturbation_noise(key, noise.shape), key),
+        "  loss and gradient": part(gradients, params, minibatches, noise),
+        "  their products and tanhs": part(minibatch_roofline, networks, obs_batches),
     }
 
 
