@@ -94,7 +94,7 @@ def ours(width: int, envs: int, count: int, updates: int) -> dict[str, Callable[
         for name, at_once in (("vmap", "all"), ("map", 1), ("auto", "auto")):
             cfg = config(width, envs, at_once)
             each = -(-count // devices)
-            limit = agents_at_once(make_model(cfg))
+            limit = agents_at_once(make_model(cfg), devices)
             block = each if limit is None else min(limit, each)
             if (place, block) not in same:
                 trainer = rpojax.make_trainer(cfg)
@@ -188,7 +188,10 @@ def measure_cell(count: int, width: int, envs: int, rounds: int) -> dict[str, An
     return {
         "seconds": seconds,
         "updates": updates,
-        "block": agents_at_once(make_model(config(width, envs, "auto"))),
+        "blocks": {
+            "one": agents_at_once(make_model(config(width, envs, "auto")), 1),
+            "all": agents_at_once(make_model(config(width, envs, "auto")), jax.device_count()),
+        },
         "roofline_gflops": rate / statistics.median(seconds["roofline"]) / 1e9,
     }
 
@@ -216,7 +219,7 @@ def rows_of(cell: Sequence[int], found: dict[str, Any]) -> list[dict[str, Any]]:
             "way": way,
             "round": index,
             "steps_per_second": round(steps / seconds),
-            "auto_block": found["block"],
+            "auto_block": found["blocks"]["all" if way.endswith("on all") else "one"],
             "gflops": round(steps / seconds * flops_per_step(width) / 1e9, 2),
             "roofline_gflops": round(found["roofline_gflops"], 2),
         }
@@ -264,7 +267,7 @@ def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         best = [row for row in mine if row["way"].startswith("auto")]
         fastest = max(best, key=lambda row: float(row["steps_per_second"]))
         line: dict[str, Any] = dict(zip(KEY_COLUMNS, cell, strict=True))
-        line["block"] = mine[0]["auto_block"]
+        line["blocks"] = "/".join({row["way"]: str(row["auto_block"]) for row in best}.values())
         for name, (way, others) in RATIOS.items():
             value = median_ratio(mine, way, others)
             line[name] = None if value is None else round(value, 2)

@@ -21,7 +21,7 @@ from typing import IO, Any
 
 from rich.console import Console
 
-from benchmarks.peers.common import WORK, Ready, Round
+from benchmarks.peers.common import WORK_VARIABLE, WORKS, Ready, Round, Work
 from benchmarks.reporting import (
     REPOSITORY,
     RESULTS,
@@ -95,6 +95,7 @@ def parse_arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--peers", nargs="+", choices=PEERS, default=PEERS)
+    parser.add_argument("--work", choices=WORKS, default="default", help="sizes of the work")
     parser.add_argument("--pairs", type=int, default=5, help="rounds of each (default 5)")
     parser.add_argument("--seconds", type=float, default=3.0, help="least length of a round")
     parser.add_argument(
@@ -108,6 +109,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Runs the pairs, prints the table and writes CSV and PNG."""
     arguments = parse_arguments()
+    os.environ[WORK_VARIABLE] = arguments.work  # the workers inherit it
     if arguments.pin is not None:
         os.sched_setaffinity(0, {arguments.pin})  # the workers inherit it
     console = Console(stderr=True)
@@ -136,7 +138,10 @@ def main() -> None:
     info = replace(
         info, device=ours.ready.device, versions={OURS: ours.ready.version, **ours.ready.versions}
     )
-    report(ours.ready, peers, rows, ratios, info, pinned=arguments.pin is not None)
+    name = "throughput" if arguments.work == "default" else f"throughput-{arguments.work}"
+    if arguments.pin is not None:
+        name += "-one-core"
+    report(name, WORKS[arguments.work], ours.ready, peers, rows, ratios, info)
 
 
 def pair_row(peer: Ready, pair: int, ours: float, theirs: float) -> dict[str, Any]:
@@ -163,15 +168,15 @@ def check_same_jax(ours: Ready, peer: Ready) -> None:
 
 
 def report(
+    name: str,
+    work: Work,
     ours: Ready,
     peers: list[Ready],
     rows: list[dict[str, Any]],
     ratios: dict[str, Ratios],
     info: EnvironmentInfo,
-    *,
-    pinned: bool,
 ) -> None:
-    """Prints the table and writes the files."""
+    """Prints the table and writes the files of this name."""
 
     def median(column: str, peer: str) -> float:
         return statistics.median(row[column] for row in rows if row["peer"] == peer)
@@ -186,13 +191,13 @@ def report(
         for peer in peers
     ]
     title = (
-        f"Training on {WORK.env}, {WORK.num_envs} envs x {WORK.num_steps} steps, "
-        f"{WORK.update_epochs} epochs x {WORK.num_minibatches} minibatches"
+        f"Training on {work.env}, {work.num_envs} envs x {work.num_steps} steps, "
+        f"{work.update_epochs} epochs x {work.num_minibatches} minibatches, hidden "
+        f"{list(work.hidden_sizes)}"
     )
     notes = [f"{peer.name} differs: {'; '.join(peer.differences)}." for peer in peers]
     print_table(title, table, info, notes)
 
-    name = "throughput-one-core" if pinned else "throughput"
     write_csv(RESULTS / f"{name}.csv", rows, info)
     bars = {
         f"{ours.name} {ours.version}": statistics.median(

@@ -7,6 +7,7 @@ For every line `go` on its standard input it then trains one timed round and pri
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -57,7 +58,27 @@ class Work:
         return self.batch_size * self.updates_per_chunk
 
 
-WORK = Work()
+WORKS = {
+    "default": Work(),
+    "brax-4x32": Work(  # the sizes of Brax's and Playground's tuned settings
+        num_envs=2048,
+        num_steps=16,
+        update_epochs=4,
+        num_minibatches=16,
+        hidden_sizes=(32, 32, 32, 32),
+    ),
+    "brax-2x256": Work(
+        num_envs=2048,
+        num_steps=16,
+        update_epochs=4,
+        num_minibatches=16,
+        hidden_sizes=(256, 256),
+        updates_per_chunk=1,
+    ),
+}
+
+WORK_VARIABLE = "RPOJAX_BENCHMARK_WORK"
+WORK = WORKS[os.environ.get(WORK_VARIABLE, "default")]
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ def build(work: Work) -> Callable[[], None]:
         update_epochs=work.update_epochs,
         num_minibatches=work.num_minibatches,
         total_timesteps=work.chunk_steps,
+        network=rpojax.NetworkConfig(hidden_sizes=work.hidden_sizes),
         learning_rate=work.learning_rate,
         lr_schedule="constant",  # a worker trains on past the end of total_timesteps
         adam_eps=work.adam_eps,

@@ -40,7 +40,8 @@ MEMORY_SHARE = 0.5
 
 def agents_mapped(model: Model, function: Callable[..., PyTree]) -> Any:
     """`function` of one agent, whose `vmap` computes as many at a time as the config says."""
-    mapped = in_blocks(function, functools.cache(functools.partial(agents_at_once, model)))
+    most = functools.cache(functools.partial(agents_at_once, model))
+    mapped = in_blocks(function, lambda: most(devices_in_use()))
 
     @functools.wraps(mapped)
     def call(*args: PyTree) -> PyTree:
@@ -50,8 +51,13 @@ def agents_mapped(model: Model, function: Callable[..., PyTree]) -> Any:
     return call
 
 
-def agents_at_once(model: Model) -> int | None:
-    """How many agents of this model to compute at a time; None for all."""
+def agents_at_once(model: Model, num_devices: int) -> int | None:
+    """How many agents of this model each device computes at a time; None for all.
+
+    Args:
+        model: what is trained.
+        num_devices: that compute side by side, and share the cores of a CPU.
+    """
     wanted: Any = model.cfg.agents_at_once
     if wanted == "all":
         return None
@@ -59,8 +65,7 @@ def agents_at_once(model: Model) -> int | None:
         return int(wanted)
     device = jax.devices()[0]
     if device.platform == "cpu":
-        threads = usable_cores() // len(device.client.devices())
-        return most_on_cpu(model, second_level_cache(), threads)
+        return most_on_cpu(model, second_level_cache(), usable_cores() // num_devices)
     memory = bytes_available(device)
     return None if memory is None else max(1, int(MEMORY_SHARE * memory) // rollout_bytes(model))
 
@@ -71,7 +76,7 @@ def most_on_cpu(model: Model, cache: int, threads: int) -> int:
     Args:
         model: what is trained.
         cache: bytes of a core's second-level cache.
-        threads: cores for each device. `use_all_cores` makes each core a device.
+        threads: cores for each device that computes.
     """
     step = gradient_step_bytes(model)
     if threads > 1 and step > CACHE_SHARE * cache:
@@ -80,6 +85,12 @@ def most_on_cpu(model: Model, cache: int, threads: int) -> int:
     if threads > 1:
         most = min(most, ONE_THREAD_BYTES // parameter_bytes(model))
     return max(1, most)
+
+
+def devices_in_use() -> int:
+    """Over how many devices the function that is being traced is mapped by `shard_map`."""
+    mesh = jax.sharding.get_abstract_mesh()
+    return mesh.size if mesh.manual_axes else 1
 
 
 def second_level_cache() -> int:

@@ -119,7 +119,7 @@ def _compile_advance(
     available = bytes_available(device)
     advance = functools.partial(_advance, make_parts(model), longest)
     most = len(states.finite) // jax.device_count()
-    block = agents_at_once(model) or most
+    block = agents_at_once(model, jax.device_count()) or most
     while True:
         in_such_blocks = in_blocks(advance, functools.partial(int, block))
         train = sharded_vmap(in_such_blocks, (0, 0, None), donate_argnums=(0,))

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import jax
 import pytest
 
 from rpojax import Config, NetworkConfig
@@ -12,7 +13,7 @@ from rpojax.programs import agents_at_once as rule
 def at_once(width=32, envs=16, **changes):
     network = NetworkConfig(hidden_sizes=(width, width))
     cfg = Config(num_envs=envs, num_steps=32, num_minibatches=8, network=network, **changes)
-    return rule.agents_at_once(make_model(cfg))
+    return rule.agents_at_once(make_model(cfg), 1)
 
 
 def on_cpu(width, envs, threads=1, cache=2**21):
@@ -68,3 +69,18 @@ def test_cache_size_is_read(tmp_path, monkeypatch):
     (tmp_path / "size").write_text("512K\n")
     monkeypatch.setattr(rule, "Path", lambda _: tmp_path)
     assert rule.second_level_cache() == 2**19
+
+
+def test_devices_in_use_are_those_of_shard_map():
+    seen = []
+
+    def function(values):
+        seen.append(rule.devices_in_use())
+        return values
+
+    mesh = jax.sharding.AbstractMesh((3,), ("agents",))
+    spec = jax.sharding.PartitionSpec("agents")
+    values = jax.ShapeDtypeStruct((6,), "float32")
+    jax.eval_shape(jax.shard_map(function, mesh=mesh, in_specs=spec, out_specs=spec), values)
+    jax.eval_shape(function, values)
+    assert seen == [3, 1]
