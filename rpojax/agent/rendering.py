@@ -37,8 +37,8 @@ def render_episode(
 ) -> None:
     """Write one episode of the deterministic, unperturbed policy as an animated GIF.
 
-    There is a picture of each state in which the agent acts: the state that ends the episode has
-    given way to the next episode's first, and is not shown.
+    There is a picture of the first state and of the state after each step, with the one that ends
+    the episode.
 
     Args:
         cfg: what the agent was trained with.
@@ -73,7 +73,7 @@ def render_episode(
 
 
 def _play(model: Model, state: TrainState, key: Key, limit: int) -> tuple[PyTree, np.ndarray]:
-    """One episode of n steps, `limit` at most: the states acted in [n, ...], the rewards f32[n]."""
+    """One episode of n steps, `limit` at most: all states [n + 1, ...], the rewards f32[n]."""
     env, network = model.env, model.network
     act = recurrent_policy_for(model, state)
 
@@ -84,18 +84,21 @@ def _play(model: Model, state: TrainState, key: Key, limit: int) -> tuple[PyTree
         action, carry = act(obs, carry)
         next_state, timestep = env.step(key[None], env_state, action)
         done = timestep.terminated | timestep.truncated
-        return (next_state, timestep.obs, carry), (env_state, timestep.reward, done)
+        return (next_state, timestep.obs, carry), (next_state, timestep.reward, done)
 
     @jax.jit
     def play(key: Key) -> PyTree:
         reset_key, step_key = jax.random.split(key)
-        start = (*env.reset(reset_key[None]), network.initial_carry((1,)))
-        return jax.lax.scan(step, start, jax.random.split(step_key, limit))[1]
+        first, obs = env.reset(reset_key[None])
+        start = (first, obs, network.initial_carry((1,)))
+        states, rewards, done = jax.lax.scan(step, start, jax.random.split(step_key, limit))[1]
+        states = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, states)
+        return states, rewards, done
 
     env_states, rewards, done = jax.tree.map(lambda leaf: _to_host(leaf[:, 0]), play(key))
     ends = np.flatnonzero(done)
     length = ends[0] + 1 if ends.size else limit
-    return jax.tree.map(lambda leaf: leaf[:length], env_states), rewards[:length]
+    return jax.tree.map(lambda leaf: leaf[: length + 1], env_states), rewards[:length]
 
 
 def _to_host(leaf: Array) -> Any:
@@ -116,7 +119,7 @@ def _write_gif(path: Path, draw: Draw, env_states: PyTree, rewards: np.ndarray, 
     axes.set_axis_off()
     blank = set(axes.get_children())
     frames = []
-    for index, total in enumerate(np.cumsum(rewards) - rewards):
+    for index, total in enumerate([0.0, *np.cumsum(rewards)]):
         # Far quicker than axes.clear(), which makes all ticks anew.
         for drawn in set(axes.get_children()) - blank:
             drawn.remove()

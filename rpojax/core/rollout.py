@@ -9,6 +9,7 @@ from rpojax.core import distribution
 from rpojax.core.acting import Perturbation, act, to_env_action
 from rpojax.core.keys import UpdateKeys
 from rpojax.core.model import Model
+from rpojax.core.resets import step_and_reset
 from rpojax.hyperparams import HyperParams
 from rpojax.ops.noise import normal_and_uniform
 from rpojax.types import Array, EpisodeTotals, Key, PyTree, TrainState, Transition
@@ -65,14 +66,14 @@ def collect(
         if noise.uniform_action is not None:
             uniform = to_env_action(noise.uniform_action, env, "rescale")
             env_action = jnp.where(at_random, uniform, env_action)
-        env_state, timestep = env.step(env_keys, env_state, env_action)
+        env_state, next_obs, timestep = step_and_reset(env, env_keys, env_state, env_action)
         done = timestep.terminated | timestep.truncated
         log_std = acted.outputs.log_std
-        return RolloutState(env_state, timestep.obs, done, acted.carry), Transition(
+        return RolloutState(env_state, next_obs, done, acted.carry), Transition(
             obs=obs,
             reset=reset,
             carry=carry,
-            final_obs=timestep.final_obs,
+            final_obs=timestep.obs,
             action=acted.action,
             log_prob=distribution.log_prob(acted.action, acted.centre, log_std),
             mean=acted.outputs.mean,

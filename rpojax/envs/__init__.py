@@ -1,6 +1,6 @@
 """Environments: where they come from and what they must do."""
 
-from rpojax.envs.base import Draw, Drawing, Env, Reset, Step, TimeStep, auto_reset
+from rpojax.envs.base import Draw, Drawing, Env, Reset, Step, TimeStep
 from rpojax.envs.check import check_env
 from rpojax.envs.registry import from_gymnax, make, names
 
@@ -11,7 +11,6 @@ __all__ = [
     "Reset",
     "Step",
     "TimeStep",
-    "auto_reset",
     "check_env",
     "from_gymnax",
     "make",

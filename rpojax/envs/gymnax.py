@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax.envs.base import Env, TimeStep, auto_reset
+from rpojax.envs.base import Env, TimeStep
 from rpojax.envs.dtypes import as_arrays, cast, fixed_point
 from rpojax.envs.gymnax_drawings import find_drawing
 from rpojax.envs.gymnax_interface import (
@@ -130,14 +130,13 @@ def from_gymnax(env: Any, params: Any = None, name: str | None = None) -> Env:
     def step_one(key: Key, state: PyTree, action: Array) -> tuple[PyTree, TimeStep]:
         raw = interface.step(key, state, action.reshape(actions.shape))
         made = cast(parts(raw.obs, raw.state), specs)
-        obs = made["obs"]
-        return made["state"], TimeStep(obs, obs, raw.reward, raw.terminated, raw.truncated)
+        timestep = TimeStep(made["obs"], raw.reward, raw.terminated, raw.truncated)
+        return made["state"], timestep
 
-    reset = jax.vmap(reset_one)
     return Env(
         name=name,
-        reset=reset,
-        step=auto_reset(reset, jax.vmap(step_one)),
+        reset=jax.vmap(reset_one),
+        step=jax.vmap(step_one),
         obs=specs["obs"],
         action_low=actions.low,
         action_high=actions.high,

@@ -82,7 +82,7 @@ def test_every_continuous_environment_of_gymnax_has_a_moving_picture(name, tmp_p
     path = tmp_path / "episode.gif"
     render_episode(cfg, agent(cfg), path, KEY, max_steps=6)
     pictures = frames(path)
-    assert len(pictures) == 6
+    assert len(pictures) == 7
     assert all(picture.shape == (320, 320, 3) for picture in pictures)
     below_the_caption = [picture[40:] for picture in pictures]
     assert all(np.any(a != b) for a, b in itertools.pairwise(below_the_caption))
@@ -99,7 +99,7 @@ def test_the_episode_is_the_policys_own(state, tmp_path):
         axes.plot([0.0, env_state.theta])
 
     render_episode(CFG, state, tmp_path / "episode.gif", KEY, draw=draw)
-    assert [int(each.time) for each in drawn] == list(range(200))
+    assert [int(each.time) for each in drawn] == list(range(201))
     assert all(type(each.theta) is np.float32 for each in drawn)  # out of the device and its batch
     theta = np.array([each.theta for each in drawn])
     velocity = np.array([each.theta_dot for each in drawn])
@@ -116,12 +116,12 @@ def test_the_episode_ends_where_it_ends(homing_state, tmp_path):
 
     path = tmp_path / "episode.gif"
     render_episode(HOMING, homing_state, path, KEY, draw=draw)
-    assert len(frames(path)) == 3
+    assert len(frames(path)) == 4  # with the state that ends the episode
     endless = CFG.replace(env=rpojax.envs.from_gymnax(Homing(ends=False)))
     render_episode(endless, homing_state, path, KEY, draw=draw)
-    assert len(frames(path)) == 5  # cut off, by a limit that the environment does not tell
+    assert len(frames(path)) == 6  # cut off, by a limit that the environment does not tell
     render_episode(endless, homing_state, path, KEY, draw=draw, max_steps=2)
-    assert len(frames(path)) == 2
+    assert len(frames(path)) == 3
 
 
 def test_each_picture_starts_empty(homing_state, tmp_path):
@@ -136,7 +136,7 @@ def test_each_picture_starts_empty(homing_state, tmp_path):
         axes.set_ylim(-9, 9)
 
     render_episode(HOMING, homing_state, tmp_path / "episode.gif", KEY, draw=draw)
-    assert seen == [(True, True, 3.15), (True, True, 2.1), (True, True, 1.05)]
+    assert seen == [(True, True, top) for top in (3.15, 2.1, 1.05, 0.06)]
 
 
 @pytest.mark.parametrize(("fps", "milliseconds"), [(None, 50), (10, 100), (50, 20)])
@@ -188,7 +188,7 @@ def test_the_environments_own_drawing_is_used_unless_another_is_given(homing_sta
     render_episode(
         cfg, homing_state, path, KEY, max_steps=1, draw=lambda axes, _: drawn.append("given")
     )
-    assert drawn == ["own", "given"]
+    assert drawn == ["own", "own", "given", "given"]
 
 
 def test_states_with_typed_keys_are_drawn(tmp_path):
@@ -205,7 +205,7 @@ def test_states_with_typed_keys_are_drawn(tmp_path):
     cfg = CFG.replace(env=rpojax.envs.from_gymnax(Keyed()))
     path = tmp_path / "episode.gif"
     render_episode(cfg, agent(cfg), path, KEY, draw=lambda axes, state: keys.append(state["key"]))
-    assert len({tuple(jax.random.key_data(key).tolist()) for key in keys}) == 3
+    assert len({tuple(jax.random.key_data(key).tolist()) for key in keys}) == 4
 
 
 def test_errors_say_what_to_do(state, homing_state, tmp_path):
