@@ -20,6 +20,9 @@ from rpojax.envs.spaces import box_actions, encode, observation_space
 from rpojax.types import Array, Key, PyTree
 from rpojax.validation import check_known
 
+PACKAGES = ("gymnax",)
+EXTRA = None  # rpojax needs gymnax itself
+
 NAMES = (
     "Pendulum-v1",
     "MountainCarContinuous-v0",
@@ -31,6 +34,11 @@ NAMES = (
 
 DOWNLOADING = ("MNISTBandit-bsuite",)
 """Environments of gymnax (with discrete actions) that download a data set when they are made."""
+
+
+def names() -> tuple[str, ...]:
+    """`NAMES`."""
+    return NAMES
 
 
 def is_known(name: str) -> bool:

@@ -17,6 +17,7 @@ from PIL import Image, ImageSequence
 import rpojax
 from rpojax import Config, NetworkConfig, render_episode
 from rpojax.envs import Drawing
+from rpojax.envs.gymnax import NAMES
 
 CFG = Config(
     num_envs=4,
@@ -76,7 +77,7 @@ def frames(path) -> list[np.ndarray]:
         return [np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(image)]
 
 
-@pytest.mark.parametrize("name", rpojax.envs.names())
+@pytest.mark.parametrize("name", NAMES)
 def test_every_continuous_environment_of_gymnax_has_a_moving_picture(name, tmp_path):
     cfg = CFG.replace(env=name)
     path = tmp_path / "episode.gif"
