@@ -1,13 +1,14 @@
 """Environments: where they come from and what they must do."""
 
-from rpojax.envs.base import Draw, Drawing, Env, Reset, Step, TimeStep
+from rpojax.envs.base import Env, Render, Reset, Step, TimeStep
 from rpojax.envs.check import check_env
+from rpojax.envs.drawing import Draw, render_with
 from rpojax.envs.registry import from_gymnax, make, names
 
 __all__ = [
     "Draw",
-    "Drawing",
     "Env",
+    "Render",
     "Reset",
     "Step",
     "TimeStep",
@@ -15,4 +16,5 @@ __all__ = [
     "from_gymnax",
     "make",
     "names",
+    "render_with",
 ]

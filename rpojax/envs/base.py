@@ -7,14 +7,11 @@ where one came from.
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, SupportsIndex
+from typing import Any, NamedTuple, Protocol, SupportsIndex
 
 import numpy as np
 
 from rpojax.types import Array, Key, PyTree
-
-if TYPE_CHECKING:  # matplotlib is slow to import
-    from matplotlib.axes import Axes
 
 UNBOUNDED = 1e38
 """Action bounds of this magnitude or more mean that there is none: some environments write the
@@ -48,22 +45,15 @@ class Step(Protocol):
         """
 
 
-class Draw(Protocol):
-    """Draws one state of an environment."""
+class Render(Protocol):
+    """Shows states of an environment."""
 
-    def __call__(self, axes: "Axes", env_state: Any, /) -> Any:
-        """Draw into empty square matplotlib axes.
+    def __call__(self, states: PyTree, /) -> np.ndarray:
+        """Return RGB pictures uint8[n, height, width, 3], one of each state.
 
-        `env_state` is one state without the batch axis; its leaves are NumPy arrays, except for
-        typed PRNG keys, which stay JAX arrays. The result is ignored.
+        `states` are those of an episode in their order, [n, ...]. Leaves are NumPy arrays, except
+        for typed PRNG keys, which stay JAX arrays.
         """
-
-
-class Drawing(NamedTuple):
-    """How an environment looks."""
-
-    draw: Draw
-    fps: float  # frames per second: of the environment's own time, where it has one
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -82,7 +72,8 @@ class Env:
     action_low: np.ndarray  # f32[A], -inf where unbounded
     action_high: np.ndarray  # f32[A], inf where unbounded
     max_episode_steps: int | None = None  # None: no time limit known
-    drawing: Drawing | None = None  # None: `render_episode` needs `draw`
+    render: Render | None = None  # None: `render_episode` needs `draw`
+    render_fps: float = 30.0  # frames per second: of the environment's own time, where it has one
     # Makes this environment again, for pickle; a copy with other fields has none.
     remake: "Callable[[], Env] | None" = dataclasses.field(default=None, init=False, repr=False)
 

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax.envs.base import Env, TimeStep
+from rpojax.envs.drawing import render_with
 from rpojax.envs.dtypes import as_arrays, cast, fixed_point
-from rpojax.envs.gymnax_drawings import find_drawing
+from rpojax.envs.gymnax_drawings import find_drawing, frames_per_second
 from rpojax.envs.gymnax_interface import (
     METHODS,
     Interface,
@@ -141,6 +142,7 @@ def from_gymnax(env: Any, params: Any = None, name: str | None = None) -> Env:
         timestep = TimeStep(made["obs"], raw.reward, raw.terminated, raw.truncated)
         return made["state"], timestep
 
+    draw = find_drawing(specs["state"], params)
     return Env(
         name=name,
         reset=jax.vmap(reset_one),
@@ -149,7 +151,8 @@ def from_gymnax(env: Any, params: Any = None, name: str | None = None) -> Env:
         action_low=actions.low,
         action_high=actions.high,
         max_episode_steps=limit,
-        drawing=find_drawing(specs["state"], params),
+        render=None if draw is None else render_with(draw),
+        render_fps=frames_per_second(params),
     )
 
 
