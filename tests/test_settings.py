@@ -125,6 +125,8 @@ CONFIG = {
     "perturb_rollouts": to(False),
     "action_transform": to("rescale"),
     "time_limit_bootstrap": to(False),
+    "resets": to("pool"),
+    "reset_pool": to(2, resets="pool"),
     "random_timesteps": to(4 * 8),
     "learning_starts": to(4 * 8),
     "sequence_length": to(4, network={"cell": "gru", "cell_sizes": (4,)}),

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from gymnax.environments import spaces
 
-from rpojax.core.resets import step_and_reset
+from rpojax.core.resets import Starts, step_and_reset
 from rpojax.envs import Env, TimeStep
 
 LIMIT = 7
@@ -104,7 +104,7 @@ def run(env, policy, num_steps, num_envs=3, seed=0):
         state, obs = carry
         action = policy(obs)
         keys = jax.random.split(key, num_envs)
-        state, next_obs, timestep = step_and_reset(env, keys, state, action)
+        state, next_obs, timestep = step_and_reset(env, Starts(None, None), keys, state, action)
         return (state, next_obs), (obs, action, timestep, state)
 
     keys = jax.random.split(jax.random.key(seed), num_steps + 1)

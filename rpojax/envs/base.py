@@ -7,7 +7,7 @@ where one came from.
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol, SupportsIndex
+from typing import Any, Literal, NamedTuple, Protocol, SupportsIndex, TypeAlias
 
 import numpy as np
 
@@ -16,6 +16,11 @@ from rpojax.types import Array, Key, PyTree
 UNBOUNDED = 1e38
 """Action bounds of this magnitude or more mean that there is none: some environments write the
 largest float32, 3.4e38, in place of infinity."""
+
+
+Resets: TypeAlias = Literal["exact", "pool"]
+"""How training starts a new episode: `Env.reset` in each step, or a choice from a pool of states
+that `Env.reset` has made for the rollout. See `rpojax.core.resets`."""
 
 
 class TimeStep(NamedTuple):
@@ -45,6 +50,13 @@ class Step(Protocol):
         """
 
 
+class Rekey(Protocol):
+    """Gives states new random numbers, where they hold PRNG keys as plain numbers."""
+
+    def __call__(self, keys: Key, state: PyTree, /) -> PyTree:
+        """Return states [B, ...] that differ from `state` in what follows from `keys` [B] alone."""
+
+
 class Render(Protocol):
     """Shows states of an environment."""
 
@@ -72,6 +84,8 @@ class Env:
     action_low: np.ndarray  # f32[A], -inf where unbounded
     action_high: np.ndarray  # f32[A], inf where unbounded
     max_episode_steps: int | None = None  # None: no time limit known
+    resets: Resets = "exact"  # "pool" where a reset costs much of a step; `Config.resets` overrides
+    rekey: Rekey | None = None  # needed where the state holds PRNG keys that are not typed keys
     render: Render | None = None  # None: `render_episode` needs `draw`
     render_fps: float = 30.0  # frames per second: of the environment's own time, where it has one
     # Makes this environment again, for pickle; a copy with other fields has none.

@@ -38,7 +38,8 @@ def check_env(env: Env, num_envs: int = 3, num_steps: int = 1000) -> None:
     - no step both terminates and truncates, and no episode outlasts `max_episode_steps`;
     - the same keys give the same results;
     - `step` does not reset by itself. One that does is found where starts are random and the
-      dynamics are not, and where it returns to the start of the episode.
+      dynamics are not, and where it returns to the start of the episode;
+    - `rekey`, if there is one, gives other states for other keys.
 
     Warns where all episodes terminate exactly at `max_episode_steps`: a time limit should
     truncate.
@@ -62,6 +63,7 @@ def check_env(env: Env, num_envs: int = 3, num_steps: int = 1000) -> None:
     )
     _check_resets(env, rollout)
     _check_limit(env, rollout.steps)
+    _check_rekey(env, num_envs)
 
 
 def _random_rollout(env: Env, key: Key, num_envs: int, num_steps: int) -> _Rollout:
@@ -161,6 +163,25 @@ def _check_limit(env: Env, steps: TimeStep) -> None:
             "if this is a time limit, report it as truncated, not as terminated",
             stacklevel=3,
         )
+
+
+def _check_rekey(env: Env, num_envs: int) -> None:
+    rekey = env.rekey
+    if rekey is None:
+        return
+
+    @jax.jit
+    def same(key: Key) -> Array:
+        keys = jax.random.split(key, (3, num_envs))
+        state, obs = env.reset(keys[0])
+        return jnp.all(_agree(*(_Led(rekey(each, state), obs) for each in keys[1:])).state)
+
+    fail_unless(
+        env.name,
+        not same(jax.random.key(1)),
+        "rekey gives the same state for other keys; replace the PRNG keys in the state that are "
+        "plain numbers, or leave rekey None where there are none",
+    )
 
 
 def _episode_lengths(done: np.ndarray) -> tuple[list[int], int]:

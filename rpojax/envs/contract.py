@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax.envs.base import Env, TimeStep, fail_unless
+from rpojax.envs.base import Env, Resets, TimeStep, fail_unless
 from rpojax.trees import batched
 from rpojax.types import PyTree
 
@@ -46,6 +46,9 @@ def check_contract(env: Env) -> None:
     _check_same(env, "reward", "step", timestep.reward, scalar)
     _check_same(env, "terminated", "step", timestep.terminated, flag)
     _check_same(env, "truncated", "step", timestep.truncated, flag)
+    if env.rekey is not None:
+        difference = first_difference("state", jax.eval_shape(env.rekey, keys, state), state)
+        fail_unless(env.name, difference is None, f"rekey changes the state: {difference}")
     for name, values in timestep.metrics.items():
         _check_same(env, f"metrics[{name!r}]", "step", values, scalar)
 
@@ -101,6 +104,11 @@ def _check_bounds(env: Env) -> None:
 
 
 def _check_description(env: Env) -> None:
+    fail_unless(
+        env.name,
+        env.resets in get_args(Resets),
+        f"resets = {env.resets!r} is not allowed; give one of {', '.join(get_args(Resets))}",
+    )
     limit = env.max_episode_steps
     whole = isinstance(limit, int | np.integer) and not isinstance(limit, bool)
     fail_unless(

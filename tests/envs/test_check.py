@@ -39,6 +39,21 @@ def nan_at_the_limit(name):
     return with_step(change)
 
 
+def keyed(rekey):
+    """The counter with a PRNG key in its state, as plain numbers."""
+    good = make_counter()
+
+    def reset(keys):
+        state, obs = good.reset(keys)
+        return state | {"rng": jax.random.key_data(keys)}, obs
+
+    def step(keys, state, action):
+        following, timestep = good.step(keys, state, action)
+        return following | {"rng": state["rng"]}, timestep
+
+    return dataclasses.replace(good, reset=reset, step=step, rekey=rekey)
+
+
 BROKEN = {
     "nan in obs": (lambda: nan_at_the_limit("obs"), "^environment 'Counter-v0': obs holds NaN"),
     "nan in reward": (lambda: nan_at_the_limit("reward"), "reward holds NaN"),
@@ -54,12 +69,17 @@ BROKEN = {
         lambda: make_counter(max_episode_steps=LIMIT - 1),
         f"ran past max_episode_steps = {LIMIT - 1}",
     ),
+    "rekey that ignores its keys": (
+        lambda: keyed(lambda keys, state: state | {"rng": state["rng"] + 1}),
+        "rekey gives the same state for other keys",
+    ),
     "randomness without the keys": (random_from_the_host, "the same keys gave different results"),
 }
 
 
 def test_check_passes_a_good_environment():
     check_env(make_counter(), num_steps=50)
+    check_env(keyed(lambda keys, state: state | {"rng": jax.random.key_data(keys)}), num_steps=50)
 
 
 @pytest.mark.parametrize("way", BROKEN)

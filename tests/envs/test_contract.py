@@ -130,6 +130,14 @@ BROKEN = {
     ),
     "a limit of 0": (lambda: make_counter(max_episode_steps=0), "max_episode_steps = 0 is not"),
     "a limit of 2.5": (lambda: make_counter(max_episode_steps=2.5), "max_episode_steps = 2.5 is"),
+    "resets of no kind": (
+        lambda: make_counter(resets="cached"),
+        "resets = 'cached' is not allowed; give one of exact, pool",
+    ),
+    "rekey of another state": (
+        lambda: make_counter(rekey=lambda keys, state: state | {"key": keys}),
+        "rekey changes the state: state is ",
+    ),
     "three values from reset": (
         lambda: make_counter(reset=lambda keys: (keys, keys, keys)),
         r"reset returns 3 values, and should return 2: \(state, obs\)",
