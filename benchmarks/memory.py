@@ -35,8 +35,7 @@ def pendulum_without_velocity() -> rpojax.envs.Env:
 
     def step(keys: jax.Array, state: Any, action: jax.Array) -> tuple[Any, Any]:
         state, timestep = env.step(keys, state, action)
-        hidden = {name: getattr(timestep, name)[..., :2] for name in ("obs", "final_obs")}
-        return state, timestep._replace(**hidden)
+        return state, timestep._replace(obs=timestep.obs[..., :2])
 
     obs = jax.ShapeDtypeStruct((2,), env.obs.dtype)
     return dataclasses.replace(env, name="Pendulum, no velocity", reset=reset, step=step, obs=obs)

@@ -16,7 +16,7 @@ from rpojax.config_checks import (
 )
 from rpojax.hyperparams import HyperParams, hyperparameter
 from rpojax.network_config import NetworkConfig
-from rpojax.run_sizes import RunSizes
+from rpojax.run_sizes import MOST, RunSizes
 from rpojax.setting import (
     anything,
     boolean,
@@ -35,6 +35,7 @@ from rpojax.validation import Interval, check_known
 
 ActionTransform: TypeAlias = Literal["clip", "rescale"]
 AdvantageNormalization: TypeAlias = Literal["minibatch", "batch", "none"]
+ResetMode: TypeAlias = Literal["auto", "exact", "pool"]
 NamedSchedule: TypeAlias = Literal["constant", "linear", "kl_adaptive"]
 AgentsAtOnce: TypeAlias = Literal["auto", "all"]
 
@@ -174,6 +175,16 @@ class Config(RunSizes):
         "True: a truncated episode is worth V(final observation) at its end; False: truncated "
         "counts as terminated, as in CleanRL.",
         boolean(),
+    )
+    resets: ResetMode = setting(
+        "auto",
+        '"exact": a reset of its own for each new episode, computed in each step; "pool": one of '
+        "reset_pool initial states that are drawn afresh for each rollout, faster where a reset is "
+        'slow; "auto": as the environment says, "exact" for gymnax.',
+        choice(get_args(ResetMode)),
+    )
+    reset_pool: int = setting(
+        64, 'Initial states in the pool of resets = "pool".', whole(most=MOST)
     )
     random_timesteps: int = setting(
         0, "First steps, taken with uniform actions; they feed the statistics only.", whole(0)

@@ -94,9 +94,9 @@ def anything() -> Check:
     return Check(lambda name, value: str(value) if isinstance(value, str) else value)
 
 
-def whole(least: int = 1) -> Check:
-    """A whole number of at least `least`, stored as an int."""
-    return Check(lambda name, value: whole_number(name, value, least), f"At least {least}")
+def whole(least: int = 1, most: int | None = None) -> Check:
+    """A whole number of at least `least`, and `most` at most, stored as an int."""
+    return Check(lambda name, value: whole_number(name, value, least, most), f"At least {least}")
 
 
 def whole_or(choices: Collection[str], least: int = 1) -> Check:

@@ -51,7 +51,7 @@ class Transition(NamedTuple):
     obs: PyTree  # [T, B, ...] as the environment gave it, its own dtypes
     reset: Array  # bool[T, B] an episode begins at this obs
     carry: PyTree  # [T, B, ...] of the network as it came to this obs; () without memory
-    final_obs: PyTree  # [T, B, ...] what the action led to, before any automatic reset
+    final_obs: PyTree  # [T, B, ...] what the action led to, before any reset
     action: Array  # [T, B, A] as sampled, before clipping to the bounds
     log_prob: Array  # [T, B] of the action, under the mean it was drawn from
     mean: Array  # [T, B, A] unperturbed

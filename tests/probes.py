@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax.envs import Env, TimeStep, auto_reset
+from rpojax.envs import Env, TimeStep
 
 
 def _probe(name, reset_one, step_one, obs_size=1):
@@ -17,13 +17,13 @@ def _probe(name, reset_one, step_one, obs_size=1):
     def step(keys, state, action):
         state, obs, reward, terminated = jax.vmap(step_one)(keys, state, action[:, 0])
         truncated = jnp.zeros_like(terminated)
-        return state, TimeStep(obs, obs, reward, terminated, truncated)
+        return state, TimeStep(obs, reward, terminated, truncated)
 
     reset = jax.vmap(reset_one)
     return Env(
         name=name,
         reset=reset,
-        step=auto_reset(reset, step),
+        step=step,
         obs=jax.ShapeDtypeStruct((obs_size,), jnp.float32),
         action_low=np.array([-2.0], np.float32),
         action_high=np.array([2.0], np.float32),
@@ -109,7 +109,7 @@ def noisy_episodes():
         terminated = jax.random.bernoulli(end_key, 0.2)
         truncated = jax.random.bernoulli(cut_key, 0.2) & ~terminated
         reward = jnp.prod(state) * action[0]
-        return obs, TimeStep(obs, obs, reward, terminated, truncated)
+        return obs, TimeStep(obs, reward, terminated, truncated)
 
     def reset_one(key):
         obs = jax.random.normal(key, (2,))
@@ -119,7 +119,7 @@ def noisy_episodes():
     return Env(
         name="noisy_episodes",
         reset=reset,
-        step=auto_reset(reset, jax.vmap(step_one)),
+        step=jax.vmap(step_one),
         obs=jax.ShapeDtypeStruct((2,), jnp.float32),
         action_low=np.array([-2.0], np.float32),
         action_high=np.array([2.0], np.float32),

@@ -15,7 +15,7 @@ import pytest
 
 import rpojax
 from rpojax import Config, HyperParams, NetworkConfig
-from rpojax.envs import Env, TimeStep, auto_reset
+from rpojax.envs import Env, TimeStep
 from rpojax.setting import settings_of
 
 LIMIT = 4
@@ -37,14 +37,12 @@ def drift(goal):
         obs = observe(position, time)
         terminated = jnp.abs(position) > 1.5
         truncated = (time >= LIMIT) & ~terminated
-        return (position, time), TimeStep(
-            obs, obs, -jnp.abs(position - goal), terminated, truncated
-        )
+        return (position, time), TimeStep(obs, -jnp.abs(position - goal), terminated, truncated)
 
     return Env(
         name="drift",
         reset=reset,
-        step=auto_reset(reset, step),
+        step=step,
         obs=jax.ShapeDtypeStruct((2,), jnp.float32),
         action_low=np.array([-0.5], np.float32),
         action_high=np.array([0.5], np.float32),
@@ -64,8 +62,7 @@ def with_names(env):
 
     def step(keys, state, action):
         state, timestep = env.step(keys, state, action)
-        named = {"obs": name(timestep.obs), "final_obs": name(timestep.final_obs)}
-        return state, timestep._replace(**named)
+        return state, timestep._replace(obs=name(timestep.obs))
 
     obs = jax.eval_shape(name, jnp.zeros(2))
     return dataclasses.replace(env, reset=reset, step=step, obs=obs)
@@ -128,6 +125,8 @@ CONFIG = {
     "perturb_rollouts": to(False),
     "action_transform": to("rescale"),
     "time_limit_bootstrap": to(False),
+    "resets": to("pool"),
+    "reset_pool": to(2, resets="pool"),
     "random_timesteps": to(4 * 8),
     "learning_starts": to(4 * 8),
     "sequence_length": to(4, network={"cell": "gru", "cell_sizes": (4,)}),

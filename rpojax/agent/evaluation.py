@@ -13,6 +13,7 @@ from rpojax.core.acting import play
 from rpojax.core.model import Model, check_config, make_model
 from rpojax.hyperparams import HyperParams
 from rpojax.setting import settings_of
+from rpojax.trees import select
 from rpojax.types import Array, Key, PyTree, Struct, TrainState
 from rpojax.validation import check_one_agent, whole_number
 
@@ -27,13 +28,18 @@ class Evaluation(Struct):
     finished: Array  # bool[N] False: still running when max_steps were over
 
 
+class _Episodes(NamedTuple):
+    """N episodes as they are; one that has ended stays as it is."""
+
+    env_state: PyTree  # [N, ...]
+    obs: PyTree  # [N, ...]
+    carry: PyTree  # [N, ...] of the network
+
+
 class _Progress(NamedTuple):
     step: Array  # i32[]
     key: Key
-    env_state: PyTree  # [N, ...]
-    obs: PyTree  # [N, ...]
-    reset: Array  # bool[N] an episode begins at obs
-    carry: PyTree  # [N, ...] of the network
+    episodes: _Episodes
     evaluation: Evaluation
 
 
@@ -48,7 +54,8 @@ def evaluate(
     """Play `num_episodes` episodes side by side, each from its own start to its end.
 
     Pure and jitted; of several agents, `jax.vmap(lambda s: evaluate(cfg, s, key))(result.state)`.
-    The policy is not perturbed.
+    The policy is not perturbed. An episode that has ended stays as it is, so that no reset is
+    compiled into the loop.
 
     Args:
         cfg: what the agent was trained with.
@@ -105,25 +112,20 @@ def evaluate_model(
 
     def step(progress: _Progress) -> _Progress:
         key, action_key, env_key = jax.random.split(progress.key, 3)
-        action, carry = play(
-            model,
-            state,
-            progress.obs,
-            progress.carry,
-            progress.reset,
-            None if deterministic else action_key,
-        )
+        before, so_far = progress.episodes, progress.evaluation
+        sample_key = None if deterministic else action_key
+        action, carry = play(model, state, before.obs, before.carry, None, sample_key)
         env_state, timestep = env.step(
-            jax.random.split(env_key, num_episodes), progress.env_state, action
+            jax.random.split(env_key, num_episodes), before.env_state, action
         )
-        done = timestep.terminated | timestep.truncated
-        so_far = progress.evaluation
+        after = _Episodes(env_state, timestep.obs, carry)
         evaluation = Evaluation(
             episode_return=so_far.episode_return + jnp.where(so_far.finished, 0.0, timestep.reward),
             episode_length=so_far.episode_length + jnp.where(so_far.finished, 0, 1),
-            finished=so_far.finished | done,
+            finished=so_far.finished | timestep.terminated | timestep.truncated,
         )
-        return _Progress(progress.step + 1, key, env_state, timestep.obs, done, carry, evaluation)
+        episodes = select(so_far.finished, before, after)
+        return _Progress(progress.step + 1, key, episodes, evaluation)
 
     key, reset_key = jax.random.split(key)
     env_state, obs = env.reset(jax.random.split(reset_key, num_episodes))
@@ -132,13 +134,6 @@ def evaluate_model(
         episode_length=jnp.zeros(num_episodes, jnp.int32),
         finished=jnp.zeros(num_episodes, bool),
     )
-    start = _Progress(
-        jnp.zeros((), jnp.int32),
-        key,
-        env_state,
-        obs,
-        jnp.ones(num_episodes, bool),
-        network.initial_carry((num_episodes,)),
-        nothing,
-    )
+    episodes = _Episodes(env_state, obs, network.initial_carry((num_episodes,)))
+    start = _Progress(jnp.zeros((), jnp.int32), key, episodes, nothing)
     return jax.lax.while_loop(going, step, start).evaluation

@@ -1,6 +1,6 @@
 """Moving pictures of a trained agent: `render_episode` writes one episode as a GIF.
 
-An environment brings its own drawing, `Env.drawing`; a function of the user's can replace it.
+An environment brings its own renderer, `Env.render`; a function of the user's can replace it.
 """
 
 from pathlib import Path
@@ -14,15 +14,14 @@ from rpojax.agent.episodes import episode_limit
 from rpojax.agent.policy import recurrent_policy_for
 from rpojax.config import Config
 from rpojax.core.model import Model, make_model
-from rpojax.envs import Draw, Drawing
+from rpojax.envs import Draw, Env, Render, render_with
 from rpojax.types import Array, Key, PyTree, TrainState
 from rpojax.validation import Interval, number_in
 
-DEFAULT_FPS = 30
-PIXELS = 320  # width and height of a picture
-MOST_COLORS = 64
-
+CAPTION_PIXELS = 20  # height of the line above each picture
+FONT_PIXELS = 12
 INK = "#22313f"
+MOST_COLORS = 64
 
 
 def render_episode(
@@ -37,8 +36,8 @@ def render_episode(
 ) -> None:
     """Write one episode of the deterministic, unperturbed policy as an animated GIF.
 
-    There is a picture of each state in which the agent acts: the state that ends the episode has
-    given way to the next episode's first, and is not shown.
+    There is a picture of the first state and of the state after each step, with the one that ends
+    the episode.
 
     Args:
         cfg: what the agent was trained with.
@@ -47,13 +46,12 @@ def render_episode(
         key: for the start and the environment.
         max_steps: after which to stop the episode; None for the environment's own limit, or 1000 if
             it has none.
-        fps: frames per second, at most 50, as far as browsers follow; None for the environment's
-            own time, or 30.
+        fps: frames per second, at most 50, as far as browsers follow; None for `Env.render_fps`.
         draw: called with empty square axes and one state of the environment; see
-            `rpojax.envs.Draw`. None for the environment's own drawing.
+            `rpojax.envs.Draw`. None for the environment's own `Env.render`.
 
     Raises:
-        ValueError: `state` holds several agents; the environment has no drawing and `draw` is
+        ValueError: `state` holds several agents; the environment has no renderer and `draw` is
             None; another suffix; `fps` or `max_steps` out of range.
     """
     model = make_model(cfg)
@@ -61,19 +59,19 @@ def render_episode(
     path = Path(path)
     if path.suffix.lower() != ".gif":
         raise ValueError(f"path = {str(path)!r} is not the name of a GIF; let it end in .gif")
-    drawing = env.drawing if draw is None else Drawing(draw, DEFAULT_FPS)
-    if drawing is None:
+    render = env.render if draw is None else render_with(draw)
+    if render is None:
         raise ValueError(
-            f"env = {env.name!r} has no drawing; give a function, "
-            "draw=lambda axes, env_state: ..., or set the field drawing of the Env"
+            f"env = {env.name!r} has no renderer; give a function, "
+            "draw=lambda axes, env_state: ..., or set the field render of the Env"
         )
-    fps = number_in("fps", drawing.fps if fps is None else fps, Interval(0.0, 50.0, False))
+    fps = number_in("fps", env.render_fps if fps is None else fps, Interval(0.0, 50.0, False))
     env_states, rewards = _play(model, state, key, episode_limit(env, max_steps))
-    _write_gif(path, drawing.draw, env_states, rewards, fps)
+    _write_gif(path, _frames(env, render, env_states), rewards, fps)
 
 
 def _play(model: Model, state: TrainState, key: Key, limit: int) -> tuple[PyTree, np.ndarray]:
-    """One episode of n steps, `limit` at most: the states acted in [n, ...], the rewards f32[n]."""
+    """One episode of n steps, `limit` at most: all states [n + 1, ...], the rewards f32[n]."""
     env, network = model.env, model.network
     act = recurrent_policy_for(model, state)
 
@@ -84,18 +82,21 @@ def _play(model: Model, state: TrainState, key: Key, limit: int) -> tuple[PyTree
         action, carry = act(obs, carry)
         next_state, timestep = env.step(key[None], env_state, action)
         done = timestep.terminated | timestep.truncated
-        return (next_state, timestep.obs, carry), (env_state, timestep.reward, done)
+        return (next_state, timestep.obs, carry), (next_state, timestep.reward, done)
 
     @jax.jit
     def play(key: Key) -> PyTree:
         reset_key, step_key = jax.random.split(key)
-        start = (*env.reset(reset_key[None]), network.initial_carry((1,)))
-        return jax.lax.scan(step, start, jax.random.split(step_key, limit))[1]
+        first, obs = env.reset(reset_key[None])
+        start = (first, obs, network.initial_carry((1,)))
+        states, rewards, done = jax.lax.scan(step, start, jax.random.split(step_key, limit))[1]
+        states = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, states)
+        return states, rewards, done
 
     env_states, rewards, done = jax.tree.map(lambda leaf: _to_host(leaf[:, 0]), play(key))
     ends = np.flatnonzero(done)
     length = ends[0] + 1 if ends.size else limit
-    return jax.tree.map(lambda leaf: leaf[:length], env_states), rewards[:length]
+    return jax.tree.map(lambda leaf: leaf[: length + 1], env_states), rewards[:length]
 
 
 def _to_host(leaf: Array) -> Any:
@@ -104,30 +105,29 @@ def _to_host(leaf: Array) -> Any:
     return leaf if is_key else np.asarray(leaf)
 
 
-def _write_gif(path: Path, draw: Draw, env_states: PyTree, rewards: np.ndarray, fps: float) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from PIL import Image
+def _frames(env: Env, render: Render, env_states: PyTree) -> np.ndarray:
+    """Pictures uint8[n, height, width, 3] of states [n, ...]."""
+    frames = np.asarray(render(env_states))
+    count = len(jax.tree.leaves(env_states)[0])
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[::3] != (count, 3):
+        raise ValueError(
+            f"environment {env.name!r}: render returns {frames.dtype}{list(frames.shape)} for "
+            f"{count} states; return RGB pictures, uint8[{count}, height, width, 3]"
+        )
+    return frames
 
-    figure = Figure(figsize=(4.0, 4.0), dpi=PIXELS / 4.0)
-    canvas = FigureCanvasAgg(figure)
-    axes = figure.add_axes((0.02, 0.02, 0.96, 0.96))
-    axes.set(aspect="equal")
-    axes.set_axis_off()
-    blank = set(axes.get_children())
-    frames = []
-    for index, total in enumerate(np.cumsum(rewards) - rewards):
-        # Far quicker than axes.clear(), which makes all ticks anew.
-        for drawn in set(axes.get_children()) - blank:
-            drawn.remove()
-        axes.relim()
-        axes.autoscale()
-        axes.set_prop_cycle(None)
-        draw(axes, jax.tree.map(lambda leaf, index=index: leaf[index], env_states))
+
+def _write_gif(path: Path, frames: np.ndarray, rewards: np.ndarray, fps: float) -> None:
+    """Write pictures [n + 1, ...] with a line above each: the step, and the return so far."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    font = ImageFont.load_default(FONT_PIXELS)
+    pictures = []
+    for index, total in enumerate([0.0, *np.cumsum(rewards)]):
+        picture = Image.new("RGB", (frames.shape[2], frames.shape[1] + CAPTION_PIXELS), "white")
+        picture.paste(Image.fromarray(frames[index]), (0, CAPTION_PIXELS))
         caption = f"step {index}   return {total:.1f}"
-        axes.text(0.02, 0.98, caption, transform=axes.transAxes, va="top", color=INK, fontsize=9)
-        canvas.draw()
-        picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
-        frames.append(picture.quantize(MOST_COLORS, dither=Image.Dither.NONE))
-    first, *rest = frames
+        ImageDraw.Draw(picture).text((6, 3), caption, INK, font)
+        pictures.append(picture.quantize(MOST_COLORS, dither=Image.Dither.NONE))
+    first, *rest = pictures
     first.save(path, "GIF", save_all=True, append_images=rest, duration=round(1000 / fps), loop=0)

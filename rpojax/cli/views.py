@@ -1,19 +1,22 @@
 """`rpojax plot` and `rpojax envs`: learning curves of runs, names of environments."""
 
 import dataclasses
+import fnmatch
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
 from rpojax import envs
 from rpojax.cli.flags import Switch
 from rpojax.cli.reports import print_json
+from rpojax.envs import registry
 from rpojax.report.curves import Curve, group_curves, learning_curve, read_curves
 from rpojax.report.plotting import plot_curves
 from rpojax.runs.checkpoint import recorded_settings
 from rpojax.runs.directory import RunDirectory
 from rpojax.runs.trained_run import load
+from rpojax.trees import leaves_by_path
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,16 +72,65 @@ def _env_name(run: RunDirectory) -> str | None:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Envs:
-    """List the environments that can be trained in by name."""
+    """List the environments that can be trained in by name, with the sizes of what they exchange.
 
+    Each is made for that, which takes seconds where it has a physics model.
+    """
+
+    patterns: Annotated[
+        tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[PATTERN ...]")
+    ] = ()
+    """Those to list, such as brax or "playground/Cartpole*"; all if none is given."""
     json: Switch = False
-    """Print one JSON object: names under the package that they come with."""
+    """Print one JSON object: "environments" by name, and "not_installed" by family."""
 
     def __call__(self) -> None:
-        """Print the names, indented below the package that they come with."""
-        by_package = {"gymnax": envs.names()}
+        """Print a line for each environment and for each family that is not installed."""
+        wanted = {
+            registry.full_name(family, name): family
+            for family in registry.FAMILIES
+            for name in registry.names_of(family)
+            if self._matches(family, f"{family}/{name}", name)
+        }
+        missing = {
+            family: command
+            for family in registry.FAMILIES
+            if (command := registry.how_to_install(family)) and self._matches(family)
+        }
+        if not wanted and not missing:
+            raise ValueError(
+                f"no environment matches {' '.join(self.patterns)}; `rpojax envs` lists all"
+            )
         if self.json:
-            print_json(by_package)
+            environments = {name: _sizes(name) for name in wanted}
+            print_json({"environments": environments, "not_installed": missing})
             return
-        for package, names in by_package.items():
-            print(package, *(f"  {name}" for name in names), sep="\n")
+        width = max(map(len, wanted), default=0)
+        for name in wanted:
+            print(f"{name:{width}}  {_in_words(_sizes(name))}", flush=True)
+        for family, command in missing.items():
+            print(f"{family}/... is not installed: {command}")
+
+    def _matches(self, *names: str) -> bool:
+        return not self.patterns or any(
+            fnmatch.fnmatchcase(name, pattern) for name in names for pattern in self.patterns
+        )
+
+
+def _sizes(name: str) -> dict[str, Any]:
+    """Shapes of an observation and the number of action dimensions, or why there are none."""
+    try:
+        env = envs.make(name)
+    except ValueError as error:
+        return {"error": str(error)}
+    shapes = {path: list(leaf.shape) for path, leaf in leaves_by_path(env.obs, simple=True).items()}
+    return {"obs": shapes.get("", shapes), "actions": env.action_dim}
+
+
+def _in_words(sizes: dict[str, Any]) -> str:
+    if "error" in sizes:
+        return f"cannot be made: {sizes['error']}"
+    obs = sizes["obs"]
+    if isinstance(obs, dict):
+        obs = ", ".join(f"{path} {shape}" for path, shape in obs.items())
+    return f"observation {obs}, actions [{sizes['actions']}]"

@@ -4,7 +4,7 @@ The tree of keys. Each line is one `jax.random.split`, and no key is used twice:
 
     key of the agent -> next, params, environment[B]                          (`initial_keys`)
     state.key        -> next, noise, shuffle[E], perturbation[E],
-                        environment[T, B], warm_up                            (`update_keys`)
+                        environment[T, B], warm_up, pool, picks               (`update_keys`)
 
 `next` is the `state.key` of the update that follows. E = update_epochs, T = num_steps,
 B = num_envs. All keys of an update come from one split, since each split is a loop to compile.
@@ -37,6 +37,8 @@ class UpdateKeys(NamedTuple):
     perturbation: Key  # [E] of the means in the gradient steps
     environment: Key  # [T, B] steps and resets
     warm_up: Key  # [] uniform actions, while `random_timesteps` last
+    pool: Key  # [] initial states, if resets take them from a pool
+    picks: Key  # [] which of them
 
 
 Keys = TypeVar("Keys", InitialKeys, UpdateKeys)
@@ -57,6 +59,8 @@ def update_keys(cfg: Config, key: Key) -> UpdateKeys:
         "perturbation": (cfg.update_epochs,),
         "environment": (cfg.num_steps, cfg.num_envs),
         "warm_up": (),
+        "pool": (),
+        "picks": (),
     }
     return _split(key, UpdateKeys, shapes)
 

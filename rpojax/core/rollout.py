@@ -9,6 +9,7 @@ from rpojax.core import distribution
 from rpojax.core.acting import Perturbation, act, to_env_action
 from rpojax.core.keys import UpdateKeys
 from rpojax.core.model import Model
+from rpojax.core.resets import Starts, draw_starts, step_and_reset
 from rpojax.hyperparams import HyperParams
 from rpojax.ops.noise import normal_and_uniform
 from rpojax.types import Array, EpisodeTotals, Key, PyTree, TrainState, Transition
@@ -50,13 +51,14 @@ def collect(
     if cfg.random_timesteps:
         uniform = jax.random.uniform(keys.warm_up, shape, jnp.float32, -1.0, 1.0)
         noise = noise._replace(uniform_action=uniform)
+    starts = draw_starts(cfg, env, keys)
     at_random = state.update_count < cfg.random_timesteps // cfg.batch_size
 
     def step(
-        rollout: RolloutState, inputs: tuple[Key, RolloutNoise]
+        rollout: RolloutState, inputs: tuple[Key, RolloutNoise, Array | None]
     ) -> tuple[RolloutState, Transition]:
         env_state, obs, reset, carry = rollout
-        env_keys, noise = inputs
+        env_keys, noise, picks = inputs
         perturbation = None
         if cfg.perturb_rollouts:
             perturbation = Perturbation(hyperparams.alpha, noise.perturbation)
@@ -65,14 +67,16 @@ def collect(
         if noise.uniform_action is not None:
             uniform = to_env_action(noise.uniform_action, env, "rescale")
             env_action = jnp.where(at_random, uniform, env_action)
-        env_state, timestep = env.step(env_keys, env_state, env_action)
+        env_state, next_obs, timestep = step_and_reset(
+            env, Starts(starts.pool, picks), env_keys, env_state, env_action
+        )
         done = timestep.terminated | timestep.truncated
         log_std = acted.outputs.log_std
-        return RolloutState(env_state, timestep.obs, done, acted.carry), Transition(
+        return RolloutState(env_state, next_obs, done, acted.carry), Transition(
             obs=obs,
             reset=reset,
             carry=carry,
-            final_obs=timestep.final_obs,
+            final_obs=timestep.obs,
             action=acted.action,
             log_prob=distribution.log_prob(acted.action, acted.centre, log_std),
             mean=acted.outputs.mean,
@@ -83,7 +87,7 @@ def collect(
         )
 
     before = RolloutState(state.env_state, state.obs, state.reset, state.carry)
-    after, transitions = jax.lax.scan(step, before, (keys.environment, noise))
+    after, transitions = jax.lax.scan(step, before, (keys.environment, noise, starts.picks))
     return state.replace(**after._asdict()), transitions
 
 

@@ -6,31 +6,31 @@ where one came from.
 """
 
 import dataclasses
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, SupportsIndex
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple, Protocol, SupportsIndex, TypeAlias
 
-import jax
 import numpy as np
 
-from rpojax.trees import select
 from rpojax.types import Array, Key, PyTree
-
-if TYPE_CHECKING:  # matplotlib is slow to import
-    from matplotlib.axes import Axes
 
 UNBOUNDED = 1e38
 """Action bounds of this magnitude or more mean that there is none: some environments write the
 largest float32, 3.4e38, in place of infinity."""
 
 
-class TimeStep(NamedTuple):
-    """The result of one step in B environments."""
+Resets: TypeAlias = Literal["exact", "pool"]
+"""How training starts a new episode: `Env.reset` in each step, or a choice from a pool of states
+that `Env.reset` has made for the rollout. See `rpojax.core.resets`."""
 
-    obs: PyTree  # [B, ...] to act on next: of a new episode where one has just ended
-    final_obs: PyTree  # [B, ...] what the action led to, before any automatic reset
+
+class TimeStep(NamedTuple):
+    """What an action led to in B environments, also where it ended the episode."""
+
+    obs: PyTree  # [B, ...]
     reward: Array  # f32[B]
     terminated: Array  # bool[B] the episode ended by itself, nothing follows
     truncated: Array  # bool[B] the episode was cut off, by a time limit for example
+    metrics: Mapping[str, Array] = {}
 
 
 class Reset(Protocol):
@@ -41,37 +41,40 @@ class Reset(Protocol):
 
 
 class Step(Protocol):
-    """Advances B environments by one step."""
+    """Advances B episodes by one step. It never starts a new one: rpojax resets."""
 
     def __call__(self, keys: Key, state: PyTree, action: Array, /) -> tuple[PyTree, TimeStep]:
-        """Return (state, TimeStep) for keys [B], a state [B, ...] and actions f32[B, A]."""
+        """Return (state, TimeStep) for keys [B], a state [B, ...] and actions f32[B, A].
 
-
-class Draw(Protocol):
-    """Draws one state of an environment."""
-
-    def __call__(self, axes: "Axes", env_state: Any, /) -> Any:
-        """Draw into empty square matplotlib axes.
-
-        `env_state` is one state without the batch axis; its leaves are NumPy arrays, except for
-        typed PRNG keys, which stay JAX arrays. The result is ignored.
+        What it returns for a state in which the episode has ended already is ignored.
         """
 
 
-class Drawing(NamedTuple):
-    """How an environment looks."""
+class Rekey(Protocol):
+    """Gives states new random numbers, where they hold PRNG keys as plain numbers."""
 
-    draw: Draw
-    fps: float  # frames per second: of the environment's own time, where it has one
+    def __call__(self, keys: Key, state: PyTree, /) -> PyTree:
+        """Return states [B, ...] that differ from `state` in what follows from `keys` [B] alone."""
+
+
+class Render(Protocol):
+    """Shows states of an environment."""
+
+    def __call__(self, states: PyTree, /) -> np.ndarray:
+        """Return RGB pictures uint8[n, height, width, 3], one of each state.
+
+        `states` are those of an episode in their order, [n, ...]. Leaves are NumPy arrays, except
+        for typed PRNG keys, which stay JAX arrays.
+        """
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Env:
     """Batched pure functions and their description. Hashable; equal only to itself.
 
-    `step` starts a new episode in the same step in which one ends; `auto_reset` builds such a
-    step from one that does not. Action bounds are stored as float32, with infinity for
-    magnitudes of 1e38 or more.
+    `step` is a step of one episode. Training starts a new one where it ends; evaluation and
+    rendering do not. Action bounds are stored as float32, with infinity for magnitudes of 1e38 or
+    more.
     """
 
     name: str
@@ -81,7 +84,10 @@ class Env:
     action_low: np.ndarray  # f32[A], -inf where unbounded
     action_high: np.ndarray  # f32[A], inf where unbounded
     max_episode_steps: int | None = None  # None: no time limit known
-    drawing: Drawing | None = None  # None: `render_episode` needs `draw`
+    resets: Resets = "exact"  # "pool" where a reset costs much of a step; `Config.resets` overrides
+    rekey: Rekey | None = None  # needed where the state holds PRNG keys that are not typed keys
+    render: Render | None = None  # None: `render_episode` needs `draw`
+    render_fps: float = 30.0  # frames per second: of the environment's own time, where it has one
     # Makes this environment again, for pickle; a copy with other fields has none.
     remake: "Callable[[], Env] | None" = dataclasses.field(default=None, init=False, repr=False)
 
@@ -105,26 +111,6 @@ def _call(function: Callable[[], Env]) -> Env:
     return function()
 
 
-def auto_reset(reset: Reset, step: Step) -> Step:
-    """Start a new episode in the same step in which one ends.
-
-    Args:
-        reset: as in `Env`.
-        step: as in `Env`, but of one episode only: its `obs` is the observation that the action
-            led to, also where the episode ended. Its `final_obs` is ignored.
-    """
-
-    def step_and_reset(keys: Key, state: PyTree, action: Array) -> tuple[PyTree, TimeStep]:
-        step_keys, reset_keys = _split_each(keys)
-        stepped_state, timestep = step(step_keys, state, action)
-        fresh_state, fresh_obs = reset(reset_keys)
-        done = timestep.terminated | timestep.truncated
-        next_state, obs = select(done, (fresh_state, fresh_obs), (stepped_state, timestep.obs))
-        return next_state, timestep._replace(obs=obs, final_obs=timestep.obs)
-
-    return step_and_reset
-
-
 def fail_unless(name: str, condition: bool, problem: str) -> None:
     """Raise a ValueError that names the environment unless `condition` holds."""
     if not condition:
@@ -136,8 +122,3 @@ def _as_bounds(bounds: Any) -> np.ndarray:
     return np.where(np.abs(bounds) >= UNBOUNDED, np.copysign(np.inf, bounds), bounds).astype(
         np.float32
     )
-
-
-def _split_each(keys: Key) -> tuple[Key, Key]:
-    pairs = jax.vmap(jax.random.split)(keys)
-    return pairs[:, 0], pairs[:, 1]

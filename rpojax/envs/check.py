@@ -9,15 +9,23 @@ import numpy as np
 
 from rpojax.envs.base import Env, TimeStep, fail_unless
 from rpojax.envs.contract import check_contract
-from rpojax.types import Key, PyTree
+from rpojax.trees import select
+from rpojax.types import Array, Key, PyTree
+
+
+class _Led(NamedTuple):
+    """What a step or a reset led to."""
+
+    state: PyTree  # [B, ...]
+    observation: PyTree  # [B, ...]
 
 
 class _Rollout(NamedTuple):
-    """Random actions in B environments, T steps."""
+    """Random actions in B environments, T steps, with resets between episodes."""
 
-    first_obs: PyTree  # [B, ...]
     steps: TimeStep  # [T, B, ...]
-    other_final_obs: PyTree  # [T, B, ...] of the same steps, taken with other keys
+    repeated: _Led  # bool[T, B] where the same step with another key led to the same
+    at_start: _Led  # bool[T, B] where it led to the start of its own episode
 
 
 def check_env(env: Env, num_envs: int = 3, num_steps: int = 1000) -> None:
@@ -26,12 +34,12 @@ def check_env(env: Env, num_envs: int = 3, num_steps: int = 1000) -> None:
     Beyond the shapes, dtypes and bounds that `make` checks on every environment, this checks:
 
     - `reset` and `step` can be jitted, scanned and vmapped;
-    - observations and rewards are finite;
-    - `obs` equals `final_obs` inside an episode;
+    - observations, rewards and metrics are finite;
     - no step both terminates and truncates, and no episode outlasts `max_episode_steps`;
     - the same keys give the same results;
-    - `final_obs` comes from before the reset. A `step` that resets by itself is found where starts
-      are random and the dynamics are not, and where all starts are equal.
+    - `step` does not reset by itself. One that does is found where starts are random and the
+      dynamics are not, and where it returns to the start of the episode;
+    - `rekey`, if there is one, gives other states for other keys.
 
     Warns where all episodes terminate exactly at `max_episode_steps`: a time limit should
     truncate.
@@ -55,6 +63,7 @@ def check_env(env: Env, num_envs: int = 3, num_steps: int = 1000) -> None:
     )
     _check_resets(env, rollout)
     _check_limit(env, rollout.steps)
+    _check_rekey(env, num_envs)
 
 
 def _random_rollout(env: Env, key: Key, num_envs: int, num_steps: int) -> _Rollout:
@@ -64,21 +73,44 @@ def _random_rollout(env: Env, key: Key, num_envs: int, num_steps: int) -> _Rollo
     low = jnp.where(low < high, low, env.action_low)
     high = jnp.where(low < high, high, env.action_high)
 
-    def body(state: PyTree, key: Key) -> tuple[PyTree, tuple[TimeStep, PyTree]]:
-        action_key, step_key, other_key = jax.random.split(key, 3)
+    def body(carry: tuple[_Led, _Led], key: Key) -> tuple[tuple[_Led, _Led], _Rollout]:
+        before, start = carry
+        action_key, step_key, other_key, reset_key = jax.random.split(key, 4)
         uniform = jax.random.uniform(action_key, (num_envs, env.action_dim))
         action = low[None] + (high - low)[None] * uniform
-        next_state, timestep = env.step(jax.random.split(step_key, num_envs), state, action)
-        _, other = env.step(jax.random.split(other_key, num_envs), state, action)
-        return next_state, (timestep, other.final_obs)
 
-    state, first_obs = env.reset(jax.random.split(reset_key, num_envs))
-    steps, other_final_obs = jax.lax.scan(body, state, jax.random.split(scan_key, num_steps))[1]
-    return _Rollout(first_obs, steps, other_final_obs)
+        def step(key: Key) -> tuple[TimeStep, _Led]:
+            state, timestep = env.step(jax.random.split(key, num_envs), before.state, action)
+            return timestep, _Led(state, timestep.obs)
+
+        timestep, after = step(step_key)
+        _, other = step(other_key)
+        fresh = _Led(*env.reset(jax.random.split(reset_key, num_envs)))
+        done = timestep.terminated | timestep.truncated
+        found = _Rollout(timestep, _agree(after, other), _agree(after, start))
+        return select(done, (fresh, fresh), (after, start)), found
+
+    start = _Led(*env.reset(jax.random.split(reset_key, num_envs)))
+    rollout: _Rollout = jax.lax.scan(body, (start, start), jax.random.split(scan_key, num_steps))[1]
+    return rollout
+
+
+def _agree(a: _Led, b: _Led) -> _Led:
+    """Where each part agrees in every leaf [B, ...], typed PRNG keys aside: bool[B]."""
+
+    def equal(x: Array, y: Array) -> Array:
+        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+            return jnp.ones(x.shape[0], bool)
+        return jnp.all((x == y).reshape(x.shape[0], -1), axis=1)
+
+    def everywhere(a: PyTree, b: PyTree) -> Array:
+        return jnp.all(jnp.stack(jax.tree.leaves(jax.tree.map(equal, a, b))), axis=0)
+
+    return _Led(*map(everywhere, a, b))
 
 
 def _check_values(env: Env, steps: TimeStep) -> None:
-    for name in ("obs", "final_obs", "reward"):
+    for name in ("obs", "reward", "metrics"):
         for path, leaf in jax.tree_util.tree_leaves_with_path(getattr(steps, name)):
             fail_unless(
                 env.name,
@@ -92,33 +124,25 @@ def _check_values(env: Env, steps: TimeStep) -> None:
         not both.any(),
         "a step is both terminated and truncated; use truncated & ~terminated",
     )
-    inside = ~(steps.terminated | steps.truncated)
-    fail_unless(
-        env.name,
-        bool(_agree(steps.obs, steps.final_obs, 2)[inside].all()),
-        "obs and final_obs differ where no episode ended",
-    )
 
 
 def _check_resets(env: Env, rollout: _Rollout) -> None:
-    """Raise ValueError where `final_obs` is the first observation of the next episode."""
+    """Raise ValueError where the steps that end episodes lead to the starts of others."""
     steps = rollout.steps
     done = steps.terminated | steps.truncated
     if not done.any() or done.all():
         return
-    repeated = _agree(steps.final_obs, rollout.other_final_obs, 2)
-    random_at_ends_only = repeated[~done].all() and not repeated[done].any()
-
-    start = jax.tree.map(lambda leaf: leaf[:1], rollout.first_obs)
-    is_start = _agree(steps.final_obs, start, 2)
-    one_start = _agree(rollout.first_obs, start, 1).all()
-    starts_at_ends_only = one_start and is_start[done].all() and not is_start[~done].any()
-    fail_unless(
-        env.name,
-        not (random_at_ends_only or starts_at_ends_only),
-        "the final observation of each episode is the first of another: step resets by itself; "
-        "return the observation that the action led to, and leave resets to rpojax",
-    )
+    for part, repeated, at_start in zip(
+        _Led._fields, rollout.repeated, rollout.at_start, strict=True
+    ):
+        random_at_ends_only = repeated[~done].all() and not repeated[done].any()
+        starts_at_ends_only = at_start[done].all() and not at_start[~done].any()
+        fail_unless(
+            env.name,
+            not (random_at_ends_only or starts_at_ends_only),
+            f"the final {part} of each episode is the first of another: step resets by itself; "
+            f"return the {part} that the action led to, and leave resets to rpojax",
+        )
 
 
 def _check_limit(env: Env, steps: TimeStep) -> None:
@@ -141,14 +165,27 @@ def _check_limit(env: Env, steps: TimeStep) -> None:
         )
 
 
+def _check_rekey(env: Env, num_envs: int) -> None:
+    rekey = env.rekey
+    if rekey is None:
+        return
+
+    @jax.jit
+    def same(key: Key) -> Array:
+        keys = jax.random.split(key, (3, num_envs))
+        state, obs = env.reset(keys[0])
+        return jnp.all(_agree(*(_Led(rekey(each, state), obs) for each in keys[1:])).state)
+
+    fail_unless(
+        env.name,
+        not same(jax.random.key(1)),
+        "rekey gives the same state for other keys; replace the PRNG keys in the state that are "
+        "plain numbers, or leave rekey None where there are none",
+    )
+
+
 def _episode_lengths(done: np.ndarray) -> tuple[list[int], int]:
     """Lengths of the episodes that ended, and that of the one still running; done: bool[T]."""
     ends = np.flatnonzero(done)
     lengths = np.diff(ends, prepend=-1).tolist()
     return lengths, len(done) - sum(lengths)
-
-
-def _agree(a: PyTree, b: PyTree, axes: int) -> np.ndarray:
-    """Where two trees agree in every leaf, along the first axes of `a`; `b` may broadcast."""
-    equal = jax.tree.map(lambda x, y: (x == y).all(axis=tuple(range(axes, x.ndim))), a, b)
-    return np.logical_and.reduce(jax.tree.leaves(equal))

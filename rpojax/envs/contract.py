@@ -1,17 +1,23 @@
 """The static contract of an environment: what can be checked without running it."""
 
 import math
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax.envs.base import Env, TimeStep, fail_unless
+from rpojax.envs.base import Env, Resets, TimeStep, fail_unless
 from rpojax.trees import batched
 from rpojax.types import PyTree
 
 NUM_ENVS = 3  # any number must work
+
+_OF_ONE_EPISODE = (
+    "step is of one episode, and TimeStep has no final_obs: return TimeStep(obs, reward, "
+    "terminated, truncated) with the observation that the action led to, and leave resets to rpojax"
+)
 
 
 def check_contract(env: Env) -> None:
@@ -27,9 +33,7 @@ def check_contract(env: Env) -> None:
     state, obs = _pair(env, "reset", jax.eval_shape(env.reset, keys), "(state, obs)")
     _check_same(env, "obs", "reset", obs, env.obs)
 
-    action = jax.ShapeDtypeStruct((NUM_ENVS, env.action_dim), jnp.float32)
-    result = jax.eval_shape(env.step, keys, state, action)
-    next_state, timestep = _pair(env, "step", result, "(state, TimeStep)")
+    next_state, timestep = _step(env, keys, state)
     difference = first_difference("state", next_state, state)
     fail_unless(
         env.name,
@@ -37,17 +41,16 @@ def check_contract(env: Env) -> None:
         f"step changes the state: {difference} as reset makes it; a scan needs one structure, "
         "with the same shapes and dtypes",
     )
-    fail_unless(
-        env.name,
-        isinstance(timestep, TimeStep),
-        f"step returns a {type(timestep).__name__}; return (state, rpojax.envs.TimeStep(...))",
-    )
     scalar, flag = jax.ShapeDtypeStruct((), jnp.float32), jax.ShapeDtypeStruct((), jnp.bool_)
     _check_same(env, "obs", "step", timestep.obs, env.obs)
-    _check_same(env, "final_obs", "step", timestep.final_obs, env.obs)
     _check_same(env, "reward", "step", timestep.reward, scalar)
     _check_same(env, "terminated", "step", timestep.terminated, flag)
     _check_same(env, "truncated", "step", timestep.truncated, flag)
+    if env.rekey is not None:
+        difference = first_difference("state", jax.eval_shape(env.rekey, keys, state), state)
+        fail_unless(env.name, difference is None, f"rekey changes the state: {difference}")
+    for name, values in timestep.metrics.items():
+        _check_same(env, f"metrics[{name!r}]", "step", values, scalar)
 
 
 def first_difference(part: str, got: PyTree, wanted: PyTree, source: str = "") -> str | None:
@@ -101,6 +104,11 @@ def _check_bounds(env: Env) -> None:
 
 
 def _check_description(env: Env) -> None:
+    fail_unless(
+        env.name,
+        env.resets in get_args(Resets),
+        f"resets = {env.resets!r} is not allowed; give one of {', '.join(get_args(Resets))}",
+    )
     limit = env.max_episode_steps
     whole = isinstance(limit, int | np.integer) and not isinstance(limit, bool)
     fail_unless(
@@ -140,6 +148,33 @@ def _pair(env: Env, function: str, result: Any, wanted: str) -> tuple[PyTree, Py
         f"{function} returns {count} value{'s' * (count != 1)}, and should return 2: {wanted}",
     )
     return result[0], result[1]
+
+
+def _step(env: Env, keys: PyTree, state: PyTree) -> tuple[PyTree, TimeStep]:
+    """Specs of what `step` returns, which is a state and a `TimeStep` of the present kind."""
+    action = jax.ShapeDtypeStruct((NUM_ENVS, env.action_dim), jnp.float32)
+    try:
+        result = jax.eval_shape(env.step, keys, state, action)
+    except (TypeError, ValueError, AttributeError) as error:
+        if "final_obs" in str(error):  # named in a call of TimeStep or of its _replace, or read
+            raise ValueError(f"environment {env.name!r}: {_OF_ONE_EPISODE} ({error})") from error
+        raise
+    next_state, timestep = _pair(env, "step", result, "(state, TimeStep)")
+    fail_unless(
+        env.name,
+        isinstance(timestep, TimeStep),
+        f"step returns a {type(timestep).__name__}; return (state, rpojax.envs.TimeStep(...))",
+    )
+    metrics = timestep.metrics
+    # Five values by position, with final_obs as the second, leave the flags in its place.
+    flags = getattr(metrics, "dtype", None) == jnp.bool_
+    fail_unless(env.name, not flags, _OF_ONE_EPISODE)
+    fail_unless(
+        env.name,
+        isinstance(metrics, Mapping) and all(isinstance(name, str) for name in metrics),
+        f"metrics from step is {describe(metrics)}; give a dictionary from names to f32[B]",
+    )
+    return next_state, timestep
 
 
 def _check_same(env: Env, part: str, source: str, got: PyTree, spec: PyTree) -> None:

@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax.envs.base import Env, TimeStep, auto_reset
+from rpojax.envs.base import Env, TimeStep
+from rpojax.envs.drawing import render_with
 from rpojax.envs.dtypes import as_arrays, cast, fixed_point
-from rpojax.envs.gymnax_drawings import find_drawing
+from rpojax.envs.gymnax_drawings import find_drawing, frames_per_second
 from rpojax.envs.gymnax_interface import (
     METHODS,
     Interface,
@@ -19,6 +20,9 @@ from rpojax.envs.gymnax_interface import (
 from rpojax.envs.spaces import box_actions, encode, observation_space
 from rpojax.types import Array, Key, PyTree
 from rpojax.validation import check_known
+
+PACKAGES = ("gymnax",)
+EXTRA = None  # rpojax needs gymnax itself
 
 NAMES = (
     "Pendulum-v1",
@@ -31,6 +35,11 @@ NAMES = (
 
 DOWNLOADING = ("MNISTBandit-bsuite",)
 """Environments of gymnax (with discrete actions) that download a data set when they are made."""
+
+
+def names() -> tuple[str, ...]:
+    """`NAMES`."""
+    return NAMES
 
 
 def is_known(name: str) -> bool:
@@ -130,19 +139,20 @@ def from_gymnax(env: Any, params: Any = None, name: str | None = None) -> Env:
     def step_one(key: Key, state: PyTree, action: Array) -> tuple[PyTree, TimeStep]:
         raw = interface.step(key, state, action.reshape(actions.shape))
         made = cast(parts(raw.obs, raw.state), specs)
-        obs = made["obs"]
-        return made["state"], TimeStep(obs, obs, raw.reward, raw.terminated, raw.truncated)
+        timestep = TimeStep(made["obs"], raw.reward, raw.terminated, raw.truncated)
+        return made["state"], timestep
 
-    reset = jax.vmap(reset_one)
+    draw = find_drawing(specs["state"], params)
     return Env(
         name=name,
-        reset=reset,
-        step=auto_reset(reset, jax.vmap(step_one)),
+        reset=jax.vmap(reset_one),
+        step=jax.vmap(step_one),
         obs=specs["obs"],
         action_low=actions.low,
         action_high=actions.high,
         max_episode_steps=limit,
-        drawing=find_drawing(specs["state"], params),
+        render=None if draw is None else render_with(draw),
+        render_fps=frames_per_second(params),
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from rpojax.envs.base import Drawing
+from rpojax.envs.drawing import Draw
 
 if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.axes import Axes
@@ -20,8 +20,8 @@ DEFAULT_FPS = 30  # where a step stands for no length of time
 MOST_FPS = 50  # which viewers of GIFs follow
 
 
-def find_drawing(state: Any, params: Any) -> Drawing | None:
-    """The drawing for a state of one of gymnax's environments; None for any other.
+def find_drawing(state: Any, params: Any) -> Draw | None:
+    """What draws a state of one of gymnax's environments; None for any other.
 
     Args:
         state: any state of the environment, or its specs: the type alone counts.
@@ -36,10 +36,12 @@ def find_drawing(state: Any, params: Any) -> Drawing | None:
     def draw(axes: "Axes", env_state: Any) -> None:
         draw_with(axes, env_state, params)
 
-    return Drawing(draw, _frames_per_second(getattr(params, "dt", None)))
+    return draw
 
 
-def _frames_per_second(dt: Any) -> float:
+def frames_per_second(params: Any) -> float:
+    """Of the environment's own time, which `params.dt` tells."""
+    dt = getattr(params, "dt", None)
     if dt is None or isinstance(dt, jax.core.Tracer):
         return float(DEFAULT_FPS)
     return float(np.clip(1.0 / max(float(dt), 1e-3), 1.0, MOST_FPS))

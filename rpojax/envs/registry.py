@@ -2,7 +2,7 @@
 
 import difflib
 import functools
-import importlib
+import importlib.util
 from typing import Any, Protocol
 
 from rpojax.envs.base import Env
@@ -18,12 +18,16 @@ DEFAULT_FAMILY = "gymnax"  # whose names need no prefix
 
 
 class Family(Protocol):
-    """What an adapter module defines. Importing it must not import the family's package."""
+    """What an adapter module defines. Importing it must not import the family's packages."""
 
-    NAMES: tuple[str, ...]  # those that can be trained in, without the prefix
+    PACKAGES: tuple[str, ...]  # that it imports, such as ("mujoco_playground",)
+    EXTRA: str | None  # of rpojax that installs them; None: rpojax itself needs them
+
+    def names(self) -> tuple[str, ...]:
+        """Those that can be trained in, without the prefix. May import the packages."""
 
     def is_known(self, name: str, /) -> bool:
-        """Whether the package has an environment of this name."""
+        """Whether the packages have an environment of this name."""
 
     def make(self, name: str, /, **params: Any) -> Env:
         """The environment of a known name, with some of its parameters changed."""
@@ -36,12 +40,12 @@ def make(env: Any, **params: Any) -> Env:
     evaluation; `check_env` runs the environment as well.
 
     Args:
-        env: a name such as "Pendulum-v1" or "gymnax/Pendulum-v1", or an object.
+        env: a name such as "brax/ant", where gymnax's need no prefix; or an object.
         params: for a name only: the environment's own parameters, such as `g=9.81`.
 
     Raises:
-        ValueError: an unknown name (with the nearest), discrete actions, no environment, or one
-            that breaks the contract.
+        ValueError: an unknown name (with the nearest), a family that is not installed (with the
+            extra to install), discrete actions, no environment, or one that breaks the contract.
     """
     if isinstance(env, str):
         made = _make_by_name(env, params)
@@ -73,28 +77,64 @@ def from_gymnax(env: Any, params: Any = None, name: str | None = None) -> Env:
 
 def names() -> list[str]:
     """Names of the environments that come with the installed packages and can be trained in."""
-    return [name for family in FAMILIES for name in _names_of(family)]
+    return [full_name(family, name) for family in FAMILIES for name in names_of(family)]
+
+
+def names_of(family: str) -> tuple[str, ...]:
+    """The names of one family without its prefix; none if it is not installed."""
+    return () if how_to_install(family) else _module(family).names()
+
+
+def full_name(family: str, name: str) -> str:
+    """What `make` takes; gymnax's names need no prefix."""
+    return name if family == DEFAULT_FAMILY else f"{family}/{name}"
+
+
+def how_to_install(family: str) -> str | None:
+    """The command that installs what a family needs; None where it is installed."""
+    module = _module(family)
+    if module.EXTRA is None or all(map(_is_installed, module.PACKAGES)):
+        return None
+    return f"pip install 'rpojax[{module.EXTRA}]'"
 
 
 def _make_by_name(name: str, params: dict[str, Any]) -> Env:
     prefix, slash, short = name.partition("/")
     if not slash or prefix not in FAMILIES:
         prefix, short = DEFAULT_FAMILY, name
-    family = _family(prefix)
+    family = _module(prefix)
+    if command := how_to_install(prefix):
+        raise ValueError(
+            f"environment {name!r} needs {' and '.join(family.PACKAGES)}, not all of which is "
+            f"installed; run: {command}"
+        )
     if not family.is_known(short):
         nearest = difflib.get_close_matches(name, names(), n=1, cutoff=0.5)
         suggestion = f"did you mean {nearest[0]!r}? Known" if nearest else "known"
+        listed = ", ".join(full_name(prefix, each) for each in family.names())
         raise ValueError(
-            f"unknown environment {name!r}; {suggestion}: {', '.join(names())}. Environments "
-            "that are not written in JAX, such as Gymnasium's and Isaac's, cannot be trained in"
+            f"unknown environment {name!r}; {suggestion}: {listed}. {_other_families(prefix)}"
+            "Environments that are not written in JAX, such as Gymnasium's and Isaac's, cannot be "
+            "trained in"
         )
     return family.make(short, **params)
 
 
-def _names_of(prefix: str) -> list[str]:
-    shown = "" if prefix == DEFAULT_FAMILY else f"{prefix}/"
-    return [f"{shown}{name}" for name in _family(prefix).NAMES]
+def _other_families(family: str) -> str:
+    """Where there are more environments, as sentences."""
+    commands = {other: how_to_install(other) for other in FAMILIES if other != family}
+    return "".join(
+        f"More are named {other}/...: {'run ' + command if command else 'see `rpojax envs`'}. "
+        for other, command in commands.items()
+    )
 
 
-def _family(prefix: str) -> Family:
-    return importlib.import_module(FAMILIES[prefix])
+def _is_installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:  # the package that this one lies in
+        return False
+
+
+def _module(family: str) -> Family:
+    return importlib.import_module(FAMILIES[family])

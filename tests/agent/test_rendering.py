@@ -16,7 +16,7 @@ from PIL import Image, ImageSequence
 
 import rpojax
 from rpojax import Config, NetworkConfig, render_episode
-from rpojax.envs import Drawing
+from rpojax.envs.gymnax import NAMES
 
 CFG = Config(
     num_envs=4,
@@ -76,15 +76,15 @@ def frames(path) -> list[np.ndarray]:
         return [np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(image)]
 
 
-@pytest.mark.parametrize("name", rpojax.envs.names())
+@pytest.mark.parametrize("name", NAMES)
 def test_every_continuous_environment_of_gymnax_has_a_moving_picture(name, tmp_path):
     cfg = CFG.replace(env=name)
     path = tmp_path / "episode.gif"
     render_episode(cfg, agent(cfg), path, KEY, max_steps=6)
     pictures = frames(path)
-    assert len(pictures) == 6
-    assert all(picture.shape == (320, 320, 3) for picture in pictures)
-    below_the_caption = [picture[40:] for picture in pictures]
+    assert len(pictures) == 7
+    assert all(picture.shape == (340, 320, 3) for picture in pictures)
+    below_the_caption = [picture[20:] for picture in pictures]
     assert all(np.any(a != b) for a, b in itertools.pairwise(below_the_caption))
     for picture in below_the_caption:
         assert 0.003 < np.mean(np.any(picture != picture[-1, -1], axis=-1)) < 0.9
@@ -99,7 +99,7 @@ def test_the_episode_is_the_policys_own(state, tmp_path):
         axes.plot([0.0, env_state.theta])
 
     render_episode(CFG, state, tmp_path / "episode.gif", KEY, draw=draw)
-    assert [int(each.time) for each in drawn] == list(range(200))
+    assert [int(each.time) for each in drawn] == list(range(201))
     assert all(type(each.theta) is np.float32 for each in drawn)  # out of the device and its batch
     theta = np.array([each.theta for each in drawn])
     velocity = np.array([each.theta_dot for each in drawn])
@@ -116,12 +116,12 @@ def test_the_episode_ends_where_it_ends(homing_state, tmp_path):
 
     path = tmp_path / "episode.gif"
     render_episode(HOMING, homing_state, path, KEY, draw=draw)
-    assert len(frames(path)) == 3
+    assert len(frames(path)) == 4  # with the state that ends the episode
     endless = CFG.replace(env=rpojax.envs.from_gymnax(Homing(ends=False)))
     render_episode(endless, homing_state, path, KEY, draw=draw)
-    assert len(frames(path)) == 5  # cut off, by a limit that the environment does not tell
+    assert len(frames(path)) == 6  # cut off, by a limit that the environment does not tell
     render_episode(endless, homing_state, path, KEY, draw=draw, max_steps=2)
-    assert len(frames(path)) == 2
+    assert len(frames(path)) == 3
 
 
 def test_each_picture_starts_empty(homing_state, tmp_path):
@@ -136,7 +136,7 @@ def test_each_picture_starts_empty(homing_state, tmp_path):
         axes.set_ylim(-9, 9)
 
     render_episode(HOMING, homing_state, tmp_path / "episode.gif", KEY, draw=draw)
-    assert seen == [(True, True, 3.15), (True, True, 2.1), (True, True, 1.05)]
+    assert seen == [(True, True, top) for top in (3.15, 2.1, 1.05, 0.06)]
 
 
 @pytest.mark.parametrize(("fps", "milliseconds"), [(None, 50), (10, 100), (50, 20)])
@@ -177,18 +177,50 @@ assert "matplotlib.pyplot" not in sys.modules
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
 
 
-def test_the_environments_own_drawing_is_used_unless_another_is_given(homing_state, tmp_path):
-    drawn = []
-    own = Drawing(lambda axes, env_state: drawn.append("own"), fps=10)
-    cfg = HOMING.replace(env=dataclasses.replace(HOMING.env, drawing=own))
+def with_render(render):
+    return HOMING.replace(env=dataclasses.replace(HOMING.env, render=render, render_fps=10))
+
+
+def test_the_environments_own_renderer_is_used_unless_a_drawing_is_given(homing_state, tmp_path):
+    seen, drawn = [], []
+
+    def render(states):
+        seen.append(states)
+        shades = 50 * states["time"].astype(np.uint8)
+        return np.broadcast_to(shades[:, None, None, None], (len(shades), 60, 160, 3))
+
     path = tmp_path / "episode.gif"
-    render_episode(cfg, homing_state, path, KEY, max_steps=1)
+    cfg = with_render(render)
+    render_episode(cfg, homing_state, path, KEY)
+    (states,) = seen  # of the whole episode in one call, on the host
+    assert type(states["position"]) is np.ndarray
+    np.testing.assert_array_equal(states["time"], [0, 1, 2, 3])
+    pictures = frames(path)
+    assert [picture.shape for picture in pictures] == [(80, 160, 3)] * 4
+    for picture, shade in zip(pictures, [0, 50, 100, 150], strict=True):
+        np.testing.assert_allclose(picture[20:], shade, atol=2)
+        assert picture[:20].min() < 100 < picture[:20].mean()  # the caption, on white
     with Image.open(path) as image:
-        assert image.info.get("duration") == 100
-    render_episode(
-        cfg, homing_state, path, KEY, max_steps=1, draw=lambda axes, _: drawn.append("given")
-    )
-    assert drawn == ["own", "given"]
+        assert image.info["duration"] == 100
+    render_episode(cfg, homing_state, path, KEY, draw=lambda axes, _: drawn.append("given"))
+    assert drawn == ["given"] * 4
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize(
+    "pictures",
+    [
+        np.zeros((4, 8, 8, 3), np.float32),
+        np.zeros((4, 8, 8, 4), np.uint8),
+        np.zeros((3, 8, 8, 3), np.uint8),
+        np.zeros((8, 8, 3), np.uint8),
+    ],
+    ids=["floats", "alpha", "one too few", "one"],
+)
+def test_what_a_renderer_returns_is_checked(pictures, homing_state, tmp_path):
+    message = r"'Homing': render returns .* for 4 states; return RGB pictures, uint8\[4, height"
+    with pytest.raises(ValueError, match=message):
+        render_episode(with_render(lambda _: pictures), homing_state, tmp_path / "a.gif", KEY)
 
 
 def test_states_with_typed_keys_are_drawn(tmp_path):
@@ -205,12 +237,12 @@ def test_states_with_typed_keys_are_drawn(tmp_path):
     cfg = CFG.replace(env=rpojax.envs.from_gymnax(Keyed()))
     path = tmp_path / "episode.gif"
     render_episode(cfg, agent(cfg), path, KEY, draw=lambda axes, state: keys.append(state["key"]))
-    assert len({tuple(jax.random.key_data(key).tolist()) for key in keys}) == 3
+    assert len({tuple(jax.random.key_data(key).tolist()) for key in keys}) == 4
 
 
 def test_errors_say_what_to_do(state, homing_state, tmp_path):
     path = tmp_path / "episode.gif"
-    with pytest.raises(ValueError, match=r"'Homing' has no drawing; .*draw=lambda"):
+    with pytest.raises(ValueError, match=r"'Homing' has no renderer; .*draw=lambda"):
         render_episode(HOMING, homing_state, path, KEY)
     with pytest.raises(ValueError, match=r"episode.mp4' is not the name of a GIF; .* end in .gif"):
         render_episode(CFG, state, tmp_path / "episode.mp4", KEY)

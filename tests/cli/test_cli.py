@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 import rpojax
-from rpojax import Config, NetworkConfig, envs, loggers
+from rpojax import Config, NetworkConfig, loggers
 from rpojax.cli import main
 from rpojax.cli.flags import ConfigFlags, JaxFlags
 from rpojax.cli.parsing import _on_one_line, parse
@@ -712,11 +712,6 @@ def test_a_fault_of_ours_keeps_its_traceback(monkeypatch):
 )
 def test_a_box_of_any_terminal_becomes_one_line(box):
     assert _on_one_line(box) == "Error parsing --seed: no."
-
-
-def test_envs_lists_the_names():
-    assert run("envs").out.split() == ["gymnax", *envs.names()]
-    assert run("envs", "--json").report == {"gymnax": envs.names()}
 
 
 @pytest.fixture

@@ -1,11 +1,14 @@
 import dataclasses
+import json
 
 import matplotlib.image
 import numpy as np
+import pytest
 
 from rpojax import Config, Metrics
 from rpojax.agent_table import AgentTable, agent_table
-from rpojax.cli.views import Plot
+from rpojax.cli.views import Envs, Plot
+from rpojax.envs import registry
 from rpojax.loggers import CSVLogger, LogRecord
 
 CFG = Config()
@@ -43,3 +46,52 @@ def test_the_picture_is_written_and_its_path_printed(tmp_path, capsys):
     Plot(directories=(logged(tmp_path / "sweep", SWEEP),), output=output)()
     assert capsys.readouterr().out == f"{output}\n"
     assert matplotlib.image.imread(output).shape[:2] == (600, 1050)
+
+
+@pytest.fixture
+def _families(monkeypatch):
+    """gymnax and two families more: one of which is not installed, and one that cannot be made."""
+    missing = {"gymnax": None, "broken": None, "away": "pip install 'rpojax[away]'"}
+    known = {"gymnax": ("Pendulum-v1", "Reacher-misc"), "broken": ("Pendulum-v9",), "away": ()}
+    monkeypatch.setattr(registry, "FAMILIES", dict.fromkeys(missing, "rpojax.envs.gymnax"))
+    monkeypatch.setattr(registry, "how_to_install", missing.get)
+    monkeypatch.setattr(registry, "names_of", known.get)
+    make = registry.make
+
+    def with_parts(name):
+        env = make(name)
+        parts = {"a": env.obs, "b": {"c": env.obs}}
+        return dataclasses.replace(env, obs=parts) if name == "Reacher-misc" else env
+
+    monkeypatch.setattr("rpojax.envs.make", with_parts)
+
+
+@pytest.mark.usefixtures("_families")
+def test_envs_lists_sizes_and_what_is_not_installed(capsys):
+    Envs()()
+    pendulum, reacher, broken, away = capsys.readouterr().out.splitlines()
+    assert pendulum == "Pendulum-v1         observation [3], actions [1]"
+    assert reacher == "Reacher-misc        observation a [8], b/c [8], actions [2]"
+    assert broken.startswith("broken/Pendulum-v9  cannot be made: unknown environment")
+    assert away == "away/... is not installed: pip install 'rpojax[away]'"
+
+    Envs(json=True)()
+    report = json.loads(capsys.readouterr().out)
+    assert report["not_installed"] == {"away": "pip install 'rpojax[away]'"}
+    environments = report["environments"]
+    assert environments["Pendulum-v1"] == {"obs": [3], "actions": 1}
+    assert environments["Reacher-misc"] == {"obs": {"a": [8], "b/c": [8]}, "actions": 2}
+    assert environments["broken/Pendulum-v9"]["error"].startswith("unknown environment")
+
+
+@pytest.mark.usefixtures("_families")
+def test_envs_lists_what_matches(capsys):
+    def listed(*patterns):
+        Envs(patterns=patterns)()
+        return [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+
+    assert listed("Pend*") == ["Pendulum-v1", "broken/Pendulum-v9"]
+    assert listed("gymnax") == ["Pendulum-v1", "Reacher-misc"]
+    assert listed("gymnax/R*", "away") == ["Reacher-misc", "away/..."]
+    with pytest.raises(ValueError, match="no environment matches brax; `rpojax envs` lists all"):
+        listed("brax")

@@ -27,8 +27,7 @@ def raw_pendulum():
 
     def step(keys, state, action):
         state, timestep = env.step(keys, state, action)
-        scaled = {"obs": raw(timestep.obs), "final_obs": raw(timestep.final_obs)}
-        return state, timestep._replace(**scaled)
+        return state, timestep._replace(obs=raw(timestep.obs))
 
     return dataclasses.replace(env, reset=reset, step=step)
 

@@ -34,7 +34,7 @@ def pendulum_with(spoil):
 
 def nan_obs(timestep):
     nan = jax.tree.map(lambda leaf: jnp.full_like(leaf, jnp.nan), timestep.obs)
-    return timestep._replace(obs=nan, final_obs=nan)
+    return timestep._replace(obs=nan)
 
 
 def nan_reward(timestep):

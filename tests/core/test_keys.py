@@ -37,6 +37,8 @@ def test_keys_have_the_shapes_that_their_uses_need(kind):
         perturbation=(3, *suffix),
         environment=(6, 4, *suffix),
         warm_up=suffix,
+        pool=suffix,
+        picks=suffix,
     )
 
 

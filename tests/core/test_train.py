@@ -276,9 +276,7 @@ def as_dict(env):
 
     def step(keys, state, action):
         state, timestep = env.step(keys, state, action)
-        return state, timestep._replace(
-            obs=split(timestep.obs), final_obs=split(timestep.final_obs)
-        )
+        return state, timestep._replace(obs=split(timestep.obs))
 
     obs = jax.eval_shape(split, jnp.zeros(3))
     return dataclasses.replace(env, reset=reset, step=step, obs=obs)

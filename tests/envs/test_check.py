@@ -11,7 +11,8 @@ import pytest
 from toys import LIMIT, make_counter, with_step
 
 from rpojax import envs
-from rpojax.envs import TimeStep, auto_reset, check_env
+from rpojax.envs import TimeStep, check_env
+from rpojax.envs.gymnax import NAMES
 
 
 def random_from_the_host():
@@ -38,9 +39,23 @@ def nan_at_the_limit(name):
     return with_step(change)
 
 
+def keyed(rekey):
+    """The counter with a PRNG key in its state, as plain numbers."""
+    good = make_counter()
+
+    def reset(keys):
+        state, obs = good.reset(keys)
+        return state | {"rng": jax.random.key_data(keys)}, obs
+
+    def step(keys, state, action):
+        following, timestep = good.step(keys, state, action)
+        return following | {"rng": state["rng"]}, timestep
+
+    return dataclasses.replace(good, reset=reset, step=step, rekey=rekey)
+
+
 BROKEN = {
     "nan in obs": (lambda: nan_at_the_limit("obs"), "^environment 'Counter-v0': obs holds NaN"),
-    "nan in final_obs": (lambda: nan_at_the_limit("final_obs"), "final_obs holds NaN"),
     "nan in reward": (lambda: nan_at_the_limit("reward"), "reward holds NaN"),
     "infinite reward": (
         lambda: with_step(lambda t: {"reward": t.reward / jnp.zeros_like(t.reward)}),
@@ -50,13 +65,13 @@ BROKEN = {
         lambda: with_step(lambda t: {"truncated": t.truncated | t.terminated}),
         "both terminated and truncated",
     ),
-    "final_obs apart inside an episode": (
-        lambda: with_step(lambda t: {"final_obs": t.final_obs + 1.0}),
-        "obs and final_obs differ",
-    ),
     "episodes past the limit": (
         lambda: make_counter(max_episode_steps=LIMIT - 1),
         f"ran past max_episode_steps = {LIMIT - 1}",
+    ),
+    "rekey that ignores its keys": (
+        lambda: keyed(lambda keys, state: state | {"rng": state["rng"] + 1}),
+        "rekey gives the same state for other keys",
     ),
     "randomness without the keys": (random_from_the_host, "the same keys gave different results"),
 }
@@ -64,6 +79,7 @@ BROKEN = {
 
 def test_check_passes_a_good_environment():
     check_env(make_counter(), num_steps=50)
+    check_env(keyed(lambda keys, state: state | {"rng": jax.random.key_data(keys)}), num_steps=50)
 
 
 @pytest.mark.parametrize("way", BROKEN)
@@ -100,7 +116,7 @@ def test_check_fails_what_cannot_be_vmapped():
         check_env(dataclasses.replace(good, step=step), num_steps=60)
 
 
-@pytest.mark.parametrize("name", envs.names())
+@pytest.mark.parametrize("name", NAMES)
 def test_check_passes_each_named_environment(name):
     check_env(envs.make(name))
 
@@ -127,11 +143,11 @@ def walker(reset_inside, start=0.5, noise=0.0, cut_off=True):
             fresh = first(key)
             state = jax.tree.map(lambda new, old: jnp.where(done, new, old), fresh, state)
         obs = {"x": state["x"][None]}
-        return state, TimeStep(obs, obs, action[0], done & (not cut_off), done & cut_off)
+        return state, TimeStep(obs, action[0], done & (not cut_off), done & cut_off)
 
     return make_counter(
         reset=reset,
-        step=auto_reset(reset, jax.vmap(step_one)),
+        step=jax.vmap(step_one),
         obs={"x": jax.ShapeDtypeStruct((1,), jnp.float32)},
     )
 
@@ -210,9 +226,8 @@ def test_nan_of_a_diverged_simulation_is_found(part):
         if part == "reward":
             nan = jnp.where(timestep.terminated, jnp.nan, timestep.reward)
             return state, timestep._replace(reward=nan)
-        nan = jnp.where(timestep.terminated[:, None], jnp.nan, timestep.final_obs)
-        return state, timestep._replace(final_obs=nan)
+        nan = jnp.where(timestep.terminated[:, None], jnp.nan, timestep.obs)
+        return state, timestep._replace(obs=nan)
 
-    name = "final_obs" if part == "obs" else part
-    with pytest.raises(ValueError, match=rf"{name} holds NaN .*; terminate before .*nan_to_num"):
+    with pytest.raises(ValueError, match=rf"{part} holds NaN .*; terminate before .*nan_to_num"):
         check_env(dataclasses.replace(good, step=step), num_steps=100)

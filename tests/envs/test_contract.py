@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from toys import make_counter, with_next_state, with_reset, with_step
+from toys import make_counter, with_next_state, with_reset, with_step, with_step_result
 
 from rpojax import envs
+from rpojax.envs import TimeStep
 from rpojax.envs.contract import check_contract
 
 BROKEN = {
@@ -49,9 +50,33 @@ BROKEN = {
         lambda: with_step(lambda t: {"obs": t.obs.astype(jnp.bfloat16)}),
         "obs from step is",
     ),
-    "final_obs of another shape": (
-        lambda: with_step(lambda t: {"final_obs": t.final_obs[0]}),
-        "final_obs from step is",
+    "final_obs by its old place": (
+        lambda: with_step_result(lambda t: TimeStep(t.obs, t.obs, *t[1:4])),
+        "step is of one episode, and TimeStep has no final_obs: return .*leave resets to rpojax",
+    ),
+    "final_obs by name": (
+        lambda: with_step_result(lambda t: TimeStep(final_obs=t.obs, **t._asdict())),
+        "step is of one episode, and TimeStep has no final_obs: .*unexpected keyword",
+    ),
+    "final_obs replaced": (
+        lambda: with_step(lambda t: {"final_obs": t.obs}),
+        "step is of one episode, and TimeStep has no final_obs",
+    ),
+    "final_obs read": (
+        lambda: with_step(lambda t: {"obs": t.final_obs}),
+        "step is of one episode, and TimeStep has no final_obs",
+    ),
+    "metrics without names": (
+        lambda: with_step(lambda t: {"metrics": t.reward}),
+        r"metrics from step is float32\[3\]; give a dictionary from names to f32\[B\]",
+    ),
+    "metrics with names of another type": (
+        lambda: with_step(lambda t: {"metrics": {1: t.reward}}),
+        r"metrics from step is \{1: float32\[3\]\}; give a dictionary",
+    ),
+    "a metric of whole numbers": (
+        lambda: with_step(lambda t: {"metrics": {"success": t.terminated}}),
+        r"metrics\['success'\] from step is bool\[3\], and should be float32\[3\]",
     ),
     "reward with an axis of one": (
         lambda: with_step(lambda t: {"reward": t.reward[:, None]}),
@@ -105,6 +130,14 @@ BROKEN = {
     ),
     "a limit of 0": (lambda: make_counter(max_episode_steps=0), "max_episode_steps = 0 is not"),
     "a limit of 2.5": (lambda: make_counter(max_episode_steps=2.5), "max_episode_steps = 2.5 is"),
+    "resets of no kind": (
+        lambda: make_counter(resets="cached"),
+        "resets = 'cached' is not allowed; give one of exact, pool",
+    ),
+    "rekey of another state": (
+        lambda: make_counter(rekey=lambda keys, state: state | {"key": keys}),
+        "rekey changes the state: state is ",
+    ),
     "three values from reset": (
         lambda: make_counter(reset=lambda keys: (keys, keys, keys)),
         r"reset returns 3 values, and should return 2: \(state, obs\)",

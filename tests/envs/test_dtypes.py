@@ -9,6 +9,7 @@ from toys import run
 
 from rpojax import envs
 from rpojax.envs import check_env
+from rpojax.envs.gymnax import NAMES
 
 
 class Cart:
@@ -83,13 +84,13 @@ def test_wide_numbers_stay_wide_with_x64():
         assert state["x"].dtype == np.float64
         np.testing.assert_allclose(state["x"][-1], 0.3, rtol=1e-12)
         assert timestep.reward.dtype == np.float32  # what the agent learns in
-        for name in envs.names():
+        for name in NAMES:
             check_env(envs.make(name), num_steps=5)
 
 
 def test_strict_promotion_is_not_asked_of_environments():
     with jax.numpy_dtype_promotion("strict"):
-        for name in envs.names():
+        for name in NAMES:
             envs.make(name)
         envs.make(Cart(jnp.int32(0), lambda x, a: x + a))
 

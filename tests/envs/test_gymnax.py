@@ -11,6 +11,7 @@ from toys import Plain, run
 from rpojax import envs
 from rpojax.envs import check_env
 from rpojax.envs import gymnax as adapter
+from rpojax.envs.gymnax import NAMES
 
 
 def test_names_are_gymnax_environments_with_a_box_of_actions():
@@ -21,8 +22,8 @@ def test_names_are_gymnax_environments_with_a_box_of_actions():
         env, params = gymnax.make(name)
         if isinstance(env.action_space(params), spaces.Box):
             continuous.add(name)
-    assert set(envs.names()) == set(adapter.NAMES) == continuous
-    assert len(adapter.NAMES) == len(continuous)
+    assert set(adapter.names()) == set(NAMES) == continuous
+    assert len(NAMES) == len(continuous)
 
 
 def test_pendulum_is_described_as_it_is():
@@ -52,7 +53,7 @@ def test_pendulum_moves_as_numpy_says_and_its_parameters_count(g):
     obs, action, timestep, _ = run(env, lambda obs: jnp.sin(3.0 * obs[:, 2:]), 60, num_envs=2)
     for t, b in np.ndindex(60, 2):
         expected, reward = pendulum_step(obs[t, b], action[t, b], g)
-        np.testing.assert_allclose(timestep.final_obs[t, b], expected, atol=2e-5)
+        np.testing.assert_allclose(timestep.obs[t, b], expected, atol=2e-5)
         np.testing.assert_allclose(timestep.reward[t, b], reward, rtol=1e-3, atol=1e-4)
 
 
@@ -64,32 +65,29 @@ def test_pendulum_is_cut_off_at_200_and_never_terminates():
     np.testing.assert_array_equal(timestep.truncated.all(1), timestep.truncated.any(1))
     for b in range(3):  # the last observation of the old episode, the first of the new one
         expected, _ = pendulum_step(obs[199, b], action[199, b])
-        np.testing.assert_allclose(timestep.final_obs[199, b], expected, atol=2e-5)
-        assert np.abs(timestep.obs[199, b] - expected).max() > 1e-2
+        np.testing.assert_allclose(timestep.obs[199, b], expected, atol=2e-5)
+        assert np.abs(obs[200, b] - expected).max() > 1e-2
         theta, speed = state.theta[199, b], state.theta_dot[199, b]
-        np.testing.assert_allclose(
-            timestep.obs[199, b], [np.cos(theta), np.sin(theta), speed], atol=1e-5
-        )
+        np.testing.assert_allclose(obs[200, b], [np.cos(theta), np.sin(theta), speed], atol=1e-5)
         assert abs(speed) <= 1.0
     np.testing.assert_array_equal(state.time[199], 0)
-    np.testing.assert_array_equal(obs[200], timestep.obs[199])
-    inside = np.arange(401) % 200 != 199
-    np.testing.assert_array_equal(timestep.obs[inside], timestep.final_obs[inside])
+    inside = np.arange(400) % 200 != 199
+    np.testing.assert_array_equal(timestep.obs[:400][inside], obs[1:][inside])
 
 
 def test_mountain_car_terminates_at_the_goal():
     env = envs.make("MountainCarContinuous-v0")
     # Full force along the motion swings the car up.
-    _, _, timestep, state = run(env, lambda obs: jnp.where(obs[:, 1:] < 0, -1.0, 1.0), 300)
+    obs, _, timestep, state = run(env, lambda obs: jnp.where(obs[:, 1:] < 0, -1.0, 1.0), 300)
     assert timestep.terminated.any(0).all()
     assert not timestep.truncated.any()
-    goal = timestep.final_obs[timestep.terminated]
+    goal = timestep.obs[timestep.terminated]
     assert (goal[:, 0] >= 0.45).all()
     assert (goal[:, 1] >= 0.0).all()
-    start = timestep.obs[timestep.terminated]
+    start = obs[1:][timestep.terminated[:-1]]
     assert ((start[:, 0] >= -0.6) & (start[:, 0] <= -0.4) & (start[:, 1] == 0.0)).all()
     np.testing.assert_array_equal(state.time[timestep.terminated], 0)
-    assert (timestep.final_obs[~timestep.terminated][:, 0] < 0.45).all()
+    assert (timestep.obs[~timestep.terminated][:, 0] < 0.45).all()
     np.testing.assert_allclose(timestep.reward[timestep.terminated], 99.9, rtol=1e-4)
 
 
@@ -107,7 +105,7 @@ def test_parameters_reach_the_bounds():
     np.testing.assert_array_equal(env.action_low, [-5.0])
 
 
-@pytest.mark.parametrize("name", envs.names())
+@pytest.mark.parametrize("name", NAMES)
 def test_nothing_that_is_carried_has_a_weak_type(name):
     env = envs.make(name)
     keys = jax.random.split(jax.random.key(0), 2)
@@ -116,7 +114,7 @@ def test_nothing_that_is_carried_has_a_weak_type(name):
     assert not [leaf for leaf in jax.tree.leaves((first, later)) if leaf.weak_type]
 
 
-@pytest.mark.parametrize("name", envs.names())
+@pytest.mark.parametrize("name", NAMES)
 def test_environments_can_be_made_inside_a_jit(name):
     """`evaluate` does: bounds must not become tracers there."""
 
@@ -143,11 +141,11 @@ def test_object_with_gymnax_interface_but_no_truncation_works():
     assert env.action_low.dtype == env.action_high.dtype == np.float32
     np.testing.assert_array_equal(env.action_low, [-1.0] * 6)
     np.testing.assert_array_equal(env.action_high, [4.0] * 6)
-    _, _, timestep, _ = run(env, lambda obs: jnp.ones((3, 6)), 7)
+    acted_on, _, timestep, _ = run(env, lambda obs: jnp.ones((3, 6)), 7)
     assert not timestep.truncated.any()
     np.testing.assert_array_equal(np.flatnonzero(timestep.terminated.all(1)), [2, 5])
-    np.testing.assert_array_equal(timestep.final_obs["time"][:, 0], [1, 2, 3, 1, 2, 3, 1])
-    np.testing.assert_array_equal(timestep.obs["time"][:, 0], [1, 2, 0, 1, 2, 0, 1])
+    np.testing.assert_array_equal(timestep.obs["time"][:, 0], [1, 2, 3, 1, 2, 3, 1])
+    np.testing.assert_array_equal(acted_on["time"][:, 0], [0, 1, 2, 0, 1, 2, 0])
     np.testing.assert_array_equal(timestep.reward, 6.0)
 
 

@@ -12,12 +12,16 @@ from matplotlib.patches import Arc, Circle
 from toys import Plain
 
 from rpojax import envs
+from rpojax.envs.gymnax_drawings import find_drawing
 
 
 def picture(name: str, params=None, **env_state):
     axes = Figure().add_subplot()
     arrays = {name: np.asarray(value, np.float32) for name, value in env_state.items()}
-    envs.make(name, **(params or {})).drawing.draw(axes, SimpleNamespace(**arrays))
+    env, defaults = gymnax.make(name)
+    state = jax.eval_shape(env.reset_env, jax.random.key(0), defaults)[1]
+    draw = find_drawing(state, defaults.replace(**(params or {})))
+    draw(axes, SimpleNamespace(**arrays))
     return axes
 
 
@@ -91,9 +95,9 @@ def test_circles_of_the_point_robot_have_their_radii():
 
 
 def test_frames_per_second_are_those_of_the_environments_own_time():
-    rates = {dt: envs.make("Pendulum-v1", dt=dt).drawing.fps for dt in (0.05, 0.1, 0.001, 0.0)}
+    rates = {dt: envs.make("Pendulum-v1", dt=dt).render_fps for dt in (0.05, 0.1, 0.001, 0.0)}
     assert rates == {0.05: 20.0, 0.1: 10.0, 0.001: 50.0, 0.0: 50.0}
-    assert envs.make("MountainCarContinuous-v0").drawing.fps == 30.0
+    assert envs.make("MountainCarContinuous-v0").render_fps == 30.0
 
 
 def test_parameters_may_be_traced():
@@ -107,12 +111,12 @@ def test_parameters_may_be_traced():
     assert jax.jit(first)(0.1)[1].shape == (2, 3)
 
 
-def test_drawing_belongs_to_the_state_not_to_the_name():
+def test_picture_belongs_to_the_state_not_to_the_name():
     class Mine(Plain):
         name = "Pendulum-v1"
 
     class Heavier(Pendulum):
         name = "Heavier"
 
-    assert envs.make(Mine()).drawing is None
-    assert envs.make(Heavier()).drawing is not None
+    assert envs.make(Mine()).render is None
+    assert envs.make(Heavier()).render is not None

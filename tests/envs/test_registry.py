@@ -4,6 +4,7 @@ import dataclasses
 import pickle
 import subprocess
 import sys
+import types
 
 import gymnax
 import jax
@@ -15,6 +16,8 @@ from toys import make_counter
 
 import rpojax
 from rpojax import envs
+from rpojax.envs import registry
+from rpojax.envs.gymnax import NAMES
 
 
 @pytest.mark.parametrize(
@@ -52,7 +55,7 @@ def test_env_is_passed_through_as_it_is():
     assert env != make_counter()
 
 
-@pytest.mark.parametrize("name", envs.names())
+@pytest.mark.parametrize("name", NAMES)
 def test_family_prefix_names_the_same_environment(name):
     prefixed, short = envs.make(f"gymnax/{name}"), envs.make(name)
     assert prefixed.name == short.name == name
@@ -70,7 +73,7 @@ def test_unknown_name_lists_what_can_be_trained_in(name):
     with pytest.raises(ValueError, match=f"unknown environment {name!r}") as error:
         envs.make(name)
     message = str(error.value)
-    assert ", ".join(envs.names()) in message
+    assert ", ".join(NAMES) in message
     assert "CartPole" not in message
     assert "not written in JAX, such as Gymnasium's and Isaac's, cannot be trained in" in message
 
@@ -83,6 +86,56 @@ envs.names()
 assert "rpojax.envs.gymnax" in sys.modules and "gymnax" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+
+
+def family(packages):
+    """An adapter module whose only environment is the counter."""
+
+    def make(name, **params):
+        return make_counter(name=name, **params)
+
+    return types.SimpleNamespace(
+        PACKAGES=packages,
+        EXTRA="toys",
+        names=lambda: ("counter",),
+        is_known=lambda name: name == "counter",
+        make=make,
+    )
+
+
+@pytest.fixture
+def families(monkeypatch):
+    """Two families beside gymnax: one is installed, the other is not."""
+    for name, packages in {"here": ("sys", "json.decoder"), "away": ("sys", "absent.part")}.items():
+        monkeypatch.setitem(sys.modules, f"adapter_of_{name}", family(packages))
+        monkeypatch.setitem(registry.FAMILIES, name, f"adapter_of_{name}")
+
+
+@pytest.mark.usefixtures("families")
+def test_names_of_a_family_have_its_prefix():
+    assert envs.names() == [*NAMES, "here/counter"]
+    env = envs.make("here/counter", max_episode_steps=7)
+    assert (env.name, env.max_episode_steps) == ("counter", 7)
+    assert envs.make("here/counter").action_dim == env.action_dim
+
+
+@pytest.mark.usefixtures("families")
+def test_family_that_is_not_installed_is_refused_with_the_extra():
+    with pytest.raises(ValueError, match=r"'away/counter' needs sys and absent\.part, ") as error:
+        envs.make("away/counter")
+    assert str(error.value).endswith("run: pip install 'rpojax[toys]'")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.usefixtures("families")
+def test_unknown_name_tells_of_the_other_families():
+    with pytest.raises(ValueError, match=r"; did you mean 'here/counter'\? Known: Pend") as error:
+        envs.make("counter")
+    message = str(error.value)
+    assert "More are named here/...: see `rpojax envs`. " in message
+    assert "More are named away/...: run pip install 'rpojax[toys]'. " in message
+    with pytest.raises(ValueError, match=r"nown: here/counter\. More are named gym"):
+        envs.make("here/walker")
 
 
 @dataclasses.dataclass

@@ -67,12 +67,12 @@ def test_dict_observations_keep_their_boxes_and_get_one_hot_leaves():
     acted_on, _, timestep, _ = run(env, lambda obs: jnp.ones((3, 6)), 9)
     np.testing.assert_array_equal(acted_on["room"][0], np.eye(5)[[1, 1, 1]])
     times = np.array([1, 2, 3, 4, 5, 6, 7, 1, 2])  # the seventh ends the episode
-    final = jax.tree.map(lambda leaf: np.asarray(leaf)[:, 0], timestep.final_obs)
+    final = jax.tree.map(lambda leaf: np.asarray(leaf)[:, 0], timestep.obs)
     np.testing.assert_array_equal(final["time"], times)
     np.testing.assert_array_equal(final["room"], np.eye(5)[(times + 1) % 5])
     np.testing.assert_array_equal(final["goal"]["key"], np.eye(2)[times % 2])
     np.testing.assert_array_equal(final["goal"]["pair"][1], np.eye(3)[times % 3])
-    np.testing.assert_array_equal(timestep.obs["room"][6, 0], np.eye(5)[1])
+    np.testing.assert_array_equal(acted_on["room"][7, 0], np.eye(5)[1])
 
 
 class Rooms(Maze):

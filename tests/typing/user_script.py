@@ -6,7 +6,7 @@ import numpy as np
 
 import rpojax
 from rpojax import Config, HyperParams, Metrics, TrainResult, TrainState
-from rpojax.envs import Env, TimeStep, auto_reset
+from rpojax.envs import Env, TimeStep
 
 
 def compiled(train: rpojax.Train) -> rpojax.Train:
@@ -80,13 +80,12 @@ def own_environment() -> Env:
         position = state + 0.1 * action
         ended = jnp.abs(position[0]) > 1.0
         reward = -jnp.square(position[0])
-        return position, TimeStep(position, position, reward, ended, jnp.isnan(reward))
+        return position, TimeStep(position, reward, ended, jnp.isnan(reward))
 
-    reset = jax.vmap(one_reset)
     return Env(
         name="walk",
-        reset=reset,
-        step=auto_reset(reset, jax.vmap(one_step)),
+        reset=jax.vmap(one_reset),
+        step=jax.vmap(one_step),
         obs=jax.ShapeDtypeStruct((1,), jnp.float32),  # type: ignore[no-untyped-call]
         action_low=-np.ones(1, np.float32),
         action_high=np.ones(1, np.float32),

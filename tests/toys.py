@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from gymnax.environments import spaces
 
-from rpojax.envs import Env, TimeStep, auto_reset
+from rpojax.core.resets import Starts, step_and_reset
+from rpojax.envs import Env, TimeStep
 
 LIMIT = 7
 
@@ -28,12 +29,12 @@ def make_counter(**changes):
         obs = observe(**state)
         terminated = action[:, 1] > 0.9
         truncated = (state["count"] >= LIMIT) & ~terminated
-        return state, TimeStep(obs, obs, action[:, 0], terminated, truncated)
+        return state, TimeStep(obs, action[:, 0], terminated, truncated)
 
     env = Env(
         name="Counter-v0",
         reset=reset,
-        step=auto_reset(reset, step),
+        step=step,
         obs=jax.ShapeDtypeStruct((2,), jnp.float32),
         action_low=np.array([-1.0, -1.0], np.float32),
         action_high=np.array([1.0, 1.0], np.float32),
@@ -43,12 +44,17 @@ def make_counter(**changes):
 
 
 def with_step(change):
-    """The counter, its TimeStep changed by a function of it."""
+    """The counter, with fields of its TimeStep changed by a function of it."""
+    return with_step_result(lambda timestep: timestep._replace(**change(timestep)))
+
+
+def with_step_result(change):
+    """The counter, with a function of its TimeStep in its place."""
     good = make_counter()
 
     def step(keys, state, action):
         state, timestep = good.step(keys, state, action)
-        return state, timestep._replace(**change(timestep))
+        return state, change(timestep)
 
     return dataclasses.replace(good, step=step)
 
@@ -89,13 +95,17 @@ class Plain:
 
 
 def run(env, policy, num_steps, num_envs=3, seed=0):
-    """Observations acted on, actions, timesteps and states after them, [T, B, ...]."""
+    """Observations acted on, actions, timesteps and states to act in next, [T, B, ...].
+
+    A new episode starts where one ends: `timestep.obs` is the last observation of the old one.
+    """
 
     def body(carry, key):
         state, obs = carry
         action = policy(obs)
-        state, timestep = env.step(jax.random.split(key, num_envs), state, action)
-        return (state, timestep.obs), (obs, action, timestep, state)
+        keys = jax.random.split(key, num_envs)
+        state, next_obs, timestep = step_and_reset(env, Starts(None, None), keys, state, action)
+        return (state, next_obs), (obs, action, timestep, state)
 
     keys = jax.random.split(jax.random.key(seed), num_steps + 1)
     start = env.reset(jax.random.split(keys[0], num_envs))
