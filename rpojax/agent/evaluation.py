@@ -12,6 +12,7 @@ from rpojax.config import Config
 from rpojax.core.acting import play
 from rpojax.core.model import Model, check_config, make_model
 from rpojax.hyperparams import HyperParams
+from rpojax.programs.agents_at_once import agents_mapped
 from rpojax.setting import settings_of
 from rpojax.trees import select
 from rpojax.types import Array, Key, PyTree, Struct, TrainState
@@ -53,7 +54,8 @@ def evaluate(
 ) -> Evaluation:
     """Play `num_episodes` episodes side by side, each from its own start to its end.
 
-    Pure and jitted; of several agents, `jax.vmap(lambda s: evaluate(cfg, s, key))(result.state)`.
+    Pure and jitted; of several agents, `jax.vmap(lambda s: evaluate(cfg, s, key))(result.state)`,
+    which computes as many at a time as `cfg.agents_at_once` says.
     The policy is not perturbed. An episode that has ended stays as it is, so that no reset is
     compiled into the loop.
 
@@ -91,7 +93,7 @@ def _program(
     def evaluate(state: TrainState, key: Key) -> Evaluation:
         return evaluate_model(model, state, key, num_episodes, deterministic, max_steps)
 
-    return jax.jit(evaluate)
+    return jax.jit(agents_mapped(model, evaluate))
 
 
 def evaluate_model(

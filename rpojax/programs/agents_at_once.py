@@ -18,7 +18,7 @@ from rpojax.device_memory import bytes_available
 from rpojax.devices import usable_cores
 from rpojax.programs.blocks import in_blocks
 from rpojax.programs.precision import warn_of_tf32
-from rpojax.programs.working_set import gradient_step_bytes, parameter_bytes, rollout_bytes
+from rpojax.programs.working_set import gradient_step_bytes, rollout_bytes
 from rpojax.types import PyTree
 
 USUAL_CACHE = 2**20
@@ -29,6 +29,11 @@ CACHE_SHARE = 0.6
 
 CACHES_OF_A_THREAD = 6.0
 """Such caches for each thread, where several threads share the work of one device."""
+
+MOST_LARGE_AGENTS = 4
+"""Of agents that do not fit into the cache together. As many are computed together as their
+parameters outweigh their activations: these must last until the backward pass, while parameters
+leave the cache before the next step either way."""
 
 ONE_THREAD_BYTES = 96 * 2**10
 """Of the parameters of all agents together, from which XLA spreads their operations over threads;
@@ -79,12 +84,14 @@ def most_on_cpu(model: Model, cache: int, threads: int) -> int:
         threads: cores for each device that computes.
     """
     step = gradient_step_bytes(model)
-    if threads > 1 and step > CACHE_SHARE * cache:
-        return max(1, int(CACHES_OF_A_THREAD * threads * cache) // step)
-    most = int(CACHE_SHARE * cache) // step
+    fitting = int(CACHE_SHARE * cache) // step.total
     if threads > 1:
-        most = min(most, ONE_THREAD_BYTES // parameter_bytes(model))
-    return max(1, most)
+        on_one_thread = min(fitting, ONE_THREAD_BYTES // step.parameters)
+        shared = int(CACHES_OF_A_THREAD * threads * cache) // step.total
+        return max(1, on_one_thread or shared)
+    if fitting > 1:
+        return fitting
+    return min(max(1, round(step.vectors / step.activations)), MOST_LARGE_AGENTS)
 
 
 def devices_in_use() -> int:

@@ -1,7 +1,7 @@
 """What an agent needs of a memory, by abstract evaluation: nothing is computed."""
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,12 +16,21 @@ VECTORS_OF_A_STEP = 6
 """The parameters, their gradient, Adam's two moments, and the new moments."""
 
 
-def gradient_step_bytes(model: Model) -> int:
-    """Bytes that one gradient step of one agent passes over.
+class StepBytes(NamedTuple):
+    """Bytes that one gradient step of one agent passes over."""
 
-    Those of the parameters' vectors, and of what the backward pass needs from the forward pass on
-    a minibatch: its inputs and the activations.
-    """
+    parameters: int
+    vectors: int  # of the parameters' length
+    activations: int  # what the backward pass needs of the forward pass on a minibatch
+
+    @property
+    def total(self) -> int:
+        """Bytes that should stay in a cache from one step to the next."""
+        return self.vectors + self.activations
+
+
+def gradient_step_bytes(model: Model) -> StepBytes:
+    """What a gradient step passes over, for this model."""
     cfg, _, network = model
     params = jax.eval_shape(network.init, _key())
     minibatch, noise = _minibatch(model)
@@ -33,12 +42,8 @@ def gradient_step_bytes(model: Model) -> int:
         return jax.vjp(loss, params)[1]
 
     saved = jax.eval_shape(residuals, params, minibatch, noise)
-    return _bytes(saved) + VECTORS_OF_A_STEP * _bytes(params)
-
-
-def parameter_bytes(model: Model) -> int:
-    """Bytes of the parameters of one agent."""
-    return _bytes(jax.eval_shape(model.network.init, _key()))
+    size = _bytes(params)
+    return StepBytes(size, VECTORS_OF_A_STEP * size, max(1, _bytes(saved) - size))
 
 
 def rollout_bytes(model: Model) -> int:

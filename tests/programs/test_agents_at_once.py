@@ -36,6 +36,11 @@ def test_a_larger_cache_holds_more_agents():
     assert on_cpu(32, 16, cache=2**22) == pytest.approx(2 * on_cpu(32, 16), abs=1)
 
 
+def test_large_networks_on_small_minibatches_are_computed_a_few_at_a_time():
+    assert on_cpu(256, 16) == rule.MOST_LARGE_AGENTS
+    assert on_cpu(256, 256) == 1
+
+
 def test_threads_of_one_device_share_large_agents_and_are_spared_for_small_ones():
     assert on_cpu(128, 64, threads=2) > on_cpu(128, 64) == 1
     assert on_cpu(64, 1, threads=2) < on_cpu(64, 1)

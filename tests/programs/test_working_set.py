@@ -18,7 +18,7 @@ def config(width=64, envs=64, **changes):
 
 def test_gradient_step_counts_parameters_and_activations():
     width, minibatch = 64, 256
-    found = gradient_step_bytes(make_model(config(width)))
+    found = gradient_step_bytes(make_model(config(width))).total
     parameters = 2 * (3 * width + width + width * width + width + width) + 1 + 2
     activations = minibatch * 2 * 2 * width  # two networks of two layers
     least = 4 * (6 * parameters + activations)
@@ -29,7 +29,7 @@ def test_gradient_step_counts_parameters_and_activations():
 def test_working_set_grows_with_width_and_environments(cell):
     def of(width, envs):
         network = NetworkConfig(hidden_sizes=(width,), cell=cell)
-        return gradient_step_bytes(make_model(config(envs=envs, network=network)))
+        return gradient_step_bytes(make_model(config(envs=envs, network=network))).total
 
     assert of(16, 16) < of(32, 16) < of(32, 64)
 
@@ -44,7 +44,7 @@ def test_working_set_has_any_observation_and_module():
             mean = nn.Dense(1)(hidden)
             return mean, self.param("log_std", nn.initializers.zeros, (1,)), mean[..., 0]
 
-    assert gradient_step_bytes(make_model(config(network=Module()))) > 0
+    assert gradient_step_bytes(make_model(config(network=Module()))).activations > 0
 
 
 def test_rollout_is_of_the_order_of_what_a_program_allocates():
