@@ -9,6 +9,7 @@ from rich.console import Console
 
 from rpojax.agent_table import AgentTable
 from rpojax.config import Config
+from rpojax.device_memory import in_words
 from rpojax.runs.loop import Progress
 from rpojax.statistics import (
     last_ignoring_nan,
@@ -73,6 +74,7 @@ class ProgressBar(AbstractContextManager["ProgressBar"]):
         """Advance the bar; each agent's return is that of its last update with one."""
         if self._last is None:
             self._print_rounding()
+            self._print_memory(progress)
         self._last = progress
         self._bar.update(
             self._task,
@@ -101,11 +103,15 @@ class ProgressBar(AbstractContextManager["ProgressBar"]):
 
     @property
     def measures(self) -> dict[str, float | None]:
-        """Steps and times of all agents together; None where nothing was left to train."""
+        """Steps and times of all agents together, and bytes of memory that each device gives.
+
+        None where nothing was left to train.
+        """
         last = self._last
         return {
             "steps": last and last.steps,
             "seconds": last and last.train_seconds,
+            "device_bytes": last and last.device_bytes,
             "steps_per_second": last and last.steps_per_second,
             "setup_seconds": last and last.compile_seconds,
             "compile_seconds": self._compile_seconds,
@@ -130,6 +136,13 @@ class ProgressBar(AbstractContextManager["ProgressBar"]):
                 f"{cfg.total_timesteps:,} steps are not whole updates of {cfg.batch_size:,}; "
                 f"each agent trains for {cfg.actual_timesteps:,}."
             )
+
+    def _print_memory(self, progress: Progress) -> None:
+        """Print what the training takes of each device's memory."""
+        if progress.device_bytes is not None:
+            devices = jax.device_count()
+            where = f"each of {devices} devices" if devices > 1 else "the device"
+            self._console.print(f"Training takes {in_words(progress.device_bytes)} of {where}.")
 
     def _count_compilation(self, event: str, duration_secs: float, **_: str | int) -> None:
         """Listen to JAX's monitoring events."""

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from rpojax.config import Config
 from rpojax.core.model import Model
+from rpojax.device_memory import out_of_memory_explained
 from rpojax.devices import shard, unpad
 from rpojax.runs import checkpoint
 from rpojax.runs.agents import AgentStates, blank_metrics, compile_programs, initial_states
@@ -25,6 +26,7 @@ from rpojax.types import TrainResult
 from rpojax.validation import Interval, number_in
 
 
+@out_of_memory_explained()
 def start(
     model: Model,
     settings: RunSettings,
@@ -98,6 +100,7 @@ def prolonged(found: Checkpoint, total_timesteps: int | None, **changes: Any) ->
     return found._replace(settings=settings, model=found.model._replace(cfg=settings.cfg))
 
 
+@out_of_memory_explained()
 def continue_from(found: Checkpoint, loop: Loop) -> TrainResult:
     """Train from a checkpoint to the end of its run; see `resume`."""
     settings, snapshot = found.settings, found.snapshot

@@ -31,6 +31,7 @@ class Progress(NamedTuple):
     agents: AgentTable
     metrics: Metrics  # of numpy arrays, f32[N, n]
     evaluation_return: np.ndarray | None  # f32[N], if the agents were evaluated after this chunk
+    device_bytes: int | None  # of memory that training takes on each device; None if XLA tells none
     compile_seconds: float
     train_seconds: float  # of all updates so far; no compilation, evaluation, saving, on_chunk
     result: Callable[[], TrainResult]  # copies what was trained so far; metrics [N, updates]
@@ -149,6 +150,7 @@ class Training:
             agents=settings.agents,
             metrics=_part(self.history, since, self.updates),
             evaluation_return=evaluation_return,
+            device_bytes=self.programs.device_bytes,
             compile_seconds=self.compile_seconds,
             train_seconds=self.train_seconds,
             result=lambda: result_of(self.snapshot()),

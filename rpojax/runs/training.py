@@ -105,6 +105,7 @@ def fit(
             in checkpoint_dir already; `initial` of other shapes.
         OSError: nothing can be written in checkpoint_dir. Once training has begun, the same is a
             warning, and the training continues.
+        MemoryError: the agents do not fit into a device's memory; the message says what to lower.
         TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP.
     """
     started = time.perf_counter()

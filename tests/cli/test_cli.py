@@ -686,8 +686,8 @@ def test_running_out_of_memory_prints_one_line(monkeypatch):
 
     monkeypatch.setattr("rpojax.cli.command.parse", lambda args: out_of_memory)
     assert run("train").complaint == (
-        "rpojax: out of memory while allocating 24000000000 bytes; give smaller --num-envs, "
-        "--num-steps or --num-seeds"
+        "rpojax: out of memory while allocating 24000000000 bytes; give fewer agents, a smaller "
+        "num_envs or num_steps, or a smaller agents_at_once"
     )
 
 

@@ -28,6 +28,7 @@ def progress(updates: int, episode_return: list[list[float]]) -> Progress:
         agents=ALIKE,
         metrics=metrics,
         evaluation_return=None,
+        device_bytes=3 * 2**20,
         compile_seconds=1.5,
         train_seconds=0.5,
         result=lambda: TrainResult(None, metrics, np.ones(2, bool)),
@@ -80,7 +81,10 @@ def test_no_episode_yet_is_no_return():
 
 def test_a_file_gets_no_bar():
     text, bar = shown(progress(0, [[], []]), progress(1, [[1.0], [2.0]]), terminal=False)
-    assert text == "1,000 steps are not whole updates of 128; each agent trains for 896.\n"
+    assert text == (
+        "1,000 steps are not whole updates of 128; each agent trains for 896.\n"
+        "Training takes 3.0 MB of the device.\n"
+    )
     assert bar.summary.startswith("512 steps/s, all agents together; set up in 1.5 s, compiled in ")
 
 
@@ -89,8 +93,12 @@ def test_measures_are_of_all_agents_and_of_all_that_was_compiled():
     measures = bar.measures
     assert measures.pop("compile_seconds") > 0
     assert measures == {
-        "steps": 512, "seconds": 0.5, "steps_per_second": 1024.0, "setup_seconds": 1.5,
-    }  # fmt: skip
+        "steps": 512,
+        "seconds": 0.5,
+        "device_bytes": 3 * 2**20,
+        "steps_per_second": 1024.0,
+        "setup_seconds": 1.5,
+    }
 
 
 def test_where_nothing_was_left_to_train_there_is_nothing_to_measure():

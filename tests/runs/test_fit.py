@@ -21,6 +21,7 @@ from rpojax import (
 from rpojax.agent_table import agent_table
 from rpojax.core.model import make_model
 from rpojax.core.train import init_agent, make_parts
+from rpojax.programs import blocks as blocks_module
 from rpojax.runs import agents, checkpoint, loop
 from rpojax.runs.loop import Progress
 from rpojax.runs.training import fit, resume
@@ -357,3 +358,26 @@ def test_errors_say_what_to_do():
     for name in ("eval_episodes", "keep_checkpoints"):
         with pytest.raises(ValueError, match=f"{name} = 0 is not allowed; give a whole number"):
             fit(CFG, **{name: 0})
+
+
+def test_blocks_shrink_until_the_training_fits_into_the_memory(monkeypatch):
+    cfg, blocks = CFG.replace(agents_at_once="all"), []
+    needed = {8: 900, 4: 500, 2: 300, 1: 200}
+
+    def in_blocks(function, most):
+        blocks.append(most())
+        return blocks_module.in_blocks(function, most)
+
+    monkeypatch.setattr(agents, "in_blocks", in_blocks)
+    monkeypatch.setattr(agents, "bytes_needed", lambda program: needed[blocks[-1]])
+    monkeypatch.setattr(agents, "bytes_available", lambda device: 350)
+    progress = []
+    fit(cfg, num_seeds=8, on_chunk=lambda p: progress.append(p) or True)
+    assert blocks == [8, 4, 2]
+    assert progress[0].device_bytes == 300
+
+
+def test_agents_that_do_not_fit_at_all_are_refused_before_the_training(monkeypatch):
+    monkeypatch.setattr(agents, "bytes_available", lambda device: 1000)
+    with pytest.raises(MemoryError, match=r"2 agents need .* has 0.0 MB; give fewer agents"):
+        fit(CFG.replace(agents_at_once=1), num_seeds=2)
