@@ -59,6 +59,7 @@ class Transition(NamedTuple):
     reward: Array  # [T, B] the environment's own
     terminated: Array  # bool[T, B] the episode ended in a terminal state
     truncated: Array  # bool[T, B] the episode was cut off; it could have continued
+    invalid: Array  # bool[T, B] the step gave NaN or infinity and counts as a termination
 
 
 class Batch(NamedTuple):
@@ -126,6 +127,7 @@ class Metrics(Struct):
     grad_norm: Array  # global, before clipping
     learning_rate: Array
     action_std: Array  # mean of the policy's standard deviations over the rollout
+    invalid_steps: Array  # steps of the environment that gave NaN or infinity
 
 
 class TrainResult(Struct):

@@ -104,8 +104,8 @@ def run(env, policy, num_steps, num_envs=3, seed=0):
         state, obs = carry
         action = policy(obs)
         keys = jax.random.split(key, num_envs)
-        state, next_obs, timestep = step_and_reset(env, Starts(None, None), keys, state, action)
-        return (state, next_obs), (obs, action, timestep, state)
+        stepped = step_and_reset(env, Starts(None, None), keys, state, obs, action)
+        return (stepped.state, stepped.obs), (obs, action, stepped.timestep, stepped.state)
 
     keys = jax.random.split(jax.random.key(seed), num_steps + 1)
     start = env.reset(jax.random.split(keys[0], num_envs))

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from rpojax.agent.episodes import episode_limit
 from rpojax.config import Config
 from rpojax.core.acting import play
+from rpojax.core.invalid import end_where_invalid
 from rpojax.core.model import Model, check_config, make_model
 from rpojax.hyperparams import HyperParams
 from rpojax.programs.agents_at_once import agents_mapped
@@ -27,6 +28,7 @@ class Evaluation(Struct):
     episode_return: Array  # [N]
     episode_length: Array  # i32[N]
     finished: Array  # bool[N] False: still running when max_steps were over
+    invalid: Array  # bool[N] True: ended by a step that gave NaN or infinity, which counts 0
 
 
 class _Episodes(NamedTuple):
@@ -120,13 +122,15 @@ def evaluate_model(
         env_state, timestep = env.step(
             jax.random.split(env_key, num_episodes), before.env_state, action
         )
+        timestep, invalid = end_where_invalid(before.obs, timestep)
         after = _Episodes(env_state, timestep.obs, carry)
         evaluation = Evaluation(
             episode_return=so_far.episode_return + jnp.where(so_far.finished, 0.0, timestep.reward),
             episode_length=so_far.episode_length + jnp.where(so_far.finished, 0, 1),
             finished=so_far.finished | timestep.terminated | timestep.truncated,
+            invalid=so_far.invalid | (invalid & ~so_far.finished),
         )
-        episodes = select(so_far.finished, before, after)
+        episodes = select(so_far.finished | invalid, before, after)
         return _Progress(progress.step + 1, key, episodes, evaluation)
 
     key, reset_key = jax.random.split(key)
@@ -135,6 +139,7 @@ def evaluate_model(
         episode_return=jnp.zeros(num_episodes, jnp.float32),
         episode_length=jnp.zeros(num_episodes, jnp.int32),
         finished=jnp.zeros(num_episodes, bool),
+        invalid=jnp.zeros(num_episodes, bool),
     )
     episodes = _Episodes(env_state, obs, network.initial_carry((num_episodes,)))
     start = _Progress(jnp.zeros((), jnp.int32), key, episodes, nothing)

@@ -13,8 +13,10 @@ import numpy as np
 from rpojax.agent.episodes import episode_limit
 from rpojax.agent.policy import recurrent_policy_for
 from rpojax.config import Config
+from rpojax.core.invalid import end_where_invalid
 from rpojax.core.model import Model, make_model
 from rpojax.envs import Draw, Env, Render, render_with
+from rpojax.trees import select
 from rpojax.types import Array, Key, PyTree, TrainState
 from rpojax.validation import Interval, number_in
 
@@ -81,6 +83,8 @@ def _play(model: Model, state: TrainState, key: Key, limit: int) -> tuple[PyTree
         env_state, obs, carry = playing
         action, carry = act(obs, carry)
         next_state, timestep = env.step(key[None], env_state, action)
+        timestep, invalid = end_where_invalid(obs, timestep)
+        next_state = select(invalid, env_state, next_state)  # what NaN looks like is unknown
         done = timestep.terminated | timestep.truncated
         return (next_state, timestep.obs, carry), (next_state, timestep.reward, done)
 

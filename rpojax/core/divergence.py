@@ -21,16 +21,11 @@ def first_not_finite(model: Model, state: TrainState, hyperparams: HyperParams) 
         model: what is trained; state: of one agent; hyperparams: of that agent, each f32[].
 
     Returns:
-        i32[], an index of `QUANTITIES`. An observation counts before the reward of the same step,
-        and a loss before its gradient.
+        i32[], an index of `QUANTITIES`. A loss counts before its gradient.
     """
     cfg, _, network = model
     keys = update_keys(cfg, state.key)
     collected = collect_batch(model, state, hyperparams, keys)
-    transitions = collected.transitions
-    step_of_obs = _first(_any_not_finite(transitions.final_obs))
-    step_of_reward = _first(_any_not_finite(transitions.reward))
-    scaled_reward = ~jnp.all(jnp.isfinite(collected.reward))  # by a reward_shaper
     _, metrics, _ = gradient_steps(
         cfg,
         network,
@@ -49,8 +44,8 @@ def first_not_finite(model: Model, state: TrainState, hyperparams: HyperParams) 
     step_of_gradient = _first(~jnp.isfinite(metrics.grad_norm).ravel())
     found = jnp.stack(
         [
-            (step_of_obs < len(transitions.reward)) & (step_of_obs <= step_of_reward),
-            (step_of_reward < len(transitions.reward)) | scaled_reward,
+            _any_not_finite(collected.transitions.obs),  # of a reset: others end their episode
+            _any_not_finite(collected.reward),  # by a reward_shaper
             (step_of_loss < losses.size) & (step_of_loss <= step_of_gradient),
             step_of_gradient < losses.size,
             jnp.array(True),
@@ -60,12 +55,8 @@ def first_not_finite(model: Model, state: TrainState, hyperparams: HyperParams) 
 
 
 def _any_not_finite(tree: PyTree) -> Array:
-    """bool[T]: whether leaves [T, ...] hold NaN or infinity at a step."""
-    flags = [
-        ~jnp.all(jnp.isfinite(leaf.reshape(len(leaf), -1)), axis=1)
-        for leaf in jax.tree.leaves(tree)
-    ]
-    return jnp.any(jnp.stack(flags), axis=0)
+    """Whether any number is NaN or infinite, bool[]."""
+    return jnp.any(jnp.stack([jnp.any(~jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
 
 
 def _first(flags: Array) -> Array:

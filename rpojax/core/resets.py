@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from rpojax.config import Config
+from rpojax.core.invalid import end_where_invalid
 from rpojax.core.keys import UpdateKeys
 from rpojax.envs.base import Env, Resets, TimeStep
 from rpojax.trees import select
@@ -46,9 +47,18 @@ def reset_mode(cfg: Config, env: Env) -> Resets:
     return env.resets if cfg.resets == "auto" else cfg.resets
 
 
+class Stepped(NamedTuple):
+    """B environments after a step, with new episodes where theirs ended."""
+
+    state: PyTree  # [B, ...]
+    obs: PyTree  # [B, ...] to act on next
+    timestep: TimeStep  # what the step led to; `obs` is the last one of an episode that has ended
+    invalid: Array  # bool[B] the step gave NaN or infinity, which ended the episode
+
+
 def step_and_reset(
-    env: Env, starts: Starts, keys: Key, state: PyTree, action: Array
-) -> tuple[PyTree, PyTree, TimeStep]:
+    env: Env, starts: Starts, keys: Key, state: PyTree, obs: PyTree, action: Array
+) -> Stepped:
     """Advance B environments by one step, and start new episodes where theirs ended.
 
     Args:
@@ -56,23 +66,21 @@ def step_and_reset(
         starts: of this step: the pool, and picks i32[B].
         keys: [B] for the steps and the resets, which use independent halves.
         state: [B, ...].
+        obs: [B, ...] of that state.
         action: f32[B, A].
-
-    Returns:
-        The state [B, ...] and the observation [B, ...] to act on next, of a new episode where one
-        has ended; and what the step gave, whose `obs` is the last one of an episode that has ended.
     """
     pairs = jax.vmap(jax.random.split)(keys)
     step_keys, reset_keys = pairs[:, 0], pairs[:, 1]
     stepped, timestep = env.step(step_keys, state, action)
+    timestep, invalid = end_where_invalid(obs, timestep)
     if starts.picks is None:
         fresh = env.reset(reset_keys)
     else:
-        picked, obs = jax.tree.map(lambda leaf: leaf[starts.picks], starts.pool)
-        fresh = rekey(env, reset_keys, picked), obs
+        picked, first_obs = jax.tree.map(lambda leaf: leaf[starts.picks], starts.pool)
+        fresh = rekey(env, reset_keys, picked), first_obs
     done = timestep.terminated | timestep.truncated
     next_state, next_obs = select(done, fresh, (stepped, timestep.obs))
-    return next_state, next_obs, timestep
+    return Stepped(next_state, next_obs, timestep, invalid)
 
 
 def rekey(env: Env, keys: Key, state: PyTree) -> PyTree:

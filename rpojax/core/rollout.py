@@ -67,12 +67,13 @@ def collect(
         if noise.uniform_action is not None:
             uniform = to_env_action(noise.uniform_action, env, "rescale")
             env_action = jnp.where(at_random, uniform, env_action)
-        env_state, next_obs, timestep = step_and_reset(
-            env, Starts(starts.pool, picks), env_keys, env_state, env_action
+        stepped = step_and_reset(
+            env, Starts(starts.pool, picks), env_keys, env_state, obs, env_action
         )
+        timestep = stepped.timestep
         done = timestep.terminated | timestep.truncated
         log_std = acted.outputs.log_std
-        return RolloutState(env_state, next_obs, done, acted.carry), Transition(
+        return RolloutState(stepped.state, stepped.obs, done, acted.carry), Transition(
             obs=obs,
             reset=reset,
             carry=carry,
@@ -84,6 +85,7 @@ def collect(
             reward=timestep.reward,
             terminated=timestep.terminated,
             truncated=timestep.truncated,
+            invalid=stepped.invalid,
         )
 
     before = RolloutState(state.env_state, state.obs, state.reset, state.carry)

@@ -158,6 +158,7 @@ def iterate(
         episode_return=_per_episode(ended.reward, episode_count),
         episode_length=_per_episode(ended.length, episode_count),
         episode_count=episode_count,
+        invalid_steps=jnp.sum(transitions.invalid.astype(jnp.float32)),
         explained_variance=collected.explained_variance,
         learning_rate=before.learning_rate,
         action_std=jnp.mean(jnp.exp(transitions.log_std)),

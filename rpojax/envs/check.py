@@ -26,6 +26,7 @@ class _Rollout(NamedTuple):
     steps: TimeStep  # [T, B, ...]
     repeated: _Led  # bool[T, B] where the same step with another key led to the same
     at_start: _Led  # bool[T, B] where it led to the start of its own episode
+    finite_start: Array  # bool[T, B] where a reset gave an observation of finite numbers
 
 
 def check_env(env: Env, num_envs: int = 3, num_steps: int = 1000) -> None:
@@ -34,15 +35,17 @@ def check_env(env: Env, num_envs: int = 3, num_steps: int = 1000) -> None:
     Beyond the shapes, dtypes and bounds that `make` checks on every environment, this checks:
 
     - `reset` and `step` can be jitted, scanned and vmapped;
-    - observations, rewards and metrics are finite;
+    - observations of `reset` are finite, and so are those of `step`, its rewards and metrics,
+      unless the step terminates;
     - no step both terminates and truncates, and no episode outlasts `max_episode_steps`;
     - the same keys give the same results;
     - `step` does not reset by itself. One that does is found where starts are random and the
       dynamics are not, and where it returns to the start of the episode;
     - `rekey`, if there is one, gives other states for other keys.
 
-    Warns where all episodes terminate exactly at `max_episode_steps`: a time limit should
-    truncate.
+    Warns where all episodes terminate exactly at `max_episode_steps`, since a time limit should
+    truncate; and where a step that terminates gives NaN or infinity, in whose place training counts
+    a reward of 0 and the observation before.
     """
     check_contract(env)
     two = jax.eval_shape(lambda: jax.random.split(jax.random.key(0)))
@@ -55,10 +58,15 @@ def check_env(env: Env, num_envs: int = 3, num_steps: int = 1000) -> None:
         )
         for _ in range(2)
     )
+    fail_unless(
+        env.name,
+        bool(rollout.finite_start.all()),
+        "obs of reset holds NaN or infinity; training cannot start there",
+    )
     _check_values(env, rollout.steps)
     fail_unless(
         env.name,
-        jax.tree.all(jax.tree.map(np.array_equal, rollout.steps, again.steps)),
+        jax.tree.all(jax.tree.map(_same_numbers, rollout.steps, again.steps)),
         "the same keys gave different results; take all randomness from the keys",
     )
     _check_resets(env, rollout)
@@ -87,7 +95,9 @@ def _random_rollout(env: Env, key: Key, num_envs: int, num_steps: int) -> _Rollo
         _, other = step(other_key)
         fresh = _Led(*env.reset(jax.random.split(reset_key, num_envs)))
         done = timestep.terminated | timestep.truncated
-        found = _Rollout(timestep, _agree(after, other), _agree(after, start))
+        finite = jax.tree.map(jnp.isfinite, fresh.observation)
+        finite_start = _equal(finite, jax.tree.map(jnp.ones_like, finite))
+        found = _Rollout(timestep, _agree(after, other), _agree(after, start), finite_start)
         return select(done, (fresh, fresh), (after, start)), found
 
     start = _Led(*env.reset(jax.random.split(reset_key, num_envs)))
@@ -96,28 +106,41 @@ def _random_rollout(env: Env, key: Key, num_envs: int, num_steps: int) -> _Rollo
 
 
 def _agree(a: _Led, b: _Led) -> _Led:
-    """Where each part agrees in every leaf [B, ...], typed PRNG keys aside: bool[B]."""
+    """Where each part is equal, bool[B]."""
+    return _Led(*map(_equal, a, b))
+
+
+def _equal(a: PyTree, b: PyTree) -> Array:
+    """Where two trees are equal in every leaf [B, ...], typed PRNG keys aside: bool[B]."""
 
     def equal(x: Array, y: Array) -> Array:
         if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
             return jnp.ones(x.shape[0], bool)
-        return jnp.all((x == y).reshape(x.shape[0], -1), axis=1)
+        both_nan = (x != x) & (y != y)
+        return jnp.all(((x == y) | both_nan).reshape(x.shape[0], -1), axis=1)
 
-    def everywhere(a: PyTree, b: PyTree) -> Array:
-        return jnp.all(jnp.stack(jax.tree.leaves(jax.tree.map(equal, a, b))), axis=0)
-
-    return _Led(*map(everywhere, a, b))
+    return jnp.all(jnp.stack(jax.tree.leaves(jax.tree.map(equal, a, b))), axis=0)
 
 
 def _check_values(env: Env, steps: TimeStep) -> None:
+    invalid = np.zeros_like(steps.terminated)
     for name in ("obs", "reward", "metrics"):
         for path, leaf in jax.tree_util.tree_leaves_with_path(getattr(steps, name)):
+            where = ~np.isfinite(leaf).all(axis=tuple(range(2, leaf.ndim)))
+            invalid |= where
             fail_unless(
                 env.name,
-                bool(np.isfinite(leaf).all()),
+                not (where & ~steps.terminated).any(),
                 f"{name}{jax.tree_util.keystr(path)} holds NaN or infinity under random actions; "
-                "terminate before the state diverges, and clean the last step with jnp.nan_to_num",
+                "terminate where the state diverges",
             )
+    if invalid.any():
+        warnings.warn(
+            f"environment {env.name!r}: {np.count_nonzero(invalid)} of {invalid.size} steps under "
+            "random actions terminated with NaN or infinity; training counts such a step as a "
+            "termination with a reward of 0",
+            stacklevel=3,
+        )
     both = steps.terminated & steps.truncated
     fail_unless(
         env.name,
@@ -143,6 +166,10 @@ def _check_resets(env: Env, rollout: _Rollout) -> None:
             f"the final {part} of each episode is the first of another: step resets by itself; "
             f"return the {part} that the action led to, and leave resets to rpojax",
         )
+
+
+def _same_numbers(a: np.ndarray, b: np.ndarray) -> bool:
+    return np.array_equal(a, b, equal_nan=True)
 
 
 def _check_limit(env: Env, steps: TimeStep) -> None:

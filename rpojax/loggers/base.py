@@ -16,6 +16,7 @@ TAGS = {
     "episode_return": "Reward / Total reward (mean)",
     "episode_length": "Episode / Total timesteps (mean)",
     "episode_count": "Episode / Episodes",
+    "invalid_steps": "Episode / Invalid steps",
     "policy_loss": "Loss / Policy loss",
     "value_loss": "Loss / Value loss",
     "entropy": "Policy / Entropy",
@@ -38,7 +39,8 @@ class LogRecord(NamedTuple):
     """What a logger gets every `log_every` updates; N agents, in the order of the AgentTable.
 
     Metrics are means over the updates since the last record. `episode_return` and `episode_length`
-    are means over the episodes that ended in these updates, and `episode_count` is their number.
+    are means over the episodes that ended in these updates; `episode_count` and `invalid_steps` are
+    sums.
     """
 
     updates: int  # done so far, of cfg.num_updates

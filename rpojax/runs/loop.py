@@ -103,6 +103,8 @@ class Training:
         diverged = finite & ~np.asarray(self.states.finite)
         if diverged.any():
             self._warn_of_divergence(np.flatnonzero(diverged[: len(self.settings.agents)]))
+        if not np.nansum(self.history.invalid_steps):
+            _warn_of_invalid_steps(metrics)
         done = slice(self.updates, self.updates + num_updates)
         for name, values in vars(metrics).items():
             getattr(self.history, name)[:, done] = values
@@ -223,6 +225,18 @@ def _how_to_resume(training: Training, writer: CheckpointWriter | None) -> str:
     if writer.last_saved != training.updates:
         return f"{stopped}, saved up to update {writer.last_saved}; {writer.how_to_resume}"
     return f"{stopped}; {writer.how_to_resume}"
+
+
+def _warn_of_invalid_steps(metrics: Metrics) -> None:
+    """Say how many steps gave NaN or infinity, if any did."""
+    count = np.nansum(metrics.invalid_steps)
+    if count:
+        warnings.warn(
+            f"{count:.0f} steps of the environment gave NaN or infinity; each ends its episode as "
+            "a termination with a reward of 0. The metric invalid_steps counts them from here on",
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
 
 def _part(history: Metrics, start: int, end: int) -> Metrics:

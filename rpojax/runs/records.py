@@ -17,6 +17,9 @@ from rpojax.types import Metrics
 EPISODE_MEANS = ("episode_return", "episode_length")
 """Metrics of an update that are means over the episodes which ended in it."""
 
+COUNTS = ("episode_count", "invalid_steps")
+"""Metrics of an update that are numbers of events in it."""
+
 _CLOSE: Callable[[Logger], None] = operator.methodcaller("close")
 
 
@@ -127,12 +130,14 @@ def means_over_updates(metrics: Metrics) -> Metrics:
     """Metrics f32[N] of several updates together, from those of each, [N, n].
 
     Episodes count alike, in whichever update they ended: return and length are means over the
-    episodes, not over the updates' own means. The number of episodes is a sum, and NaN for an agent
-    that has diverged. All else is a mean over the updates. NaN is ignored.
+    episodes, not over the updates' own means. The numbers of episodes and of invalid steps are
+    sums, and NaN for an agent that has diverged. All else is a mean over the updates. NaN is
+    ignored.
     """
     means: dict[str, Any] = {
         name: mean_ignoring_nan(values, metrics.episode_count if name in EPISODE_MEANS else 1.0)
         for name, values in vars(metrics).items()
     }
-    means["episode_count"] = sum_ignoring_nan(metrics.episode_count)
+    for name in COUNTS:
+        means[name] = sum_ignoring_nan(getattr(metrics, name))
     return Metrics(**{name: values.astype(np.float32) for name, values in means.items()})

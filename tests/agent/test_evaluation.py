@@ -56,6 +56,7 @@ def test_nothing_counts_after_the_end_of_an_episode(cell, deterministic):
     with jax.debug_nans(True):
         played = rpojax.evaluate(cfg, initial(cfg), jax.random.key(1), 64, deterministic)
     assert played.finished.all()
+    assert not played.invalid.any()
     np.testing.assert_array_equal(played.episode_return, played.episode_length)
     lengths = np.asarray(played.episode_length)
     assert lengths.max() == LIMIT

@@ -25,6 +25,7 @@ def report(finite=(True, True, True, False), agents=AGENTS):
         episode_return=RETURNS,
         episode_length=np.ones_like(RETURNS, np.int32),
         finished=np.ones_like(RETURNS, bool),
+        invalid=np.zeros_like(RETURNS, bool),
     )
     return evaluation_report(CFG, agents, result, evaluation)
 

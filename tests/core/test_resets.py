@@ -34,7 +34,7 @@ def test_an_episode_that_ends_gives_way_to_a_new_one():
     state = {"count": jnp.array([6, 0, 3]), "position": jnp.array([9.0, 8.0, 7.0])}
     # The first is cut off, the second terminates, the third goes on.
     action = jnp.array([[0.5, 0.0], [0.5, 1.0], [0.5, 0.0]])
-    state, obs, timestep = step_and_reset(env, EXACT, keys, state, action)
+    state, obs, timestep, _ = step_and_reset(env, EXACT, keys, state, jnp.zeros((3, 2)), action)
     np.testing.assert_array_equal(timestep.terminated, [False, True, False])
     np.testing.assert_array_equal(timestep.truncated, [True, False, False])
     np.testing.assert_allclose(timestep.obs, [[7.0, 9.5], [1.0, 8.5], [4.0, 7.5]])
@@ -61,7 +61,8 @@ def test_reset_does_not_reuse_the_key_of_the_step():
     seen = []
     env = dataclasses.replace(make_counter(), reset=reset, step=step)
     keys = jax.random.split(jax.random.key(0), 4)
-    state, _, _ = step_and_reset(env, EXACT, keys, reset(keys)[0], jnp.zeros((4, 2)))
+    zeros = jnp.zeros((4, 2))
+    state = step_and_reset(env, EXACT, keys, reset(keys)[0], zeros, zeros).state
     used = np.concatenate([seen[0], state["key"], jax.random.key_data(keys)])
     assert len({tuple(key) for key in used}) == 12
     halves = jax.random.key_data(jax.vmap(jax.random.split)(keys))
@@ -114,7 +115,8 @@ def test_new_episodes_start_in_states_of_the_pool():
     keys = jax.random.split(jax.random.key(0), 4)
     state = {"count": jnp.array([6, 6, 6, 0]), "position": jnp.zeros(4)}
     starts = Starts(pool, jnp.array([2, 0, 2, 1]))
-    state, obs, timestep = step_and_reset(make_counter(), starts, keys, state, jnp.zeros((4, 2)))
+    zeros = jnp.zeros((4, 2))
+    state, obs, timestep, _ = step_and_reset(make_counter(), starts, keys, state, zeros, zeros)
     positions = pool[0]["position"]
     np.testing.assert_array_equal(state["position"], [*positions[jnp.array([2, 0, 2])], 0.0])
     np.testing.assert_array_equal(obs[:, 1], state["position"])

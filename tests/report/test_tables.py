@@ -33,6 +33,7 @@ def evaluation_of(episode_return) -> Evaluation:
         episode_return=returns,
         episode_length=np.ones_like(returns, np.int32),
         finished=np.ones_like(returns, bool),
+        invalid=np.zeros_like(returns, bool),
     )
 
 
