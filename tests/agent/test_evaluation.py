@@ -10,7 +10,7 @@ from toys import LIMIT, make_counter
 
 import rpojax
 from rpojax.core.model import make_model
-from rpojax.core.train import trainer_for
+from rpojax.programs.trainer import trainer_for
 
 
 def config(env, **changes):

@@ -14,8 +14,8 @@ from rpojax.core.keys import update_keys
 from rpojax.core.model import make_model
 from rpojax.core.resets import Starts, draw_starts, rekey, reset_mode, step_and_reset
 from rpojax.core.rollout import collect
-from rpojax.core.train import trainer_for
 from rpojax.envs import TimeStep
+from rpojax.programs.trainer import trainer_for
 
 EXACT = Starts(None, None)
 CFG = rpojax.Config(
