@@ -313,14 +313,17 @@ def test_a_stochastic_export_wants_a_key(trained, tmp_path):
     assert not np.array_equal(first, second)
 
 
-def test_render_writes_an_episode(trained, tmp_path):
+def test_render_writes_an_episode_with_its_last_state(trained, tmp_path):
     from PIL import Image
 
     place = tmp_path / "episode.gif"
     finished = run("render", trained.path, "--max-steps=5", f"--output={place}")
     assert (finished.status, finished.out.split()) == (0, [str(place)])
     with Image.open(place) as picture:
-        assert (picture.format, getattr(picture, "n_frames", 1)) == ("GIF", 5)
+        assert (picture.format, getattr(picture, "n_frames", 1)) == (
+            "GIF",
+            6,
+        )  # with the last state
 
 
 def test_plot_draws_runs_from_their_metrics_or_their_checkpoints(trained, tmp_path):
@@ -544,6 +547,10 @@ def test_every_plain_setting_is_a_flag():
         assert getattr(parsed(*words).config.network, field.name) == value
 
 
+def test_agents_at_once_may_be_a_number():
+    assert parsed("--agents-at-once", "1").config.agents_at_once == 1
+
+
 def other_value(name: str, default: object) -> tuple[object, list[str]]:
     """Another value than the default, and the words that ask for it."""
     flag = "--" + name.replace("_", "-")
@@ -552,6 +559,8 @@ def other_value(name: str, default: object) -> tuple[object, list[str]]:
         "lr_schedule": "constant",
         "advantage_normalization": "batch",
         "action_transform": "rescale",
+        "resets": "pool",
+        "agents_at_once": "all",
         "network.activation": "relu",
         "network.dtype": "bfloat16",
         "network.cell": "gru",
