@@ -92,10 +92,16 @@ def _program(
     """The jitted evaluation; JAX's own cache would keep one for each new config for ever."""
     model = make_model(cfg)
 
-    def evaluate(state: TrainState, key: Key) -> Evaluation:
+    def play(state: TrainState, key: Key) -> Evaluation:
         return evaluate_model(model, state, key, num_episodes, deterministic, max_steps)
 
-    return jax.jit(agents_mapped(model, evaluate))
+    mapped = agents_mapped(model, play)
+
+    def evaluate(state: TrainState, key: Key) -> Evaluation:
+        # Only what acting needs is mapped: not the training's own environments and their keys.
+        return mapped(state.replace(opt_state=None, env_state=None, obs=None, key=None), key)
+
+    return jax.jit(evaluate)
 
 
 def evaluate_model(
