@@ -64,6 +64,8 @@ BAD = [
     ("advantage_normalization", True, "'minibatch', 'batch', 'none'"),
     ("action_transform", "tanh", "'clip', 'rescale'"),
     ("resets", "cached", "'auto', 'exact', 'pool'"),
+    ("agents_at_once", "some", "'auto', 'all', or a whole number from 1"),
+    *(("agents_at_once", bad, "whole number of at least 1") for bad in (0, -1, 0.5, True, None)),
     *(("reset_pool", bad, "whole number of 1 to 2147483647") for bad in (0, 0.5, True, 2**31)),
     ("env_params", 3, r"is not a dictionary; .* such as \{'g': 9.81\}"),
     ("env_params", "ab", "is not a dictionary"),

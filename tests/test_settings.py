@@ -217,7 +217,16 @@ def test_setting_of_the_network_changes_what_is_learnt(name):
     ids=["Config", "NetworkConfig"],
 )
 def test_each_field_has_a_row(fields, rows):
-    assert set(rows) == {field.name for field in dataclasses.fields(fields)}
+    names = {field.name for field in dataclasses.fields(fields)}
+    assert set(rows) == names - {"agents_at_once"}
+
+
+def test_agents_at_once_changes_the_program_and_not_what_is_learnt():
+    alone = BASE.replace(agents_at_once=1)
+    together = BASE.replace(agents_at_once="all")
+    assert learnt_the_same(run(alone), run(together)).all()
+    texts = [program(cfg.replace(**DEFAULTS)).as_text() for cfg in (alone, together)]
+    assert texts[0].count(" while(") == texts[1].count(" while(") + 1  # over the agents
 
 
 def test_each_hyperparameter_has_a_row():
