@@ -3,7 +3,6 @@
 An object that does something else than this interface says is refused, never guessed at.
 """
 
-import contextlib
 import dataclasses
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ import numpy as np
 
 from rpojax.envs.base import fail_unless
 from rpojax.envs.contract import describe
+from rpojax.envs.numpy_rules import standard_numpy
 from rpojax.types import Array, Key, PyTree
 from rpojax.validation import whole_number
 
@@ -41,13 +41,13 @@ class Interface(NamedTuple):
 
     def reset(self, key: Key) -> tuple[PyTree, PyTree]:
         """Call `reset_env`: (obs, state)."""
-        with _standard_numpy():
+        with standard_numpy():
             result = self.env.reset_env(key, self.params)
         return _values(self.name, "reset_env", result, ("obs", "state"))
 
     def step(self, key: Key, state: PyTree, action: Array) -> RawStep:
         """Call `step_env`, and `is_truncated` on the state that it returns."""
-        with _standard_numpy():
+        with standard_numpy():
             result = self.env.step_env(key, state, action, self.params)
         wanted = ("obs", "state", "reward", "terminated", "info")
         obs, state, reward, terminated, info = _values(self.name, "step_env", result, wanted)
@@ -71,7 +71,7 @@ class Interface(NamedTuple):
         if is_truncated is None:
             return jnp.array(False)
         try:
-            with _standard_numpy():
+            with standard_numpy():
                 truncated = is_truncated(state, self.params)
         except AttributeError as error:  # gymnax's own reads state.time and the limit
             raise ValueError(
@@ -168,13 +168,6 @@ def _depends_on_limit(interface: Interface, state: PyTree, action: PyTree) -> bo
     except ValueError as error:
         return "out_axes" in str(error)
     return False
-
-
-@contextlib.contextmanager
-def _standard_numpy() -> Iterator[None]:
-    """JAX's default rules, on which gymnax's environments rely whatever the user has set."""
-    with jax.numpy_rank_promotion("allow"), jax.numpy_dtype_promotion("standard"):
-        yield
 
 
 def _values(name: str, method: str, result: Any, wanted: tuple[str, ...]) -> tuple[Any, ...]:

@@ -1,0 +1,141 @@
+"""How episodes of Gymnasium's MuJoCo tasks (v5) start, and what they observe.
+
+The functions are of one environment. `data` is a `mujoco.mjx.Data`, `settings` are Gymnasium's
+keyword arguments of the task. Nothing here imports MuJoCo.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from rpojax.types import Array, Key
+
+Settings = dict[str, Any]
+Parts = dict[str, Array]  # of an observation, in order
+
+# Bodies, numbered as in the models of the installed gymnasium; a test holds them to their names.
+REACHER_TIP, REACHER_GOAL = 3, 4
+PUSHER_TIP, PUSHER_OBJECT, PUSHER_GOAL = 10, 11, 12
+
+
+def start_uniform(key: Key, qpos: Array, qvel: Array, settings: Settings) -> tuple[Array, Array]:
+    """Uniform noise on positions and velocities."""
+    scale = settings["reset_noise_scale"]
+    qpos_key, qvel_key = jax.random.split(key)
+    return qpos + _uniform(qpos_key, qpos, scale), qvel + _uniform(qvel_key, qvel, scale)
+
+
+def start_normal(key: Key, qpos: Array, qvel: Array, settings: Settings) -> tuple[Array, Array]:
+    """Uniform noise on positions, normal noise on velocities."""
+    scale = settings["reset_noise_scale"]
+    qpos_key, qvel_key = jax.random.split(key)
+    noise = scale * jax.random.normal(qvel_key, qvel.shape, qvel.dtype)
+    return qpos + _uniform(qpos_key, qpos, scale), qvel + noise
+
+
+def start_reacher(key: Key, qpos: Array, qvel: Array, settings: Settings) -> tuple[Array, Array]:
+    """The goal is uniform in a disc of radius 0.2."""
+    qpos_key, qvel_key, angle_key, radius_key = jax.random.split(key, 4)
+    angle = jax.random.uniform(angle_key, (), qpos.dtype, 0.0, 2.0 * jnp.pi)
+    radius = 0.2 * jnp.sqrt(jax.random.uniform(radius_key, (), qpos.dtype))
+    goal = radius * jnp.stack([jnp.cos(angle), jnp.sin(angle)])
+    noisy = qvel + _uniform(qvel_key, qvel, 0.005)
+    return (qpos + _uniform(qpos_key, qpos, 0.1)).at[-2:].set(goal), noisy.at[-2:].set(0.0)
+
+
+def start_pusher(key: Key, qpos: Array, qvel: Array, settings: Settings) -> tuple[Array, Array]:
+    """The object is uniform in a rectangle, without a disc of radius 0.17 around the goal."""
+    object_key, qvel_key = jax.random.split(key)
+    low, high = jnp.array([-0.3, -0.2], qpos.dtype), jnp.array([0.0, 0.2], qpos.dtype)
+
+    def draw(drawn: tuple[Key, Array]) -> tuple[Key, Array]:
+        next_key, place_key = jax.random.split(drawn[0])
+        return next_key, jax.random.uniform(place_key, (2,), qpos.dtype, low, high)
+
+    def is_too_near(drawn: tuple[Key, Array]) -> Array:
+        return jnp.linalg.norm(drawn[1]) <= 0.17
+
+    _, place = jax.lax.while_loop(is_too_near, draw, (object_key, jnp.zeros(2, qpos.dtype)))
+    noisy = qvel + _uniform(qvel_key, qvel, 0.005)
+    return qpos.at[-4:-2].set(place).at[-2:].set(0.0), noisy.at[-4:].set(0.0)
+
+
+def _uniform(key: Key, like: Array, scale: float) -> Array:
+    return jax.random.uniform(key, like.shape, like.dtype, -scale, scale)
+
+
+def observe_joints(
+    hidden: int = 0, most_speed: float | None = None
+) -> Callable[[Any, Settings], Parts]:
+    """Positions and velocities of all joints.
+
+    Args:
+        hidden: how many of the positions say where the body is, and are left out.
+        most_speed: at which velocities are clipped; None for as they are.
+    """
+
+    def observe(data: Any, settings: Settings) -> Parts:
+        excluded = settings.get("exclude_current_positions_from_observation", False)
+        qvel = data.qvel if most_speed is None else jnp.clip(data.qvel, -most_speed, most_speed)
+        return {"qpos": data.qpos[hidden * excluded :], "qvel": qvel}
+
+    return observe
+
+
+def observe_double_pendulum(data: Any, settings: Settings) -> Parts:
+    """The cart's position, the poles' angles, all velocities, the force at the ends of the rail."""
+    angles = data.qpos[1:]
+    return {
+        "cart": data.qpos[:1],
+        "sin": jnp.sin(angles),
+        "cos": jnp.cos(angles),
+        "qvel": jnp.clip(data.qvel, -10.0, 10.0),
+        "constraint": jnp.clip(data.qfrc_constraint[:1], -10.0, 10.0),
+    }
+
+
+def observe_reacher(data: Any, settings: Settings) -> Parts:
+    """The arm's angles and velocities, the goal, and the way from it to the finger tip."""
+    angles = data.qpos[:2]
+    return {
+        "cos": jnp.cos(angles),
+        "sin": jnp.sin(angles),
+        "goal": data.qpos[2:],
+        "qvel": data.qvel[:2],
+        "difference": (data.xpos[REACHER_TIP] - data.xpos[REACHER_GOAL])[:2],
+    }
+
+
+def observe_pusher(data: Any, settings: Settings) -> Parts:
+    """The arm's joints, and where its tip, the object and the goal are."""
+    return {
+        "qpos": data.qpos[:7],
+        "qvel": data.qvel[:7],
+        "tip": data.xpos[PUSHER_TIP],
+        "object": data.xpos[PUSHER_OBJECT],
+        "goal": data.xpos[PUSHER_GOAL],
+    }
+
+
+def observe_ant(data: Any, settings: Settings) -> Parts:
+    """Joints, and the clipped contact forces on each body."""
+    forces = limited_contact_forces(data, settings)
+    return {**observe_joints(hidden=2)(data, settings), "cfrc_ext": forces[1:].reshape(-1)}
+
+
+def observe_humanoid(data: Any, settings: Settings) -> Parts:
+    """Joints, and each body's inertia, velocity, actuator and contact forces."""
+    return {
+        **observe_joints(hidden=2)(data, settings),
+        "cinert": data._impl.cinert[1:].reshape(-1),
+        "cvel": data.cvel[1:].reshape(-1),
+        "qfrc_actuator": data.qfrc_actuator[6:],
+        "cfrc_ext": data._impl.cfrc_ext[1:].reshape(-1),
+    }
+
+
+def limited_contact_forces(data: Any, settings: Settings) -> Array:
+    """Contact forces and torques on each body, clipped: f32[bodies, 6]."""
+    return jnp.clip(data._impl.cfrc_ext, *settings["contact_force_range"])

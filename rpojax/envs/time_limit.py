@@ -1,0 +1,57 @@
+"""A time limit of our own, for families whose limit is set aside or lives in a wrapper."""
+
+import dataclasses
+import functools
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from rpojax.envs.base import Env, Rekey, Render, TimeStep
+from rpojax.types import Array, Key, PyTree
+
+
+class Timed(NamedTuple):
+    """The state of B environments with a time limit."""
+
+    state: PyTree  # [B, ...] of the environment without it
+    steps: Array  # i32[B] since the episode began
+
+
+def with_time_limit(env: Env, max_episode_steps: int) -> Env:
+    """`env`, its episodes cut off (truncated) after a number of steps.
+
+    An episode that ends by itself on its last step is terminated, not truncated.
+
+    Args:
+        env: without a time limit.
+        max_episode_steps: at least 1.
+    """
+
+    def reset(keys: Key) -> tuple[Timed, PyTree]:
+        state, obs = env.reset(keys)
+        return Timed(state, jnp.zeros(keys.shape[0], jnp.int32)), obs
+
+    def step(keys: Key, timed: Timed, action: Array) -> tuple[Timed, TimeStep]:
+        state, timestep = env.step(keys, timed.state, action)
+        steps = timed.steps + 1
+        truncated = timestep.truncated | (steps >= max_episode_steps)
+        truncated &= ~timestep.terminated
+        return Timed(state, steps), timestep._replace(truncated=truncated)
+
+    return dataclasses.replace(
+        env,
+        reset=reset,
+        step=step,
+        rekey=None if env.rekey is None else functools.partial(_rekey, env.rekey),
+        render=None if env.render is None else functools.partial(_render, env.render),
+        max_episode_steps=max_episode_steps,
+    )
+
+
+def _rekey(rekey: Rekey, keys: Key, timed: Timed) -> Timed:
+    return timed._replace(state=rekey(keys, timed.state))
+
+
+def _render(render: Render, states: Timed) -> np.ndarray:
+    return render(states.state)
