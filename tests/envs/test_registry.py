@@ -105,7 +105,9 @@ def family(packages):
 
 @pytest.fixture
 def families(monkeypatch):
-    """Two families beside gymnax: one is installed, the other is not."""
+    """Two families beside gymnax, and no more: one is installed, the other is not."""
+    for name in set(registry.FAMILIES) - {"gymnax"}:
+        monkeypatch.delitem(registry.FAMILIES, name)
     for name, packages in {"here": ("sys", "json.decoder"), "away": ("sys", "absent.part")}.items():
         monkeypatch.setitem(sys.modules, f"adapter_of_{name}", family(packages))
         monkeypatch.setitem(registry.FAMILIES, name, f"adapter_of_{name}")
