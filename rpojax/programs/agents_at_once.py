@@ -45,8 +45,7 @@ MEMORY_SHARE = 0.5
 
 def agents_mapped(model: Model, function: Callable[..., PyTree]) -> Any:
     """`function` of one agent, whose `vmap` computes as many at a time as the config says."""
-    most = functools.cache(functools.partial(agents_at_once, model))
-    mapped = in_blocks(function, lambda: most(devices_in_use()))
+    mapped = in_blocks(function, lambda: agents_at_once(model, devices_in_use()))
 
     @functools.wraps(mapped)
     def call(*args: PyTree) -> PyTree:

@@ -1,5 +1,6 @@
 """What an agent needs of a memory, by abstract evaluation: nothing is computed."""
 
+import functools
 import math
 from typing import Any, NamedTuple
 
@@ -11,6 +12,8 @@ from rpojax.core.model import Model
 from rpojax.core.train import collect_batch, init_agent, make_parts
 from rpojax.core.update import rpo_loss
 from rpojax.types import Batch, PyTree
+
+MODELS_KEPT = 4  # whose sizes are known: each evaluation traces a loss or a rollout
 
 VECTORS_OF_A_STEP = 6
 """The parameters, their gradient, Adam's two moments, and the new moments."""
@@ -29,6 +32,7 @@ class StepBytes(NamedTuple):
         return self.vectors + self.activations
 
 
+@functools.lru_cache(MODELS_KEPT)
 def gradient_step_bytes(model: Model) -> StepBytes:
     """What a gradient step passes over, for this model."""
     cfg, _, network = model
@@ -46,6 +50,7 @@ def gradient_step_bytes(model: Model) -> StepBytes:
     return StepBytes(size, VECTORS_OF_A_STEP * size, max(1, _bytes(saved) - size))
 
 
+@functools.lru_cache(MODELS_KEPT)
 def rollout_bytes(model: Model) -> int:
     """Bytes of what one agent keeps of a rollout: transitions, advantages and shuffled samples."""
 
