@@ -28,7 +28,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -54,6 +54,7 @@ STEPS, EPOCHS, MINIBATCHES = 32, 4, 8
 SLOWEST_ROUND = 60.0  # seconds
 CSV, PNG = RESULTS / "agents.csv", RESULTS / "agents.png"
 KEY_COLUMNS = ("agents", "width", "envs")
+Cell: TypeAlias = tuple[int, ...]  # of the key columns
 
 
 def config(width: int, envs: int, at_once: Any) -> rpojax.Config:
@@ -185,18 +186,19 @@ def measure_cell(count: int, width: int, envs: int, rounds: int) -> dict[str, An
     timed = interleaved({name: calls[name] for name in distinct.values()}, rounds)
     seconds = {name: timed[distinct[call]] for name, call in calls.items()}
     rate = 64 * (envs * STEPS // MINIBATCHES) * 2 * 5 * width * width * jax.device_count()
+    model = make_model(config(width, envs, "auto"))
     return {
         "seconds": seconds,
         "updates": updates,
         "blocks": {
-            "one": agents_at_once(make_model(config(width, envs, "auto")), 1),
-            "all": agents_at_once(make_model(config(width, envs, "auto")), jax.device_count()),
+            "one": agents_at_once(model, 1),
+            "all": agents_at_once(model, jax.device_count()),
         },
         "roofline_gflops": rate / statistics.median(seconds["roofline"]) / 1e9,
     }
 
 
-def cell_in_process(cell: Sequence[int], rounds: int) -> dict[str, Any]:
+def cell_in_process(cell: Cell, rounds: int) -> dict[str, Any]:
     """`measure_cell` in a process of its own: JAX keeps all it compiles."""
     command = [sys.executable, "-m", "benchmarks.agents", "--cell", *map(str, cell)]
     command += ["--rounds", str(rounds)]
@@ -207,7 +209,7 @@ def cell_in_process(cell: Sequence[int], rounds: int) -> dict[str, Any]:
     return found
 
 
-def rows_of(cell: Sequence[int], found: dict[str, Any]) -> list[dict[str, Any]]:
+def rows_of(cell: Cell, found: dict[str, Any]) -> list[dict[str, Any]]:
     """The lines of the CSV for one cell."""
     count, width, envs = cell
     steps = count * envs * STEPS * found["updates"]
@@ -237,6 +239,11 @@ def read_rows() -> list[dict[str, Any]]:
         return list(csv.DictReader(file))
 
 
+def cell_of(row: dict[str, Any]) -> Cell:
+    """The cell that a line of the CSV belongs to."""
+    return tuple(int(row[name]) for name in KEY_COLUMNS)
+
+
 def median_ratio(rows: Sequence[dict[str, Any]], way: str, others: Sequence[str]) -> float | None:
     """Median over rounds of `way` over the best (by median) of `others`; None if one is absent."""
     speeds = {
@@ -261,9 +268,8 @@ RATIOS = {
 def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """One line for each cell."""
     table = []
-    cells = sorted({tuple(int(row[name]) for name in KEY_COLUMNS) for row in rows})
-    for cell in cells:
-        mine = [row for row in rows if tuple(int(row[name]) for name in KEY_COLUMNS) == cell]
+    for cell in sorted(set(map(cell_of, rows))):
+        mine = [row for row in rows if cell_of(row) == cell]
         best = [row for row in mine if row["way"].startswith("auto")]
         fastest = max(best, key=lambda row: float(row["steps_per_second"]))
         line: dict[str, Any] = dict(zip(KEY_COLUMNS, cell, strict=True))
@@ -333,7 +339,7 @@ def main() -> None:
     for cell in itertools.product(arguments.agents, arguments.widths, arguments.envs):
         if arguments.minutes and time.perf_counter() - started > 60 * arguments.minutes:
             break
-        there = [row for row in rows if tuple(int(row[name]) for name in KEY_COLUMNS) == cell]
+        there = [row for row in rows if cell_of(row) == cell]
         if there and not arguments.again:
             continue
         found = cell_in_process(cell, arguments.rounds)
