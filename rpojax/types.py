@@ -10,6 +10,7 @@ comment says otherwise, and gain leading axes under `vmap`.
 """
 
 import dataclasses
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Self, TypeAlias, dataclass_transform
 
 import jax
@@ -60,6 +61,7 @@ class Transition(NamedTuple):
     terminated: Array  # bool[T, B] the episode ended in a terminal state
     truncated: Array  # bool[T, B] the episode was cut off; it could have continued
     invalid: Array  # bool[T, B] the step gave NaN or infinity and counts as a termination
+    metrics: Mapping[str, Array]  # [T, B] the environment's own
 
 
 class Batch(NamedTuple):
@@ -86,6 +88,7 @@ class EpisodeTotals(Struct):
 
     reward: Array  # [B] sum of the environment's own rewards
     length: Array  # i32[B]
+    metrics: Mapping[str, Array]  # [B] sums of the environment's own metrics
 
 
 class TrainState(Struct):
@@ -128,6 +131,14 @@ class Metrics(Struct):
     learning_rate: Array
     action_std: Array  # mean of the policy's standard deviations over the rollout
     invalid_steps: Array  # steps of the environment that gave NaN or infinity
+    # the environment's own, by name: sums over an episode; their mean as that of episode_return
+    environment: Mapping[str, Array] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def filled(cls, value: Any, environment: Iterable[str] = ()) -> Self:
+        """Metrics that all have the same value, with these of the environment."""
+        names = [name for name in cls.__dataclass_fields__ if name != "environment"]
+        return cls(**dict.fromkeys(names, value), environment=dict.fromkeys(environment, value))
 
 
 class TrainResult(Struct):

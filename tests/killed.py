@@ -32,14 +32,13 @@ SETTINGS = RunSettings(
 def snapshot(updates: int) -> Snapshot:
     """What could be a run after so many updates, made up from that number alone."""
     rng = np.random.default_rng(updates)
-    names = Metrics.__dataclass_fields__
     state: Any = {"weights": rng.normal(size=(2, 64, 64)), "count": np.full(2, updates)}
     returns: Any = rng.normal(size=2).astype(np.float32)
     return Snapshot(
         updates=updates,
         state=state,
         finite=np.ones(2, bool),
-        metrics=Metrics(**{name: rng.normal(size=(2, updates)) for name in names}),
+        metrics=jax.tree.map(lambda _: rng.normal(size=(2, updates)), Metrics.filled(0.0)),
         train_seconds=float(updates),
         best=Best(state, state["count"], returns),
     )

@@ -43,14 +43,14 @@ def make_counter(**changes):
     return dataclasses.replace(env, **changes)
 
 
-def with_step(change):
+def with_step(change, **changes):
     """The counter, with fields of its TimeStep changed by a function of it."""
-    return with_step_result(lambda timestep: timestep._replace(**change(timestep)))
+    return with_step_result(lambda timestep: timestep._replace(**change(timestep)), **changes)
 
 
-def with_step_result(change):
+def with_step_result(change, **changes):
     """The counter, with a function of its TimeStep in its place."""
-    good = make_counter()
+    good = make_counter(**changes)
 
     def step(keys, state, action):
         state, timestep = good.step(keys, state, action)

@@ -1,7 +1,7 @@
 """Play whole episodes with a trained agent."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
@@ -29,6 +29,7 @@ class Evaluation(Struct):
     episode_length: Array  # i32[N]
     finished: Array  # bool[N] False: still running when max_steps were over
     invalid: Array  # bool[N] True: ended by a step that gave NaN or infinity, which counts 0
+    metrics: Mapping[str, Array]  # [N] the environment's own, summed over the episode
 
 
 class _Episodes(NamedTuple):
@@ -130,22 +131,31 @@ def evaluate_model(
         )
         timestep, invalid = end_where_invalid(before.obs, timestep)
         after = _Episodes(env_state, timestep.obs, carry)
+
+        def add(total: Array, value: Array) -> Array:
+            return total + jnp.where(so_far.finished, 0, value)
+
         evaluation = Evaluation(
-            episode_return=so_far.episode_return + jnp.where(so_far.finished, 0.0, timestep.reward),
+            episode_return=add(so_far.episode_return, timestep.reward),
             episode_length=so_far.episode_length + jnp.where(so_far.finished, 0, 1),
             finished=so_far.finished | timestep.terminated | timestep.truncated,
             invalid=so_far.invalid | (invalid & ~so_far.finished),
+            metrics={
+                name: add(total, timestep.metrics[name]) for name, total in so_far.metrics.items()
+            },
         )
         episodes = select(so_far.finished | invalid, before, after)
         return _Progress(progress.step + 1, key, episodes, evaluation)
 
     key, reset_key = jax.random.split(key)
     env_state, obs = env.reset(jax.random.split(reset_key, num_episodes))
+    zeros = jnp.zeros(num_episodes, jnp.float32)
     nothing = Evaluation(
-        episode_return=jnp.zeros(num_episodes, jnp.float32),
+        episode_return=zeros,
         episode_length=jnp.zeros(num_episodes, jnp.int32),
         finished=jnp.zeros(num_episodes, bool),
         invalid=jnp.zeros(num_episodes, bool),
+        metrics=dict.fromkeys(env.metrics, zeros),
     )
     episodes = _Episodes(env_state, obs, network.initial_carry((num_episodes,)))
     start = _Progress(jnp.zeros((), jnp.int32), key, episodes, nothing)

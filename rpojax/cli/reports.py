@@ -19,9 +19,10 @@ def evaluation_report(
 ) -> dict[str, Any]:
     """What was evaluated and what came out, for JSON.
 
-    "agents" has an entry for each of N agents, with its mean return over the episodes and their
-    standard deviation. "groups" has an entry for each set of hyperparameters, with mean and
-    standard deviation over its finite agents; NaN without any.
+    "agents" has an entry for each of N agents, with its mean return over the episodes, their
+    standard deviation, and the means of the environment's own metrics. "groups" has an entry for
+    each set of hyperparameters, with mean and standard deviation over its finite agents; NaN
+    without any.
 
     Args:
         cfg: what the agents were trained with.
@@ -57,6 +58,10 @@ def evaluation_report(
                 "hyperparams": hyperparams(index),  # those in which the agents differ
                 "mean": float(means[index]),
                 "std": float(returns[index].std()),
+                "metrics": {
+                    name: float(np.mean(values[index]))
+                    for name, values in evaluation.metrics.items()
+                },
                 "finite": bool(finite[index]),
                 "diverged_at": diverged[index],  # update, from 1; None while finite
             }

@@ -1,5 +1,6 @@
 """Collect T steps in each of B environments."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
@@ -10,6 +11,7 @@ from rpojax.core.acting import Perturbation, act, to_env_action
 from rpojax.core.keys import UpdateKeys
 from rpojax.core.model import Model
 from rpojax.core.resets import Starts, draw_starts, step_and_reset
+from rpojax.envs.base import Env
 from rpojax.hyperparams import HyperParams
 from rpojax.ops.noise import normal_and_uniform
 from rpojax.types import Array, EpisodeTotals, Key, PyTree, TrainState, Transition
@@ -86,6 +88,7 @@ def collect(
             terminated=timestep.terminated,
             truncated=timestep.truncated,
             invalid=stepped.invalid,
+            metrics=timestep.metrics,
         )
 
     before = RolloutState(state.env_state, state.obs, state.reset, state.carry)
@@ -93,14 +96,24 @@ def collect(
     return state.replace(**after._asdict()), transitions
 
 
+def no_totals(env: Env, num_envs: int) -> EpisodeTotals:
+    """Totals of B episodes before their first step."""
+    zeros = jnp.zeros(num_envs, jnp.float32)
+    return EpisodeTotals(
+        reward=zeros,
+        length=jnp.zeros(num_envs, jnp.int32),
+        metrics=dict.fromkeys(env.metrics, zeros),
+    )
+
+
 def tally_episodes(
-    episode: EpisodeTotals, reward: Array, done: Array
+    episode: EpisodeTotals, transitions: Transition
 ) -> tuple[EpisodeTotals, EpisodeTotals, Array]:
     """Add a rollout to the running episodes.
 
     Args:
         episode: totals of the episodes that were running before the rollout, [B].
-        reward: [T, B]; done: bool[T, B].
+        transitions: [T, B].
 
     Returns:
         The totals of the running episodes, [B]; the sums over all episodes that ended, []; their
@@ -108,16 +121,19 @@ def tally_episodes(
     """
 
     def step(
-        carry: EpisodeTotals, inputs: tuple[Array, Array]
+        carry: EpisodeTotals, inputs: tuple[Array, Mapping[str, Array], Array]
     ) -> tuple[EpisodeTotals, EpisodeTotals]:
-        reward_t, done_t = inputs
-        totals = EpisodeTotals(reward=carry.reward + reward_t, length=carry.length + 1)
-        running = jax.tree.map(lambda total: jnp.where(done_t, 0, total), totals)
+        reward, metrics, done = inputs
+        totals = EpisodeTotals(
+            reward=carry.reward + reward,
+            length=carry.length + 1,
+            metrics={name: total + metrics[name] for name, total in carry.metrics.items()},
+        )
+        running = jax.tree.map(lambda total: jnp.where(done, 0, total), totals)
         return running, totals
 
-    running, totals = jax.lax.scan(step, episode, (reward, done))
-    ended = EpisodeTotals(
-        reward=jnp.sum(jnp.where(done, totals.reward, 0.0)),
-        length=jnp.sum(jnp.where(done, totals.length, 0)),
-    )
+    done = transitions.terminated | transitions.truncated
+    inputs = transitions.reward, transitions.metrics, done
+    running, totals = jax.lax.scan(step, episode, inputs)
+    ended = jax.tree.map(lambda total: jnp.sum(jnp.where(done, total, 0)), totals)
     return running, ended, jnp.sum(done.astype(jnp.float32))

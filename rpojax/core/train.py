@@ -24,7 +24,7 @@ from rpojax.core.optimizer import (
     make_optimizer,
     scheduled_learning_rate,
 )
-from rpojax.core.rollout import collect, tally_episodes
+from rpojax.core.rollout import collect, no_totals, tally_episodes
 from rpojax.core.schedules import check_schedule
 from rpojax.core.update import update
 from rpojax.envs.bounds import warn_unreachable_actions
@@ -32,7 +32,6 @@ from rpojax.hyperparams import HyperParams
 from rpojax.types import (
     Array,
     Batch,
-    EpisodeTotals,
     Key,
     Metrics,
     PyTree,
@@ -89,9 +88,7 @@ def init_agent(parts: Parts, key: Key, hyperparams: HyperParams) -> TrainState:
         reset=jnp.ones(cfg.num_envs, bool),
         carry=network.initial_carry((cfg.num_envs,)),
         discounted_return=jnp.zeros(cfg.num_envs, jnp.float32),
-        episode=EpisodeTotals(
-            reward=jnp.zeros(cfg.num_envs, jnp.float32), length=jnp.zeros(cfg.num_envs, jnp.int32)
-        ),
+        episode=no_totals(env, cfg.num_envs),
         key=keys.next,
         update_count=jnp.zeros((), jnp.int32),
     )
@@ -133,8 +130,7 @@ def iterate(
     keys = update_keys(cfg, state.key)
     collected = collect_batch(parts.model, state, hyperparams, keys)
     state, transitions = collected.state, collected.transitions
-    done = transitions.terminated | transitions.truncated
-    episode, ended, episode_count = tally_episodes(state.episode, transitions.reward, done)
+    episode, ended, episode_count = tally_episodes(state.episode, transitions)
 
     before = learner_of(cfg, state, hyperparams)
     after, metrics = update(
@@ -162,6 +158,9 @@ def iterate(
         explained_variance=collected.explained_variance,
         learning_rate=before.learning_rate,
         action_std=jnp.mean(jnp.exp(transitions.log_std)),
+        environment={
+            name: _per_episode(total, episode_count) for name, total in ended.metrics.items()
+        },
         **metrics._asdict(),
     )
 

@@ -30,6 +30,7 @@ class TimeStep(NamedTuple):
     reward: Array  # f32[B]
     terminated: Array  # bool[B] the episode ended by itself, nothing follows
     truncated: Array  # bool[B] the episode was cut off, by a time limit for example
+    # f32[B] each, by the names of `Env.metrics`: what this step adds to the sum over the episode
     metrics: Mapping[str, Array] = {}
 
 
@@ -75,6 +76,11 @@ class Env:
     `step` is a step of one episode. Training starts a new one where it ends; evaluation and
     rendering do not. Action bounds are stored as float32, with infinity for magnitudes of 1e38 or
     more.
+
+    `metrics` names what `TimeStep.metrics` holds, such as the terms of the reward. Each is summed
+    over the steps of an episode, as Brax and MuJoCo Playground do, and the sums are averaged over
+    the episodes that end in an update: `rpojax.Metrics.environment`. A success rate is the mean of
+    a metric that is 1 in the last step of a successful episode and 0 in all other steps.
     """
 
     name: str
@@ -84,6 +90,7 @@ class Env:
     action_low: np.ndarray  # f32[A], -inf where unbounded
     action_high: np.ndarray  # f32[A], inf where unbounded
     max_episode_steps: int | None = None  # None: no time limit known
+    metrics: tuple[str, ...] = ()
     resets: Resets = "exact"  # "pool" where a reset costs much of a step; `Config.resets` overrides
     rekey: Rekey | None = None  # needed where the state holds PRNG keys that are not typed keys
     render: Render | None = None  # None: `render_episode` needs `draw`

@@ -51,13 +51,17 @@ def check_env(env: Env, num_envs: int = 3, num_steps: int = 1000) -> None:
     two = jax.eval_shape(lambda: jax.random.split(jax.random.key(0)))
     with jax.debug_key_reuse(False):  # JAX takes a scan over split keys under vmap for a reuse
         jax.eval_shape(jax.vmap(lambda key: _random_rollout(env, key, num_envs, 2)), two)
-    # Traced twice, to find randomness that does not come from the keys.
-    rollout, again = (
-        jax.device_get(
-            jax.jit(lambda key: _random_rollout(env, key, num_envs, num_steps))(jax.random.key(1))
+    # Traced twice, to find randomness that does not come from the keys. Unchecked for reuse, since
+    # each state, with the keys that it may hold, is stepped from twice.
+    with jax.debug_key_reuse(False):
+        rollout, again = (
+            jax.device_get(
+                jax.jit(lambda key: _random_rollout(env, key, num_envs, num_steps))(
+                    jax.random.key(1)
+                )
+            )
+            for _ in range(2)
         )
-        for _ in range(2)
-    )
     fail_unless(
         env.name,
         bool(rollout.finite_start.all()),

@@ -1,6 +1,7 @@
 """The static contract of an environment: what can be checked without running it."""
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, get_args
 
@@ -13,6 +14,8 @@ from rpojax.trees import batched
 from rpojax.types import PyTree
 
 NUM_ENVS = 3  # any number must work
+
+_METRIC = re.compile(r"[\w ./-]+")  # columns of CSV files and tags of charts
 
 _OF_ONE_EPISODE = (
     "step is of one episode, and TimeStep has no final_obs: return TimeStep(obs, reward, "
@@ -49,8 +52,8 @@ def check_contract(env: Env) -> None:
     if env.rekey is not None:
         difference = first_difference("state", jax.eval_shape(env.rekey, keys, state), state)
         fail_unless(env.name, difference is None, f"rekey changes the state: {difference}")
-    for name, values in timestep.metrics.items():
-        _check_same(env, f"metrics[{name!r}]", "step", values, scalar)
+    for name in env.metrics:
+        _check_same(env, f"metrics[{name!r}]", "step", timestep.metrics[name], scalar)
 
 
 def first_difference(part: str, got: PyTree, wanted: PyTree, source: str = "") -> str | None:
@@ -117,6 +120,14 @@ def _check_description(env: Env) -> None:
         f"max_episode_steps = {limit!r} is not allowed; give a whole number of at least 1, or "
         "None for no limit",
     )
+    fail_unless(
+        env.name,
+        isinstance(env.metrics, tuple)
+        and len(set(env.metrics)) == len(env.metrics)
+        and all(isinstance(name, str) and _METRIC.fullmatch(name) for name in env.metrics),
+        f"metrics = {env.metrics!r} is not allowed; give a tuple of different names of letters, "
+        'digits, spaces and _ - . / such as ("reward/forward", "success")',
+    )
     leaves = jax.tree_util.tree_leaves_with_path(env.obs)
     fail_unless(env.name, bool(leaves), "obs has no leaves; observations need at least one array")
     for path, leaf in leaves:
@@ -171,8 +182,9 @@ def _step(env: Env, keys: PyTree, state: PyTree) -> tuple[PyTree, TimeStep]:
     fail_unless(env.name, not flags, _OF_ONE_EPISODE)
     fail_unless(
         env.name,
-        isinstance(metrics, Mapping) and all(isinstance(name, str) for name in metrics),
-        f"metrics from step is {describe(metrics)}; give a dictionary from names to f32[B]",
+        isinstance(metrics, Mapping) and set(metrics) == set(env.metrics),
+        f"metrics from step is {describe(metrics)}; give a dictionary from the names in "
+        f"Env.metrics, {env.metrics}, to f32[B]",
     )
     return next_state, timestep
 

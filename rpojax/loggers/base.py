@@ -30,17 +30,23 @@ TAGS = {
     "evaluation_return": "Evaluation / Total reward (mean)",
     "steps_per_second": "Stats / Steps per second",
 }
-"""Names in charts, "family / name": skrl's own for its metrics, and its families for all others."""
+"""Names in charts, "family / name": skrl's own for its metrics, and its families for all others.
 
-METRICS = tuple(field.name for field in dataclasses.fields(Metrics))
+The environment's own metrics have theirs behind `ENVIRONMENT`.
+"""
+
+ENVIRONMENT = "environment/"
+"""Before the names of an environment's own metrics, in columns and in charts."""
+
+METRICS = tuple(field.name for field in dataclasses.fields(Metrics) if field.name != "environment")
 
 
 class LogRecord(NamedTuple):
     """What a logger gets every `log_every` updates; N agents, in the order of the AgentTable.
 
-    Metrics are means over the updates since the last record. `episode_return` and `episode_length`
-    are means over the episodes that ended in these updates; `episode_count` and `invalid_steps` are
-    sums.
+    Metrics are means over the updates since the last record. `episode_return`, `episode_length` and
+    `environment` are means over the episodes that ended in these updates; `episode_count` and
+    `invalid_steps` are sums.
     """
 
     updates: int  # done so far, of cfg.num_updates
@@ -69,9 +75,19 @@ class Logger(Protocol):
         """Called once after training, however it ended."""
 
 
-def columns(agents: AgentTable) -> tuple[str, ...]:
-    """Names of the values in a row of a file: an agent, what identifies it, and its metrics."""
-    return columns_of(agents.differing)
+def columns(agents: AgentTable, environment: Iterable[str] = ()) -> tuple[str, ...]:
+    """Names of the values in a row of a file: an agent, what identifies it, and its metrics.
+
+    Args:
+        agents: of the run.
+        environment: names of the environment's own metrics, which come last.
+    """
+    return (*columns_of(agents.differing), *map(environment_column, environment))
+
+
+def environment_column(name: str) -> str:
+    """Column and tag of a metric of the environment: "environment/success"."""
+    return ENVIRONMENT + name
 
 
 def columns_of(differing: Iterable[str]) -> tuple[str, ...]:
@@ -117,6 +133,10 @@ def rows(record: LogRecord, identities: Sequence[dict[str, float]]) -> list[dict
             **{name: shortest(getattr(record.metrics, name)[agent]) for name in METRICS},
             "steps_per_second": shortest(record.steps_per_second),
             "evaluation_return": None if evaluation is None else shortest(evaluation[agent]),
+            **{
+                environment_column(name): shortest(values[agent])
+                for name, values in record.metrics.environment.items()
+            },
         }
         for agent, identity in enumerate(identities)
     ]
@@ -142,6 +162,8 @@ def scalars(record: LogRecord, members: dict[str, list[int]]) -> dict[str, dict[
     The speed is that of all agents together, and belongs to the whole run, "".
     """
     by_tag = {TAGS[name]: getattr(record.metrics, name) for name in METRICS}
+    for name, values in record.metrics.environment.items():
+        by_tag[environment_column(name)] = np.asarray(values)
     if record.evaluation_return is not None:
         by_tag[TAGS["evaluation_return"]] = record.evaluation_return
     means = {

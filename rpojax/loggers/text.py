@@ -3,13 +3,20 @@
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from rpojax.agent_table import AgentTable
 from rpojax.config import Config
-from rpojax.loggers.base import LogRecord, columns, identities, rows
+from rpojax.loggers.base import (
+    ENVIRONMENT,
+    LogRecord,
+    columns,
+    environment_column,
+    identities,
+    rows,
+)
 from rpojax.statistics import mean_and_std, plus_minus_sign
 
 
@@ -85,7 +92,8 @@ class _RowFile:
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
         self._file: IO[str] | None = None
-        self._columns: tuple[str, ...] = ()
+        self._columns: tuple[str, ...] = ()  # but for those of the environment's own metrics
+        self._environment: tuple[str, ...] | None = None  # those; None before the first record
         self._identities: list[dict[str, float]] = []  # of each agent
 
     def start(self, cfg: Config, agents: AgentTable, updates: int | None) -> None:
@@ -96,6 +104,7 @@ class _RowFile:
                 written by this logger or has other columns.
         """
         self._columns, self._identities = columns(agents), identities(agents)
+        self._environment = None
         self._path.parent.mkdir(parents=True, exist_ok=True)
         if updates is not None and self._path.exists():
             self._cut_after(updates)
@@ -107,11 +116,21 @@ class _RowFile:
             raise ValueError(
                 f"path = {str(self._path)!r} exists already; give another path, or remove the file"
             ) from None
-        self._write(self._header())
 
     def log(self, record: LogRecord) -> None:
-        """Write a row for each agent."""
-        self._write("".join(self._line(row) for row in rows(record, self._identities)))
+        """Write a row for each agent; ValueError for other metrics than the record before had."""
+        environment = tuple(map(environment_column, record.metrics.environment))
+        lines = []
+        if self._environment is None:
+            self._environment = environment
+            lines.append(self._header())
+        if environment != self._environment:
+            raise ValueError(
+                f"the environment's metrics are {', '.join(environment)}, and {str(self._path)!r} "
+                f"has {', '.join(self._environment)}"
+            )
+        lines += [self._line(row) for row in rows(record, self._identities)]
+        self._write("".join(lines))
 
     def close(self) -> None:
         """Close the file."""
@@ -127,20 +146,25 @@ class _RowFile:
 
     def _cut_after(self, updates: int) -> None:
         """Cut the file before the first line that is past `updates` or incomplete after a kill."""
-        header = self._header().encode()
         with self._path.open("rb+") as file:
-            if file.read(len(header)) != header:
-                raise self._foreign()
-            end = len(header)
-            while (line := file.readline()).endswith(b"\n"):
-                try:
-                    past = self._updates_of(line.decode()) > updates
-                except (ValueError, LookupError, TypeError) as error:
-                    raise self._foreign() from error
-                if past:
-                    break
-                end += len(line)
+            try:
+                self._read_header(file)
+                end = file.tell()
+                while (line := file.readline()).endswith(b"\n"):
+                    if self._updates_of(line.decode()) > updates:
+                        break
+                    end += len(line)
+            except (ValueError, LookupError, TypeError) as error:
+                raise self._foreign() from error
             file.truncate(end)
+
+    def _environment_in(self, columns: Sequence[str]) -> tuple[str, ...]:
+        """The columns of the environment's own metrics; ValueError if the others are not ours."""
+        count = len(self._columns)
+        first, last = tuple(columns[:count]), tuple(columns[count:])
+        if first != self._columns or not all(name.startswith(ENVIRONMENT) for name in last):
+            raise ValueError(f"columns are {', '.join(columns)}")
+        return last
 
     def _foreign(self) -> ValueError:
         return ValueError(
@@ -151,6 +175,9 @@ class _RowFile:
     def _header(self) -> str:
         """The line before all rows, with its end; empty if there is none."""
         return ""
+
+    def _read_header(self, file: IO[bytes]) -> None:
+        """Read the line before all rows; ValueError if another logger wrote it."""
 
     def _line(self, row: Mapping[str, Any]) -> str:
         """A row as a line with its end."""
@@ -180,8 +207,7 @@ class JSONLinesLogger(_RowFile):
 
     def _updates_of(self, line: str) -> int:
         row = json.loads(line)
-        if tuple(row) != self._columns:
-            raise ValueError(f"keys are {tuple(row)}")
+        self._environment = self._environment_in(list(row))
         return int(row["updates"])
 
 
@@ -189,18 +215,28 @@ class CSVLogger(_RowFile):
     """A row for each agent of each record, with the columns `columns(agents)`.
 
     They are the agent's index, its seed, each hyperparameter in which the agents differ, the
-    updates and steps so far, and the metrics. NaN and missing values are empty. Rows are flushed
-    at each record. A new run needs a new file; a resumed one appends to its old file.
+    updates and steps so far, the metrics, and those of the environment, such as
+    "environment/success". NaN and missing values are empty. Rows are flushed at each record. A new
+    run needs a new file; a resumed one appends to its old file.
 
     Args:
         path: of the file; missing directories are made.
     """
 
     def _header(self) -> str:
-        return ",".join(self._columns) + "\n"
+        return ",".join((*self._columns, *(self._environment or ()))) + "\n"
+
+    def _read_header(self, file: IO[bytes]) -> None:
+        line, ours = file.readline(), ",".join(self._columns).encode()
+        if line.endswith(b"\n"):
+            self._environment = self._environment_in(line.decode().rstrip().split(","))
+        elif line.startswith(ours) or ours.startswith(line):  # stopped before the first record
+            file.seek(0)
+        else:
+            raise ValueError("its first line is no header")
 
     def _line(self, row: Mapping[str, Any]) -> str:
-        values = (row[name] for name in self._columns)
+        values = row.values()
         known = ("" if value is None or math.isnan(value) else str(value) for value in values)
         return ",".join(known) + "\n"
 

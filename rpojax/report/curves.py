@@ -12,7 +12,13 @@ import numpy as np
 from rpojax.agent_table import AgentTable, in_words
 from rpojax.config import Config
 from rpojax.hyperparams import HyperParams
-from rpojax.loggers.base import METRICS, columns_of, hyperparam_column
+from rpojax.loggers.base import (
+    ENVIRONMENT,
+    METRICS,
+    columns_of,
+    environment_column,
+    hyperparam_column,
+)
 from rpojax.types import Metrics
 from rpojax.validation import check_known
 
@@ -31,13 +37,16 @@ def learning_curve(cfg: Config, metrics: Metrics, metric: str = "episode_return"
         cfg: settings of the training.
         metrics: of one agent, [num_updates], or of N agents, [N, num_updates]; an interrupted
             training has fewer updates.
-        metric: a field of `Metrics`.
+        metric: a field of `Metrics`, or one of the environment's own, such as
+            "environment/success".
 
     Raises:
         ValueError: an unknown metric, other axes, or more updates than `cfg` has.
     """
-    check_known(metric, METRICS, "metric")
-    values = np.asarray(getattr(metrics, metric), np.float32)
+    known = {name: getattr(metrics, name) for name in METRICS}
+    known |= {environment_column(name): values for name, values in metrics.environment.items()}
+    check_known(metric, known, "metric")
+    values = np.asarray(known[metric], np.float32)
     if values.ndim not in (1, 2):
         raise ValueError(
             f"metrics.{metric} has shape {values.shape}; give [num_updates] or [agents, "
@@ -81,24 +90,30 @@ def read_curves(path: str | Path, metric: str) -> dict[str, Curve]:
         ValueError: an unknown metric, another kind of file, or a file without rows.
         OSError: the file cannot be read.
     """
-    check_known(metric, (*METRICS, "steps_per_second", "evaluation_return"), "metric")
+    known = [*METRICS, "steps_per_second", "evaluation_return"]
+    if not metric.startswith(ENVIRONMENT):
+        check_known(metric, known, "metric")
     groups: dict[str, dict[tuple[int, int], float]] = defaultdict(dict)
+    header: list[str] = []
     try:
         with Path(path).open(encoding="utf-8", newline="") as file:
             # A kill may have left the last line incomplete.
-            header, *rows = csv.reader(line for line in file if line.endswith("\n"))
-        differing = _differing(header)
-        for values in rows:
+            lines = list(csv.reader(line for line in file if line.endswith("\n")))
+        if lines:  # a new file is empty until its first record
+            header = lines[0]
+            differing = _differing(header)
+        for values in lines[1:]:
             row = dict(zip(header, values, strict=True))
             label = in_words({name: float(row[hyperparam_column(name)]) for name in differing})
             position = int(row["agent"]), int(row["steps"])
-            groups[label][position] = float(row[metric] or "nan")
+            groups[label][position] = float(row.get(metric) or "nan")
     except (ValueError, csv.Error) as error:
         raise ValueError(
             f"{str(path)!r} is not a file that this version's CSVLogger wrote: {error}"
         ) from error
     if not groups:
         raise ValueError(f"{str(path)!r} holds no metrics yet; wait for the run's first record")
+    check_known(metric, known + [name for name in header if name.startswith(ENVIRONMENT)], "metric")
     return {label: _curve(found) for label, found in groups.items()}
 
 
@@ -106,7 +121,7 @@ def _differing(header: Sequence[str]) -> list[str]:
     """The hyperparameters in the header of a CSV file; ValueError for a header of another kind."""
     known = [field.name for field in dataclasses.fields(HyperParams)]
     differing = [name for name in known if hyperparam_column(name) in header]
-    if tuple(header) != columns_of(differing):
+    if tuple(name for name in header if not name.startswith(ENVIRONMENT)) != columns_of(differing):
         raise ValueError(f"its columns are {', '.join(header)}")
     return differing
 

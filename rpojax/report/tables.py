@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
-from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderResult
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, Group, RenderResult
 from rich.markup import escape
 from rich.table import Table
 
@@ -19,6 +19,7 @@ def results_table(
     """What each of N agents has reached, and each group of several that share hyperparameters.
 
     A group's means are over its finite agents: one that has diverged does not count as a result.
+    If the environment has metrics of its own, a second table shows them for each group.
 
     Args:
         agents: of the run, N of them.
@@ -36,7 +37,11 @@ def results_table(
     differing = agents.differing
     groups = [members for members in agents.groups.values() if len(members) > 1]
 
-    def build(sign: str) -> Table:
+    def build(sign: str) -> ConsoleRenderable:
+        own = _environment_metrics(agents, result, evaluation, sign)
+        return Group(build_returns(sign), own) if own.row_count else build_returns(sign)
+
+    def build_returns(sign: str) -> Table:
         caption = (
             f"mean {sign} standard deviation: of an agent over its episodes, of several agents "
             "over those that are finite"
@@ -74,6 +79,28 @@ def results_table(
     return _ForEncoding(build)
 
 
+def _environment_metrics(
+    agents: AgentTable, result: TrainResult, evaluation: Evaluation, sign: str
+) -> Table:
+    """A row for each metric of the environment, with the means over the agents of each group."""
+    finite = np.asarray(result.finite)
+    table = Table(title="environment, sums over an episode", title_justify="left")
+    table.add_column("metric")
+    for label in agents.groups:
+        of_group = f", {label}" if label else ""
+        table.add_column(f"end of training{of_group}", justify="right")
+        table.add_column(f"evaluation{of_group}", justify="right")
+    for name, values in result.metrics.environment.items():
+        trained = last_ignoring_nan(values)
+        evaluated = np.asarray(evaluation.metrics[name], np.float64).mean(axis=1)
+        cells = []
+        for members in agents.groups.values():
+            counted = [index for index in members if finite[index]]
+            cells += [mean_and_std(each[counted], ".3g", sign) for each in (trained, evaluated)]
+        table.add_row(escape(name), *cells)
+    return table
+
+
 def diverged_at(result: TrainResult) -> list[int | None]:
     """The update, from 1, in which each of N agents of a `fit` diverged.
 
@@ -98,7 +125,7 @@ def _divergence(update: int | None) -> str:
 class _ForEncoding:
     """A table that is built for the sign which the console can show."""
 
-    def __init__(self, build: Callable[[str], Table]) -> None:
+    def __init__(self, build: Callable[[str], ConsoleRenderable]) -> None:
         self._build = build
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:

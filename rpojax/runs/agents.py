@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
@@ -177,10 +177,10 @@ def _key_reuse_unchecked() -> AbstractContextManager[None]:
     return context
 
 
-def blank_metrics(num_agents: int, num_updates: int) -> Metrics:
-    """Metrics of numpy arrays f32[N, num_updates], all NaN."""
-    blank: Any = np.full((num_agents, num_updates), np.nan, np.float32)
-    return Metrics(**{name: blank.copy() for name in Metrics.__dataclass_fields__})
+def blank_metrics(num_agents: int, num_updates: int, environment: Iterable[str]) -> Metrics:
+    """Metrics of numpy arrays f32[N, num_updates], all NaN, with these of the environment."""
+    blank = np.full((num_agents, num_updates), np.nan, np.float32)
+    return jax.tree.map(np.copy, Metrics.filled(blank, environment))
 
 
 def _advance(
@@ -211,9 +211,7 @@ def _advance(
         )
         return AgentStates(state, finite), rows, taken.at[index].set(finite)
 
-    rows = Metrics(
-        **dict.fromkeys(Metrics.__dataclass_fields__, jnp.zeros((longest,), jnp.float32))
-    )
+    rows = Metrics.filled(jnp.zeros((longest,), jnp.float32), states.state.episode.metrics)
     taken = jnp.zeros((longest,), bool)
     return jax.lax.fori_loop(0, num_updates, step, (states, rows, taken))
 
@@ -227,6 +225,7 @@ def _nan_without_episodes(metrics: Metrics) -> Metrics:
     return metrics.replace(
         episode_return=with_nan(metrics.episode_return),
         episode_length=with_nan(metrics.episode_length),
+        environment=jax.tree.map(with_nan, metrics.environment),
     )
 
 

@@ -265,7 +265,7 @@ def _expected(model: Model, settings: RunSettings, record: Mapping[str, Any]) ->
     metrics: Any = jax.ShapeDtypeStruct((count, record["updates"]), np.float32)
     expected = {
         "state": state,
-        "metrics": Metrics(**dict.fromkeys(Metrics.__dataclass_fields__, metrics)),
+        "metrics": Metrics.filled(metrics, model.env.metrics),
         "finite": jax.ShapeDtypeStruct((count,), bool),
     }
     if record["evaluated"]:

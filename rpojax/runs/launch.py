@@ -18,7 +18,7 @@ from rpojax.runs import checkpoint
 from rpojax.runs.agents import AgentStates, blank_metrics, compile_programs, initial_states
 from rpojax.runs.checkpoint import Checkpoint, CheckpointWriter
 from rpojax.runs.lock import exclusive
-from rpojax.runs.loop import Loop, StopRule, Training, result_of, train
+from rpojax.runs.loop import Loop, StopRule, Training, result_of, train, write_updates
 from rpojax.runs.settings import RunSettings
 from rpojax.runs.trained_run import TrainedRun
 from rpojax.runs.warm_start import InitialPart, warm_started
@@ -66,7 +66,7 @@ def _first(
         settings=settings,
         programs=compile_programs(model, settings, states),
         states=states,
-        history=blank_metrics(count, settings.cfg.num_updates),
+        history=blank_metrics(count, settings.cfg.num_updates, model.env.metrics),
         compile_seconds=time.perf_counter() - started,
     )
 
@@ -110,9 +110,8 @@ def continue_from(found: Checkpoint, loop: Loop) -> TrainResult:
     checkpoint.warn_of_other_versions(found)
     checkpoint.set_newer_aside(found)
     states = shard(AgentStates(snapshot.state, jnp.asarray(snapshot.finite)))
-    history = blank_metrics(count, num_updates)
-    for name, values in vars(snapshot.metrics).items():
-        getattr(history, name)[:, : snapshot.updates] = values
+    history = blank_metrics(count, num_updates, found.model.env.metrics)
+    write_updates(history, slice(snapshot.updates), snapshot.metrics)
     training = Training(
         settings=settings,
         programs=compile_programs(found.model, settings, states),

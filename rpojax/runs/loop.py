@@ -106,8 +106,7 @@ class Training:
         if not np.nansum(self.history.invalid_steps):
             _warn_of_invalid_steps(metrics)
         done = slice(self.updates, self.updates + num_updates)
-        for name, values in vars(metrics).items():
-            getattr(self.history, name)[:, done] = values
+        write_updates(self.history, done, metrics)
         self.updates += num_updates
         self.train_seconds += seconds
         return seconds
@@ -216,6 +215,12 @@ def result_of(snapshot: Snapshot) -> TrainResult:
         metrics=jax.device_put(snapshot.metrics),  # NaN passes, also under `jax_debug_nans`
         finite=jnp.array(snapshot.finite),
     )
+
+
+def write_updates(history: Metrics, updates: slice, metrics: Metrics) -> None:
+    """Write the metrics of some updates into those of a run, both of numpy arrays [N, ...]."""
+    for values, new in zip(jax.tree.leaves(history), jax.tree.leaves(metrics), strict=True):
+        values[:, updates] = new
 
 
 def _how_to_resume(training: Training, writer: CheckpointWriter | None) -> str:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from rpojax.agent_table import AgentTable
@@ -14,7 +15,7 @@ from rpojax.loggers import Logger, LogRecord
 from rpojax.statistics import mean_ignoring_nan, sum_ignoring_nan
 from rpojax.types import Metrics
 
-EPISODE_MEANS = ("episode_return", "episode_length")
+EPISODE_MEANS = ("episode_return", "episode_length", "environment")
 """Metrics of an update that are means over the episodes which ended in it."""
 
 COUNTS = ("episode_count", "invalid_steps")
@@ -90,9 +91,7 @@ class RecordWriter:
         self._call_each(_CLOSE)
 
     def _log(self, history: Metrics, end: int) -> None:
-        window = Metrics(
-            **{name: values[:, self._logged : end] for name, values in vars(history).items()}
-        )
+        window = jax.tree.map(lambda values: values[:, self._logged : end], history)
         steps = self._timed * self._cfg.batch_size * len(self._agents)
         record = LogRecord(
             updates=end,
@@ -129,15 +128,19 @@ class RecordWriter:
 def means_over_updates(metrics: Metrics) -> Metrics:
     """Metrics f32[N] of several updates together, from those of each, [N, n].
 
-    Episodes count alike, in whichever update they ended: return and length are means over the
-    episodes, not over the updates' own means. The numbers of episodes and of invalid steps are
-    sums, and NaN for an agent that has diverged. All else is a mean over the updates. NaN is
-    ignored.
+    Episodes count alike, in whichever update they ended: return, length and the environment's own
+    are means over the episodes, not over the updates' own means. The numbers of episodes and of
+    invalid steps are sums, and NaN for an agent that has diverged. All else is a mean over the
+    updates. NaN is ignored.
     """
-    means: dict[str, Any] = {
-        name: mean_ignoring_nan(values, metrics.episode_count if name in EPISODE_MEANS else 1.0)
+
+    def together(name: str, values: np.ndarray) -> np.ndarray:
+        if name in COUNTS:
+            return sum_ignoring_nan(values)
+        return mean_ignoring_nan(values, metrics.episode_count if name in EPISODE_MEANS else 1.0)
+
+    fields: dict[str, Any] = {
+        name: jax.tree.map(lambda leaf, name=name: together(name, leaf).astype(np.float32), values)
         for name, values in vars(metrics).items()
     }
-    for name in COUNTS:
-        means[name] = sum_ignoring_nan(getattr(metrics, name))
-    return Metrics(**{name: values.astype(np.float32) for name, values in means.items()})
+    return Metrics(**fields)

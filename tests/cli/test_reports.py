@@ -1,4 +1,3 @@
-import dataclasses
 import json
 
 import numpy as np
@@ -17,15 +16,13 @@ RETURNS = np.float32([[1.0, 3.0], [4.0, 4.0], [10.0, 20.0], [-900.0, -900.0]])
 
 def report(finite=(True, True, True, False), agents=AGENTS):
     known = np.where(np.array(finite)[:, None], 1.0, np.float32([np.nan, np.nan]))
-    names = [field.name for field in dataclasses.fields(Metrics)]
-    result = TrainResult(
-        state=None, metrics=Metrics(**dict.fromkeys(names, known)), finite=np.array(finite)
-    )
+    result = TrainResult(state=None, metrics=Metrics.filled(known), finite=np.array(finite))
     evaluation = Evaluation(
         episode_return=RETURNS,
         episode_length=np.ones_like(RETURNS, np.int32),
         finished=np.ones_like(RETURNS, bool),
         invalid=np.zeros_like(RETURNS, bool),
+        metrics={},
     )
     return evaluation_report(CFG, agents, result, evaluation)
 
@@ -36,10 +33,12 @@ def test_each_agent_has_an_entry_with_its_seed_and_hyperparameters():
     assert found["episodes"] == 2
     assert found["agents"][0] == {
         "agent": 0, "seed": 7, "hyperparams": {"alpha": 0.0}, "mean": 2.0, "std": 1.0,
+        "metrics": {},
         "finite": True, "diverged_at": None,
     }  # fmt: skip
     assert found["agents"][3] == {
         "agent": 3, "seed": 8, "hyperparams": {"alpha": 0.1}, "mean": -900.0, "std": 0.0,
+        "metrics": {},
         "finite": False, "diverged_at": 1,
     }  # fmt: skip
 

@@ -20,12 +20,11 @@ SWEEP = agent_table(
 
 def logged(directory, agents: AgentTable):
     """A directory with the metrics of a run, and nothing else."""
-    names = [field.name for field in dataclasses.fields(Metrics)]
     logger = CSVLogger(directory / "metrics.csv")
     logger.start(CFG, agents, updates=0)
     for update in (1, 2):
         values = np.full(len(agents), update, np.float32)
-        metrics = Metrics(**dict.fromkeys(names, values))
+        metrics = Metrics.filled(values)
         logger.log(LogRecord(update, update * CFG.batch_size, metrics, 1.0, None))
     logger.close()
     return directory

@@ -12,7 +12,7 @@ from rpojax.core.keys import update_keys
 from rpojax.core.model import make_model
 from rpojax.core.rollout import collect, tally_episodes
 from rpojax.programs.trainer import trainer_for
-from rpojax.types import EpisodeTotals
+from rpojax.types import EpisodeTotals, Transition
 
 ALPHA, LOG_STD = 0.8, -0.5
 
@@ -105,10 +105,23 @@ def test_warm_up_actions_are_apart_from_the_perturbation():
 
 def test_episodes_are_tallied_across_rollouts():
     reward = jnp.array([[1.0, 10.0], [2.0, 20.0], [3.0, 30.0]])
-    done = jnp.array([[False, True], [True, False], [False, False]])
-    start = EpisodeTotals(reward=jnp.array([0.5, 0.0]), length=jnp.array([4, 0]))
-    running, ended, count = tally_episodes(start, reward, done)
+    terminated = jnp.array([[False, True], [False, False], [False, False]])
+    truncated = jnp.array([[False, False], [True, False], [False, False]])
+    start = EpisodeTotals(
+        reward=jnp.array([0.5, 0.0]),
+        length=jnp.array([4, 0]),
+        metrics={"effort": jnp.array([50.0, 0.0])},
+    )
+    fields = dict.fromkeys(Transition._fields) | {
+        "reward": reward,
+        "terminated": terminated,
+        "truncated": truncated,
+        "metrics": {"effort": 100.0 * reward},
+    }
+    running, ended, count = tally_episodes(start, Transition(**fields))
     np.testing.assert_allclose(running.reward, [3.0, 50.0])
+    np.testing.assert_allclose(running.metrics["effort"], [300.0, 5000.0])
+    assert float(ended.metrics["effort"]) == (50 + 100 + 200) + 1000
     np.testing.assert_array_equal(running.length, [1, 2])
     assert float(ended.reward) == (0.5 + 1.0 + 2.0) + 10.0
     assert int(ended.length) == (4 + 2) + 1

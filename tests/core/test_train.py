@@ -47,10 +47,12 @@ def assert_same_bits(a, b):
 
 
 def test_metrics_are_one_float_for_each_update(result):
+    assert result.metrics.environment == {}
     for field in dataclasses.fields(Metrics):
         leaf = getattr(result.metrics, field.name)
-        assert leaf.shape == (CFG.num_updates,), field.name
-        assert leaf.dtype == jnp.float32, field.name
+        if field.name != "environment":
+            assert leaf.shape == (CFG.num_updates,), field.name
+            assert leaf.dtype == jnp.float32, field.name
     assert int(result.state.update_count) == CFG.num_updates
     assert bool(result.finite)
 

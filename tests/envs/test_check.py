@@ -66,7 +66,9 @@ BROKEN = {
         "obs of reset holds NaN or infinity; training cannot start there",
     ),
     "nan in a metric": (
-        lambda: with_step(lambda t: {"metrics": {"effort": t.reward * jnp.nan}}),
+        lambda: with_step(
+            lambda t: {"metrics": {"effort": t.reward * jnp.nan}}, metrics=("effort",)
+        ),
         r"metrics\['effort'\] holds NaN",
     ),
     "both ends at once": (

@@ -68,15 +68,31 @@ BROKEN = {
     ),
     "metrics without names": (
         lambda: with_step(lambda t: {"metrics": t.reward}),
-        r"metrics from step is float32\[3\]; give a dictionary from names to f32\[B\]",
+        r"metrics from step is float32\[3\]; give a dictionary from the names in Env.metrics, \(\)",
     ),
-    "metrics with names of another type": (
-        lambda: with_step(lambda t: {"metrics": {1: t.reward}}),
-        r"metrics from step is \{1: float32\[3\]\}; give a dictionary",
+    "a metric that is not declared": (
+        lambda: with_step(lambda t: {"metrics": {"success": t.reward}}),
+        r"metrics from step is \{'success': float32\[3\]\}; give a dictionary from .*, \(\), to",
     ),
-    "a metric of whole numbers": (
-        lambda: with_step(lambda t: {"metrics": {"success": t.terminated}}),
+    "a metric that is not given": (
+        lambda: make_counter(metrics=("success",)),
+        r"metrics from step is \{\}; give a dictionary from .*, \('success',\), to",
+    ),
+    "a metric of flags": (
+        lambda: with_step(lambda t: {"metrics": {"success": t.terminated}}, metrics=("success",)),
         r"metrics\['success'\] from step is bool\[3\], and should be float32\[3\]",
+    ),
+    "a metric with a comma": (
+        lambda: make_counter(metrics=("a,b",)),
+        r"metrics = \('a,b',\) is not allowed; give a tuple of different names",
+    ),
+    "one metric twice": (
+        lambda: make_counter(metrics=("a", "a")),
+        r"metrics = \('a', 'a'\) is not allowed",
+    ),
+    "names of metrics in one text": (
+        lambda: make_counter(metrics="success"),
+        r"metrics = 'success' is not allowed; give a tuple",
     ),
     "reward with an axis of one": (
         lambda: with_step(lambda t: {"reward": t.reward[:, None]}),

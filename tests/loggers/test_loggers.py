@@ -28,7 +28,7 @@ from rpojax.loggers import (
 )
 
 CFG = Config(total_timesteps=10 * 1024, num_envs=8, num_steps=128)
-METRICS = [field.name for field in dataclasses.fields(Metrics)]
+METRICS = [field.name for field in dataclasses.fields(Metrics) if field.name != "environment"]
 FILES = [(CSVLogger, "log.csv"), (JSONLinesLogger, "log.jsonl")]
 
 

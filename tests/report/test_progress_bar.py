@@ -1,4 +1,3 @@
-import dataclasses
 import io
 
 import jax
@@ -18,10 +17,9 @@ ALIKE = agent_table(CFG.hyperparams(), num_seeds=2)
 
 def progress(updates: int, episode_return: list[list[float]]) -> Progress:
     """Of the agents whose returns these are."""
-    names = [field.name for field in dataclasses.fields(Metrics)]
     values = np.asarray(episode_return, np.float32)
     steps = len(values) * updates * CFG.batch_size
-    metrics = Metrics(**dict.fromkeys(names, values))
+    metrics = Metrics.filled(values)
     return Progress(
         updates=updates,
         steps=steps,

@@ -1,4 +1,3 @@
-import dataclasses
 import io
 import types
 
@@ -21,10 +20,8 @@ def result_of(episode_return, finite=None) -> TrainResult:
     """Of one update if the returns are [N]; metrics of a diverged agent are NaN."""
     returns = np.atleast_2d(np.asarray(episode_return, np.float32).T).T
     finite = np.ones(len(returns), bool) if finite is None else np.array(finite)
-    names = [field.name for field in dataclasses.fields(Metrics)]
-    metrics = dict.fromkeys(names, returns)
-    metrics["learning_rate"] = np.where(finite[:, None], 1.0, returns)
-    return TrainResult(state=None, metrics=Metrics(**metrics), finite=finite)
+    metrics = Metrics.filled(returns).replace(learning_rate=np.where(finite[:, None], 1.0, returns))
+    return TrainResult(state=None, metrics=metrics, finite=finite)
 
 
 def evaluation_of(episode_return) -> Evaluation:
@@ -34,6 +31,7 @@ def evaluation_of(episode_return) -> Evaluation:
         episode_length=np.ones_like(returns, np.int32),
         finished=np.ones_like(returns, bool),
         invalid=np.zeros_like(returns, bool),
+        metrics={},
     )
 
 

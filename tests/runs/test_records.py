@@ -8,11 +8,16 @@ from rpojax.runs.records import RecordWriter, means_over_updates
 UPDATES, AGENTS = 10, 2
 CFG = Config(num_envs=4, num_steps=8, num_minibatches=2, total_timesteps=4 * 8 * UPDATES)
 TABLE = agent_table(CFG.hyperparams(), num_seeds=AGENTS)
+NAMES = [name for name in Metrics.__dataclass_fields__ if name != "environment"]
+
+
+def counting(offset):
+    """f32[AGENTS, UPDATES]: no two values are equal."""
+    return (np.arange(AGENTS * UPDATES, dtype=np.float32) + offset).reshape(AGENTS, UPDATES)
+
+
 HISTORY = Metrics(
-    **{
-        name: (np.arange(AGENTS * UPDATES, dtype=np.float32) + i).reshape(AGENTS, UPDATES)
-        for i, name in enumerate(Metrics.__dataclass_fields__)
-    }
+    **{name: counting(i) for i, name in enumerate(NAMES)}, environment={"success": counting(99)}
 )
 
 
@@ -47,8 +52,8 @@ def writer_to(loggers, log_every, updates=None):
 def metrics_of(**given):
     """The given values, and zeros for all other metrics."""
     arrays = {name: np.float32(value) for name, value in given.items()}
-    zeros = dict.fromkeys(Metrics.__dataclass_fields__, np.zeros_like(arrays["episode_return"]))
-    return Metrics(**zeros | arrays)
+    zeros = Metrics.filled(np.zeros_like(arrays["episode_return"]))
+    return zeros.replace(**arrays)
 
 
 def written(chunks, log_every=3, updates=None, evaluations=None):
@@ -70,11 +75,13 @@ def test_windows_do_not_depend_on_the_chunks(chunks):
     assert [record.updates for record in records] == [3, 6, 9, 10]
     assert [record.steps for record in records] == [32 * n for n in (3, 6, 9, 10)]
     for record, (start, end) in zip(records, [(0, 3), (3, 6), (6, 9), (9, 10)], strict=True):
-        for name, values in vars(record.metrics).items():
-            window = getattr(HISTORY, name)[:, start:end]
+        logged = vars(record.metrics) | record.metrics.environment
+        for name in (*NAMES, "success"):
+            values, of_updates = logged[name], (vars(HISTORY) | HISTORY.environment)[name]
+            window = of_updates[:, start:end]
             if name in ("episode_count", "invalid_steps"):
                 expected = window.sum(axis=1)
-            elif name in ("episode_return", "episode_length"):
+            elif name in ("episode_return", "episode_length", "success"):
                 counts = HISTORY.episode_count[:, start:end]
                 expected = (counts * window).sum(axis=1) / counts.sum(axis=1)
             else:

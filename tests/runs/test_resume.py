@@ -304,7 +304,6 @@ def test_run_killed_again_and_again_is_bit_identical(first_run, tmp_path):
         seen = killed.last_message(told)
         newest = checkpoint.newest(at).snapshot
         assert newest.updates >= seen
-        for name, values in vars(newest.metrics).items():
-            whole = np.asarray(getattr(result.metrics, name))
-            np.testing.assert_array_equal(values, whole[:, : newest.updates])
+        whole = jax.tree.map(lambda leaf: leaf[:, : newest.updates], result.metrics)  # noqa: B023
+        jax.tree.map(np.testing.assert_array_equal, newest.metrics, whole)
     assert_same_bits(rpojax.resume(at), result)
