@@ -15,8 +15,8 @@ PACKAGE = Path(rpojax.__file__).parent
 
 # From the bottom up; a package imports from rows before its own.
 LAYERS = (
-    ("version", "validation", "types", "statistics"),
-    ("setting",),
+    ("version", "validation", "types"),
+    ("setting", "statistics"),
     ("trees", "hyperparams", "network_config", "ops"),
     ("config_checks", "run_sizes"),
     ("config", "devices", "device_memory", "agent_table"),
@@ -31,6 +31,14 @@ LAYERS = (
 )
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}
 LAZY = {("config", "compat"), ("config", "plain")}  # inside methods: `Config.from_skrl` etc.
+PUBLIC_PACKAGES = (
+    rpojax,
+    rpojax.envs,
+    rpojax.networks,
+    rpojax.loggers,
+    rpojax.compat,
+    rpojax.statistics,
+)
 PURE_MATHS = ("distribution", "advantage", "losses")
 
 
@@ -103,7 +111,7 @@ def test_no_public_name_is_also_a_module():
     modules = {path.stem for path in PACKAGE.rglob("*.py")} | {
         path.name for path in PACKAGE.rglob("*") if path.is_dir()
     }
-    for package in (rpojax, rpojax.envs, rpojax.networks, rpojax.loggers, rpojax.compat):
+    for package in PUBLIC_PACKAGES:
         names = set(package.__all__)
         submodules = {
             name for name in names if isinstance(getattr(package, name), types.ModuleType)

@@ -10,7 +10,7 @@ from rpojax.agent.evaluation import Evaluation
 from rpojax.agent_table import AgentTable
 from rpojax.config import Config
 from rpojax.report.tables import diverged_at
-from rpojax.statistics import mean_ignoring_nan, std_ignoring_nan
+from rpojax.statistics.nan import mean_ignoring_nan, std_ignoring_nan
 from rpojax.types import TrainResult
 
 

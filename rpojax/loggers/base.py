@@ -9,7 +9,7 @@ import numpy as np
 
 from rpojax.agent_table import AgentTable, shortest
 from rpojax.config import Config
-from rpojax.statistics import mean_ignoring_nan
+from rpojax.statistics.nan import mean_ignoring_nan
 from rpojax.types import Metrics
 
 TAGS = {

@@ -17,7 +17,7 @@ from rpojax.loggers.base import (
     identities,
     rows,
 )
-from rpojax.statistics import mean_and_std, plus_minus_sign
+from rpojax.statistics.text import mean_and_std, plus_minus_sign
 
 
 class ConsoleLogger:

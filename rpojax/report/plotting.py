@@ -10,7 +10,7 @@ import numpy as np
 from rpojax.agent_table import AgentTable
 from rpojax.config import Config
 from rpojax.report.curves import Curve, group_curves, learning_curve
-from rpojax.statistics import mean_ignoring_nan
+from rpojax.statistics.nan import bridge_nan, mean_ignoring_nan
 from rpojax.types import Metrics
 
 if TYPE_CHECKING:  # matplotlib is slow to import
@@ -171,17 +171,9 @@ def _draw_agents(axes: "Axes", curve: Curve, color: Any) -> None:
 
 def _known(curve: Curve) -> Curve:
     """The curve with gaps bridged, at the steps where an agent has a value."""
-    values = np.stack([_bridge(row) for row in curve.values])
+    values = bridge_nan(curve.steps, curve.values)
     known = ~np.isnan(values).all(axis=0)
     return Curve(curve.steps[known], values[:, known])
-
-
-def _bridge(row: np.ndarray) -> np.ndarray:
-    """Interpolate linearly over NaN between the first and the last value of [n]."""
-    known = np.flatnonzero(~np.isnan(row))
-    if not known.size:
-        return row
-    return np.interp(np.arange(row.size), known, row[known], left=np.nan, right=np.nan)
 
 
 def _save(figure: "Figure", path: Path) -> None:

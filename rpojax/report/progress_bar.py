@@ -11,12 +11,8 @@ from rpojax.agent_table import AgentTable
 from rpojax.config import Config
 from rpojax.device_memory import in_words
 from rpojax.runs.loop import Progress
-from rpojax.statistics import (
-    last_ignoring_nan,
-    mean_and_std,
-    mean_ignoring_nan,
-    plus_minus_sign,
-)
+from rpojax.statistics.nan import last_ignoring_nan, mean_ignoring_nan
+from rpojax.statistics.text import mean_and_std, plus_minus_sign
 
 COMPILE_EVENT = "/jax/core/compile/backend_compile_duration"
 

@@ -9,7 +9,8 @@ from rich.table import Table
 
 from rpojax.agent.evaluation import Evaluation
 from rpojax.agent_table import AgentTable
-from rpojax.statistics import last_ignoring_nan, mean_and_std, plus_minus_sign
+from rpojax.statistics.nan import last_ignoring_nan
+from rpojax.statistics.text import mean_and_std, plus_minus_sign
 from rpojax.types import TrainResult
 
 

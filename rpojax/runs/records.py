@@ -12,7 +12,7 @@ import numpy as np
 from rpojax.agent_table import AgentTable
 from rpojax.config import Config
 from rpojax.loggers import Logger, LogRecord
-from rpojax.statistics import mean_ignoring_nan, sum_ignoring_nan
+from rpojax.statistics.nan import mean_ignoring_nan, sum_ignoring_nan
 from rpojax.types import Metrics
 
 EPISODE_MEANS = ("episode_return", "episode_length", "environment")

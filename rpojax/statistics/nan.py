@@ -1,4 +1,4 @@
-"""Means and standard deviations where NaN stands for "no value"."""
+"""Sums, means and curves where NaN stands for "no value"."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -44,32 +44,20 @@ def last_ignoring_nan(values: ArrayLike) -> np.ndarray:
     return np.array([row[-1] if row.size else np.nan for row in rows])
 
 
-def mean_and_std(values: ArrayLike, spec: str, plus_minus: str = "±") -> str:
-    """The text "4.0 ± 3.0" for values [n], ignoring NaN.
-
-    The standard deviation is left out where there is one value only; without any, the text is "-".
+def bridge_nan(steps: ArrayLike, values: ArrayLike) -> np.ndarray:
+    """Curves with their gaps bridged: linear over steps, between a row's first and last value.
 
     Args:
-        values: [n].
-        spec: format of either number, such as ".1f".
-        plus_minus: the sign between the two; see `plus_minus_sign`.
+        steps: [n], increasing.
+        values: [..., n]; NaN where there is no value.
+
+    Returns:
+        f64[..., n]; NaN before the first and after the last value of a row.
     """
-    values = np.asarray(values, np.float64)
-    count = np.count_nonzero(~np.isnan(values))
-    if not count:
-        return "-"
-    mean = f"{mean_ignoring_nan(values):{spec}}"
-    return mean if count == 1 else f"{mean} {plus_minus} {std_ignoring_nan(values):{spec}}"
-
-
-def plus_minus_sign(encoding: str | None) -> str:
-    """The sign "±", or "+-" where an encoding cannot hold it.
-
-    Args:
-        encoding: of a text stream; None if it has none.
-    """
-    try:
-        "±".encode(encoding or "utf-8")
-    except (UnicodeEncodeError, LookupError):
-        return "+-"
-    return "±"
+    steps, values = np.asarray(steps, np.float64), np.asarray(values, np.float64)
+    bridged = values.reshape(-1, values.shape[-1]).copy()
+    for row in bridged:
+        known = np.flatnonzero(~np.isnan(row))
+        if known.size:
+            row[:] = np.interp(steps, steps[known], row[known], left=np.nan, right=np.nan)
+    return bridged.reshape(values.shape)

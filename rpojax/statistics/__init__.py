@@ -1,0 +1,39 @@
+"""Statistics of runs: Agarwal et al. 2021, "Deep RL at the edge of the statistical precipice".
+
+Scores are [R, M], of R runs of M tasks, or [R] of one task; `make_scores` says what becomes of
+missing runs and of those that diverged. NumPy only; random numbers come from a seed.
+"""
+
+from rpojax.statistics.aggregates import (
+    ScoresLike,
+    Statistic,
+    interquartile_mean,
+    mean,
+    median,
+    optimality_gap,
+)
+from rpojax.statistics.bootstrap import Estimate, bootstrap_interval
+from rpojax.statistics.improvement import probability_of_improvement
+from rpojax.statistics.learning import area_under_curve, sample_efficiency
+from rpojax.statistics.profiles import performance_profile
+from rpojax.statistics.ranking import RankStability, rank_stability
+from rpojax.statistics.scores import Scores, make_scores
+
+__all__ = [
+    "Estimate",
+    "RankStability",
+    "Scores",
+    "ScoresLike",
+    "Statistic",
+    "area_under_curve",
+    "bootstrap_interval",
+    "interquartile_mean",
+    "make_scores",
+    "mean",
+    "median",
+    "optimality_gap",
+    "performance_profile",
+    "probability_of_improvement",
+    "rank_stability",
+    "sample_efficiency",
+]

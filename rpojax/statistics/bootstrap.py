@@ -1,0 +1,163 @@
+"""Stratified bootstrap: the interval of a statistic, by resampling the runs of each task."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from rpojax.statistics.aggregates import ScoresLike, Statistic, interquartile_mean
+from rpojax.statistics.scores import Scores, as_scores
+from rpojax.validation import check_choice, show, whole_number
+
+CHUNK = 2**21  # scores that are resampled at a time, 16 MB
+
+
+class Estimate(NamedTuple):
+    """A statistic and its confidence interval."""
+
+    value: np.ndarray  # f64[...] of all runs
+    low: np.ndarray  # f64[...] NaN where a task has fewer than two runs
+    high: np.ndarray  # f64[...] likewise
+    confidence: float  # of the interval, such as 0.95
+
+
+def bootstrap_interval(
+    scores: ScoresLike,
+    statistic: Statistic = interquartile_mean,
+    *,
+    confidence: float = 0.95,
+    num_resamples: int = 2000,
+    rng: np.random.Generator | int = 0,
+    method: str = "percentile",
+) -> Estimate:
+    """A statistic of scores with its stratified bootstrap confidence interval.
+
+    Each resample draws, for each task on its own, as many runs as the task has, with replacement
+    (Agarwal et al. 2021, arXiv 2108.13264). The interval says what other seeds might have given on
+    the same tasks; it says nothing about other tasks.
+
+    Percentile intervals of few runs are too narrow, and the expanded ones are not. Of the nominal
+    95 %, as simulated for the interquartile mean of 4 tasks with normal scores, they cover::
+
+        runs of each task     5       8      16      32
+        percentile         89 %    92 %    94 %    94 %
+        expanded           94 %    95 %    95 %    95 %
+
+    Of 3 or 4 runs, both are too narrow.
+
+    Args:
+        scores: as `make_scores` takes them, or its result, [R, M].
+        statistic: takes `Scores` with values [..., R, M] and returns [..., *any]; it keeps the
+            leading axes, as those of this package do. Set other arguments by `functools.partial`.
+        confidence: between 0 and 1.
+        num_resamples: at least 100.
+        rng: a generator, or the seed of one.
+        method: "percentile": quantiles of the resampled statistic, as in the paper. "expanded":
+            quantiles further out, by as much as intervals of means by Student's t are wider than
+            percentile intervals (Hesterberg 2014, arXiv 1411.5279).
+
+    Returns:
+        f64[*any] each. The interval is NaN where a task has fewer than two runs, for one run says
+        nothing about the spread.
+
+    Raises:
+        ValueError: an argument outside of its range, scores that `make_scores` refuses, or a
+            statistic that does not keep the leading axes.
+    """
+    check_interval(confidence, num_resamples, method)
+    scores = as_scores(scores)
+    value = np.asarray(statistic(scores), np.float64)
+    replicates = np.concatenate(
+        [
+            _applied(statistic, resample)
+            for resample in _resamples(scores.values, num_resamples, np.random.default_rng(rng))
+        ]
+    )
+    return interval_of(value, replicates, scores.run_counts, confidence, method)
+
+
+def interval_of(
+    value: np.ndarray,
+    replicates: np.ndarray,
+    run_counts: np.ndarray,
+    confidence: float,
+    method: str,
+) -> Estimate:
+    """The estimate f64[*any] with its interval, from the replicates f64[num_resamples, *any].
+
+    Args:
+        value: of all runs.
+        replicates: of the resamples.
+        run_counts: of each task.
+        confidence: of the interval.
+        method: as in `bootstrap_interval`.
+    """
+    if run_counts.min() < 2:
+        return Estimate(
+            value, np.full(value.shape, np.nan), np.full(value.shape, np.nan), confidence
+        )
+    level = _expanded(confidence, run_counts) if method == "expanded" else confidence
+    low, high = np.quantile(replicates, ((1.0 - level) / 2.0, (1.0 + level) / 2.0), axis=0)
+    return Estimate(value, low, high, confidence)
+
+
+def resampled_weights(num_runs: int, num_resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """How often each run is drawn in a resample, as shares of it: f64[num_resamples, num_runs]."""
+    draws = rng.multinomial(num_runs, np.full(num_runs, 1.0 / num_runs), num_resamples)
+    return draws / num_runs
+
+
+def check_interval(confidence: float, num_resamples: int, method: str) -> None:
+    """Raise ValueError for no confidence, too few resamples, or an unknown method."""
+    check_choice("method", method, ("percentile", "expanded"))
+    if not 0.0 < confidence < 1.0:
+        raise ValueError(
+            f"confidence = {show(confidence)} is not allowed; give a number between 0 and 1, such "
+            "as 0.95"
+        )
+    whole_number("num_resamples", num_resamples, least=100)
+
+
+def _resamples(
+    values: np.ndarray, num_resamples: int, rng: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """Resamples of [R, M], some at a time, f64[some, R, M].
+
+    The runs of a task come first and NaN after them, so that each resample of a task has as many
+    runs as the task.
+    """
+    absent = np.isnan(values)
+    counts = (~absent).sum(axis=0)
+    packed = np.take_along_axis(values, np.argsort(absent, axis=0, kind="stable"), axis=0)
+    beyond = np.arange(len(values))[:, np.newaxis] >= counts
+    at_once = max(1, CHUNK // values.size)
+    for done in range(0, num_resamples, at_once):
+        draws = rng.random((min(at_once, num_resamples - done), *values.shape))
+        index = (draws * counts).astype(np.intp)
+        resample = np.take_along_axis(packed[np.newaxis], index, axis=1)
+        resample[:, beyond] = np.nan
+        yield resample
+
+
+def _applied(statistic: Statistic, values: np.ndarray) -> np.ndarray:
+    """The statistic of values [n, R, M], f64[n, ...]."""
+    found = np.asarray(statistic(Scores(values)), np.float64)
+    if not found.ndim or len(found) != len(values):
+        raise ValueError(
+            f"statistic gives shape {found.shape} for scores of shape {values.shape}; let it keep "
+            "the leading axes, and reduce over the last two: axis=(-2, -1)"
+        )
+    return found
+
+
+def _expanded(confidence: float, run_counts: np.ndarray) -> float:
+    """The level at which percentile intervals of means are as wide as those by Student's t.
+
+    With n runs of a task, the bootstrap's variance is (n - 1)/n of the unbiased one, and the normal
+    quantile stands for that of t.
+    """
+    from scipy.special import ndtr, stdtrit
+
+    quantile = stdtrit((run_counts - 1).sum(), (1.0 + confidence) / 2.0)
+    smallest = run_counts.min()
+    return float(2.0 * ndtr(quantile * np.sqrt(smallest / (smallest - 1))) - 1.0)
