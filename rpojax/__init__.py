@@ -1,6 +1,6 @@
 """Robust Policy Optimization (RPO, arXiv 2212.07536) as one XLA program."""
 
-from rpojax import compat, envs, loggers, networks, statistics
+from rpojax import compat, envs, loggers, networks, report, statistics
 from rpojax.agent.evaluation import Evaluation, evaluate
 from rpojax.agent.export import export_params, export_policy
 from rpojax.agent.policy import Policy, RecurrentPolicy, make_policy, make_recurrent_policy
@@ -53,6 +53,7 @@ __all__ = [
     "networks",
     "plot_learning_curves",
     "render_episode",
+    "report",
     "resume",
     "sharded_vmap",
     "statistics",

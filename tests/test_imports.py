@@ -37,6 +37,7 @@ PUBLIC_PACKAGES = (
     rpojax.networks,
     rpojax.loggers,
     rpojax.compat,
+    rpojax.report,
     rpojax.statistics,
 )
 PURE_MATHS = ("distribution", "advantage", "losses")

@@ -1,1 +1,20 @@
-"""What people see of a run: learning curves, tables, a progress bar."""
+"""What people see of a run: learning curves and other pictures, tables, a progress bar."""
+
+from rpojax.report.bands import plot_profiles, plot_sample_efficiency
+from rpojax.report.curves import Curve
+from rpojax.report.genealogy import plot_genealogy
+from rpojax.report.parallel import plot_parallel_coordinates
+from rpojax.report.plotting import plot_curves, plot_learning_curves
+from rpojax.report.sweeps import plot_heatmap, plot_sensitivity
+
+__all__ = [
+    "Curve",
+    "plot_curves",
+    "plot_genealogy",
+    "plot_heatmap",
+    "plot_learning_curves",
+    "plot_parallel_coordinates",
+    "plot_profiles",
+    "plot_sample_efficiency",
+    "plot_sensitivity",
+]

@@ -1,20 +1,19 @@
 """Pictures of training: a metric over environment steps, with its range over agents."""
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from rpojax.agent_table import AgentTable
 from rpojax.config import Config
+from rpojax.report.bands import Band, plot_bands
 from rpojax.report.curves import Curve, group_curves, learning_curve
 from rpojax.statistics.nan import bridge_nan, mean_ignoring_nan
 from rpojax.types import Metrics
 
 if TYPE_CHECKING:  # matplotlib is slow to import
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MANY_AGENTS = 10  # from here on the band leaves out a tenth of the agents at either end
@@ -30,6 +29,7 @@ def plot_learning_curves(
     title: str | None = None,
     *,
     agents: AgentTable | None = None,
+    theme: str = "light",
 ) -> "Figure":
     """Draw a metric of training results over environment steps; `plot_curves` says how.
 
@@ -46,6 +46,7 @@ def plot_learning_curves(
         metric: a field of `Metrics`.
         title: None for the environment's name.
         agents: of a run, to draw a curve for each set of hyperparameters that its N agents have.
+        theme: "light" or "dark".
 
     Raises:
         ValueError: an unknown metric, axes besides those of agents and updates, numbers of updates
@@ -66,6 +67,7 @@ def plot_learning_curves(
         path,
         ylabel=metric.replace("_", " "),
         title=title or str(getattr(cfg.env, "name", cfg.env)),
+        theme=theme,
     )
 
 
@@ -75,6 +77,7 @@ def plot_curves(
     *,
     ylabel: str,
     title: str = "",
+    theme: str = "light",
 ) -> "Figure":
     """Draw one curve, or several under their labels: the mean over agents and a band around it.
 
@@ -88,42 +91,31 @@ def plot_curves(
         path: where to save the picture as well; its suffix gives the format, PNG without one.
         ylabel: what the values are.
         title: above the picture.
+        theme: "light" or "dark".
 
     Raises:
         OSError: the picture cannot be saved; the message names the file.
     """
-    from matplotlib import colormaps
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import EngFormatter
-
-    figure = Figure(figsize=(7.0, 4.0), layout="constrained")
-    axes = figure.add_subplot()
-    if isinstance(curves, Curve):
-        labelled: Mapping[str, Curve] = {"mean": curves}
-        bands = {_draw(axes, "mean", curves, "tab:blue")}
-        _draw_agents(axes, curves, "tab:blue")
-    else:
-        labelled = curves
-        shades = colormaps["viridis"](np.linspace(0.0, 0.9, len(labelled)))
-        bands = {
-            _draw(axes, label, curve, shade)
-            for (label, curve), shade in zip(labelled.items(), shades, strict=True)
-        }
-        axes.legend(frameon=False, fontsize="small")
-    axes.set_title(title, loc="left")
-    band = bands.pop() if len(bands) == 1 else "mean and band over seeds"
-    axes.set_title(band, loc="right", fontsize="small", color="gray")
-    axes.set_xlabel("environment steps")
-    axes.set_ylabel(ylabel)
-    axes.set_xlim(0, 1.02 * max(curve.steps[-1] for curve in labelled.values()))
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25)
-    if not any(np.size(line.get_xdata()) for line in axes.lines):
-        axes.text(0.5, 0.5, "no values", transform=axes.transAxes, ha="center", color="gray")
-    if path is not None:
-        _save(figure, Path(path))
-    return figure
+    labelled = {"mean": curves} if isinstance(curves, Curve) else curves
+    bridged = {
+        label: Curve(curve.steps, bridge_nan(curve.steps, curve.values))
+        for label, curve in labelled.items()
+    }
+    explained = {_in_words(len(curve.values)) for curve in bridged.values()}
+    members = None
+    if isinstance(curves, Curve) and len(curves.values) > 1:
+        members = curves.steps, bridged["mean"].values.T
+    return plot_bands(
+        {label: _band(curve) for label, curve in bridged.items()},
+        path,
+        xlabel="environment steps",
+        ylabel=ylabel,
+        explanation=explained.pop() if len(explained) == 1 else "mean and band over seeds",
+        title=title,
+        theme=theme,
+        of_steps=True,
+        members=members,
+    )
 
 
 def _labelled_curves(cfg: Config, metrics: Labelled, metric: str) -> dict[str, Curve]:
@@ -147,43 +139,17 @@ def _labelled_curves(cfg: Config, metrics: Labelled, metric: str) -> dict[str, C
     return curves
 
 
-def _draw(axes: "Axes", label: str, curve: Curve, color: Any) -> str:
-    """Draw mean and band; returns a description of the band, "" where there is none."""
-    steps, values = _known(curve)
-    mean = mean_ignoring_nan(values.T)
-    axes.plot(steps, mean, color=color, linewidth=1.8, zorder=3, label=label)
-    count = len(values)
-    if count == 1 or not steps.size:
-        return ""
-    many = count >= MANY_AGENTS
-    low, high = np.nanpercentile(values, (10, 90) if many else (0, 100), axis=0)
-    axes.fill_between(steps, low, high, color=color, alpha=0.15, linewidth=0)
-    band = "10th to 90th percentile" if many else "range"
-    return f"mean and {band} of {count} seeds"
+def _band(curve: Curve) -> Band:
+    """Mean and band over agents, [n] each; see `plot_curves`."""
+    low, high = np.full((2, curve.steps.size), np.nan)
+    known = ~np.isnan(curve.values).all(axis=0)
+    if len(curve.values) > 1 and known.any():
+        ends = (10, 90) if len(curve.values) >= MANY_AGENTS else (0, 100)
+        low[known], high[known] = np.nanpercentile(curve.values[:, known], ends, axis=0)
+    return Band(curve.steps, mean_ignoring_nan(curve.values.T), low, high)
 
 
-def _draw_agents(axes: "Axes", curve: Curve, color: Any) -> None:
-    """Draw each of several agents."""
-    steps, values = _known(curve)
-    if len(values) > 1 and steps.size:
-        axes.plot(steps, values.T, color=color, linewidth=0.6, alpha=0.5)
-
-
-def _known(curve: Curve) -> Curve:
-    """The curve with gaps bridged, at the steps where an agent has a value."""
-    values = bridge_nan(curve.steps, curve.values)
-    known = ~np.isnan(values).all(axis=0)
-    return Curve(curve.steps[known], values[:, known])
-
-
-def _save(figure: "Figure", path: Path) -> None:
-    """Write the picture: drawn in memory first, as backends fail in other ways on a full disk."""
-    picture = io.BytesIO()
-    figure.savefig(picture, dpi=150, format=path.suffix[1:] or "png")
-    try:
-        path.write_bytes(picture.getvalue())
-    except OSError as error:
-        # The error of a full disk does not name the file.
-        raise OSError(
-            error.errno, f"cannot save the picture: {error.strerror}", str(path)
-        ) from error
+def _in_words(count: int) -> str:
+    """What curve and band of so many agents are, "" for one."""
+    band = "10th to 90th percentile" if count >= MANY_AGENTS else "range"
+    return f"mean and {band} of {count} seeds" if count > 1 else ""

@@ -44,7 +44,7 @@ def test_the_picture_is_written_and_its_path_printed(tmp_path, capsys):
     output = tmp_path / "curves.png"
     Plot(directories=(logged(tmp_path / "sweep", SWEEP),), output=output)()
     assert capsys.readouterr().out == f"{output}\n"
-    assert matplotlib.image.imread(output).shape[:2] == (600, 1050)
+    assert matplotlib.image.imread(output).shape[:2] == (600, 1200)
 
 
 @pytest.fixture

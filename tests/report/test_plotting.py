@@ -6,6 +6,7 @@ from pathlib import Path
 import matplotlib.image
 import numpy as np
 import pytest
+from pictures import explanation, lines
 
 from rpojax import Config, Metrics
 from rpojax.agent_table import AgentTable, agent_table
@@ -31,10 +32,6 @@ def _warnings_raise():
         yield
 
 
-def lines(figure) -> dict[str, np.ndarray]:
-    return {line.get_label(): line.get_xydata() for line in figure.axes[0].lines}
-
-
 def band(figure) -> np.ndarray:
     return figure.axes[0].collections[0].get_paths()[0].vertices
 
@@ -54,7 +51,7 @@ def test_axes_are_labelled_in_environment_steps():
     assert axes.get_xlabel() == "environment steps"
     assert axes.get_ylabel() == "episode return"
     assert axes.get_title(loc="left") == "Pendulum-v1"
-    assert axes.get_title(loc="right") == "mean and range of 4 seeds"
+    assert explanation(figure) == "mean and range of 4 seeds"
     steps = lines(figure)["mean"][:, 0]
     assert steps[0] == CFG.batch_size
     assert steps[-1] == CFG.actual_timesteps
@@ -74,7 +71,7 @@ def test_mean_and_band_over_few_and_over_many_agents():
     assert band(figure)[:, 1].max() == pytest.approx(
         np.percentile(many, 90, axis=0).max(), rel=1e-5
     )
-    assert figure.axes[0].get_title(loc="right") == "mean and 10th to 90th percentile of 20 seeds"
+    assert explanation(figure) == "mean and 10th to 90th percentile of 20 seeds"
 
 
 def test_updates_in_which_no_episode_ended_are_bridged_agent_by_agent():
@@ -90,21 +87,22 @@ def test_updates_in_which_no_episode_ended_are_bridged_agent_by_agent():
 
 def test_a_run_in_which_no_episode_ended_says_so(tmp_path):
     figure = plot_learning_curves(CFG, metrics_of(np.full((3, 5), np.nan)), tmp_path / "none.png")
-    assert [text.get_text() for text in figure.axes[0].texts] == ["no values"]
+    texts = [text.get_text() for text in figure.axes[0].texts]
+    assert texts == ["mean and range of 3 seeds", "no values"]
 
 
 def test_one_agent_is_one_line_without_a_band():
     figure = plot_learning_curves(CFG, metrics_of(curves(1)[0]))
     assert len(figure.axes[0].lines) == 1
     assert not figure.axes[0].collections
-    assert figure.axes[0].get_title(loc="right") == ""
+    assert explanation(figure) == ""
 
 
 def test_a_sweep_has_a_labelled_curve_for_each():
     sweep = {f"alpha = {alpha}": metrics_of(curves(3)) for alpha in (0.0, 0.1, 0.5)}
     figure = plot_learning_curves(CFG, sweep, metric="action_std", title="A sweep")
     axes = figure.axes[0]
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == list(sweep)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(sweep)
     assert len(axes.lines) == len(axes.collections) == 3
     assert (
         len(
@@ -128,11 +126,11 @@ def test_curves_have_their_own_steps_and_the_title_names_their_seeds_where_they_
     np.testing.assert_array_equal(lines(figure)["short"], [[100, 2], [200, 3]])
     np.testing.assert_array_equal(lines(figure)["long"], [[300, 6], [900, 7]])
     assert figure.axes[0].get_xlim()[1] == pytest.approx(1.02 * 900)
-    assert figure.axes[0].get_title(loc="right") == "mean and range of 2 seeds"
+    assert explanation(figure) == "mean and range of 2 seeds"
 
     runs["one"] = Curve(np.array([100, 200]), np.array([[1.0, 2.0]]))
     figure = plot_curves(runs, ylabel="return")
-    assert figure.axes[0].get_title(loc="right") == "mean and band over seeds"
+    assert explanation(figure) == "mean and band over seeds"
 
 
 def sweep() -> AgentTable:
@@ -147,7 +145,7 @@ def test_agents_with_several_hyperparameters_have_a_curve_for_each_set():
     drawn = lines(figure)
     assert list(drawn) == ["alpha=0", "alpha=0.1", "alpha=0.5"]
     np.testing.assert_allclose(drawn["alpha=0.1"][:, 1], values[2:4].mean(axis=0), rtol=1e-5)
-    assert figure.axes[0].get_title(loc="right") == "mean and range of 2 seeds"
+    assert explanation(figure) == "mean and range of 2 seeds"
 
 
 def test_agents_that_share_their_hyperparameters_are_one_curve():

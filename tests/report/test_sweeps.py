@@ -1,0 +1,97 @@
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+from pictures import assert_nothing_is_cut_off, explanation
+
+from rpojax.report import plot_heatmap, plot_sensitivity
+from rpojax.report.style import THEMES
+from rpojax.statistics import Estimate
+
+NAN = np.nan
+LABELS = {"xlabel": "alpha", "ylabel": "episode return"}
+
+
+def estimate(*value) -> Estimate:
+    value = np.array(value)
+    return Estimate(value, value - 1.0, value + 2.0, 0.95)
+
+
+def ticks(axis) -> list[str]:
+    return [label.get_text() for label in axis.get_ticklabels()]
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_sensitivity_shows_points_in_order_with_their_intervals(theme):
+    figure = plot_sensitivity(
+        [0.1, 0.0, 0.01], estimate(3.0, 1.0, 2.0), num_seeds=16, title="Pendulum-v1", theme=theme,
+        **LABELS,
+    )  # fmt: skip
+    (axes,) = figure.axes
+    np.testing.assert_array_equal(axes.lines[0].get_xydata(), [[0.0, 1.0], [0.01, 2.0], [0.1, 3.0]])
+    spans = {path[0][0]: (path[0][1], path[1][1]) for path in axes.collections[0].get_segments()}
+    assert spans == {0.1: (2.0, 5.0), 0.0: (0.0, 3.0), 0.01: (1.0, 4.0)}
+    assert axes.get_xscale() == "symlog"
+    assert_nothing_is_cut_off(figure)
+    assert ticks(axes.xaxis) == ["0", "0.01", "0.1"]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("alpha", "episode return")
+    assert explanation(figure) == (
+        "interquartile mean and 95 % bootstrap interval of 16 seeds for each setting"
+    )
+
+
+def test_sensitivity_to_what_is_no_number_has_no_line():
+    figure = plot_sensitivity(["tanh", "relu"], estimate(1.0, 2.0), num_seeds=4, **LABELS)
+    (axes,) = figure.axes
+    assert axes.lines[0].get_linestyle() == "None"
+    assert ticks(axes.xaxis) == ["tanh", "relu"]
+
+
+def test_many_values_have_ticks_at_decades():
+    rates = np.geomspace(1e-5, 1e-2, 50)
+    figure = plot_sensitivity(rates, estimate(*rates), num_seeds=4, **LABELS)
+    (axes,) = figure.axes
+    assert axes.get_xscale() == "log"
+    assert_nothing_is_cut_off(figure)
+    assert {"1e-05", "0.0001", "0.001", "0.01"} <= set(ticks(axes.xaxis))
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_heat_map_has_a_cell_for_each_pair(theme):
+    scores = np.array([[-1.0, 0.5, NAN], [-1234.5, 2.0, 3.0]])
+    figure = plot_heatmap(
+        [0.0, 0.1, 0.5], [1e-4, 1e-3], scores, score_label="episode return", num_seeds=8,
+        title="Pendulum-v1", theme=theme, xlabel="alpha", ylabel="learning_rate",
+    )  # fmt: skip
+    axes, bar = figure.axes
+    cells = {text.get_position(): text for text in axes.texts if not text.get_gid()}
+    assert {place: text.get_text() for place, text in cells.items()} == {
+        (0, 0): "-1", (1, 0): "0.5", (2, 0): "-", (0, 1): "-1234", (1, 1): "2", (2, 1): "3",
+    }  # fmt: skip
+    mesh = axes.collections[0]
+    np.testing.assert_array_equal(mesh.get_array().filled(NAN), scores)
+    assert (mesh.norm.vmin, mesh.norm.vmax) == (-1234.5, 3.0)
+    assert to_hex(cells[(0, 1)].get_color()) == "#ffffff"  # on the darkest cell
+    assert to_hex(cells[(2, 1)].get_color()) == "#000000"  # on the brightest
+    assert ticks(axes.xaxis) == ["0", "0.1", "0.5"]
+    assert ticks(axes.yaxis) == ["0.0001", "0.001"]
+    assert bar.get_ylabel() == "episode return"
+    assert explanation(figure) == "interquartile mean of 8 seeds for each setting"
+    assert_nothing_is_cut_off(figure)
+
+
+def test_many_cells_have_no_numbers_and_names_are_axes_too():
+    names = {"xlabel": "a", "ylabel": "b", "score_label": "return", "num_seeds": 1}
+    figure = plot_heatmap(range(20), range(10), np.zeros((10, 20)), **names)
+    assert [text.get_gid() for text in figure.axes[0].texts] == ["explanation"]
+    figure = plot_heatmap(["tanh", "relu"], [1], np.full((1, 2), NAN), **names)
+    assert ticks(figure.axes[0].xaxis) == ["tanh", "relu"]
+    assert_nothing_is_cut_off(figure)
+
+
+def test_errors():
+    with pytest.raises(ValueError, match=r"values have shape \(2,\) and scores \(3,\); give both"):
+        plot_sensitivity([1.0, 2.0], estimate(1.0, 2.0, 3.0), num_seeds=1, **LABELS)
+    with pytest.raises(ValueError, match=r"shape \(2, 3\), for 3 values up and 2 to the right"):
+        plot_heatmap(
+            [1, 2], [1, 2, 3], np.zeros((2, 3)), score_label="return", num_seeds=1, **LABELS
+        )
