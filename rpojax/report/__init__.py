@@ -3,12 +3,16 @@
 from rpojax.report.bands import plot_profiles, plot_sample_efficiency
 from rpojax.report.curves import Curve
 from rpojax.report.genealogy import plot_genealogy
+from rpojax.report.page import Picture, Section, Table, write_page
 from rpojax.report.parallel import plot_parallel_coordinates
 from rpojax.report.plotting import plot_curves, plot_learning_curves
 from rpojax.report.sweeps import plot_heatmap, plot_sensitivity
 
 __all__ = [
     "Curve",
+    "Picture",
+    "Section",
+    "Table",
     "plot_curves",
     "plot_genealogy",
     "plot_heatmap",
@@ -17,4 +21,5 @@ __all__ = [
     "plot_profiles",
     "plot_sample_efficiency",
     "plot_sensitivity",
+    "write_page",
 ]
