@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike
 from rpojax.report.style import (
     add_legend,
     colors,
+    explain,
     new_figure,
     save,
-    seeds_in_words,
     set_titles,
     theme_of,
 )
@@ -58,12 +58,13 @@ def plot_sample_efficiency(
         ValueError: shapes that do not fit, no curve, or an unknown theme.
         OSError: the picture cannot be saved; the message names the file.
     """
+    estimates = [estimate for _, estimate in curves.values()]
     return plot_bands(
         {label: _band(label, *curve) for label, curve in curves.items()},
         path,
         xlabel="environment steps",
         ylabel=ylabel,
-        explanation=f"{statistic} and {_interval(curves)} of {seeds_in_words(num_seeds)}",
+        explanation=explain(statistic, estimates, num_seeds),
         title=title,
         theme=theme,
         of_steps=True,
@@ -96,13 +97,14 @@ def plot_profiles(
         ValueError: shapes that do not fit, no profile, or an unknown theme.
         OSError: the picture cannot be saved; the message names the file.
     """
+    estimates = [estimate for _, estimate in profiles.values()]
     tasks = f" on each of {num_tasks} tasks" if num_tasks > 1 else ""
     return plot_bands(
         {label: _band(label, *profile) for label, profile in profiles.items()},
         path,
         xlabel=xlabel,
         ylabel="share of runs with a higher score",
-        explanation=(f"{_interval(profiles)} at each score, of {seeds_in_words(num_seeds)}{tasks}"),
+        explanation=explain("share", estimates, num_seeds) + tasks,
         title=title,
         theme=theme,
         ylim=(-0.02, 1.02),
@@ -183,9 +185,3 @@ def _band(label: str, x: ArrayLike, estimate: Estimate) -> Band:
             "the shape [n]"
         )
     return Band(x, *parts)
-
-
-def _interval(curves: Mapping[str, tuple[ArrayLike, Estimate]]) -> str:
-    """The text "95 % bootstrap interval"."""
-    levels = {f"{100 * estimate.confidence:g} %" for _, estimate in curves.values()}
-    return f"{' or '.join(sorted(levels))} bootstrap interval"

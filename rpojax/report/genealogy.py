@@ -34,7 +34,7 @@ def plot_genealogy(
         parents: i[G, N], the place in generation g - 1 of the agent that agent [g, i] continues or
             copies; that of the first generation is ignored.
         hyperparameters: values [G, N] by name, a panel each; at least one.
-        scores: f64[G, N], higher is better; NaN where there is none.
+        scores: f64[G, N], higher is better; NaN or infinite where there is none.
         path: where to save the picture as well; its suffix gives the format, PNG without one.
         score_label: what the scores are, with their unit.
         steps: [G] environment steps of each agent at each generation; None for their numbers.
@@ -68,7 +68,7 @@ def plot_genealogy(
             )
             axes.plot(x[g - 1 : g + 1], ends[:, copied], color="#d55e00", linewidth=0.9, alpha=0.8)
         axes.plot(x, moved[np.arange(generations), lineage], color=look.text, linewidth=2.4)
-        known = np.isfinite(scores)
+        known = ~np.isnan(scores)
         across = np.broadcast_to(x[:, np.newaxis], moved.shape)
         axes.scatter(across[~known], moved[~known], s=16, marker="x", color=look.muted, zorder=3)
         axes.scatter(across[known], moved[known], s=16, c=mappable.to_rgba(scores[known]), zorder=3)
@@ -106,7 +106,7 @@ def _checked(
             f"parents have dtype {parents.dtype} or are out of range; give whole numbers from 0 to "
             f"{parents.shape[1] - 1}"
         )
-    return parents, scores, values
+    return parents, np.where(np.isfinite(scores), scores, np.nan), values
 
 
 def _lineage(parents: np.ndarray, scores: np.ndarray) -> np.ndarray:

@@ -42,7 +42,7 @@ def plot_parallel_coordinates(
 
     Args:
         hyperparameters: values [K] of each hyperparameter, by name.
-        scores: f64[K], higher is better; NaN where there is none.
+        scores: f64[K], higher is better; NaN or infinite where there is none.
         path: where to save the picture as well; its suffix gives the format, PNG without one.
         score_label: what the scores are, with their unit.
         num_seeds: of each setting; (least, most) where they differ.
@@ -56,6 +56,7 @@ def plot_parallel_coordinates(
     """
     look = theme_of(theme)
     scores = np.asarray(scores, np.float64)
+    scores = np.where(np.isfinite(scores), scores, np.nan)
     lengths = {name: len(values) for name, values in hyperparameters.items()}
     if scores.ndim != 1 or not scores.size or set(lengths.values()) != {scores.size}:
         raise ValueError(
@@ -75,7 +76,7 @@ def plot_parallel_coordinates(
     )
     order = np.argsort(np.where(np.isnan(scores), -np.inf, scores), kind="stable")  # best on top
     for place, setting in enumerate(order):
-        known, best = np.isfinite(scores[setting]), place == len(order) - 1
+        known, best = not np.isnan(scores[setting]), place == len(order) - 1
         axes.plot(
             heights[setting],
             color=mappable.to_rgba(scores[setting]) if known else look.muted,

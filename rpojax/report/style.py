@@ -1,11 +1,13 @@
 """The look of pictures: light and dark, in colours that colour-blind people can tell apart."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from rpojax.statistics.bootstrap import Estimate
 from rpojax.validation import check_choice
 
 if TYPE_CHECKING:  # matplotlib is slow to import
@@ -124,6 +126,17 @@ def seeds_in_words(num_seeds: int | tuple[int, int]) -> str:
     if low != high:
         return f"{low} to {high} seeds"
     return f"{low} seed" if low == 1 else f"{low} seeds"
+
+
+def explain(statistic: str, estimates: Sequence[Estimate], num_seeds: int | tuple[int, int]) -> str:
+    """The text "median and 95 % bootstrap interval of 5 seeds"; no interval where there is none."""
+    levels = {
+        f"{100 * estimate.confidence:g} %"
+        for estimate in estimates
+        if not np.isnan(estimate.low).all()
+    }
+    interval = f" and {' or '.join(sorted(levels))} bootstrap interval" if levels else ""
+    return f"{statistic}{interval} of {seeds_in_words(num_seeds)}"
 
 
 def save(figure: "Figure", path: str | Path) -> None:

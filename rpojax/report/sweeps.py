@@ -11,6 +11,7 @@ from rpojax.report.scales import as_values, set_scale
 from rpojax.report.style import (
     add_colorbar,
     colors,
+    explain,
     new_figure,
     save,
     seeds_in_words,
@@ -77,9 +78,8 @@ def plot_sensitivity(
     else:
         axes.set_xticks(range(len(categories)), categories)
         axes.margins(x=0.1)
-    interval = f"{100 * estimate.confidence:g} % bootstrap interval"
-    explanation = f"{statistic} and {interval} of {seeds_in_words(num_seeds)} for each setting"
-    set_titles(axes, look, title, explanation)
+    explanation = explain(statistic, [estimate], num_seeds)
+    set_titles(axes, look, title, f"{explanation} for each setting")
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
     if path is not None:

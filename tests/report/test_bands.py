@@ -59,6 +59,7 @@ def test_a_curve_without_an_interval_has_no_band_and_a_single_value_is_a_point()
         {"one": (STEPS[:4], Estimate(value, nan, nan, 0.95))}, ylabel="return", num_seeds=1
     )
     (axes,) = figure.axes
+    assert explanation(figure) == "interquartile mean of 1 seed"
     assert not axes.collections
     _, points = axes.lines
     np.testing.assert_array_equal(points.get_xydata(), [[STEPS[0], 1.0]])
@@ -81,7 +82,7 @@ def test_profiles_are_shares_of_runs(tmp_path):
     assert axes.get_xlabel() == "normalised return"
     assert axes.get_ylabel() == "share of runs with a higher score"
     assert explanation(figure) == (
-        "95 % bootstrap interval at each score, of 16 seeds on each of 3 tasks"
+        "share and 95 % bootstrap interval of 16 seeds on each of 3 tasks"
     )
     assert axes.get_ylim()[1] == pytest.approx(1.02)
     assert "<svg" in (tmp_path / "profile.svg").read_text()

@@ -19,10 +19,11 @@ def settings(figure):
     return [line for line in figure.axes[0].lines if len(line.get_xdata()) == len(SEARCH)]
 
 
+@pytest.mark.parametrize("unscored", [np.nan, np.inf])
 @pytest.mark.parametrize("theme", THEMES)
-def test_a_line_goes_through_the_values_of_each_setting(theme):
+def test_a_line_goes_through_the_values_of_each_setting(theme, unscored):
     figure = plot_parallel_coordinates(
-        SEARCH, [-5.0, 7.0, np.nan], title="Pendulum-v1", theme=theme, **LABELS
+        SEARCH, [-5.0, 7.0, unscored], title="Pendulum-v1", theme=theme, **LABELS
     )
     unknown, worst, best = settings(figure)  # the best comes last, on top
     np.testing.assert_allclose(worst.get_ydata(), [0.0, 0.5, 0.0, 0.0])

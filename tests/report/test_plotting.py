@@ -211,6 +211,8 @@ def test_pyplot_is_left_alone():
 import sys, numpy, rpojax
 assert "matplotlib" not in sys.modules
 rpojax.plot_learning_curves(rpojax.Config(), rpojax.Metrics.filled(numpy.zeros((2, 3))))
+rpojax.report.plot_heatmap([1, 2], [1], numpy.zeros((1, 2)), xlabel="", ylabel="", score_label="",
+                           num_seeds=1)
 assert "matplotlib.pyplot" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)

@@ -46,6 +46,12 @@ def test_sensitivity_to_what_is_no_number_has_no_line():
     assert ticks(axes.xaxis) == ["tanh", "relu"]
 
 
+def test_an_interval_that_there_is_not_is_not_named():
+    alone = Estimate(np.array([1.0, 2.0]), np.full(2, NAN), np.full(2, NAN), 0.95)
+    figure = plot_sensitivity([0.0, 0.5], alone, num_seeds=1, **LABELS)
+    assert explanation(figure) == "interquartile mean of 1 seed for each setting"
+
+
 def test_many_values_have_ticks_at_decades():
     rates = np.geomspace(1e-5, 1e-2, 50)
     figure = plot_sensitivity(rates, estimate(*rates), num_seeds=4, **LABELS)
