@@ -132,6 +132,7 @@ def simulate(name: str, task: Task, mj_model: Any) -> Env:
         state = State(qpos, qvel, data.qacc_warmstart, task.position(model, data))
         return state, _observe(task, data)
 
+    @jax.jit  # so that it is traced once, for all uses of it
     @standard_numpy()
     @levels_kept_apart()
     def step_one(key: Key, state: State, action: Array) -> tuple[State, TimeStep]:
@@ -162,14 +163,18 @@ def simulate(name: str, task: Task, mj_model: Any) -> Env:
     def place(data: Any, states: State, index: int) -> None:
         data.qpos[:] = states.qpos[index]
 
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    state, obs = jax.eval_shape(reset_one, key)
+    action = jax.ShapeDtypeStruct((mj_model.nu,), jnp.float32)
     low, high = mj_model.actuator_ctrlrange.T
     return Env(
         name=name,
         reset=jax.vmap(reset_one),
         step=jax.vmap(step_one),
-        obs=jax.eval_shape(reset_one, jax.random.key(0))[1],
+        obs=obs,
         action_low=low,
         action_high=high,
+        metrics=tuple(jax.eval_shape(step_one, key, state, action)[1].metrics),
         render=render_with_mujoco(name, mj_model, place),
         render_fps=min(1.0 / seconds, 50.0),
     )
