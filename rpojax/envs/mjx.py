@@ -14,9 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax.envs.base import Env, TimeStep
-from rpojax.envs.mjx_levels import levels_kept_apart
+from rpojax.envs.levels import MJX, levels_kept_apart
 from rpojax.envs.mjx_rewards import Moment
 from rpojax.envs.mjx_tasks import TASKS, Task
+from rpojax.envs.mujoco_log import no_log_file
 from rpojax.envs.mujoco_rendering import render_with_mujoco
 from rpojax.envs.numpy_rules import standard_numpy
 from rpojax.envs.time_limit import with_time_limit
@@ -99,7 +100,8 @@ def load_model(task: Task) -> Any:
     import mujoco
 
     folder = Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets"
-    mj_model = mujoco.MjModel.from_xml_path(str(folder / task.xml))
+    with no_log_file():
+        mj_model = mujoco.MjModel.from_xml_path(str(folder / task.xml))
     if mj_model.opt.solver == mujoco.mjtSolver.mjSOL_PGS:  # MJX has no such solver
         mj_model.opt.solver = mujoco.mjtSolver.mjSOL_NEWTON  # of the same problem
     return mj_model
@@ -121,7 +123,7 @@ def simulate(name: str, task: Task, mj_model: Any) -> Env:
     seconds = mj_model.opt.timestep * task.frame_skip
 
     @standard_numpy()
-    @levels_kept_apart()
+    @levels_kept_apart(MJX)
     def reset_one(key: Key) -> tuple[State, Array]:
         model, data = jax.tree.map(jnp.asarray, constants)
         qpos, qvel = task.start(key, model.qpos0, data.qvel, task.settings)
@@ -134,7 +136,7 @@ def simulate(name: str, task: Task, mj_model: Any) -> Env:
 
     @jax.jit  # so that it is traced once, for all uses of it
     @standard_numpy()
-    @levels_kept_apart()
+    @levels_kept_apart(MJX)
     def step_one(key: Key, state: State, action: Array) -> tuple[State, TimeStep]:
         model, data = jax.tree.map(jnp.asarray, constants)
         *moving, before = state

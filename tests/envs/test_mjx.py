@@ -292,3 +292,10 @@ def test_pictures_are_made_or_refused_with_the_remedy(backend):
     else:
         assert "refused: environment 'InvertedPendulum-v5': MuJoCo cannot draw here" in run.stdout
         assert "MUJOCO_GL=egl" in run.stdout
+
+
+def test_loading_a_task_leaves_no_file(tmp_path, monkeypatch):
+    """MuJoCo warns of an attribute in this model."""
+    monkeypatch.chdir(tmp_path)
+    adapter.load_model(TASKS["HalfCheetah-v5"])
+    assert not list(tmp_path.iterdir())
