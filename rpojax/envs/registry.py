@@ -8,7 +8,11 @@ from typing import Any, Protocol
 from rpojax.envs.base import Env
 from rpojax.envs.contract import check_contract
 
-FAMILIES = {"gymnax": "rpojax.envs.gymnax", "mjx": "rpojax.envs.mjx"}
+FAMILIES = {
+    "gymnax": "rpojax.envs.gymnax",
+    "brax": "rpojax.envs.brax",
+    "mjx": "rpojax.envs.mjx",
+}
 """Adapter modules by the prefix of their environments' names; each is imported when it is used.
 
 To add a family, add its adapter here; see `Family` for what the module defines.

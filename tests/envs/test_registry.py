@@ -67,7 +67,7 @@ def test_parameters_reach_a_prefixed_name():
 
 
 @pytest.mark.parametrize(
-    "name", ["HalfCheetah-v5", "brax/ant", "zzz", "gymnax/zzz", "Pendulum-v0", ""]
+    "name", ["HalfCheetah-v5", "isaac/ant", "zzz", "gymnax/zzz", "Pendulum-v0", ""]
 )
 def test_unknown_name_lists_what_can_be_trained_in(name):
     with pytest.raises(ValueError, match=f"unknown environment {name!r}") as error:
