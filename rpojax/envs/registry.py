@@ -12,6 +12,7 @@ FAMILIES = {
     "gymnax": "rpojax.envs.gymnax",
     "brax": "rpojax.envs.brax",
     "mjx": "rpojax.envs.mjx",
+    "playground": "rpojax.envs.playground",
 }
 """Adapter modules by the prefix of their environments' names; each is imported when it is used.
 
