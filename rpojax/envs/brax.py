@@ -9,7 +9,7 @@ import jax
 from rpojax.envs.base import Env
 from rpojax.envs.brax_interface import from_brax_interface
 from rpojax.envs.levels import BRAX, MJX, levels_kept_apart
-from rpojax.envs.mujoco_log import no_log_file
+from rpojax.envs.mujoco_log import no_log_file, nothing_printed
 from rpojax.envs.mujoco_rendering import render_with_mujoco
 from rpojax.envs.numpy_rules import standard_numpy
 from rpojax.types import PyTree
@@ -17,6 +17,7 @@ from rpojax.validation import check_choice, check_known, whole_number
 
 PACKAGES = ("brax",)
 EXTRA = "brax"
+SLOW_TO_MAKE = True
 
 BACKENDS = ("generalized", "mjx", "positional", "spring")
 WRAPPER = {"episode_length": 1000, "action_repeat": 1}
@@ -78,6 +79,7 @@ def _place(data: Any, states: PyTree, index: int) -> None:
 
 
 def _classes() -> dict[str, type]:
-    from brax import envs
+    with nothing_printed():
+        from brax import envs
 
     return envs._envs

@@ -17,7 +17,7 @@ from rpojax.envs.base import Env, TimeStep
 from rpojax.envs.levels import MJX, levels_kept_apart
 from rpojax.envs.mjx_rewards import Moment
 from rpojax.envs.mjx_tasks import TASKS, Task
-from rpojax.envs.mujoco_log import no_log_file
+from rpojax.envs.mujoco_log import no_log_file, nothing_printed
 from rpojax.envs.mujoco_rendering import render_with_mujoco
 from rpojax.envs.numpy_rules import standard_numpy
 from rpojax.envs.time_limit import with_time_limit
@@ -33,6 +33,7 @@ from rpojax.validation import (
 
 PACKAGES = ("mujoco.mjx",)
 EXTRA = "mjx"
+SLOW_TO_MAKE = True
 
 ITERATIONS, LINE_SEARCH_ITERATIONS = 8, 8
 """Of the constraint solver, at most. The models' own 100 and 50 change no observation by more than
@@ -115,7 +116,8 @@ def simulate(name: str, task: Task, mj_model: Any) -> Env:
         task: with the settings to use.
         mj_model: a `mujoco.MjModel` with the bodies and joints of the task's.
     """
-    from mujoco import mjx
+    with nothing_printed():
+        from mujoco import mjx
 
     with jax.ensure_compile_time_eval():  # also inside of a jit
         on_device = mjx.put_model(mj_model, impl="jax"), mjx.make_data(mj_model, impl="jax")

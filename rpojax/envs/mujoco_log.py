@@ -1,6 +1,7 @@
-"""MuJoCo's warnings, kept from the file that it writes them into."""
+"""MuJoCo's messages, kept from files and from the output of a program."""
 
 import contextlib
+import io
 import logging
 from collections.abc import Iterator
 
@@ -24,3 +25,13 @@ def no_log_file() -> Iterator[None]:
         yield
     finally:
         mujoco.set_mju_user_warning(None)
+
+
+@contextlib.contextmanager
+def nothing_printed() -> Iterator[None]:
+    """While it lasts, prints are dropped: MJX prints, when it is imported, that there is no Warp.
+
+    It would stand before the JSON of a command.
+    """
+    with contextlib.redirect_stdout(io.StringIO()):
+        yield

@@ -23,6 +23,7 @@ from rpojax.validation import (
 
 PACKAGES = ("mujoco_playground",)
 EXTRA = "playground"
+SLOW_TO_MAKE = True
 
 IMPL = "jax"
 """MJX in JAX runs on every device, and gives the same numbers each time. Playground's own default,

@@ -2,6 +2,8 @@
 
 import functools
 import pickle
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +12,12 @@ import pytest
 
 pytest.importorskip("brax", reason="needs rpojax[brax]")
 
+import mujoco
 from brax.envs import get_environment
 
 import rpojax
 from rpojax import envs
+from rpojax.envs import brax as adapter
 from rpojax.envs.numpy_rules import standard_numpy
 
 PENDULUM = "inverted_pendulum"
@@ -147,3 +151,37 @@ def test_environment_made_by_name_can_be_pickled():
 def test_environment_can_be_made_inside_a_jit():
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0)))
     jax.eval_shape(lambda keys: envs.make(f"brax/{PENDULUM}").reset(keys)[1], keys)
+
+
+def test_nothing_is_printed_where_warp_is_not_installed():
+    """MJX would."""
+    program = """
+import sys
+sys.modules["warp"] = None
+from rpojax import envs
+envs.make("brax/fast")
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=600)
+    assert (run.returncode, run.stdout) == (0, b""), run.stderr
+
+
+def placed(name, mj_model, place):
+    """A renderer that returns the positions which MuJoCo would draw."""
+
+    def render(states):
+        data = mujoco.MjData(mj_model)
+        positions = []
+        for index in range(len(jax.tree.leaves(states)[0])):
+            place(data, states, index)
+            positions.append(data.qpos.copy())
+        return np.stack(positions)
+
+    return render
+
+
+@pytest.mark.parametrize("backend", ["generalized", "spring"])
+def test_positions_of_a_state_are_drawn(backend, monkeypatch):
+    monkeypatch.setattr(adapter, "render_with_mujoco", placed)
+    env = envs.make(f"brax/{PENDULUM}", backend=backend)
+    state, obs = jax.device_get(jax.jit(env.reset)(jax.random.split(jax.random.key(0), 3)))
+    np.testing.assert_allclose(env.render(state), obs[:, :2], atol=1e-7)

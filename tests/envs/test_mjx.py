@@ -302,3 +302,15 @@ def test_loading_a_task_leaves_no_file(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     adapter.load_model(TASKS["HalfCheetah-v5"])
     assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_printed_where_warp_is_not_installed():
+    """MJX would."""
+    program = """
+import sys
+sys.modules["warp"] = None
+from rpojax import envs
+envs.make("mjx/InvertedPendulum-v5")
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=600)
+    assert (run.returncode, run.stdout) == (0, b""), run.stderr
