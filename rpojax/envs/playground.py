@@ -51,6 +51,10 @@ def make(name: str, **params: Any) -> Env:
     Observations that are dictionaries stay so: with `state` and `privileged_state`, an asymmetric
     critic is `NetworkConfig(actor_keys=("state",), critic_keys=("privileged_state",))`.
 
+    Training resets from a pool, unless `Config.resets` says otherwise: a reset computes the forward
+    dynamics. One in each step takes CartpoleBalance from 638 to 240 thousand steps per second on
+    two CPU cores.
+
     Args:
         name: such as "CartpoleBalance".
         params: entries of the task's configuration to change, such as `episode_length=500` or, of

@@ -29,7 +29,9 @@ def made(name):
     return envs.make(f"playground/{name}")
 
 
-@pytest.mark.parametrize("name", [PENDULUM, "CartpoleBalance"])
+@pytest.mark.parametrize(
+    "name", [PENDULUM, pytest.param("CartpoleBalance", marks=pytest.mark.slow)]
+)
 def test_steps_are_those_of_playground(name):
     ours = made(name)
     keys = jax.random.split(jax.random.key(0), 2)
@@ -145,6 +147,7 @@ def _noisy():
     del dm_control_suite._envs["Noisy"], dm_control_suite._cfgs["Noisy"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_noisy")
 def test_asymmetric_agents_train_side_by_side():
     """The critic sees more than the actor; two agents in one program."""
