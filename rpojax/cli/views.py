@@ -74,7 +74,8 @@ def _env_name(run: RunDirectory) -> str | None:
 class Envs:
     """List the environments that can be trained in by name, with the sizes of what they exchange.
 
-    Each is made for that, which takes seconds where it has a physics model.
+    Each is made for its sizes. That takes seconds where it has a physics model, so that those of
+    Brax, MJX and MuJoCo Playground are shown where they match a pattern.
     """
 
     patterns: Annotated[
@@ -82,7 +83,10 @@ class Envs:
     ] = ()
     """Those to list, such as brax or "playground/Cartpole*"; all if none is given."""
     json: Switch = False
-    """Print one JSON object: "environments" by name, and "not_installed" by family."""
+    """Print one JSON object: "environments" by name, and "not_installed" by family.
+
+    Sizes that are not shown are null.
+    """
 
     def __call__(self) -> None:
         """Print a line for each environment and for each family that is not installed."""
@@ -101,13 +105,22 @@ class Envs:
             raise ValueError(
                 f"no environment matches {' '.join(self.patterns)}; `rpojax envs` lists all"
             )
+        brief = {
+            family: not self.patterns and registry.is_slow_to_make(family)
+            for family in dict.fromkeys(wanted.values())
+        }
         if self.json:
-            environments = {name: _sizes(name) for name in wanted}
+            environments = {
+                name: None if brief[family] else _sizes(name) for name, family in wanted.items()
+            }
             print_json({"environments": environments, "not_installed": missing})
             return
-        width = max(map(len, wanted), default=0)
-        for name in wanted:
-            print(f"{name:{width}}  {_in_words(_sizes(name))}", flush=True)
+        width = max((len(name) for name, family in wanted.items() if not brief[family]), default=0)
+        for name, family in wanted.items():
+            line = name if brief[family] else f"{name:{width}}  {_in_words(_sizes(name))}"
+            print(line, flush=True)
+        for family in filter(brief.get, brief):
+            print(f"{family}/...: `rpojax envs {family}` makes them to show their sizes")
         for family, command in missing.items():
             print(f"{family}/... is not installed: {command}")
 

@@ -23,6 +23,7 @@ from rpojax.validation import check_known
 
 PACKAGES = ("gymnax",)
 EXTRA = None  # rpojax needs gymnax itself
+SLOW_TO_MAKE = False
 
 NAMES = (
     "Pendulum-v1",

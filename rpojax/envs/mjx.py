@@ -14,9 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax.envs.base import Env, TimeStep
-from rpojax.envs.mjx_levels import levels_kept_apart
+from rpojax.envs.levels import MJX, levels_kept_apart
 from rpojax.envs.mjx_rewards import Moment
 from rpojax.envs.mjx_tasks import TASKS, Task
+from rpojax.envs.mujoco_log import no_log_file, nothing_printed
 from rpojax.envs.mujoco_rendering import render_with_mujoco
 from rpojax.envs.numpy_rules import standard_numpy
 from rpojax.envs.time_limit import with_time_limit
@@ -32,6 +33,7 @@ from rpojax.validation import (
 
 PACKAGES = ("mujoco.mjx",)
 EXTRA = "mjx"
+SLOW_TO_MAKE = True
 
 ITERATIONS, LINE_SEARCH_ITERATIONS = 8, 8
 """Of the constraint solver, at most. The models' own 100 and 50 change no observation by more than
@@ -99,7 +101,8 @@ def load_model(task: Task) -> Any:
     import mujoco
 
     folder = Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets"
-    mj_model = mujoco.MjModel.from_xml_path(str(folder / task.xml))
+    with no_log_file():
+        mj_model = mujoco.MjModel.from_xml_path(str(folder / task.xml))
     if mj_model.opt.solver == mujoco.mjtSolver.mjSOL_PGS:  # MJX has no such solver
         mj_model.opt.solver = mujoco.mjtSolver.mjSOL_NEWTON  # of the same problem
     return mj_model
@@ -113,7 +116,8 @@ def simulate(name: str, task: Task, mj_model: Any) -> Env:
         task: with the settings to use.
         mj_model: a `mujoco.MjModel` with the bodies and joints of the task's.
     """
-    from mujoco import mjx
+    with nothing_printed():
+        from mujoco import mjx
 
     with jax.ensure_compile_time_eval():  # also inside of a jit
         on_device = mjx.put_model(mj_model, impl="jax"), mjx.make_data(mj_model, impl="jax")
@@ -121,7 +125,7 @@ def simulate(name: str, task: Task, mj_model: Any) -> Env:
     seconds = mj_model.opt.timestep * task.frame_skip
 
     @standard_numpy()
-    @levels_kept_apart()
+    @levels_kept_apart(MJX)
     def reset_one(key: Key) -> tuple[State, Array]:
         model, data = jax.tree.map(jnp.asarray, constants)
         qpos, qvel = task.start(key, model.qpos0, data.qvel, task.settings)
@@ -132,8 +136,9 @@ def simulate(name: str, task: Task, mj_model: Any) -> Env:
         state = State(qpos, qvel, data.qacc_warmstart, task.position(model, data))
         return state, _observe(task, data)
 
+    @jax.jit  # so that it is traced once, for all uses of it
     @standard_numpy()
-    @levels_kept_apart()
+    @levels_kept_apart(MJX)
     def step_one(key: Key, state: State, action: Array) -> tuple[State, TimeStep]:
         model, data = jax.tree.map(jnp.asarray, constants)
         *moving, before = state
@@ -162,14 +167,18 @@ def simulate(name: str, task: Task, mj_model: Any) -> Env:
     def place(data: Any, states: State, index: int) -> None:
         data.qpos[:] = states.qpos[index]
 
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    state, obs = jax.eval_shape(reset_one, key)
+    action = jax.ShapeDtypeStruct((mj_model.nu,), jnp.float32)
     low, high = mj_model.actuator_ctrlrange.T
     return Env(
         name=name,
         reset=jax.vmap(reset_one),
         step=jax.vmap(step_one),
-        obs=jax.eval_shape(reset_one, jax.random.key(0))[1],
+        obs=obs,
         action_low=low,
         action_high=high,
+        metrics=tuple(jax.eval_shape(step_one, key, state, action)[1].metrics),
         render=render_with_mujoco(name, mj_model, place),
         render_fps=min(1.0 / seconds, 50.0),
     )

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from rpojax.envs.base import Render
+from rpojax.envs.mujoco_log import no_log_file
 from rpojax.types import PyTree
 
 WIDTH, HEIGHT = 320, 240
@@ -25,6 +26,7 @@ def render_with_mujoco(
             positions of that state into the data.
     """
 
+    @no_log_file()
     def render(states: PyTree) -> np.ndarray:
         import jax
         import mujoco

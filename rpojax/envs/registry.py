@@ -8,7 +8,12 @@ from typing import Any, Protocol
 from rpojax.envs.base import Env
 from rpojax.envs.contract import check_contract
 
-FAMILIES = {"gymnax": "rpojax.envs.gymnax", "mjx": "rpojax.envs.mjx"}
+FAMILIES = {
+    "gymnax": "rpojax.envs.gymnax",
+    "brax": "rpojax.envs.brax",
+    "mjx": "rpojax.envs.mjx",
+    "playground": "rpojax.envs.playground",
+}
 """Adapter modules by the prefix of their environments' names; each is imported when it is used.
 
 To add a family, add its adapter here; see `Family` for what the module defines.
@@ -22,6 +27,7 @@ class Family(Protocol):
 
     PACKAGES: tuple[str, ...]  # that it imports, such as ("mujoco_playground",)
     EXTRA: str | None  # of rpojax that installs them; None: rpojax itself needs them
+    SLOW_TO_MAKE: bool  # seconds for each environment, as physics models take
 
     def names(self) -> tuple[str, ...]:
         """Those that can be trained in, without the prefix. May import the packages."""
@@ -85,6 +91,11 @@ def names_of(family: str) -> tuple[str, ...]:
     return () if how_to_install(family) else _module(family).names()
 
 
+def is_slow_to_make(family: str) -> bool:
+    """Whether `make` takes seconds for each environment of a family."""
+    return _module(family).SLOW_TO_MAKE
+
+
 def full_name(family: str, name: str) -> str:
     """What `make` takes; gymnax's names need no prefix."""
     return name if family == DEFAULT_FAMILY else f"{family}/{name}"
@@ -104,9 +115,10 @@ def _make_by_name(name: str, params: dict[str, Any]) -> Env:
         prefix, short = DEFAULT_FAMILY, name
     family = _module(prefix)
     if command := how_to_install(prefix):
+        missing = [package for package in family.PACKAGES if not _is_installed(package)]
         raise ValueError(
-            f"environment {name!r} needs {' and '.join(family.PACKAGES)}, not all of which is "
-            f"installed; run: {command}"
+            f"environment {name!r} needs {' and '.join(missing)}, not installed here; "
+            f"run: {command}"
         )
     if not family.is_known(short):
         nearest = difflib.get_close_matches(name, names(), n=1, cutoff=0.5)

@@ -84,6 +84,22 @@ def test_envs_lists_sizes_and_what_is_not_installed(capsys):
 
 
 @pytest.mark.usefixtures("_families")
+def test_envs_makes_what_is_slow_to_make_only_where_it_is_asked_for(capsys, monkeypatch):
+    monkeypatch.setattr(registry, "is_slow_to_make", lambda family: family == "broken")
+    Envs()()
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "Pendulum-v1   observation [3], actions [1]"
+    assert lines[2] == "broken/Pendulum-v9"
+    assert lines[3] == "broken/...: `rpojax envs broken` makes them to show their sizes"
+    Envs(json=True)()
+    environments = json.loads(capsys.readouterr().out)["environments"]
+    assert environments["broken/Pendulum-v9"] is None
+    assert environments["Pendulum-v1"] == {"obs": [3], "actions": 1}
+    Envs(patterns=("broken",))()
+    assert "cannot be made" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("_families")
 def test_envs_lists_what_matches(capsys):
     def listed(*patterns):
         Envs(patterns=patterns)()

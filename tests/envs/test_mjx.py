@@ -18,6 +18,7 @@ from rpojax import envs
 from rpojax.envs import mjx as adapter
 from rpojax.envs import mjx_parts
 from rpojax.envs.mjx_tasks import TASKS
+from rpojax.envs.mujoco_log import no_log_file
 
 SLOW = ("Pusher-v5", "Hopper-v5", "Walker2d-v5", "Ant-v5", "Humanoid-v5")  # to compile
 NAMES = [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in TASKS]
@@ -57,7 +58,8 @@ class Pair:
 
     def __init__(self, name):
         settings = CHANGED.get(name, {})
-        self.theirs = gymnasium.make(name, **settings).unwrapped
+        with no_log_file():
+            self.theirs = gymnasium.make(name, **settings).unwrapped
         task = TASKS[name]
         frame_skip = settings.get("frame_skip", task.frame_skip)
         self.task = task._replace(settings=task.settings | settings, frame_skip=frame_skip)
@@ -117,7 +119,8 @@ def test_steps_are_those_of_gymnasium(name):
 @pytest.mark.parametrize("name", TASKS)
 def test_starts_are_those_of_gymnasium(name):
     """What is observed of the same positions and velocities, and how those are distributed."""
-    theirs = gymnasium.make(name).unwrapped
+    with no_log_file():
+        theirs = gymnasium.make(name).unwrapped
     ours = envs.make(f"mjx/{name}")
     state, obs = jax.device_get(jax.jit(ours.reset)(jax.random.split(jax.random.key(0), 4000)))
     for index in range(3):
@@ -292,3 +295,22 @@ def test_pictures_are_made_or_refused_with_the_remedy(backend):
     else:
         assert "refused: environment 'InvertedPendulum-v5': MuJoCo cannot draw here" in run.stdout
         assert "MUJOCO_GL=egl" in run.stdout
+
+
+def test_loading_a_task_leaves_no_file(tmp_path, monkeypatch):
+    """MuJoCo warns of an attribute in this model."""
+    monkeypatch.chdir(tmp_path)
+    adapter.load_model(TASKS["HalfCheetah-v5"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_printed_where_warp_is_not_installed():
+    """MJX would."""
+    program = """
+import sys
+sys.modules["warp"] = None
+from rpojax import envs
+envs.make("mjx/InvertedPendulum-v5")
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=600)
+    assert (run.returncode, run.stdout) == (0, b""), run.stderr

@@ -1,0 +1,134 @@
+"""Environments with the interface of Brax: Brax's own, and those of MuJoCo Playground.
+
+`reset(key)` and `step(state, action)` are of one environment. A state holds the physics, the
+observation, the reward, whether the episode is done, metrics, and `info`.
+"""
+
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rpojax.envs.base import Env, Render, TimeStep
+from rpojax.envs.dtypes import as_arrays, cast, fixed_point
+from rpojax.envs.numpy_rules import standard_numpy
+from rpojax.envs.time_limit import with_time_limit
+from rpojax.trees import select
+from rpojax.types import Array, Key, PyTree
+
+
+class Tracing(Protocol):
+    """What is to hold while an environment is traced."""
+
+    def __call__(self) -> AbstractContextManager[None]:
+        """Return a context manager."""
+
+
+class _Sums(NamedTuple):
+    """Of the steps that one action takes, up to the end of the episode."""
+
+    ended: Array  # bool[]
+    reward: Array  # f32[]
+    metrics: dict[str, Array]  # f32[] each
+
+
+def from_brax_interface(
+    name: str,
+    env: Any,
+    *,
+    episode_length: int,
+    action_repeat: int,
+    tracing: Tracing,
+    render: Render | None = None,
+    seconds: float | None = None,
+) -> Env:
+    """An `Env` with the time limit and the repeated actions of Brax's EpisodeWrapper.
+
+    `env` has no wrappers: Brax's and Playground's overwrite the last observation of an episode, and
+    count a time limit as an end. Actions are in [-1, 1]; `done` means terminated. Those metrics of
+    the environment that are single numbers are passed on. The keys that an environment keeps in its
+    state are typed, so that training can replace them.
+
+    Where one action takes several steps, their rewards and metrics are added, and none follows the
+    end of an episode. (EpisodeWrapper goes on after it, and takes the metrics of the last step.)
+
+    Args:
+        name: of the environment.
+        env: with the methods `reset` and `step` and the number `action_size`.
+        episode_length: time limit, in steps of `env`.
+        action_repeat: how many steps of `env` one action takes.
+        tracing: holds while `env` is traced.
+        render: of states as `env` has them.
+        seconds: that a step of `env` stands for; None where it does not say.
+
+    Raises:
+        ValueError: its `reset` or `step` fails, or they return states that differ in structure.
+    """
+
+    @jax.jit  # so that `env` is traced once, for all uses of it
+    def start(key: Key) -> PyTree:
+        with standard_numpy(), tracing():
+            return as_arrays(name, "state", env.reset(key))
+
+    @jax.jit
+    def advance(state: PyTree, action: Array) -> PyTree:
+        with standard_numpy(), tracing():
+            state = jax.tree.map(lambda leaf: leaf, state)  # steps write into its dictionaries
+            return as_arrays(name, "state", env.step(state, action))
+
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    action = jax.ShapeDtypeStruct((env.action_size,), jnp.float32)
+    try:
+        spec = fixed_point(
+            name,
+            {"state": jax.eval_shape(start, key)},
+            lambda specs: {"state": jax.eval_shape(advance, specs["state"], action)},
+        )["state"]
+    except (TypeError, AttributeError, NotImplementedError) as error:
+        raise ValueError(
+            f"environment {name!r} fails with the installed packages (jax {jax.__version__}): "
+            f"{error}"
+        ) from error
+    metrics = tuple(name for name, value in spec.metrics.items() if value.shape == ())
+
+    def reset_one(key: Key) -> tuple[PyTree, PyTree]:
+        state = cast(start(key), spec)
+        return state, state.obs
+
+    def step_one(key: Key, state: PyTree, action: Array) -> tuple[PyTree, TimeStep]:
+        def once(before: tuple[PyTree, _Sums], _: None) -> tuple[tuple[PyTree, _Sums], None]:
+            state, sums = before
+            led_to = cast(advance(state, action), spec)
+            more = _Sums(
+                led_to.done.astype(bool),
+                sums.reward + led_to.reward.astype(jnp.float32),
+                {name: sums.metrics[name] + _number(led_to.metrics[name]) for name in metrics},
+            )
+            return select(sums.ended, before, (led_to, more)), None
+
+        nothing = _Sums(jnp.array(False), jnp.float32(0.0), dict.fromkeys(metrics, jnp.float32(0)))
+        (state, sums), _ = jax.lax.scan(once, (state, nothing), length=action_repeat)
+        truncated = jnp.array(False)
+        return state, TimeStep(state.obs, sums.reward, sums.ended, truncated, sums.metrics)
+
+    bound = np.ones(env.action_size, np.float32)
+    fps = Env.render_fps if seconds is None else min(1.0 / (seconds * action_repeat), 50.0)
+    made = Env(
+        name=name,
+        reset=jax.vmap(reset_one),
+        step=jax.vmap(step_one),
+        obs=spec.obs,
+        action_low=-bound,
+        action_high=bound,
+        metrics=metrics,
+        resets="pool",
+        render=render,
+        render_fps=fps,
+    )
+    return with_time_limit(made, -(-episode_length // action_repeat))
+
+
+def _number(value: Array) -> Array:
+    return value.astype(jnp.float32)

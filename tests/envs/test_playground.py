@@ -1,0 +1,210 @@
+"""MuJoCo Playground's environments, held to Playground itself."""
+
+import functools
+import pickle
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+pytest.importorskip("mujoco_playground", reason="needs rpojax[playground]")
+
+import mujoco
+from mujoco_playground import dm_control_suite, registry
+from mujoco_playground._src import mjx_env
+from mujoco_playground._src.dm_control_suite import pendulum
+
+import rpojax
+from rpojax import envs
+from rpojax.envs import playground as adapter
+from rpojax.envs.numpy_rules import standard_numpy
+
+STEPS = 8
+PENDULUM = "PendulumSwingup"
+
+
+@functools.cache
+def made(name):
+    return envs.make(f"playground/{name}")
+
+
+@pytest.mark.parametrize(
+    "name", [PENDULUM, pytest.param("CartpoleBalance", marks=pytest.mark.slow)]
+)
+def test_steps_are_those_of_playground(name):
+    ours = made(name)
+    keys = jax.random.split(jax.random.key(0), 2)
+    shape = (STEPS, 2, ours.action_dim)
+    actions = jax.random.uniform(jax.random.key(1), shape, minval=-1.0, maxval=1.0)
+
+    @jax.jit
+    def our_steps(actions):
+        state, obs = ours.reset(keys)
+        return obs, jax.lax.scan(functools.partial(ours.step, keys), state, actions)[1]
+
+    obs, timesteps = jax.device_get(our_steps(actions))
+    with standard_numpy():
+        theirs = registry.load(name, config_overrides={"impl": "jax"})
+        step, state = jax.jit(jax.vmap(theirs.step)), jax.jit(jax.vmap(theirs.reset))(keys)
+        np.testing.assert_allclose(obs, state.obs, atol=1e-6)
+        for index, action in enumerate(actions):
+            state = step(state, action)
+            timestep = jax.tree.map(lambda leaf, index=index: leaf[index], timesteps)
+            np.testing.assert_allclose(timestep.obs, state.obs, rtol=1e-4, atol=1e-4)
+            np.testing.assert_allclose(timestep.reward, state.reward, rtol=1e-4, atol=1e-5)
+            np.testing.assert_array_equal(timestep.terminated, state.done.astype(bool))
+            assert set(timestep.metrics) == set(ours.metrics) == set(state.metrics)
+            for term, value in state.metrics.items():
+                np.testing.assert_allclose(timestep.metrics[term], value, rtol=1e-4, atol=1e-5)
+
+
+def test_pendulum_conforms():
+    env = made(PENDULUM)
+    assert (env.name, env.action_dim, env.max_episode_steps) == (PENDULUM, 1, 1000)
+    np.testing.assert_array_equal([env.action_low, env.action_high], [[-1.0], [1.0]])
+    assert (env.resets, env.render_fps) == ("pool", 50.0)
+    envs.check_env(env, num_steps=20)
+
+
+def test_configuration_of_the_task_is_used():
+    env = envs.make(f"playground/{PENDULUM}", episode_length=5, action_repeat=2, ctrl_dt=0.03)
+    assert env.max_episode_steps == 3
+    assert env.render_fps == pytest.approx(1 / 0.06)
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "message"),
+    [
+        ("CartpoleBalanced", {}, "did you mean 'playground/CartpoleBalance'"),
+        (PENDULUM, {"ctrl_dts": 1}, f"parameter of {PENDULUM} 'ctrl_dts'; did you mean 'ctrl_dt'"),
+        (PENDULUM, {"episode_length": 0}, "episode_length of .* = 0 is not allowed; .*at least 1"),
+        (PENDULUM, {"action_repeat": True}, "action_repeat of .* = True is not allowed; .*whole"),
+        (PENDULUM, {"impl": "c"}, "impl of PendulumSwingup = 'c' is not known; .*'jax', 'warp'"),
+        (PENDULUM, {"impl": "warp"}, "impl = 'warp' needs an NVIDIA GPU.*CPU here; leave it 'jax'"),
+        (PENDULUM, {"vision": True}, "vision = True needs a renderer on a GPU.*leave it False"),
+        (PENDULUM, {"vision": 1}, "vision of .* = 1 is not a truth value"),
+        (PENDULUM, {"ctrl_dt": "x"}, r"parameters {'ctrl_dt': 'x'} of Pendulum.*cannot be casted"),
+        (PENDULUM, {"ctrl_dt": None}, "ctrl_dt of .* = None is not allowed; give one like 0.02"),
+        (PENDULUM, {"ctrl_dt": 0.025}, "ctrl_dt = 0.025 is no multiple of sim_dt = 0.01; give one"),
+        (PENDULUM, {"ctrl_dt": 0.001}, "ctrl_dt = 0.001 is no multiple of sim_dt = 0.01"),
+        ("CartpoleBalance", {"vision_config.nworld": 1}, "unknown parameter .*'vision_config.nwor"),
+    ],
+    ids=lambda value: value[:20] if isinstance(value, str) else "",
+)
+def test_wrong_parameters_are_refused_with_the_remedy(name, params, message):
+    if params.get("impl") == "warp" and jax.default_backend() == "gpu":
+        pytest.skip("warp works here")
+    with pytest.raises(ValueError, match=message):
+        envs.make(f"playground/{name}", **params)
+
+
+@pytest.fixture
+def _no_robots(monkeypatch, tmp_path):
+    """As where nothing has been downloaded; and a download fails the test."""
+    monkeypatch.setattr(mjx_env, "MENAGERIE_PATH", tmp_path / "absent")
+    monkeypatch.setattr(mjx_env, "EXTERNAL_DEPS_PATH", tmp_path)
+    monkeypatch.setattr(mjx_env, "_clone_with_progress", lambda *args: pytest.fail("cloned"))
+
+
+@pytest.mark.usefixtures("_no_robots")
+@pytest.mark.parametrize("name", ["Go1JoystickFlatTerrain", "PandaPickCube"])
+def test_robots_that_are_not_there_are_not_downloaded(name, tmp_path):
+    with pytest.raises(ValueError, match=f"{name!r}: its robots are not there: .*git") as error:
+        envs.make(f"playground/{name}")
+    assert f"registry.load('{name}', config_overrides={{'impl': 'jax'}})" in str(error.value)
+    assert "\n" not in str(error.value)
+    assert adapter.names() == dm_control_suite.ALL_ENVS
+    assert not list(tmp_path.iterdir())
+
+
+def test_all_tasks_are_named_where_the_robots_are(monkeypatch, tmp_path):
+    monkeypatch.setattr(mjx_env, "MENAGERIE_PATH", tmp_path)
+    assert adapter.names() == registry.ALL_ENVS
+
+
+class Noisy(pendulum.SwingUp):
+    """As tasks of locomotion observe: with noise for the actor, and more for the critic."""
+
+    def _get_obs(self, data, info):
+        info["rng"], key = jax.random.split(info["rng"])
+        state = super()._get_obs(data, info)
+        noisy = state + jax.random.uniform(key, state.shape, minval=-0.1, maxval=0.1)
+        return {"state": noisy, "privileged_state": jnp.concatenate([state, data.qpos])}
+
+
+@pytest.fixture
+def _noisy():
+    def config():
+        changed = pendulum.default_config()
+        changed.episode_length = 4
+        changed.ranges = [0.0, 1.0]
+        changed.scales = {"noise": 1.0}
+        return changed
+
+    dm_control_suite.register_environment("Noisy", Noisy, config)
+    yield
+    del dm_control_suite._envs["Noisy"], dm_control_suite._cfgs["Noisy"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_noisy")
+def test_asymmetric_agents_train_side_by_side():
+    """The critic sees more than the actor; two agents in one program."""
+    network = rpojax.NetworkConfig(
+        hidden_sizes=(8,), actor_keys=("state",), critic_keys=("privileged_state",)
+    )
+    cfg = rpojax.Config(
+        env="playground/Noisy",
+        network=network,
+        num_envs=2,
+        num_steps=8,
+        num_minibatches=1,
+        update_epochs=1,
+        reset_pool=2,
+        total_timesteps=32,
+    )
+    result = jax.jit(jax.vmap(rpojax.make_train(cfg)))(jax.random.split(jax.random.key(0)))
+    assert bool(result.finite.all())
+    np.testing.assert_array_equal(result.metrics.episode_length, 4.0)
+
+
+@pytest.mark.usefixtures("_noisy")
+def test_parts_of_a_configuration_are_named_by_their_path():
+    """Lists take as many values as their default has."""
+    env = envs.make("playground/Noisy", **{"scales.noise": 0.5, "ranges": (0.0, 2.0)})
+    assert set(env.obs) == {"state", "privileged_state"}
+    for value in ([1.0], 1.0):
+        with pytest.raises(ValueError, match=r"ranges of Noisy = .* is not allowed; give 2 values"):
+            envs.make("playground/Noisy", ranges=value)
+
+
+def test_environment_made_by_name_can_be_pickled():
+    copy = pickle.loads(pickle.dumps(made(PENDULUM)))
+    assert (copy.name, copy.obs) == (PENDULUM, made(PENDULUM).obs)
+
+
+def test_environment_can_be_made_inside_a_jit():
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0)))
+    jax.eval_shape(lambda keys: envs.make(f"playground/{PENDULUM}").reset(keys)[1], keys)
+
+
+def placed(name, mj_model, place):
+    """A renderer that returns the positions which MuJoCo would draw."""
+
+    def render(states):
+        data = mujoco.MjData(mj_model)
+        positions = []
+        for index in range(len(jax.tree.leaves(states)[0])):
+            place(data, states, index)
+            positions.append(data.qpos.copy())
+        return np.stack(positions)
+
+    return render
+
+
+def test_positions_of_a_state_are_drawn(monkeypatch):
+    monkeypatch.setattr(adapter, "render_with_mujoco", placed)
+    env = envs.make(f"playground/{PENDULUM}")
+    state, obs = jax.device_get(jax.jit(env.reset)(jax.random.split(jax.random.key(0), 3)))
+    np.testing.assert_allclose(np.sin(env.render(state)), obs[:, :1], atol=1e-6)
