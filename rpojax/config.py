@@ -37,11 +37,12 @@ ActionTransform: TypeAlias = Literal["clip", "rescale"]
 AdvantageNormalization: TypeAlias = Literal["minibatch", "batch", "none"]
 ResetMode: TypeAlias = Literal["auto", "exact", "pool"]
 NamedSchedule: TypeAlias = Literal["constant", "linear", "kl_adaptive"]
+NamedAlphaSchedule: TypeAlias = Literal["constant", "linear"]
 AgentsAtOnce: TypeAlias = Literal["auto", "all"]
 
 
 class Schedule(Protocol):
-    """A factor on the learning rate."""
+    """A factor on the learning rate or on alpha."""
 
     def __call__(self, update_count: Array, /) -> ArrayLike:
         """Return the factor, [], after a number of updates, i32[]."""
@@ -71,8 +72,8 @@ class Config(RunSizes):
     The hyperparameters among the fields (see `HyperParams`) are default values that
     `hyperparams()` turns into a traced pytree; all else is static. A config is checked when it is
     made: a ValueError names the field, the value, what is allowed and the remedy. What depends on
-    the environment (its name, its action space) is checked by `make_train`, and so is a callable
-    `lr_schedule`; `Config` itself runs no JAX.
+    the environment (its name, its action space) is checked by `make_train`, and so are
+    callable schedules; `Config` itself runs no JAX.
 
     NumPy scalars and the containers of OmegaConf and ml_collections are stored as plain values.
     Configs are hashable. Two are equal if all fields are equal; environments, networks and
@@ -122,6 +123,7 @@ class Config(RunSizes):
 
     learning_rate: float = hyperparameter("learning_rate", 3e-4)
     alpha: float = hyperparameter("alpha", 0.5)
+    alpha_end: float = hyperparameter("alpha_end", 0.0)
     gamma: float = hyperparameter("gamma", 0.99)
     gae_lambda: float = hyperparameter("gae_lambda", 0.95)
     clip_eps: float = hyperparameter("clip_eps", 0.2)
@@ -138,6 +140,12 @@ class Config(RunSizes):
         "epoch; or a factor on learning_rate: any optax schedule of the number of updates done, "
         "near 1.",
         schedule(get_args(NamedSchedule)),
+    )
+    alpha_schedule: NamedAlphaSchedule | Schedule = setting(
+        "constant",
+        '"constant"; "linear" from alpha to alpha_end over the run; or a factor on alpha: any optax '
+        "schedule of the number of updates done.",
+        schedule(get_args(NamedAlphaSchedule)),
     )
     adam_eps: float = setting(1e-5, "Adam's epsilon.", _POSITIVE)
     clip_value_loss: bool = setting(

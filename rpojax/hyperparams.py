@@ -36,6 +36,11 @@ class HyperParams(Struct):
             "Half-width of the uniform perturbation of the policy's mean; 0 is PPO.", _NOT_NEGATIVE
         )
     )
+    alpha_end: Array = dataclasses.field(
+        metadata=_leaf(
+            'What alpha_schedule = "linear" takes alpha to, at the end of the run.', _NOT_NEGATIVE
+        )
+    )
     gamma: Array = dataclasses.field(metadata=_leaf("Discount per step.", _FRACTION))
     gae_lambda: Array = dataclasses.field(
         metadata=_leaf("GAE's lambda; 0 is one-step TD, 1 is Monte Carlo.", _FRACTION)

@@ -72,6 +72,7 @@ BAD = [
     ("sequence_length", 0, "whole number of at least 1"),
     ("lr_schedule", "cosine", "'constant', 'linear', 'kl_adaptive' or an optax schedule"),
     ("lr_schedule", None, "'constant', 'linear', 'kl_adaptive' or an optax schedule"),
+    ("alpha_schedule", "kl_adaptive", "'constant', 'linear' or an optax schedule"),
     ("reward_shaper", 0.1, r"give a function \(reward, timestep, timesteps\)"),
 ]
 

@@ -104,6 +104,8 @@ CONFIG = {
     "network": to(NetworkConfig(hidden_sizes=(4,))),
     "learning_rate": to(2e-3),
     "alpha": to(0.1),
+    "alpha_end": to(1.0, alpha_schedule="linear"),
+    "alpha_schedule": to("linear"),
     "gamma": to(0.5),
     "gae_lambda": to(0.5),
     "clip_eps": to(0.01),

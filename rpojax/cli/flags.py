@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeAlias
 import jax
 import tyro
 
-from rpojax.config import Config, NamedSchedule
+from rpojax.config import Config, NamedAlphaSchedule, NamedSchedule
 from rpojax.devices import use_all_cores
 from rpojax.network_config import NetworkConfig
 from rpojax.setting import anything, setting, settings_of
@@ -39,6 +39,9 @@ class ConfigFlags(Config):
         '"constant"; "linear" to 0 over the run; "kl_adaptive", by 1.5 up or down after each '
         "epoch.",
         anything(),
+    )
+    alpha_schedule: NamedAlphaSchedule = setting(
+        "constant", '"constant", or "linear" from alpha to alpha_end over the run.', anything()
     )
     reward_shaper: tyro.conf.Suppress[None] = None
 

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 from rpojax.core.keys import update_keys
 from rpojax.core.model import Model
 from rpojax.core.optimizer import make_optimizer
+from rpojax.core.perturbation import with_scheduled_alpha
 from rpojax.core.train import collect_batch, learner_of
 from rpojax.core.update import gradient_steps
 from rpojax.hyperparams import HyperParams
@@ -25,6 +26,7 @@ def first_not_finite(model: Model, state: TrainState, hyperparams: HyperParams) 
     """
     cfg, _, network = model
     keys = update_keys(cfg, state.key)
+    hyperparams = with_scheduled_alpha(cfg, hyperparams, state.update_count)
     collected = collect_batch(model, state, hyperparams, keys)
     _, metrics, _ = gradient_steps(
         cfg,

@@ -14,14 +14,37 @@ dimension and takes N(mean + z, std^2) in its place:
    N(mean, std^2).
 
 The trained agent is not perturbed, and neither is the KL that stops an update early or adapts the
-learning rate. With alpha = 0 the algorithm is PPO, bit for bit.
+learning rate. With alpha = 0 the algorithm is PPO, bit for bit. Alpha may change over a run
+(`with_scheduled_alpha`).
 """
+
+import dataclasses
 
 import chex
 import jax
 import jax.numpy as jnp
 
+from rpojax.config import Config
+from rpojax.hyperparams import HyperParams
 from rpojax.types import Array, Key
+
+
+def with_scheduled_alpha(cfg: Config, hyperparams: HyperParams, update_count: Array) -> HyperParams:
+    """The hyperparameters of an update: those of the run, with alpha by `cfg.alpha_schedule`.
+
+    Args:
+        cfg: gives the schedule.
+        hyperparams: give the alphas that it starts from and, if "linear", leads to.
+        update_count: i32[] updates done.
+    """
+    if cfg.alpha_schedule == "constant":
+        return hyperparams
+    if cfg.alpha_schedule == "linear":
+        done = update_count.astype(jnp.float32) / cfg.num_updates
+        alpha = (1.0 - done) * hyperparams.alpha + done * hyperparams.alpha_end
+    else:
+        alpha = hyperparams.alpha * jnp.asarray(cfg.alpha_schedule(update_count), jnp.float32)
+    return dataclasses.replace(hyperparams, alpha=alpha)
 
 
 def perturb(mean: Array, alpha: Array, noise: Array) -> Array:

@@ -1,4 +1,4 @@
-"""The check of a callable `lr_schedule`, before it becomes part of a compiled program."""
+"""The check of callable schedules, before they become part of a compiled program."""
 
 from typing import Any
 
@@ -13,27 +13,34 @@ _LEAST_PEAK = 0.05
 _COUNTS_TRIED = 9
 
 
-def check_schedule(cfg: Config) -> None:
-    """Raise ValueError unless a callable `lr_schedule` can be traced and returns factors."""
-    if not callable(cfg.lr_schedule):
-        return
-    counts = np.linspace(0, cfg.num_updates - 1, _COUNTS_TRIED).astype(np.int32)
-    try:
-        with jax.ensure_compile_time_eval():  # also where a caller is being traced
-            factors = _factors(cfg.lr_schedule, counts)
-    except Exception as error:  # of the user's function
-        reason = str(error).strip().split("\n")[0]
-        raise ValueError(
-            f"lr_schedule = {cfg.lr_schedule!r} is not a schedule: {reason}; give a function of "
-            "the number of updates done, i32[], to a finite factor of at least 0, which JAX can "
-            "trace: jnp.where in place of a Python if"
-        ) from error
-    if factors.max() <= _LEAST_PEAK:
+def check_schedules(cfg: Config) -> None:
+    """Raise ValueError unless callable schedules can be traced and return factors."""
+    factors = _checked_factors(cfg, "lr_schedule")
+    _checked_factors(cfg, "alpha_schedule")
+    if factors is not None and factors.max() <= _LEAST_PEAK:
         raise ValueError(
             f"lr_schedule is a factor on learning_rate = {cfg.learning_rate:g}, and yours is "
             f"never above {factors.max():g}; start it from 1, as in "
             "optax.cosine_decay_schedule(1.0, decay_steps=cfg.num_updates)"
         )
+
+
+def _checked_factors(cfg: Config, name: str) -> np.ndarray | None:
+    """Some of the factors that a setting gives, f64[n]; None where it is a named schedule."""
+    schedule = getattr(cfg, name)
+    if not callable(schedule):
+        return None
+    counts = np.linspace(0, cfg.num_updates - 1, _COUNTS_TRIED).astype(np.int32)
+    try:
+        with jax.ensure_compile_time_eval():  # also where a caller is being traced
+            return _factors(schedule, counts)
+    except Exception as error:  # of the user's function
+        reason = str(error).strip().split("\n")[0]
+        raise ValueError(
+            f"{name} = {schedule!r} is not a schedule: {reason}; give a function of the number of "
+            "updates done, i32[], to a finite factor of at least 0, which JAX can trace: jnp.where "
+            "in place of a Python if"
+        ) from error
 
 
 def _factors(schedule: Any, counts: np.ndarray) -> np.ndarray:

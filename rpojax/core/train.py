@@ -24,8 +24,9 @@ from rpojax.core.optimizer import (
     make_optimizer,
     scheduled_learning_rate,
 )
+from rpojax.core.perturbation import with_scheduled_alpha
 from rpojax.core.rollout import collect, no_totals, tally_episodes
-from rpojax.core.schedules import check_schedule
+from rpojax.core.schedules import check_schedules
 from rpojax.core.update import update
 from rpojax.envs.bounds import warn_unreachable_actions
 from rpojax.hyperparams import HyperParams
@@ -51,7 +52,7 @@ class Parts(NamedTuple):
 
 def make_parts(model: Model) -> Parts:
     """The parts of a training; ValueError for a schedule that is none."""
-    check_schedule(model.cfg)
+    check_schedules(model.cfg)
     warn_unreachable_actions(model.env, model.cfg.action_transform)
     return Parts(model, make_optimizer(model.cfg))
 
@@ -128,6 +129,7 @@ def iterate(
     """One update, on a rollout of its own; metrics are []."""
     cfg, _, network = parts.model
     keys = update_keys(cfg, state.key)
+    hyperparams = with_scheduled_alpha(cfg, hyperparams, state.update_count)
     collected = collect_batch(parts.model, state, hyperparams, keys)
     state, transitions = collected.state, collected.transitions
     episode, ended, episode_count = tally_episodes(state.episode, transitions)

@@ -5,13 +5,14 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from scipy import stats
 
-from rpojax import Config, NetworkConfig
+from rpojax import Config, NetworkConfig, make_trainer
 from rpojax.core.keys import update_keys
 from rpojax.core.model import make_model
-from rpojax.core.perturbation import perturb, perturbation_noise
+from rpojax.core.perturbation import perturb, perturbation_noise, with_scheduled_alpha
 from rpojax.core.rollout import collect
 from rpojax.programs.trainer import trainer_for
 
@@ -101,3 +102,39 @@ def test_draws_differ_from_step_to_step_and_between_environments(rollouts):
     bound = 5 / math.sqrt(offset.size)
     assert abs(steps) < bound
     assert abs(environments) < bound
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"),
+    [
+        ("constant", [0.8, 0.8, 0.8]),
+        ("linear", [0.8, 0.5, 0.26]),
+        (optax.exponential_decay(1.0, 5, 0.5), [0.8, 0.4, 0.8 * 0.5**1.8]),
+    ],
+    ids=["constant", "linear", "optax"],
+)
+def test_alpha_follows_its_schedule(schedule, expected):
+    cfg = Config(
+        total_timesteps=10 * 64, num_envs=8, num_steps=8, num_minibatches=2, alpha_schedule=schedule
+    )
+    hyperparams = cfg.hyperparams().replace(alpha=0.8, alpha_end=0.2)
+    scheduled = jax.vmap(lambda count: with_scheduled_alpha(cfg, hyperparams, count))
+    alpha = scheduled(jnp.array([0, 5, 9])).alpha
+    np.testing.assert_allclose(alpha, expected, rtol=1e-6)
+
+
+def test_agents_of_a_linear_schedule_learn_as_with_the_same_alpha_by_hand():
+    """What `iterate` does with alpha in each update, against a loop that passes it in."""
+    cfg = Config(total_timesteps=3 * 64, num_envs=8, num_steps=8, num_minibatches=2)
+    linear = make_trainer(cfg.replace(alpha_schedule="linear"))
+    constant = make_trainer(cfg)
+    hyperparams = cfg.hyperparams().replace(alpha=0.9, alpha_end=0.3)
+    by_schedule = by_hand = constant.init(jax.random.key(0), hyperparams)
+    step, step_by_hand = jax.jit(linear.iterate), jax.jit(constant.iterate)
+    for alpha in (0.9, 0.7, 0.5):
+        by_schedule, _ = step(by_schedule, hyperparams)
+        by_hand, _ = step_by_hand(by_hand, hyperparams.replace(alpha=alpha))
+    for ours, theirs in zip(
+        jax.tree.leaves(by_schedule.params), jax.tree.leaves(by_hand.params), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)

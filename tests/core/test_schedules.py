@@ -1,4 +1,4 @@
-"""Callable learning-rate schedules: what is refused, and when."""
+"""Callable schedules: what is refused, and when."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from rpojax import Config, make_train, make_trainer
-from rpojax.core.schedules import check_schedule
+from rpojax.core.schedules import check_schedules
 
 
 def small(**changes):
@@ -58,6 +58,20 @@ def test_schedule_that_is_not_a_factor_is_refused(schedule, message):
         make_trainer(cfg)
 
 
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        (lambda count: 1.0 - 0.5 * count, "at least 0"),
+        (lambda count: 1.0 if count < 5 else 0.1, "jnp.where"),
+        (lambda count: jnp.ones(3), "instead of one number"),
+    ],
+    ids=["negative", "python if", "vector"],
+)
+def test_alpha_schedule_that_is_not_a_factor_is_refused(schedule, message):
+    with pytest.raises(ValueError, match=f"(?s)^alpha_schedule .*{message}"):
+        make_trainer(small(alpha_schedule=schedule))
+
+
 TABLE = jnp.linspace(1.0, 0.1, 10)
 
 
@@ -74,7 +88,7 @@ TABLE = jnp.linspace(1.0, 0.1, 10)
     ids=["cosine", "constant", "warm-up", "linear", "table", "int"],
 )
 def test_schedule_that_is_a_factor_is_taken(schedule):
-    check_schedule(small(lr_schedule=schedule))
+    check_schedules(small(lr_schedule=schedule, alpha_schedule=schedule))
 
 
 def test_schedule_is_checked_while_a_caller_is_traced():
