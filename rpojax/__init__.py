@@ -1,6 +1,6 @@
 """Robust Policy Optimization (RPO, arXiv 2212.07536) as one XLA program."""
 
-from rpojax import compat, envs, loggers, networks, report, statistics
+from rpojax import compat, envs, loggers, networks, report, statistics, studies
 from rpojax.agent.evaluation import Evaluation, evaluate
 from rpojax.agent.export import export_params, export_policy
 from rpojax.agent.policy import Policy, RecurrentPolicy, make_policy, make_recurrent_policy
@@ -10,6 +10,7 @@ from rpojax.config import Config
 from rpojax.devices import sharded_vmap, use_all_cores
 from rpojax.hyperparams import HyperParams
 from rpojax.network_config import NetworkConfig
+from rpojax.pbt import PBT
 from rpojax.programs.protocols import Train
 from rpojax.programs.trainer import Trainer, make_train, make_trainer
 from rpojax.report.plotting import plot_learning_curves
@@ -17,10 +18,13 @@ from rpojax.runs.interrupt import TrainingInterrupted
 from rpojax.runs.loop import Progress
 from rpojax.runs.trained_run import TrainedRun, load
 from rpojax.runs.training import fit, resume
+from rpojax.studies.api import resume_study, study
+from rpojax.studies.result import StudyResult
 from rpojax.types import Metrics, TrainResult, TrainState
 from rpojax.version import __version__
 
 __all__ = [
+    "PBT",
     "Agent",
     "AgentTable",
     "Config",
@@ -31,6 +35,7 @@ __all__ = [
     "Policy",
     "Progress",
     "RecurrentPolicy",
+    "StudyResult",
     "Train",
     "TrainResult",
     "TrainState",
@@ -55,7 +60,10 @@ __all__ = [
     "render_episode",
     "report",
     "resume",
+    "resume_study",
     "sharded_vmap",
     "statistics",
+    "studies",
+    "study",
     "use_all_cores",
 ]

@@ -143,8 +143,8 @@ class Config(RunSizes):
     )
     alpha_schedule: NamedAlphaSchedule | Schedule = setting(
         "constant",
-        '"constant"; "linear" from alpha to alpha_end over the run; or a factor on alpha: any optax '
-        "schedule of the number of updates done.",
+        '"constant"; "linear" from alpha to alpha_end over the run; or a factor on alpha: any '
+        "optax schedule of the number of updates done.",
         schedule(get_args(NamedAlphaSchedule)),
     )
     adam_eps: float = setting(1e-5, "Adam's epsilon.", _POSITIVE)

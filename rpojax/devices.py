@@ -109,8 +109,12 @@ def shard(tree: PyTree) -> PyTree:
     rows = _padded_rows(count, len(devices))
     if len(rows) != count:
         tree = jax.tree.map(lambda leaf: leaf[rows], tree)
-    mesh = Mesh(np.asarray(devices), (AXIS,))
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec(AXIS)))
+    return jax.device_put(tree, agents_sharding())
+
+
+def agents_sharding() -> NamedSharding:
+    """The axis of agents spread over all devices."""
+    return NamedSharding(Mesh(np.asarray(jax.devices()), (AXIS,)), PartitionSpec(AXIS))
 
 
 def unpad(tree: PyTree, count: int) -> PyTree:

@@ -89,22 +89,23 @@ def objects_in(plain: Any, name: str = "") -> dict[str, str]:
     return {path: text for part in parts for path, text in objects_in(part[1], part[0]).items()}
 
 
-def _fields_to_plain(settings: Config | NetworkConfig) -> dict[str, Any]:
-    names = (field.name for field in dataclasses.fields(settings))
-    plain = {name: _to_plain(getattr(settings, name)) for name in names}
-    if isinstance(settings, Config):
-        plain["env_params"] = dict(plain["env_params"])  # stored as pairs, to be hashable
-    return plain
-
-
-def _to_plain(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
+    """A setting as a plain value, or a description of it."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, tuple | list):
-        return [_to_plain(item) for item in value]
+        return [to_plain(item) for item in value]
     if isinstance(value, NetworkConfig):
         return _fields_to_plain(value)
     return {_DESCRIPTION: describe(value)}
+
+
+def _fields_to_plain(settings: Config | NetworkConfig) -> dict[str, Any]:
+    names = (field.name for field in dataclasses.fields(settings))
+    plain = {name: to_plain(getattr(settings, name)) for name in names}
+    if isinstance(settings, Config):
+        plain["env_params"] = dict(plain["env_params"])  # stored as pairs, to be hashable
+    return plain
 
 
 def _network_made(recorded: Mapping[str, Any]) -> dict[str, Any]:

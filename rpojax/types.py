@@ -141,12 +141,24 @@ class Metrics(Struct):
         return cls(**dict.fromkeys(names, value), environment=dict.fromkeys(environment, value))
 
 
+class Evolution(Struct):
+    """The history of a population of N agents over G generations (`rpojax.PBT`).
+
+    Agent i is the place i in the population; it goes on with what its parent has learnt.
+    """
+
+    hyperparams: PyTree  # `HyperParams` of f32[N, G], with which each generation was trained
+    scores: Array  # [N, G] by which agents were compared; NaN where there was no score
+    parents: Array  # i32[N, G] which agent each goes on from after the generation
+
+
 class TrainResult(Struct):
     """What `train` returns; with leading axes if it was vmapped."""
 
     state: TrainState
     metrics: Metrics  # each field f32[num_updates]
     finite: Array  # bool[] False: NaN or infinity reached the parameters or the statistics
+    evolution: Evolution | None = None  # of a population that `fit` evolved
 
     def select(self, *index: int) -> Self:
         """One agent of a vmapped result: `results.select(3)`, `sweep.select(alpha, seed)`."""

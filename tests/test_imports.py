@@ -18,8 +18,8 @@ LAYERS = (
     ("version", "validation", "types"),
     ("setting", "statistics"),
     ("trees", "hyperparams", "network_config", "ops"),
-    ("config_checks", "run_sizes"),
-    ("config", "devices", "device_memory", "agent_table"),
+    ("config_checks", "run_sizes", "ranges"),
+    ("config", "devices", "device_memory", "agent_table", "pbt"),
     ("plain", "compat", "envs"),
     ("networks",),
     ("core",),
@@ -27,6 +27,7 @@ LAYERS = (
     ("agent", "loggers"),
     ("runs",),
     ("report",),
+    ("studies",),
     ("cli",),
 )
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}

@@ -10,12 +10,13 @@ from typing import Annotated, Any, TypeAlias
 import tyro
 
 from rpojax.cli.flags import add_settings_rule
+from rpojax.cli.studies import Report, Study
 from rpojax.cli.train_settings import read_file_settings, take_env_params, with_env_params
 from rpojax.cli.trained import Eval, Export, Render
 from rpojax.cli.training import Resume, Train
 from rpojax.cli.views import Envs, Plot
 
-Command: TypeAlias = Train | Resume | Eval | Export | Render | Plot | Envs
+Command: TypeAlias = Train | Resume | Study | Report | Eval | Export | Render | Plot | Envs
 
 
 def parse(args: Sequence[str]) -> Command:
@@ -49,6 +50,8 @@ def _parse(args: Sequence[str], train: Train) -> Command:
     subcommands: Any = (
         Annotated[Train, tyro.conf.subcommand("train", default=train)]
         | Annotated[Resume, tyro.conf.subcommand("resume")]
+        | Annotated[Study, tyro.conf.subcommand("study")]
+        | Annotated[Report, tyro.conf.subcommand("report")]
         | Annotated[Eval, tyro.conf.subcommand("eval")]
         | Annotated[Export, tyro.conf.subcommand("export")]
         | Annotated[Render, tyro.conf.subcommand("render")]

@@ -81,9 +81,13 @@ def trainer_for(model: Model) -> Trainer:
 
 
 def _resolve(cfg: Config, hyperparams: HyperParams | None) -> HyperParams:
-    """The hyperparameters to train with, as float32, checked as far as they are known."""
+    """The hyperparameters to train with, as float32, checked as far as they are known.
+
+    The barrier keeps those that are known from being folded into the program as constants, which
+    would change the last bits of an agent from what they are beside other agents.
+    """
     if hyperparams is None:
-        return cfg.hyperparams()
+        hyperparams = cfg.hyperparams()
     if not isinstance(hyperparams, HyperParams):
         raise ValueError(
             f"hyperparams = {hyperparams!r} is not a HyperParams; make one with cfg.hyperparams()"
@@ -96,4 +100,6 @@ def _resolve(cfg: Config, hyperparams: HyperParams | None) -> HyperParams:
                 "pass hyperparams to rpojax.fit, which trains an agent for each value"
             )
     hyperparams.check()
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), hyperparams)
+    arrays = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), hyperparams)
+    resolved: HyperParams = jax.lax.optimization_barrier(arrays)
+    return resolved

@@ -14,26 +14,19 @@ from rpojax.agent.evaluation import Evaluation, evaluate_model
 from rpojax.agent_table import AgentTable
 from rpojax.core.divergence import QUANTITIES, first_not_finite
 from rpojax.core.model import Model
-from rpojax.core.train import Parts, init_agent, is_finite, iterate, make_parts
+from rpojax.core.train import init_agent, is_finite, make_parts
 from rpojax.device_memory import REMEDY, bytes_available, bytes_needed, in_words
 from rpojax.devices import shard, sharded_vmap
-from rpojax.hyperparams import HyperParams
 from rpojax.programs.agents_at_once import agents_at_once, agents_mapped
 from rpojax.programs.blocks import in_blocks
+from rpojax.runs.chunk import AgentStates, advance_agent, apart, evolving
 from rpojax.runs.settings import RunSettings
 from rpojax.trees import select
-from rpojax.types import Array, Key, Metrics, TrainState
+from rpojax.types import Array, Evolution, Key, Metrics, TrainState
 
 LONGEST_CHUNK = 256  # updates, whose metrics the device holds at one time
 POLL_SECONDS = 0.02  # each look takes a core from the training
 EVALUATION_STREAM = 0x6576616C  # folded into an agent's key for its evaluations
-
-
-class AgentStates(NamedTuple):
-    """N agents between two chunks, padded with copies to a multiple of the devices."""
-
-    state: TrainState  # [N, ...] the last finite one
-    finite: Array  # bool[N] False: the next update gave NaN or infinity, the agent has stopped
 
 
 class Best(NamedTuple):
@@ -44,13 +37,21 @@ class Best(NamedTuple):
     evaluation_return: Array  # f32[N] mean over the episodes
 
 
+class Advanced(NamedTuple):
+    """N agents after a chunk of n updates."""
+
+    states: AgentStates
+    metrics: Metrics  # of numpy arrays f32[N, n]
+    evolution: Evolution | None  # of numpy arrays [N, generations]; None without `evolve`
+
+
 class Programs(NamedTuple):
     """The programs of a run; what evaluates is compiled when first called."""
 
     longest: int  # updates of a chunk
     device_bytes: int | None  # that training needs on each device; None where XLA does not tell
-    # (states, number of updates) -> states, metrics of numpy arrays [N, number]
-    advance: Callable[[AgentStates, int], tuple[AgentStates, Metrics]]
+    # (states, from which update to which)
+    advance: Callable[[AgentStates, slice], Advanced]
     # (states, best so far) -> mean return of each agent f32[N], best
     evaluate: Callable[[AgentStates, Best | None], tuple[np.ndarray, Best]]
     # states -> for each agent what its next update computes first that is not finite
@@ -62,25 +63,30 @@ def initial_states(model: Model, agents: AgentTable) -> AgentStates:
     keys, hyperparams = shard((agents.keys(), agents.hyperparams))
     init = agents_mapped(model, functools.partial(init_agent, make_parts(model)))
     state = sharded_vmap(init)(keys, hyperparams)
-    return AgentStates(state, sharded_vmap(is_finite)(state))
+    return AgentStates(state, sharded_vmap(is_finite)(state), hyperparams)
 
 
 def compile_programs(model: Model, settings: RunSettings, states: AgentStates) -> Programs:
     """Compile the program that trains these agents."""
     agents, count = settings.agents, len(settings.agents)
-    longest = min(settings.cfg.num_updates, LONGEST_CHUNK)
-    keys, hyperparams = shard((evaluation_keys(agents), agents.hyperparams))
-    program = _compile_advance(model, longest, states, hyperparams)
+    keys = shard(evaluation_keys(agents))
+    longest, program = _compile_advance(model, settings, states)
 
-    def advance(states: AgentStates, num_updates: int) -> tuple[AgentStates, Metrics]:
-        states, metrics, taken = program(states, hyperparams, np.int32(num_updates))
+    def advance(states: AgentStates, updates: slice) -> Advanced:
+        number = updates.stop - updates.start
+        states, metrics, taken, evolution = program(
+            states, np.int32(number), np.int32(updates.start)
+        )
         _wait_for(metrics)
-        rows = slice(count), slice(num_updates)
+        rows = slice(count), slice(number)
         finite = np.asarray(taken)[rows]
         on_host = jax.tree.map(
             lambda leaf: np.where(finite, np.asarray(leaf)[rows], np.float32(np.nan)), metrics
         )
-        return states, _nan_without_episodes(on_host)
+        if settings.evolve is not None:
+            rows = slice(count), slice(settings.evolve.generations(number))
+            evolution = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], evolution)
+        return Advanced(states, _nan_without_episodes(on_host), evolution)
 
     def evaluate_agent(state: TrainState, key: Key, best: Best) -> tuple[Array, Best]:
         played = evaluate_model(model, state, key, settings.eval_episodes)
@@ -101,33 +107,42 @@ def compile_programs(model: Model, settings: RunSettings, states: AgentStates) -
     def diagnose(states: AgentStates) -> list[str]:
         first = sharded_vmap(functools.partial(first_not_finite, model))
         with _key_reuse_unchecked():
-            indices = np.asarray(first(states.state, hyperparams))[:count]
+            indices = np.asarray(first(states.state, states.hyperparams))[:count]
         return [QUANTITIES[index] for index in indices]
 
     return Programs(longest, bytes_needed(program), advance, evaluate, diagnose)
 
 
 def _compile_advance(
-    model: Model, longest: int, states: AgentStates, hyperparams: HyperParams
-) -> jax.stages.Compiled:
-    """The program of `_advance` for all agents; in smaller blocks where memory wants it.
+    model: Model, settings: RunSettings, states: AgentStates
+) -> tuple[int, jax.stages.Compiled]:
+    """The updates of the longest chunk, and the program that trains all agents for some.
+
+    The agents are computed in smaller blocks where memory wants it.
 
     Raises:
         MemoryError: the agents do not fit into a device's memory, even one after the other.
     """
+    parts, evolve = make_parts(model), settings.evolve
+    longest = min(settings.cfg.num_updates, LONGEST_CHUNK)
+    if evolve is not None:
+        longest = evolve.every * max(1, longest // evolve.every)
     device = jax.devices()[0]
     available = bytes_available(device)
-    advance = functools.partial(_advance, make_parts(model), longest)
     most = len(states.finite) // jax.device_count()
     block = agents_at_once(model, jax.device_count()) or most
     while True:
-        in_such_blocks = in_blocks(advance, functools.partial(int, block))
-        train = sharded_vmap(in_such_blocks, (0, 0, None), donate_argnums=(0,))
+        size = functools.partial(int, block)
+        if evolve is None:
+            train = apart(in_blocks(functools.partial(advance_agent, parts, longest), size))
+        else:
+            generation = in_blocks(functools.partial(advance_agent, parts, evolve.every), size)
+            train = evolving(model, settings, generation, longest)
         with _key_reuse_unchecked():
-            program = train.lower(states, hyperparams, np.int32(0)).compile()
+            program = train.lower(states, np.int32(0), np.int32(0)).compile()
         needed = bytes_needed(program)
         if needed is None or available is None or needed <= available:
-            return program
+            return longest, program
         if block == 1:
             raise MemoryError(
                 f"{len(states.finite)} agents need {in_words(needed)} on each device, and "
@@ -183,37 +198,18 @@ def blank_metrics(num_agents: int, num_updates: int, environment: Iterable[str])
     return jax.tree.map(np.copy, Metrics.filled(blank, environment))
 
 
-def _advance(
-    parts: Parts,
-    longest: int,
-    states: AgentStates,
-    hyperparams: HyperParams,
-    num_updates: Array,
-) -> tuple[AgentStates, Metrics, Array]:
-    """`num_updates` updates of one agent, i32[] and `longest` at most.
-
-    An update that gives NaN or infinity is not taken: the agent stays as it was before it.
-
-    Returns:
-        The agent; the metrics [longest]; and bool[longest], True for the updates that were taken.
-        The metrics of other updates are 0.
-    """
-
-    def step(
-        index: Array, carry: tuple[AgentStates, Metrics, Array]
-    ) -> tuple[AgentStates, Metrics, Array]:
-        before, rows, taken = carry
-        after, row = iterate(parts, before.state, hyperparams)
-        finite = before.finite & is_finite(after)
-        state = select(finite, after, before.state)
-        rows = jax.tree.map(
-            lambda values, value: values.at[index].set(jnp.where(finite, value, 0.0)), rows, row
-        )
-        return AgentStates(state, finite), rows, taken.at[index].set(finite)
-
-    rows = Metrics.filled(jnp.zeros((longest,), jnp.float32), states.state.episode.metrics)
-    taken = jnp.zeros((longest,), bool)
-    return jax.lax.fori_loop(0, num_updates, step, (states, rows, taken))
+def blank_evolution(settings: RunSettings) -> Evolution | None:
+    """The history of a population, of numpy arrays [N, generations]; None without one."""
+    if settings.evolve is None:
+        return None
+    shape = len(settings.agents), settings.evolve.generations(settings.cfg.num_updates)
+    return Evolution(
+        hyperparams=jax.tree.map(
+            lambda _: np.full(shape, np.nan, np.float32), settings.agents.hyperparams
+        ),
+        scores=np.full(shape, np.nan, np.float32),  # type: ignore[arg-type]
+        parents=np.zeros(shape, np.int32),  # type: ignore[arg-type]
+    )
 
 
 def _nan_without_episodes(metrics: Metrics) -> Metrics:

@@ -15,11 +15,12 @@ import numpy as np
 from rpojax.config import Config
 from rpojax.core.model import Model, make_model
 from rpojax.core.train import init_agent, make_parts
+from rpojax.hyperparams import HyperParams
 from rpojax.runs import storage
 from rpojax.runs.agents import Best
 from rpojax.runs.settings import RunSettings, settings_from_record, settings_to_record
 from rpojax.runs.storage import DamagedCheckpointError
-from rpojax.types import Metrics, PyTree, TrainState
+from rpojax.types import Evolution, Metrics, PyTree, TrainState
 from rpojax.version import __version__
 
 _NAME = "update_{:09d}"
@@ -27,6 +28,13 @@ _COMPLETE = re.compile(r"update_\d{9}")
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
 SUBDIRECTORY = "checkpoints"  # of a run's directory
 ATTEMPTS = 20  # at a list of checkpoints that a training process may remove meanwhile
+
+
+class Evolved(NamedTuple):
+    """What a population is besides its agents' states."""
+
+    hyperparams: HyperParams  # f32[N] of now
+    evolution: Evolution  # of numpy arrays [N, generations so far]
 
 
 class Snapshot(NamedTuple):
@@ -38,6 +46,7 @@ class Snapshot(NamedTuple):
     metrics: Metrics  # of numpy arrays f32[N, n]
     train_seconds: float  # that the updates took
     best: Best | None  # each agent at its best evaluation; None: none was evaluated
+    evolved: Evolved | None = None  # of a population; None without `evolve`
 
 
 class Checkpoint(NamedTuple):
@@ -75,6 +84,8 @@ def save(directory: Path, settings: RunSettings, snapshot: Snapshot) -> Path:
     tree = {"state": snapshot.state, "finite": snapshot.finite, "metrics": snapshot.metrics}
     if snapshot.best is not None:
         tree["best"] = snapshot.best
+    if snapshot.evolved is not None:
+        tree["evolved"] = snapshot.evolved
     storage.write(path, tree, record)
     return path
 
@@ -102,6 +113,7 @@ def read(path: Path, cfg: Config | None = None) -> Checkpoint:
         finite=tree["finite"],
         metrics=tree["metrics"],
         best=tree.get("best"),
+        evolved=tree.get("evolved"),
     )
     return Checkpoint(path, settings, model, snapshot, record["versions"])
 
@@ -272,4 +284,16 @@ def _expected(model: Model, settings: RunSettings, record: Mapping[str, Any]) ->
         updates: Any = jax.ShapeDtypeStruct((count,), np.int32)
         returns: Any = jax.ShapeDtypeStruct((count,), np.float32)
         expected["best"] = Best(state=state, updates=updates, evaluation_return=returns)
+    if settings.evolve is not None:
+        generations = settings.evolve.generations(record["updates"])
+        scores: Any = jax.ShapeDtypeStruct((count, generations), np.float32)
+        parents: Any = jax.ShapeDtypeStruct((count, generations), np.int32)
+        expected["evolved"] = Evolved(
+            hyperparams=jax.eval_shape(lambda: agents.hyperparams),
+            evolution=Evolution(
+                hyperparams=jax.tree.map(lambda _: scores, agents.hyperparams),
+                scores=scores,
+                parents=parents,
+            ),
+        )
     return expected

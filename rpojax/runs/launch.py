@@ -15,10 +15,16 @@ from rpojax.core.model import Model
 from rpojax.device_memory import out_of_memory_explained
 from rpojax.devices import shard, unpad
 from rpojax.runs import checkpoint
-from rpojax.runs.agents import AgentStates, blank_metrics, compile_programs, initial_states
-from rpojax.runs.checkpoint import Checkpoint, CheckpointWriter
+from rpojax.runs.agents import (
+    blank_evolution,
+    blank_metrics,
+    compile_programs,
+    initial_states,
+)
+from rpojax.runs.checkpoint import Checkpoint, CheckpointWriter, Snapshot
+from rpojax.runs.chunk import AgentStates
 from rpojax.runs.lock import exclusive
-from rpojax.runs.loop import Loop, StopRule, Training, result_of, train, write_updates
+from rpojax.runs.loop import Loop, StopRule, Training, result_of, train, write_columns
 from rpojax.runs.settings import RunSettings
 from rpojax.runs.trained_run import TrainedRun
 from rpojax.runs.warm_start import InitialPart, warm_started
@@ -39,18 +45,18 @@ def start(
     """`fit` with its settings and its model made; see there for arguments and errors."""
     if checkpoint_dir is None:  # chunks need not end where a checkpoint is due
         settings = dataclasses.replace(settings, checkpoint_every=0)
-        return train(_first(model, settings, initial, loop.started), None, loop)
+        return train(first_training(model, settings, initial, loop.started), None, loop)
     directory = Path(checkpoint_dir).absolute()
     checkpoint.require_free(directory, overwrite)
     with exclusive(directory):
-        training = _first(model, settings, initial, loop.started)
+        training = first_training(model, settings, initial, loop.started)
         checkpoint.clear(directory)
         writer = CheckpointWriter(directory, settings)
         writer.save(training.snapshot())
         return train(training, writer, loop)
 
 
-def _first(
+def first_training(
     model: Model,
     settings: RunSettings,
     initial: tuple[TrainResult | TrainedRun, Collection[InitialPart]] | None,
@@ -61,12 +67,14 @@ def _first(
     count = len(settings.agents)
     if initial is not None:
         fresh = unpad(states, count)
-        states = shard(AgentStates(warm_started(fresh.state, *initial, count), fresh.finite))
+        state = warm_started(fresh.state, *initial, count)
+        states = shard(fresh._replace(state=state))
     return Training(
         settings=settings,
         programs=compile_programs(model, settings, states),
         states=states,
         history=blank_metrics(count, settings.cfg.num_updates, model.env.metrics),
+        evolution=blank_evolution(settings),
         compile_seconds=time.perf_counter() - started,
     )
 
@@ -104,26 +112,38 @@ def prolonged(found: Checkpoint, total_timesteps: int | None, **changes: Any) ->
 def continue_from(found: Checkpoint, loop: Loop) -> TrainResult:
     """Train from a checkpoint to the end of its run; see `resume`."""
     settings, snapshot = found.settings, found.snapshot
-    count, num_updates = len(settings.agents), settings.cfg.num_updates
-    if snapshot.updates == num_updates:
+    if snapshot.updates >= loop.stop.last_update(settings.cfg):
         return result_of(snapshot)
     checkpoint.warn_of_other_versions(found)
     checkpoint.set_newer_aside(found)
-    states = shard(AgentStates(snapshot.state, jnp.asarray(snapshot.finite)))
-    history = blank_metrics(count, num_updates, found.model.env.metrics)
-    write_updates(history, slice(snapshot.updates), snapshot.metrics)
-    training = Training(
+    training = resumed_training(found.model, settings, snapshot, loop.started)
+    return train(training, CheckpointWriter(found.path.parent, settings, snapshot.updates), loop)
+
+
+def resumed_training(
+    model: Model, settings: RunSettings, snapshot: Snapshot, started: float
+) -> Training:
+    """A training after the updates of a snapshot, compiled."""
+    evolved = snapshot.evolved
+    hyperparams = settings.agents.hyperparams if evolved is None else evolved.hyperparams
+    states = shard(AgentStates(snapshot.state, jnp.asarray(snapshot.finite), hyperparams))
+    history = blank_metrics(len(settings.agents), settings.cfg.num_updates, model.env.metrics)
+    write_columns(history, slice(snapshot.updates), snapshot.metrics)
+    evolution = blank_evolution(settings)
+    if evolved is not None:
+        write_columns(evolution, slice(evolved.evolution.scores.shape[1]), evolved.evolution)
+    return Training(
         settings=settings,
-        programs=compile_programs(found.model, settings, states),
+        programs=compile_programs(model, settings, states),
         states=states,
         history=history,
-        compile_seconds=time.perf_counter() - loop.started,
+        compile_seconds=time.perf_counter() - started,
+        evolution=evolution,
         best=None if snapshot.best is None else shard(snapshot.best),
         updates=snapshot.updates,
         train_seconds=snapshot.train_seconds,
         resumed=True,
     )
-    return train(training, CheckpointWriter(found.path.parent, settings, snapshot.updates), loop)
 
 
 def stop_rule(max_seconds: float | None, stop_when_return: float | None) -> StopRule:

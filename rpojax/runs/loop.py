@@ -11,14 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax.agent_table import AgentTable
+from rpojax.config import Config
 from rpojax.devices import unpad
 from rpojax.loggers import Logger
-from rpojax.runs.agents import AgentStates, Best, Programs
-from rpojax.runs.checkpoint import CheckpointWriter, Snapshot
+from rpojax.runs.agents import Best, Programs
+from rpojax.runs.checkpoint import CheckpointWriter, Evolved, Snapshot
+from rpojax.runs.chunk import AgentStates
 from rpojax.runs.interrupt import TrainingInterrupted, first_signal_noted
 from rpojax.runs.records import RecordWriter
 from rpojax.runs.settings import RunSettings
-from rpojax.types import Metrics, TrainResult
+from rpojax.types import Evolution, Metrics, PyTree, TrainResult
 
 SECONDS_PER_CHUNK = 2.0  # aimed at; between chunks devices wait for each other and for the host
 
@@ -50,6 +52,11 @@ class StopRule(NamedTuple):
 
     max_seconds: float | None = None
     episode_return: float | None = None
+    updates: int | None = None
+
+    def last_update(self, cfg: Config) -> int:
+        """The update after which the training ends, unless it ends earlier."""
+        return cfg.num_updates if self.updates is None else min(self.updates, cfg.num_updates)
 
     def applies(self, progress: Progress, elapsed: float, seconds: float) -> bool:
         """Whether to stop now.
@@ -90,6 +97,7 @@ class Training:
     states: AgentStates
     history: Metrics  # of numpy arrays f32[N, cfg.num_updates], NaN from `updates` on
     compile_seconds: float
+    evolution: Evolution | None = None  # of numpy arrays [N, generations of the run]
     best: Best | None = None
     updates: int = 0
     train_seconds: float = 0.0
@@ -98,15 +106,20 @@ class Training:
     def advance(self, num_updates: int) -> float:
         """Train for `num_updates` updates; returns the seconds that they took."""
         start, finite = time.perf_counter(), np.asarray(self.states.finite)
-        self.states, metrics = self.programs.advance(self.states, num_updates)
+        done = slice(self.updates, self.updates + num_updates)
+        self.states, metrics, evolution = self.programs.advance(self.states, done)
         seconds = time.perf_counter() - start
         diverged = finite & ~np.asarray(self.states.finite)
         if diverged.any():
             self._warn_of_divergence(np.flatnonzero(diverged[: len(self.settings.agents)]))
         if not np.nansum(self.history.invalid_steps):
             _warn_of_invalid_steps(metrics)
-        done = slice(self.updates, self.updates + num_updates)
-        write_updates(self.history, done, metrics)
+        write_columns(self.history, done, metrics)
+        if evolution is not None:
+            assert self.settings.evolve is not None
+            generations = self.settings.evolve.generations
+            columns = slice(generations(done.start), generations(done.stop))
+            write_columns(self.evolution, columns, evolution)
         self.updates += num_updates
         self.train_seconds += seconds
         return seconds
@@ -125,13 +138,16 @@ class Training:
                 stacklevel=2,
             )
 
-    def next_chunk(self, wanted: int) -> int:
-        """As many updates as wanted, but none past an evaluation or a checkpoint."""
+    def next_chunk(self, wanted: int, last_update: int) -> int:
+        """As many updates as wanted, but none past an evaluation, a checkpoint or the last one."""
         settings = self.settings
-        ends = [self.programs.longest, settings.cfg.num_updates - self.updates]
+        ends = [self.programs.longest, last_update - self.updates]
         for every in (settings.eval_every, settings.checkpoint_every):
             if every:
                 ends.append(every - self.updates % every)
+        if settings.evolve is not None:  # whole generations
+            every = settings.evolve.every
+            wanted = max(1, wanted // every) * every
         return min(wanted, *ends)
 
     def evaluate_if_due(self) -> np.ndarray | None:
@@ -160,6 +176,11 @@ class Training:
     def snapshot(self) -> Snapshot:
         """What a checkpoint holds."""
         states, best = unpad((self.states, self.best), len(self.settings.agents))
+        population = None
+        if self.settings.evolve is not None:
+            generations = slice(self.settings.evolve.generations(self.updates))
+            history = jax.tree.map(lambda leaf: leaf[:, generations].copy(), self.evolution)
+            population = Evolved(states.hyperparams, history)
         return Snapshot(
             updates=self.updates,
             state=states.state,
@@ -167,13 +188,14 @@ class Training:
             metrics=_part(self.history, 0, self.updates),
             train_seconds=self.train_seconds,
             best=best,
+            evolved=population,
         )
 
 
 def train(training: Training, writer: CheckpointWriter | None, loop: Loop) -> TrainResult:
     """Train to the end, to a stop rule or to a signal; see `rpojax.fit`."""
     settings = training.settings
-    num_updates = settings.cfg.num_updates
+    last_update = loop.stop.last_update(settings.cfg)
     records = RecordWriter(
         settings.cfg,
         settings.agents,
@@ -185,9 +207,9 @@ def train(training: Training, writer: CheckpointWriter | None, loop: Loop) -> Tr
         with first_signal_noted() as noted_signal:
             stopped = loop.report(training.progress(training.updates))
             wanted = 1
-            while training.updates < num_updates and not stopped and noted_signal() is None:
+            while training.updates < last_update and not stopped and noted_signal() is None:
                 before, chunk_start = training.updates, time.perf_counter()
-                seconds = training.advance(training.next_chunk(wanted))
+                seconds = training.advance(training.next_chunk(wanted, last_update))
                 evaluation = training.evaluate_if_due()
                 records.advance(training.history, training.updates, seconds, evaluation)
                 if writer is not None and writer.is_due(training.updates):
@@ -214,13 +236,16 @@ def result_of(snapshot: Snapshot) -> TrainResult:
         state=jax.tree.map(jnp.array, snapshot.state),
         metrics=jax.device_put(snapshot.metrics),  # NaN passes, also under `jax_debug_nans`
         finite=jnp.array(snapshot.finite),
+        evolution=None
+        if snapshot.evolved is None
+        else jax.tree.map(jnp.array, snapshot.evolved.evolution),
     )
 
 
-def write_updates(history: Metrics, updates: slice, metrics: Metrics) -> None:
-    """Write the metrics of some updates into those of a run, both of numpy arrays [N, ...]."""
-    for values, new in zip(jax.tree.leaves(history), jax.tree.leaves(metrics), strict=True):
-        values[:, updates] = new
+def write_columns(history: PyTree, columns: slice, new: PyTree) -> None:
+    """Write what is known of some updates or generations into the arrays of a run [N, ...]."""
+    for values, written in zip(jax.tree.leaves(history), jax.tree.leaves(new), strict=True):
+        values[:, columns] = written
 
 
 def _how_to_resume(training: Training, writer: CheckpointWriter | None) -> str:

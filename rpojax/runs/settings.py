@@ -6,6 +6,7 @@ from typing import Any
 
 from rpojax.agent_table import AgentTable, agent_table
 from rpojax.config import Config
+from rpojax.pbt import PBT, pbt_from_plain, pbt_to_plain
 from rpojax.plain import (
     config_from_plain,
     config_to_plain,
@@ -18,9 +19,10 @@ DEFAULT_KEEP_CHECKPOINTS = 3
 DEFAULT_EVAL_EPISODES = 64
 
 
-def tenth_of(cfg: Config) -> int:
-    """The default number of updates between checkpoints."""
-    return max(1, round(cfg.num_updates / 10))
+def tenth_of(cfg: Config, evolve: PBT | None = None) -> int:
+    """The default number of updates between checkpoints: whole generations, if there are any."""
+    every = 1 if evolve is None else evolve.every
+    return max(1, round(cfg.num_updates / 10 / every)) * every
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,15 +36,29 @@ class RunSettings:
     eval_episodes: int = DEFAULT_EVAL_EPISODES  # of each agent
     checkpoint_every: int = 0  # updates; 0 = at the end only
     keep_checkpoints: int = DEFAULT_KEEP_CHECKPOINTS  # the newest ones
+    evolve: PBT | None = None  # None: the agents share nothing
 
     def __post_init__(self) -> None:
         for name in ("eval_episodes", "keep_checkpoints"):
             object.__setattr__(self, name, whole_number(name, getattr(self, name)))
         for name in ("log_every", "eval_every", "checkpoint_every"):
             object.__setattr__(self, name, whole_number(name, getattr(self, name), least=0))
+        if self.evolve is not None:
+            self._check_generations(self.evolve)
+
+    def _check_generations(self, evolve: PBT) -> None:
+        """Raise ValueError unless evaluations and checkpoints come between generations."""
+        evolve.number_replaced(len(self.agents))
+        for name in ("eval_every", "checkpoint_every"):
+            every = getattr(self, name)
+            if every % evolve.every:
+                raise ValueError(
+                    f"{name} = {every} ends within a generation of {evolve.every} updates; give a "
+                    "multiple of that, or another evolve.every"
+                )
 
 
-_SPECIAL = ("cfg", "agents")
+_SPECIAL = ("cfg", "agents", "evolve")
 _COUNTS = tuple(
     field.name for field in dataclasses.fields(RunSettings) if field.name not in _SPECIAL
 )
@@ -55,6 +71,7 @@ def settings_to_record(settings: RunSettings) -> dict[str, Any]:
         "seeds": list(settings.agents.seeds),
         "hyperparams": hyperparams_to_plain(settings.agents.hyperparams),
         **{name: getattr(settings, name) for name in _COUNTS},
+        "evolve": pbt_to_plain(settings.evolve),
     }
 
 
@@ -74,7 +91,7 @@ def settings_from_record(record: Mapping[str, Any], cfg: Config | None = None) -
     for name in ("cfg", "seeds"):
         if name not in record:
             raise ValueError(f"the run's record has no {name}; use the version that recorded it")
-    unknown = sorted(set(record) - {"cfg", "seeds", "hyperparams", *_COUNTS})
+    unknown = sorted(set(record) - {"cfg", "seeds", "hyperparams", "evolve", *_COUNTS})
     if unknown:
         raise ValueError(
             f"the run was recorded with the settings {', '.join(unknown)}, which this version of "
@@ -84,4 +101,5 @@ def settings_from_record(record: Mapping[str, Any], cfg: Config | None = None) -
     hyperparams = hyperparams_from_plain(record.get("hyperparams", {}), made.hyperparams())
     agents = agent_table(made.hyperparams(), hyperparams, seeds=record["seeds"])
     counts = {name: record[name] for name in _COUNTS if name in record}
-    return RunSettings(cfg=made, agents=agents, **counts)
+    evolve = pbt_from_plain(record.get("evolve"))
+    return RunSettings(cfg=made, agents=agents, evolve=evolve, **counts)

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rpojax.agent_table import agent_table
+from rpojax.agent_table import AgentTable, agent_table
 from rpojax.config import Config
 from rpojax.core.model import check_config, make_model
 from rpojax.hyperparams import HyperParams
 from rpojax.loggers import Logger
+from rpojax.pbt import PBT
 from rpojax.runs.checkpoint import checkpoint_directory
 from rpojax.runs.launch import continue_from, locked_checkpoint, prolonged, start, stop_rule
 from rpojax.runs.loop import Loop, OnChunk
@@ -31,6 +32,7 @@ def fit(
     hyperparams: HyperParams | None = None,
     *,
     seeds: Sequence[int] | None = None,
+    evolve: PBT | None = None,
     initial: TrainResult | TrainedRun | None = None,
     initial_parts: Sequence[InitialPart] = ("params",),
     on_chunk: OnChunk | None = None,
@@ -70,6 +72,9 @@ def fit(
         hyperparams: leaves of shape [], for all agents alike, or [N]; None for the config's own.
         seeds: one for each agent, 0 to 2**32 - 1. Two agents may share a seed if their
             hyperparameters differ.
+        evolve: population-based training: agents copy better ones and change hyperparameters; the
+            result's `evolution` is its history. Files and labels show the hyperparameters that
+            agents started with.
         initial: agents from which to start, N or one for all: a result, or a run from `load`. They
             may have been trained in another environment of the same shapes, or with other
             settings.
@@ -110,15 +115,19 @@ def fit(
     """
     started = time.perf_counter()
     check_config(cfg)
+    agents = agent_table(
+        cfg.hyperparams(), hyperparams, num_seeds=num_seeds, seed=seed, seeds=seeds
+    )
+    if evolve is not None:
+        agents = with_drawn_hyperparams(agents, evolve)
     settings = RunSettings(
         cfg=cfg,
-        agents=agent_table(
-            cfg.hyperparams(), hyperparams, num_seeds=num_seeds, seed=seed, seeds=seeds
-        ),
+        agents=agents,
+        evolve=evolve,
         log_every=log_every,
         eval_every=eval_every,
         eval_episodes=eval_episodes,
-        checkpoint_every=tenth_of(cfg) if checkpoint_every is None else checkpoint_every,
+        checkpoint_every=tenth_of(cfg, evolve) if checkpoint_every is None else checkpoint_every,
         keep_checkpoints=keep_checkpoints,
     )
     return start(
@@ -129,6 +138,14 @@ def fit(
         overwrite=overwrite,
         loop=Loop(loggers, on_chunk, stop_rule(max_seconds, stop_when_return), started),
     )
+
+
+def with_drawn_hyperparams(agents: AgentTable, evolve: PBT) -> AgentTable:
+    """The agents, with values of their own for what evolves and all of them share."""
+    drawn = evolve.draw(len(agents), agents.seeds[0])
+    shared = {name: values for name, values in drawn.items() if name not in agents.differing}
+    hyperparams = agents.hyperparams.replace(**shared)
+    return agent_table(hyperparams, hyperparams, seeds=agents.seeds)
 
 
 def resume(

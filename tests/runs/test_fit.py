@@ -22,7 +22,7 @@ from rpojax.agent_table import agent_table
 from rpojax.core.model import make_model
 from rpojax.core.train import init_agent, make_parts
 from rpojax.programs import blocks as blocks_module
-from rpojax.runs import agents, checkpoint, loop
+from rpojax.runs import agents, checkpoint, chunk, loop
 from rpojax.runs.loop import Progress
 from rpojax.runs.training import fit, resume
 
@@ -320,8 +320,10 @@ def test_metrics_on_the_device_are_a_row_an_update_whatever_num_steps(num_steps)
     hyperparams = cfg.hyperparams()
 
     def advance(key):
-        states = agents.AgentStates(init_agent(parts, key, hyperparams), jnp.array(True))
-        return agents._advance(parts, 7, states, hyperparams, 3)
+        states = chunk.AgentStates(
+            init_agent(parts, key, hyperparams), jnp.array(True), hyperparams
+        )
+        return chunk.advance_agent(parts, 7, states, hyperparams, 3)
 
     _, metrics, _ = jax.eval_shape(advance, jax.random.key(0))
     assert {leaf.shape for leaf in jax.tree.leaves(metrics)} == {(7,)}

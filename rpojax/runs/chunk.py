@@ -1,0 +1,187 @@
+"""The program of a chunk: some updates of all agents of a run, apart or as a population."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rpojax.agent.evaluation import evaluate_model
+from rpojax.core.model import Model
+from rpojax.core.train import Parts, is_finite, iterate
+from rpojax.devices import agents_sharding, sharded_vmap
+from rpojax.hyperparams import HyperParams
+from rpojax.programs.agents_at_once import agents_mapped
+from rpojax.programs.evolution import Population, evolve, rows_of, training_scores
+from rpojax.runs.settings import RunSettings
+from rpojax.trees import select
+from rpojax.types import Array, Evolution, Key, Metrics, TrainState
+
+EVOLUTION_STREAM = 0x65766F6C  # folded into the key of the first seed, for the choices of evolution
+
+
+class AgentStates(NamedTuple):
+    """N agents between two chunks, padded with copies to a multiple of the devices."""
+
+    state: TrainState  # [N, ...] the last finite one
+    finite: Array  # bool[N] False: the next update gave NaN or infinity, the agent has stopped
+    hyperparams: HyperParams  # f32[N]
+
+
+class Chunk(NamedTuple):
+    """What the program of a chunk returns, of as many updates as it can do at most."""
+
+    states: AgentStates
+    metrics: Metrics  # [N, updates]
+    taken: Array  # bool[N, updates] the updates that were taken
+    evolution: Evolution | None  # [N, generations]; None without `evolve`
+
+
+def apart(advance: Callable[..., Any]) -> jax.stages.Wrapped:
+    """Agents that share nothing, over all devices.
+
+    Args:
+        advance: (states of one agent, number of updates) -> states, metrics, taken.
+
+    Returns:
+        (states, number of updates, updates done before) -> `Chunk`.
+    """
+
+    def train(states: AgentStates, num_updates: Array, first_update: Array) -> Chunk:
+        del first_update  # counts generations
+        states, metrics, taken = advance(states, num_updates)
+        return Chunk(states, metrics, taken, None)
+
+    return sharded_vmap(train, (0, None, None), donate_argnums=(0,))
+
+
+def evolving(
+    model: Model, settings: RunSettings, generation: Callable[..., Any], longest: int
+) -> jax.stages.Wrapped:
+    """A population, over all devices, which communicate between generations alone.
+
+    Args:
+        model: what is trained.
+        settings: with `evolve`.
+        generation: (states of one agent, number of updates) -> states, metrics, taken; of one
+            generation at most.
+        longest: updates of a chunk, whole generations.
+
+    Returns:
+        As `apart`; a chunk begins where a generation does.
+    """
+    pbt, count = settings.evolve, len(settings.agents)
+    assert pbt is not None
+    every, last_update = pbt.every, settings.cfg.num_updates
+    train_generation = sharded_vmap(generation, (0, None))
+    base_key = jax.random.fold_in(jax.random.key(settings.agents.seeds[0]), EVOLUTION_STREAM)
+
+    def play(state: TrainState, key: Key) -> Array:
+        return jnp.mean(evaluate_model(model, state, key, pbt.eval_episodes).episode_return)
+
+    evaluate_all = sharded_vmap(agents_mapped(model, play), (0, None))
+
+    def scores_of(states: AgentStates, metrics: Metrics, key: Key) -> Array:
+        if pbt.eval_episodes:
+            scores: Array = evaluate_all(states.state, key)
+            return scores
+        return training_scores(metrics.episode_return, metrics.episode_count)
+
+    def one_generation(carry: tuple[Array, Chunk], first_update: Array, num_updates: Array) -> Any:
+        done, (states, metrics, taken, history) = carry
+        number = first_update + done
+        key = jax.random.fold_in(base_key, number // every)
+        evolve_key, play_key = jax.random.split(key)
+        updates = jnp.minimum(every, num_updates - done)
+        used = states.hyperparams
+        states, rows, rows_taken = train_generation(states, updates)
+        scores = scores_of(states, rows, play_key)
+        ended = (number + updates) % every == 0
+        states, parents = jax.lax.cond(
+            ended & (number + updates < last_update),
+            lambda states: _next_generation(pbt, states, scores, evolve_key, count),
+            lambda states: (states, jnp.arange(len(scores))),
+            states,
+        )
+        found = Evolution(hyperparams=used, scores=scores, parents=parents)
+        history = jax.tree.map(lambda all, new: all.at[:, done // every].set(new), history, found)
+        metrics, taken = jax.tree.map(
+            lambda all, new: jax.lax.dynamic_update_slice(all, new, (0, done)),
+            (metrics, taken),
+            (rows, rows_taken),
+        )
+        return done + updates, Chunk(states, metrics, taken, history)
+
+    def train(states: AgentStates, num_updates: Array, first_update: Array) -> Chunk:
+        rows = states.finite.shape[0]
+        blank = jnp.zeros((rows, longest), jnp.float32)
+        of_generations = jnp.zeros((rows, longest // every), jnp.float32)
+        chunk = Chunk(
+            states=states,
+            metrics=Metrics.filled(blank, states.state.episode.metrics),
+            taken=jnp.zeros((rows, longest), bool),
+            evolution=Evolution(
+                hyperparams=jax.tree.map(lambda _: of_generations, states.hyperparams),
+                scores=of_generations,
+                parents=of_generations.astype(jnp.int32),
+            ),
+        )
+        _, chunk = jax.lax.while_loop(
+            lambda carry: carry[0] < num_updates,
+            lambda carry: one_generation(carry, first_update, num_updates),
+            (jnp.zeros((), jnp.int32), chunk),
+        )
+        return chunk
+
+    sharding = agents_sharding()
+    return jax.jit(
+        train, donate_argnums=(0,), in_shardings=(sharding, None, None), out_shardings=sharding
+    )
+
+
+def _next_generation(
+    pbt: Any, states: AgentStates, scores: Array, key: Key, count: int
+) -> tuple[AgentStates, Array]:
+    """The states after `evolve`; rows behind the first `count` stay copies of the first ones."""
+    population = Population(*rows_of(tuple(states), slice(count)))
+    evolved, parents = evolve(pbt, population, scores[:count], key)
+    padding = np.arange(states.finite.shape[0]) % count
+    if len(padding) != count:
+        evolved, parents = rows_of((evolved, parents), padding)
+    return AgentStates(*evolved), parents
+
+
+def advance_agent(
+    parts: Parts,
+    longest: int,
+    states: AgentStates,
+    num_updates: Array,
+) -> tuple[AgentStates, Metrics, Array]:
+    """`num_updates` updates of one agent, i32[] and `longest` at most.
+
+    An update that gives NaN or infinity is not taken: the agent stays as it was before it.
+
+    Returns:
+        The agent; the metrics [longest]; and bool[longest], True for the updates that were taken.
+        The metrics of other updates are 0.
+    """
+
+    def step(
+        index: Array, carry: tuple[tuple[TrainState, Array], Metrics, Array]
+    ) -> tuple[tuple[TrainState, Array], Metrics, Array]:
+        before, rows, taken = carry
+        state, finite = before
+        after, row = iterate(parts, state, states.hyperparams)
+        finite &= is_finite(after)
+        state = select(finite, after, state)
+        rows = jax.tree.map(
+            lambda values, value: values.at[index].set(jnp.where(finite, value, 0.0)), rows, row
+        )
+        return (state, finite), rows, taken.at[index].set(finite)
+
+    rows = Metrics.filled(jnp.zeros((longest,), jnp.float32), states.state.episode.metrics)
+    taken = jnp.zeros((longest,), bool)
+    before = states.state, states.finite
+    (state, finite), rows, taken = jax.lax.fori_loop(0, num_updates, step, (before, rows, taken))
+    return AgentStates(state, finite, states.hyperparams), rows, taken

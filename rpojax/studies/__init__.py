@@ -1,0 +1,22 @@
+"""Studies: many settings and seeds, compared with honest statistics."""
+
+from rpojax.ranges import Choice, LogUniform, Uniform, Whole
+from rpojax.studies.halving import Halving
+from rpojax.studies.optuna_search import optimize
+from rpojax.studies.result import SettingScore, StudyResult, write_table
+from rpojax.studies.runner import StudyProgress
+from rpojax.studies.settings import Setting
+
+__all__ = [
+    "Choice",
+    "Halving",
+    "LogUniform",
+    "Setting",
+    "SettingScore",
+    "StudyProgress",
+    "StudyResult",
+    "Uniform",
+    "Whole",
+    "optimize",
+    "write_table",
+]

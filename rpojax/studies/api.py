@@ -1,0 +1,177 @@
+"""`study`: many settings, many seeds of each, few programs."""
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rpojax.config import Config
+from rpojax.core.model import check_config
+from rpojax.ranges import Range
+from rpojax.runs.interrupt import TrainingInterrupted
+from rpojax.runs.lock import exclusive
+from rpojax.runs.settings import DEFAULT_EVAL_EPISODES
+from rpojax.studies.files import StudyDirectory
+from rpojax.studies.halving import Halving, check_halving
+from rpojax.studies.plan import EVALUATION, Direction, StudyPlan, plan_from_record
+from rpojax.studies.result import StudyResult, write_table
+from rpojax.studies.runner import OnProgress, run
+from rpojax.studies.settings import Changes, given_configs, grid_and_space
+from rpojax.studies.space import Sampler
+
+DEFAULT_NUM_SEEDS = 8
+
+
+def study(
+    cfg: Config,
+    *,
+    grid: Mapping[str, Sequence[Any]] | None = None,
+    space: Mapping[str, Range] | None = None,
+    num_settings: int | None = None,
+    sampler: Sampler = "random",
+    configs: Sequence[Config | Changes] | Mapping[str, Config | Changes] | None = None,
+    num_seeds: int = DEFAULT_NUM_SEEDS,
+    seed: int = 0,
+    halving: int | Halving | None = None,
+    objective: str = EVALUATION,
+    direction: Direction = "maximize",
+    eval_episodes: int = DEFAULT_EVAL_EPISODES,
+    directory: str | Path | None = None,
+    on_progress: OnProgress | None = None,
+) -> StudyResult:
+    """Train several settings with several seeds each, and compare them.
+
+    Settings that differ in hyperparameters alone (`HyperParams`) are arguments of one compiled
+    program and train side by side over all devices, as in `fit`; those that differ in anything else
+    (`num_envs`, the network, the environment) make one program each. What does not fit into memory
+    together trains in parts. Each setting has the same seeds. With `Config.agents_at_once = 1`, an
+    agent is bit-identical to `make_train` alone, on a CPU.
+
+    Called again with the same arguments and the same directory, a study goes on where it stopped,
+    and its result is the same to the bit.
+
+    Args:
+        cfg: the settings that all have in common.
+        grid: values of some settings, all combinations of which are compared. Names are fields of
+            `Config`; "network.hidden_sizes" and the like, fields of `NetworkConfig`; "env_params.g"
+            and the like, parameters of the environment.
+        space: ranges of some settings (`rpojax.studies.LogUniform` and others), from which
+            `num_settings` points are drawn; together with a grid, each point for each combination.
+        num_settings: how many points.
+        sampler: "random" or "sobol", which covers the space more evenly.
+        configs: settings one by one in place of grid and space: configs, or changes of `cfg` by
+            name; or such by label.
+        num_seeds: S, agents of each setting.
+        seed: of the first agent of each setting, and of the sampler.
+        halving: successive halving: 3, say, lets the best third of the settings go on from each
+            rung to one of three times the length; or a `Halving`. None: all train to the end.
+        objective: what is compared: "evaluation_return", the mean return over episodes with mean
+            actions after training; "environment/NAME", a metric of the environment in these
+            episodes; or a field of `Metrics`, the mean over the last tenth of the updates.
+        direction: "maximize" or "minimize".
+        eval_episodes: of each agent.
+        directory: where the study is saved, with its tables; None to save nothing.
+        on_progress: called with a `StudyProgress` after each chunk of updates.
+
+    Raises:
+        ValueError: unknown names, values that are not allowed, the same setting twice; a directory
+            that holds another study or is in use.
+        OSError: nothing can be written in the directory.
+        MemoryError: the seeds of one setting do not fit into a device's memory.
+        TrainingInterrupted: as in `fit`.
+    """
+    plan = make_plan(
+        cfg,
+        grid=grid,
+        space=space,
+        num_settings=num_settings,
+        sampler=sampler,
+        configs=configs,
+        num_seeds=num_seeds,
+        seed=seed,
+        halving=halving,
+        objective=objective,
+        direction=direction,
+        eval_episodes=eval_episodes,
+    )
+    return run_plan(plan, None if directory is None else Path(directory), on_progress)
+
+
+def make_plan(
+    cfg: Config,
+    *,
+    grid: Mapping[str, Sequence[Any]] | None = None,
+    space: Mapping[str, Range] | None = None,
+    num_settings: int | None = None,
+    sampler: Sampler = "random",
+    configs: Sequence[Config | Changes] | Mapping[str, Config | Changes] | None = None,
+    num_seeds: int = DEFAULT_NUM_SEEDS,
+    seed: int = 0,
+    halving: Any = None,
+    objective: str = EVALUATION,
+    direction: Direction = "maximize",
+    eval_episodes: int = DEFAULT_EVAL_EPISODES,
+) -> StudyPlan:
+    """What `study` is asked for, checked; see there for arguments and errors."""
+    check_config(cfg)
+    if configs is not None:
+        if grid is not None or space is not None or num_settings is not None:
+            raise ValueError("configs are settings one by one; give them, or grid and space")
+        settings = given_configs(cfg, configs)
+    else:
+        settings = grid_and_space(cfg, grid, space, num_settings, sampler, seed)
+    return StudyPlan(
+        settings=tuple(settings),
+        num_seeds=num_seeds,
+        seed=seed,
+        halving=check_halving(halving),
+        objective=objective,
+        direction=direction,
+        eval_episodes=eval_episodes,
+    )
+
+
+def resume_study(directory: str | Path, on_progress: OnProgress | None = None) -> StudyResult:
+    """Go on with the study in a directory, or read it if it is finished.
+
+    Args:
+        directory: of `study`.
+        on_progress: as in `study`.
+
+    Raises:
+        ValueError: there is no study; or it holds objects that a file cannot hold, such as
+            environments and functions: call `study` again with its arguments.
+        TrainingInterrupted: as in `fit`.
+    """
+    files = StudyDirectory(Path(directory))
+    plan = plan_from_record(files.recorded()["plan"])
+    return run_plan(plan, files.path, on_progress)
+
+
+def run_plan(
+    plan: StudyPlan, directory: Path | None, on_progress: OnProgress | None = None
+) -> StudyResult:
+    """Run a study and write its tables."""
+    if directory is None:
+        return StudyResult(plan, tuple(run(plan, None, on_progress)))
+    files = StudyDirectory(directory)
+    with exclusive(files.path), _how_to_go_on(files):
+        files.begin(plan)
+        result = StudyResult(plan, tuple(run(plan, files, on_progress)))
+        write_table(result.agent_rows(), files.agents_csv)
+        write_table(result.setting_rows(), files.settings_csv)
+        write_table(result.curve_rows(), files.curves_csv)
+    return result
+
+
+@contextlib.contextmanager
+def _how_to_go_on(files: StudyDirectory) -> Iterator[None]:
+    """Let the message of an interruption say how to go on with the study."""
+    try:
+        yield
+    except TrainingInterrupted as stop:
+        message = (
+            "the study was stopped, and what is done is saved; "
+            f"rpojax.resume_study({str(files.path)!r}) goes on"
+        )
+        raise TrainingInterrupted(message, stop.result, stop.signal_number) from stop

@@ -1,0 +1,154 @@
+"""Searches by Optuna's samplers and pruners, in batches that train as one program."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rpojax.config import Config
+from rpojax.core.model import check_config
+from rpojax.ranges import Choice, LogUniform, Range, Uniform, Whole, check_range
+from rpojax.runs.settings import DEFAULT_EVAL_EPISODES
+from rpojax.studies.plan import EVALUATION, StudyPlan
+from rpojax.studies.runner import OnProgress, run, setting_scores
+from rpojax.studies.settings import Setting, label_of, with_changes
+from rpojax.validation import whole_number
+
+if TYPE_CHECKING:
+    import optuna
+
+
+def optimize(
+    study: "optuna.Study",
+    cfg: Config,
+    space: Mapping[str, Range],
+    *,
+    num_trials: int,
+    batch_size: int = 8,
+    num_seeds: int = 4,
+    seed: int = 0,
+    reports: int = 4,
+    objective: str = EVALUATION,
+    eval_episodes: int = DEFAULT_EVAL_EPISODES,
+    on_progress: OnProgress | None = None,
+) -> None:
+    """Run trials of an Optuna study: each is a setting, with the mean score over its seeds.
+
+    The study's own sampler proposes settings, `batch_size` at a time, which train side by side as
+    in `rpojax.study`. Its own pruner ends trials early: they report a value `reports` times, and
+    after each the others are packed together. Several processes, on several machines, may work on
+    one study by its storage, such as `optuna.create_study(storage="sqlite:///study.db",
+    study_name="pendulum", load_if_exists=True)`, with a `seed` of its sampler each.
+
+    A trial that was running in a process that was killed stays "running" in the storage, as Optuna
+    has it for ask-and-tell.
+
+    Args:
+        study: gives sampler, pruner, storage and direction; it has one objective.
+        cfg: the settings that all trials have in common.
+        space: ranges by the names of settings, as in `rpojax.study`; the options of a `Choice` are
+            numbers, text or truth values.
+        num_trials: to run, beside those that the study has.
+        batch_size: trials that are proposed, and trained, together. Proposals in a batch do not
+            know of each other's results.
+        num_seeds: agents of each trial.
+        seed: of the first agent of each trial.
+        reports: how often a trial reports; 1 where the pruner is to have no say.
+        objective: as in `rpojax.study`; the direction is the study's.
+        eval_episodes: as in `rpojax.study`.
+        on_progress: as in `rpojax.study`, for each batch.
+
+    Raises:
+        ValueError: as `rpojax.study`; a study of several objectives.
+    """
+    check_config(cfg)
+    batch_size = whole_number("batch_size", batch_size)
+    if len(study.directions) > 1:
+        raise ValueError(
+            f"study has {len(study.directions)} objectives; give one that has one direction"
+        )
+    ranges = {name: check_range(name, given) for name, given in space.items()}
+    distributions = {name: _distribution(each) for name, each in ranges.items()}
+    left = whole_number("num_trials", num_trials)
+    while left:
+        trials = [study.ask(distributions) for _ in range(min(left, batch_size))]
+        left -= len(trials)
+        plan = StudyPlan(
+            settings=tuple(_setting(cfg, trial) for trial in trials),
+            num_seeds=num_seeds,
+            seed=seed,
+            reports=reports,
+            objective=objective,
+            direction=study.direction.name.lower(),  # type: ignore[arg-type]
+            eval_episodes=eval_episodes,
+        )
+        try:
+            _run_batch(study, trials, plan, on_progress)
+        except BaseException:
+            for trial in trials:
+                study.tell(trial, state=_states().FAIL, skip_if_finished=True)
+            raise
+
+
+def _run_batch(
+    study: "optuna.Study",
+    trials: "Sequence[optuna.Trial]",
+    plan: StudyPlan,
+    on_progress: OnProgress | None,
+) -> None:
+    """Train trials, and tell the study what came out."""
+    places = _first_of_each(plan.settings)
+    distinct = sorted(set(places))
+    unique = plan.only(distinct)
+
+    def choose(rung: int, alive: list[int], scores: Mapping[int, float]) -> list[int]:
+        going_on = []
+        for member in alive:
+            same = [t for t, place in zip(trials, places, strict=True) if place == distinct[member]]
+            for trial in same:
+                trial.report(scores[member], rung)
+            if same[0].should_prune():
+                for trial in same:
+                    study.tell(trial, state=_states().PRUNED)
+            else:
+                going_on.append(member)
+        return going_on
+
+    finished = run(unique, None, on_progress, choose)
+    last = max(trained.rung for trained in finished)
+    scores = setting_scores(unique, [trained for trained in finished if trained.rung == last])
+    for trial, place in zip(trials, places, strict=True):
+        score = scores.get(distinct.index(place), np.nan)
+        if np.isnan(score):  # pruned already, or no agent has a score
+            study.tell(trial, state=_states().FAIL, skip_if_finished=True)
+        else:
+            study.tell(trial, score, skip_if_finished=True)
+
+
+def _first_of_each(settings: Sequence[Setting]) -> list[int]:
+    """For each setting the first one with the same config: samplers may repeat themselves."""
+    first: dict[Config, int] = {}
+    return [first.setdefault(setting.cfg, index) for index, setting in enumerate(settings)]
+
+
+def _setting(cfg: Config, trial: "optuna.Trial") -> Setting:
+    changes = dict(trial.params)
+    return Setting(label_of(changes), changes, with_changes(cfg, changes))
+
+
+def _states() -> Any:
+    import optuna
+
+    return optuna.trial.TrialState
+
+
+def _distribution(given: Range) -> "optuna.distributions.BaseDistribution":
+    import optuna
+
+    if isinstance(given, Choice):
+        return optuna.distributions.CategoricalDistribution(list(given.options))
+    if isinstance(given, Whole):
+        return optuna.distributions.IntDistribution(given.low, given.high)
+    assert isinstance(given, Uniform | LogUniform)
+    logarithmic = isinstance(given, LogUniform)
+    return optuna.distributions.FloatDistribution(given.low, given.high, log=logarithmic)

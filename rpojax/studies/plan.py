@@ -1,0 +1,159 @@
+"""What a study is to do: settings, seeds, rungs, and what is compared."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal, TypeAlias, get_args
+
+import jax.numpy as jnp
+import numpy as np
+
+from rpojax.agent_table import LARGEST_SEED, AgentTable, agent_table
+from rpojax.config import Config
+from rpojax.hyperparams import HyperParams
+from rpojax.loggers.base import ENVIRONMENT, METRICS
+from rpojax.plain import config_from_plain, config_to_plain, objects_in, to_plain
+from rpojax.runs.settings import DEFAULT_EVAL_EPISODES, RunSettings, tenth_of
+from rpojax.setting import settings_of
+from rpojax.studies.halving import Halving, check_halving
+from rpojax.studies.settings import Setting, program_config
+from rpojax.validation import check_choice, whole_number
+
+Direction: TypeAlias = Literal["maximize", "minimize"]
+
+EVALUATION = "evaluation_return"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StudyPlan:
+    """A study, checked. Raises ValueError for a number out of range, with the remedy."""
+
+    settings: tuple[Setting, ...]
+    num_seeds: int
+    seed: int = 0  # of the first agent of each setting
+    halving: Halving | None = None
+    objective: str = EVALUATION
+    direction: Direction = "maximize"
+    eval_episodes: int = DEFAULT_EVAL_EPISODES  # of each agent, at each rung
+    reports: int = 1  # comparisons on the way, evenly spaced, where there is no halving
+
+    def __post_init__(self) -> None:
+        for name in ("num_seeds", "eval_episodes", "reports"):
+            object.__setattr__(self, name, whole_number(name, getattr(self, name)))
+        most = LARGEST_SEED + 1 - self.num_seeds
+        object.__setattr__(self, "seed", whole_number("seed", self.seed, least=0, most=most))
+        check_choice("direction", self.direction, get_args(Direction))
+        if not self.objective.startswith(ENVIRONMENT):
+            check_choice(
+                "objective",
+                self.objective,
+                [EVALUATION, *METRICS],
+                also=f", or {ENVIRONMENT}NAME for a metric of the environment",
+            )
+
+    @property
+    def rungs(self) -> list[float]:
+        """Fractions of the training after which settings are compared; the last one is 1."""
+        if self.halving is not None:
+            return self.halving.rungs(len(self.settings))
+        return [rung / self.reports for rung in range(1, self.reports + 1)]
+
+    def only(self, members: list[int]) -> "StudyPlan":
+        """The plan with these settings alone."""
+        return dataclasses.replace(self, settings=tuple(self.settings[each] for each in members))
+
+    @property
+    def programs(self) -> dict[Config, list[int]]:
+        """The settings of each program: they differ in hyperparameters alone."""
+        programs: dict[Config, list[int]] = {}
+        for index, setting in enumerate(self.settings):
+            programs.setdefault(program_config(setting.cfg), []).append(index)
+        return programs
+
+    def updates_at(self, cfg: Config, rung: int) -> int:
+        """The updates of a program after which its settings reach a rung."""
+        return max(1, round(self.rungs[rung] * cfg.num_updates))
+
+    def run_settings(self, cfg: Config, members: list[int]) -> RunSettings:
+        """The run that trains some settings of a program, with the seeds of each in a row."""
+        return RunSettings(
+            cfg=cfg, agents=self.agents(members), log_every=0, checkpoint_every=tenth_of(cfg)
+        )
+
+    def agents(self, members: list[int]) -> AgentTable:
+        """The agents of some settings; each setting has the same seeds."""
+        columns = {
+            name: np.repeat(
+                np.asarray([getattr(self.settings[member].cfg, name) for member in members]),
+                self.num_seeds,
+            )
+            for name in settings_of(HyperParams)
+        }
+        seeds = [*range(self.seed, self.seed + self.num_seeds)] * len(members)
+        arrays = {name: jnp.asarray(each, jnp.float32) for name, each in columns.items()}
+        hyperparams = HyperParams(**arrays)
+        return agent_table(hyperparams, hyperparams, seeds=seeds)
+
+    def steps(self) -> int:
+        """Environment steps of all agents up to the end, as if settings were alike in length."""
+        whole = [setting.cfg.actual_timesteps for setting in self.settings]
+        count, before, total = len(whole), 0.0, 0.0
+        for rung in self.rungs:
+            total += count * (rung - before)
+            before = rung
+            count = count if self.halving is None else self.halving.number_kept(count)
+        return int(total * np.mean(whole) * self.num_seeds)
+
+    def record(self) -> dict[str, Any]:
+        """The plan as numbers, text, lists and dictionaries, for JSON."""
+        return {
+            "settings": [
+                {
+                    "label": setting.label,
+                    "changes": {name: to_plain(value) for name, value in setting.changes.items()},
+                    "cfg": config_to_plain(setting.cfg),
+                }
+                for setting in self.settings
+            ],
+            "num_seeds": self.num_seeds,
+            "seed": self.seed,
+            "halving": None if self.halving is None else dataclasses.asdict(self.halving),
+            "objective": self.objective,
+            "direction": self.direction,
+            "eval_episodes": self.eval_episodes,
+            "reports": self.reports,
+        }
+
+
+def difference(recorded: Mapping[str, Any], plan: StudyPlan) -> str | None:
+    """In what a recorded plan differs from another, in words; None where they are the same."""
+    now = plan.record()
+    for name, value in now.items():
+        before = recorded.get(name)
+        if name != "settings" and before != value:
+            return f"{name} = {value!r} where the study has {before!r}"
+    before, after = recorded["settings"], now["settings"]
+    if len(before) != len(after):
+        return f"{len(after)} settings where the study has {len(before)}"
+    for index, (old, new) in enumerate(zip(before, after, strict=True)):
+        if old != new:
+            fields = [name for name, value in new["cfg"].items() if old["cfg"].get(name) != value]
+            return f"setting {index} ({new['label']}) differs in {', '.join(fields) or 'its label'}"
+    return None
+
+
+def plan_from_record(recorded: Mapping[str, Any]) -> StudyPlan:
+    """The plan that `StudyPlan.record` recorded; ValueError where a config holds objects."""
+    for each in recorded["settings"]:
+        for name, text in objects_in(each["cfg"]).items():
+            raise ValueError(
+                f"the study holds an object, which a file cannot hold ({name} = {text}); call "
+                "rpojax.study again with its arguments and its directory"
+            )
+    settings = tuple(
+        Setting(each["label"], each["changes"], config_from_plain(each["cfg"]))
+        for each in recorded["settings"]
+    )
+    others = {name: value for name, value in recorded.items() if name != "settings"}
+    return StudyPlan(
+        **{**others, "settings": settings, "halving": check_halving(others["halving"])}
+    )

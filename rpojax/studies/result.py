@@ -1,0 +1,291 @@
+"""What a study found: agents, settings, curves, as arrays and as tidy tables."""
+
+import csv
+import dataclasses
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from rpojax.loggers.base import METRICS, environment_column
+from rpojax.report.curves import Curve, learning_curve
+from rpojax.runs.checkpoint import versions
+from rpojax.statistics import (
+    Estimate,
+    RankStability,
+    area_under_curve,
+    bootstrap_interval,
+    interquartile_mean,
+    rank_stability,
+)
+from rpojax.studies.plan import StudyPlan
+from rpojax.studies.runner import Trained, rank, setting_scores
+from rpojax.studies.settings import Setting
+from rpojax.types import TrainResult
+from rpojax.validation import whole_number
+
+Row = dict[str, Any]
+
+
+class SettingScore(NamedTuple):
+    """A setting in the table of a study."""
+
+    setting: Setting
+    score: float  # interquartile mean over the seeds
+    low: float  # of its 95 % bootstrap interval; NaN for one seed
+    high: float
+    mean: float
+    std: float  # over the seeds, of the population
+    area: float  # mean height of the learning curves, interquartile mean over the seeds
+    finite: int  # agents that did not diverge; the others count with the worst score of the study
+    fraction: float  # of the training that the setting went through
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StudyResult:
+    """What `rpojax.study` returns. K settings, S seeds of each.
+
+    Attributes:
+        plan: what was compared, and how.
+        trained: the settings as they were at their last rung, some at a time.
+    """
+
+    plan: StudyPlan
+    trained: tuple[Trained, ...]
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        """The K settings."""
+        return self.plan.settings
+
+    @functools.cached_property
+    def scores(self) -> np.ndarray:
+        """The objective of each agent, f64[K, S], as measured; see `finite`."""
+        return np.stack([trained.scores[rows] for trained, rows in self._places])
+
+    @functools.cached_property
+    def finite(self) -> np.ndarray:
+        """bool[K, S] False: the agent diverged, and its score is that of its last finite state."""
+        return np.stack([np.asarray(t.result.finite)[rows] for t, rows in self._places])
+
+    @functools.cached_property
+    def filled_scores(self) -> np.ndarray:
+        """`scores` with the worst of the study for agents that diverged or have none, f64[K, S]."""
+        known = self.scores[np.isfinite(self.scores)]
+        if not known.size:
+            return np.full(self.scores.shape, np.nan)
+        worst = self.sign * (self.sign * known).min()
+        return np.where(self.finite & np.isfinite(self.scores), self.scores, worst)
+
+    @property
+    def sign(self) -> float:
+        """1 where higher scores are better, -1 where lower ones are."""
+        return 1.0 if self.plan.direction == "maximize" else -1.0
+
+    @property
+    def fractions(self) -> np.ndarray:
+        """How much of the training each setting went through, f64[K]."""
+        return np.asarray([self.plan.rungs[trained.rung] for trained, _ in self._places])
+
+    @property
+    def best(self) -> int:
+        """The setting with the best score, as in `summary`, of those that reached the last rung."""
+        at_end = [trained for trained in self.trained if trained.rung == self._last_rung]
+        scores = setting_scores(self.plan, at_end)
+        return max(scores, key=lambda each: rank(self.plan, scores[each]))
+
+    def result(self, setting: int) -> TrainResult:
+        """The agents of one setting: state [S, ...], metrics [S, updates], finite bool[S]."""
+        trained, rows = self._places[self._checked(setting)]
+        return jax.tree.map(lambda leaf: leaf[rows], trained.result)
+
+    def curves(self, metric: str = "episode_return") -> dict[str, Curve]:
+        """A metric over the steps of each agent, [S, updates], by the label of the setting."""
+        return {
+            setting.label: learning_curve(setting.cfg, self.result(index).metrics, metric)
+            for index, setting in enumerate(self.settings)
+        }
+
+    def summary(self, seed: int = 0) -> list[SettingScore]:
+        """The settings from the best to the worst; those that stopped early come last.
+
+        Args:
+            seed: of the bootstrap.
+        """
+        rows = []
+        nan = np.asarray(np.nan)
+        nothing = Estimate(nan, nan, nan, 0.95)
+        for index, setting in enumerate(self.settings):
+            values = self.filled_scores[index]
+            known = not np.isnan(values).any()
+            estimate = bootstrap_interval(values, rng=seed, method="expanded") if known else nothing
+            rows.append(
+                SettingScore(
+                    setting=setting,
+                    score=float(estimate.value),
+                    low=float(estimate.low),
+                    high=float(estimate.high),
+                    mean=float(values.mean()),
+                    std=float(values.std()),
+                    area=self._area(index),
+                    finite=int(self.finite[index].sum()),
+                    fraction=float(self.fractions[index]),
+                )
+            )
+        return sorted(rows, key=lambda row: (-row.fraction, -rank(self.plan, row.score)))
+
+    def rank_stability(self, seed: int = 0) -> RankStability:
+        """Whether fewer seeds would have told the same, of the settings that reached the end.
+
+        Args:
+            seed: of the subsamples.
+
+        Raises:
+            ValueError: fewer than two settings reached the end.
+        """
+        at_end = self.fractions == self.plan.rungs[self._last_rung]
+        return rank_stability(self.sign * self.filled_scores[at_end].T, rng=seed)
+
+    def agent_rows(self) -> list[Row]:
+        """A row for each agent: what identifies it, what it was trained with, and its score."""
+        environment = {f"version_{name}": text for name, text in versions().items()}
+        rows = []
+        for index, setting in enumerate(self.settings):
+            trained, places = self._places[index]
+            updates = trained.result.metrics.episode_return.shape[1]
+            for place, agent in enumerate(range(*places.indices(len(trained.scores)))):
+                seed = self.plan.seed + place
+                rows.append(
+                    {
+                        "setting": index,
+                        "label": setting.label,
+                        **{name: _plain(value) for name, value in setting.changes.items()},
+                        "seed": seed,
+                        "updates": updates,
+                        "steps": updates * setting.cfg.batch_size,
+                        "fraction": float(self.fractions[index]),
+                        "finite": bool(self.finite[index, place]),
+                        self.plan.objective: float(trained.scores[agent]),
+                        **environment,
+                    }
+                )
+        return rows
+
+    def setting_rows(self) -> list[Row]:
+        """A row for each setting, as in `summary`."""
+        return [
+            {
+                "label": row.setting.label,
+                **{name: _plain(value) for name, value in row.setting.changes.items()},
+                **{name: getattr(row, name) for name in SettingScore._fields[1:]},
+            }
+            for row in self.summary()
+        ]
+
+    def curve_rows(self) -> list[Row]:
+        """A row for each update of each agent, with all of its metrics."""
+        rows = []
+        for index, setting in enumerate(self.settings):
+            metrics = self.result(index).metrics
+            columns = {name: getattr(metrics, name) for name in METRICS}
+            columns |= {environment_column(n): each for n, each in metrics.environment.items()}
+            seeds, updates = metrics.episode_return.shape
+            rows += [
+                {
+                    "setting": index,
+                    "label": setting.label,
+                    "seed": self.plan.seed + seed,
+                    "steps": (update + 1) * setting.cfg.batch_size,
+                    **{name: float(each[seed, update]) for name, each in columns.items()},
+                }
+                for seed in range(seeds)
+                for update in range(updates)
+            ]
+        return rows
+
+    def marl_eval(self) -> dict[str, Any]:
+        """The scores in the format of marl-eval's JSON files (Gorsane et al. 2022).
+
+        {environment: {task: {setting: {run: {step, absolute metrics}}}}}; the environment is the
+        family, the task its name.
+        """
+        tree: dict[str, Any] = {}
+        for index, setting in enumerate(self.settings):
+            name = str(getattr(setting.cfg.env, "name", setting.cfg.env))
+            family, slash, task = name.partition("/")
+            if not slash:
+                family, task = "gymnax", name
+            curve = learning_curve(setting.cfg, self.result(index).metrics)
+            runs = tree.setdefault(family, {}).setdefault(task, {}).setdefault(setting.label, {})
+            for place, score in enumerate(self.scores[index]):
+                known = np.flatnonzero(~np.isnan(curve.values[place]))
+                steps = {
+                    f"step_{number}": {
+                        "step_count": int(curve.steps[update]),
+                        "episode_return": [float(curve.values[place, update])],
+                    }
+                    for number, update in enumerate(known)
+                }
+                absolute = {"absolute_metrics": {self.plan.objective: [float(score)]}}
+                runs[f"seed_{self.plan.seed + place}"] = {**steps, **absolute}
+        return tree
+
+    @functools.cached_property
+    def _places(self) -> list[tuple[Trained, slice]]:
+        """Where each setting is: what was trained together, and its rows there."""
+        places: dict[int, tuple[Trained, slice]] = {}
+        count = self.plan.num_seeds
+        for trained in self.trained:
+            for place, member in enumerate(trained.members):
+                places[member] = trained, slice(place * count, (place + 1) * count)
+        return [places[index] for index in range(len(self.settings))]
+
+    @property
+    def _last_rung(self) -> int:
+        return max(trained.rung for trained in self.trained)
+
+    def _area(self, index: int) -> float:
+        metrics = self.result(index).metrics
+        curve = learning_curve(self.settings[index].cfg, metrics)
+        values = curve.values[~np.isnan(curve.values).all(axis=1)]
+        if not len(values):
+            return float("nan")
+        return float(interquartile_mean(area_under_curve(curve.steps, values)))
+
+    def _checked(self, setting: int) -> int:
+        return whole_number("setting", setting, least=0, most=len(self.settings) - 1)
+
+
+def write_table(rows: Sequence[Row], path: str | Path) -> None:
+    """Write rows as CSV or, by the suffix .parquet, as Parquet, which needs pyarrow.
+
+    Raises:
+        ValueError: another suffix, or pyarrow is missing.
+        OSError: the file cannot be written.
+    """
+    path = Path(path)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    if path.suffix == ".csv":
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, names)
+            writer.writeheader()
+            writer.writerows(rows)
+        return
+    if path.suffix != ".parquet":
+        raise ValueError(f"path = {str(path)!r} has an unknown suffix; give .csv or .parquet")
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ValueError(
+            f"{str(path)!r} needs pyarrow; run: pip install 'rpojax[parquet]'"
+        ) from error
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(rows)), path)
+
+
+def _plain(value: Any) -> Any:
+    """What a cell of a table can hold."""
+    return value if isinstance(value, bool | int | float | str) or value is None else str(value)

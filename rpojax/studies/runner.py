@@ -1,0 +1,349 @@
+"""Run a study: train the settings of each program together, rung after rung."""
+
+import functools
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rpojax.config import Config
+from rpojax.core.model import Model, make_model
+from rpojax.device_memory import out_of_memory_explained
+from rpojax.loggers.base import ENVIRONMENT
+from rpojax.runs import checkpoint
+from rpojax.runs.agents import evaluate_agents, evaluation_keys
+from rpojax.runs.checkpoint import CheckpointWriter, Snapshot, checkpoint_paths
+from rpojax.runs.launch import (
+    continue_from,
+    first_training,
+    locked_checkpoint,
+    resumed_training,
+)
+from rpojax.runs.loop import Loop, Progress, StopRule, train
+from rpojax.runs.settings import RunSettings
+from rpojax.statistics import interquartile_mean
+from rpojax.statistics.nan import mean_ignoring_nan
+from rpojax.studies.files import StudyDirectory
+from rpojax.studies.halving import survivors
+from rpojax.studies.plan import EVALUATION, StudyPlan
+from rpojax.types import PyTree, TrainResult
+
+LAST_PART = 0.1
+"""Of the updates so far: the score by a metric of training is its mean over them."""
+
+
+class Trained(NamedTuple):
+    """Some settings of a program at a rung, with the seeds of each in a row: N agents."""
+
+    cfg: Config
+    members: list[int]  # the settings
+    rung: int
+    result: TrainResult  # of N agents, in the memory of the host
+    scores: np.ndarray  # f64[N] of the objective, as it is
+
+
+class StudyProgress(NamedTuple):
+    """What `on_progress` receives."""
+
+    settings: int  # in the study
+    done: int  # settings that will be trained no further
+    running: int  # settings that train at present
+    rung: int  # from 0
+    rungs: int
+    steps: int  # environment steps done so far, by all agents together
+    steps_now: int  # of them since the call
+    total_steps: int  # of the whole study, about
+    seconds: float  # since the call, compilation included
+    best: tuple[str, float] | None  # label and mean score of the best setting so far
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Until the end at the rate so far; None before the first steps."""
+        if not self.steps_now:
+            return None
+        return self.seconds * (self.total_steps - self.steps) / self.steps_now
+
+
+OnProgress = Callable[[StudyProgress], Any]
+
+
+Choose = Callable[[int, list[int], Mapping[int, float]], list[int]]
+"""(rung, settings that were compared, their scores) -> those that go on, in their order."""
+
+
+def run(
+    plan: StudyPlan,
+    directory: StudyDirectory | None,
+    on_progress: OnProgress | None,
+    choose: Choose | None = None,
+) -> list[Trained]:
+    """Train and compare; returns each setting as it was at its last rung.
+
+    Args:
+        plan: what to do.
+        directory: what is in it already is not done again; None to save nothing.
+        on_progress: as in `study`.
+        choose: the settings that go on from a rung; None for those that halving chooses.
+    """
+    choose = choose or functools.partial(_by_halving, plan)
+    runner = _Runner(plan, directory, on_progress)
+    alive = list(range(len(plan.settings)))
+    at_rung: dict[Config, list[Trained]] = {cfg: [] for cfg in plan.programs}
+    finished: list[Trained] = []
+    for rung in range(len(plan.rungs)):
+        for number, (cfg, members) in enumerate(plan.programs.items()):
+            going_on = [member for member in members if member in alive]
+            finished += _rows_of(plan, at_rung[cfg], [m for m in members if m not in going_on])
+            before = _rows_of(plan, at_rung[cfg], going_on)
+            at_rung[cfg] = runner.train(number, cfg, going_on, rung, before) if going_on else []
+        compared = [each for parts in at_rung.values() for each in parts]
+        runner.scores |= setting_scores(plan, compared)
+        if rung + 1 < len(plan.rungs):
+            alive = choose(rung, alive, {member: runner.scores[member] for member in alive})
+        if not alive:
+            break
+    finished += [each for parts in at_rung.values() for each in parts]
+    runner.report()
+    return finished
+
+
+def _by_halving(
+    plan: StudyPlan, rung: int, alive: list[int], scores: Mapping[int, float]
+) -> list[int]:
+    if plan.halving is None:
+        return alive
+    ranks = {member: rank(plan, score) for member, score in scores.items()}
+    return survivors(plan.halving, alive, ranks)
+
+
+def setting_scores(plan: StudyPlan, compared: Sequence[Trained]) -> dict[int, float]:
+    """The interquartile mean over the seeds of each setting; NaN where no agent has a score.
+
+    An agent that diverged counts with the worst score of all that are compared, for its own is that
+    of its last finite state; so does one without a score.
+    """
+    signed = [_signed(plan, each.scores) for each in compared]
+    worst = np.nanmin(np.concatenate(signed), initial=np.inf)
+    scores = {}
+    for each, values in zip(compared, signed, strict=True):
+        counted = np.asarray(each.result.finite) & ~np.isnan(values)
+        rows = np.where(counted, values, worst).reshape(-1, plan.num_seeds)
+        for member, row in zip(each.members, rows, strict=True):
+            known = np.isfinite(worst)
+            scores[member] = float(_signed(plan, interquartile_mean(row))) if known else np.nan
+    return scores
+
+
+def rank(plan: StudyPlan, score: float) -> float:
+    """A number that is higher for better scores; NaN is the worst."""
+    return -np.inf if np.isnan(score) else _signed(plan, score)
+
+
+def _signed(plan: StudyPlan, scores: Any) -> Any:
+    """Scores of which higher ones are better; its own inverse."""
+    return scores if plan.direction == "maximize" else -scores
+
+
+class _Runner:
+    """Trains settings, and reports how far the study is."""
+
+    def __init__(
+        self, plan: StudyPlan, directory: StudyDirectory | None, on_progress: OnProgress | None
+    ) -> None:
+        self.plan, self.directory, self.on_progress = plan, directory, on_progress
+        self.scores: dict[int, float] = {}  # mean score of each setting at its last rung
+        self.rung = 0
+        self._started = time.perf_counter()
+        self._steps_done = 0  # of the programs that have ended
+        self._steps_now = 0  # of them since the call
+        self._total_steps = plan.steps()
+
+    def train(
+        self, number: int, cfg: Config, members: list[int], rung: int, before: list[Trained]
+    ) -> list[Trained]:
+        """Train some settings of a program up to a rung; in parts if memory wants it."""
+        self.rung = rung
+        model = make_model(cfg)
+        place = None if self.directory is None else self.directory.run(number, rung)
+        return self._train_parts(model, members, before, place)
+
+    @out_of_memory_explained()
+    def _train_part(
+        self, model: Model, members: list[int], before: list[Trained], place: Path | None
+    ) -> Trained:
+        settings = self.plan.run_settings(model.cfg, members)
+        last_update = self.plan.updates_at(model.cfg, self.rung)
+        per_update = len(settings.agents) * model.cfg.batch_size
+        steps_before = per_update * _updates(before)
+        seen: list[int] = []  # steps of the run, at its start and after each chunk
+
+        def on_chunk(progress: Progress) -> None:
+            seen.append(progress.steps)
+            self.report(len(members), seen[-1] - steps_before, seen[-1] - seen[0])
+
+        loop = Loop((), on_chunk, StopRule(updates=last_update), time.perf_counter())
+        result = _trained(model, settings, before, place, loop)
+        self._steps_done += per_update * last_update - steps_before
+        self._steps_now += seen[-1] - seen[0] if seen else 0
+        scores = _scores(self.plan, model, settings, result, place)
+        return Trained(model.cfg, members, self.rung, _to_host(result), scores)
+
+    def _train_parts(
+        self, model: Model, members: list[int], before: list[Trained], place: Path | None
+    ) -> list[Trained]:
+        """All at once or, where they do not fit into memory together, in halves."""
+        halves = [None if place is None else place / half for half in ("first", "second")]
+        if place is None or not halves[0].exists():  # type: ignore[union-attr]
+            try:
+                return [self._train_part(model, members, before, place)]
+            except MemoryError:
+                if len(members) == 1:
+                    raise
+        middle = len(members) // 2
+        parts = []
+        for half, some in zip(halves, (members[:middle], members[middle:]), strict=True):
+            parts += self._train_parts(model, some, _rows_of(self.plan, before, some), half)
+        return parts
+
+    def report(self, running: int = 0, steps: int = 0, steps_now: int = 0) -> None:
+        """Call `on_progress`.
+
+        Args:
+            running: settings that train at present.
+            steps: that they have done since the rung before; steps_now: since the call.
+        """
+        if self.on_progress is None:
+            return
+        plan = self.plan
+        best = None
+        if self.scores:
+            setting = max(self.scores, key=lambda each: rank(plan, self.scores[each]))
+            best = plan.settings[setting].label, self.scores[setting]
+        alive = len(plan.settings) if plan.halving is None else self._alive_at(self.rung)
+        ended = len(plan.settings) - alive if running else len(plan.settings)
+        if plan.halving is None and running:
+            ended = len(self.scores)
+        self.on_progress(
+            StudyProgress(
+                settings=len(plan.settings),
+                done=ended,
+                running=running,
+                rung=self.rung,
+                rungs=len(plan.rungs),
+                steps=self._steps_done + steps,
+                steps_now=self._steps_now + steps_now,
+                total_steps=max(self._total_steps, self._steps_done + steps),
+                seconds=time.perf_counter() - self._started,
+                best=best,
+            )
+        )
+
+    def _alive_at(self, rung: int) -> int:
+        count = len(self.plan.settings)
+        for _ in range(rung):
+            assert self.plan.halving is not None
+            count = self.plan.halving.number_kept(count)
+        return count
+
+
+def _updates(before: Sequence[Trained]) -> int:
+    return before[0].result.metrics.episode_return.shape[1] if before else 0
+
+
+def _trained(
+    model: Model,
+    settings: RunSettings,
+    before: Sequence[Trained],
+    place: Path | None,
+    loop: Loop,
+) -> TrainResult:
+    """Train from the start, from the rung before, or from what the directory holds."""
+    if place is not None and checkpoint_paths(place):
+        with locked_checkpoint(place, model.cfg) as found:
+            return continue_from(found._replace(model=model), loop)
+    if not before:
+        training = first_training(model, settings, None, loop.started)
+    else:
+        training = resumed_training(model, settings, _snapshot(before), loop.started)
+    if place is None:
+        return train(training, None, loop)
+    checkpoint.clear(place)
+    writer = CheckpointWriter(place, settings, training.updates)
+    writer.save(training.snapshot())
+    return train(training, writer, loop)
+
+
+def _snapshot(before: Sequence[Trained]) -> Snapshot:
+    """What to go on from."""
+    parts = [each.result for each in before]
+    result = parts[0] if len(parts) == 1 else jax.tree.map(_joined, *parts)
+    return Snapshot(
+        updates=_updates(before),
+        state=result.state,
+        finite=np.asarray(result.finite),
+        metrics=jax.tree.map(np.asarray, result.metrics),
+        train_seconds=0.0,
+        best=None,
+    )
+
+
+def _scores(
+    plan: StudyPlan, model: Model, settings: RunSettings, result: TrainResult, place: Path | None
+) -> np.ndarray:
+    """The objective of each agent, f64[N]; evaluated once, and kept in the directory."""
+    updates = result.metrics.episode_return.shape[1]
+    file = None if place is None else place / f"scores_{updates:09d}.json"
+    if file is not None and file.exists():
+        return np.asarray(json.loads(file.read_text()), np.float64)
+    if plan.objective == EVALUATION or plan.objective.startswith(ENVIRONMENT):
+        keys = evaluation_keys(settings.agents)
+        played = evaluate_agents(model, result.state, keys, plan.eval_episodes)
+        own = {**played.metrics, EVALUATION: played.episode_return}
+        values = np.asarray(own[plan.objective.removeprefix(ENVIRONMENT)], np.float64)
+        scores = values.mean(axis=1)
+    else:
+        rows = np.asarray(getattr(result.metrics, plan.objective))
+        scores = mean_ignoring_nan(rows[:, -max(1, round(LAST_PART * updates)) :])
+    if file is not None:
+        StudyDirectory.write_json(file, scores.tolist())
+    return scores
+
+
+def _rows_of(plan: StudyPlan, parts: Sequence[Trained], members: list[int]) -> list[Trained]:
+    """The parts, with these settings alone."""
+    chosen = []
+    for part in parts:
+        kept = [member for member in part.members if member in members]
+        if kept == part.members:
+            chosen.append(part)
+        elif kept:
+            places = [part.members.index(member) for member in kept]
+            rows = (np.repeat(places, plan.num_seeds) * plan.num_seeds) + np.tile(
+                np.arange(plan.num_seeds), len(kept)
+            )
+            result = jax.tree.map(lambda leaf, rows=rows: leaf[rows], part.result)
+            chosen.append(part._replace(members=kept, result=result, scores=part.scores[rows]))
+    return chosen
+
+
+def _joined(*leaves: Any) -> Any:
+    if jnp.issubdtype(leaves[0].dtype, jax.dtypes.prng_key):
+        return jnp.concatenate(leaves)
+    return np.concatenate(leaves)
+
+
+def _to_host(tree: PyTree) -> PyTree:
+    """Numbers as NumPy arrays; typed keys stay JAX arrays, which any devices may use."""
+
+    def move(leaf: Any) -> Any:
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            numbers = np.asarray(jax.random.key_data(leaf))
+            return jax.random.wrap_key_data(jnp.asarray(numbers), impl=jax.random.key_impl(leaf))
+        return np.asarray(leaf)
+
+    return jax.tree.map(move, tree)

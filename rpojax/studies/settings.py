@@ -1,0 +1,189 @@
+"""What a study compares: settings, each a base config with some changes."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from rpojax.config import Config
+from rpojax.hyperparams import HyperParams
+from rpojax.network_config import NetworkConfig
+from rpojax.plain import config_to_plain
+from rpojax.ranges import Range, check_range
+from rpojax.setting import settings_of
+from rpojax.studies.space import Sampler, draw
+from rpojax.validation import as_mapping, as_sequence, check_known, show
+
+Changes = Mapping[str, Any]
+
+
+class Setting(NamedTuple):
+    """A config under comparison, and in what it differs from the others."""
+
+    label: str  # such as "alpha=0.3,network.hidden_sizes=64x64"; "" where there is one only
+    changes: dict[str, Any]  # by the names that `with_changes` takes
+    cfg: Config
+
+
+def with_changes(cfg: Config, changes: Changes) -> Config:
+    """A config with some settings changed.
+
+    Args:
+        cfg: the base.
+        changes: by name: a field of `Config`; "network.hidden_sizes" and the like for a field of
+            `NetworkConfig`; "env_params.g" and the like for a parameter of the environment.
+
+    Raises:
+        ValueError: an unknown name, with the nearest; a value that is not allowed.
+    """
+    own: dict[str, Any] = {}
+    network: dict[str, Any] = {}
+    params = dict(cfg.env_params)
+    for name, value in changes.items():
+        head, dot, field = name.partition(".")
+        if dot and head == "network":
+            check_known(field, settings_of(NetworkConfig), "setting of the network")
+            network[field] = value
+        elif dot and head == "env_params":
+            params[field] = value
+        else:
+            check_known(name, settings_of(Config), "setting")
+            own[name] = value
+    if network:
+        base = own.get("network", cfg.network)
+        if not isinstance(base, NetworkConfig):
+            raise ValueError(
+                f"network.{next(iter(network))} changes the built-in network, and network is "
+                f"{show(base)}; give networks as the values of 'network'"
+            )
+        own["network"] = NetworkConfig(**{**vars(base), **network})
+    if params != dict(cfg.env_params):
+        own["env_params"] = {**dict(own.get("env_params", {})), **params}
+    return cfg.replace(**own)
+
+
+def grid_and_space(
+    cfg: Config,
+    grid: Mapping[str, Sequence[Any]] | None,
+    space: Mapping[str, Any] | None,
+    num_settings: int | None,
+    sampler: Sampler,
+    seed: int,
+) -> list[Setting]:
+    """Each point of a grid with each draw from a space; the base alone where neither is given.
+
+    Raises:
+        ValueError: unknown names, values that are not allowed, names that are in both, values that
+            are given twice, or a number of draws without a space and the reverse.
+    """
+    grid = {name: _values(name, values) for name, values in (_mapping("grid", grid)).items()}
+    ranges: dict[str, Range] = {
+        name: check_range(name, given) for name, given in _mapping("space", space).items()
+    }
+    both = sorted(set(grid) & set(ranges))
+    if both:
+        raise ValueError(f"{', '.join(both)} is in grid and in space; leave it in one of them")
+    if bool(ranges) != (num_settings is not None):
+        raise ValueError(
+            f"num_settings = {num_settings} says how many points to draw from space = "
+            f"{show(space)}; give both, or neither"
+        )
+    points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    draws = [{}] if num_settings is None else draw(ranges, num_settings, sampler, seed)
+    return labelled(
+        [(change, with_changes(cfg, change)) for p in points for d in draws for change in [p | d]]
+    )
+
+
+def given_configs(
+    base: Config, configs: Sequence[Config | Changes] | Mapping[str, Config | Changes]
+) -> list[Setting]:
+    """Settings that are given one by one, with labels of their own or by their differences.
+
+    Args:
+        base: that dictionaries of changes change.
+        configs: each a config, or changes as of `with_changes`; or such by label.
+    """
+    named = as_mapping(configs)
+    given = list(named.values()) if named is not None else as_sequence(configs)
+    if not given:
+        raise ValueError(
+            f"configs = {show(configs)} is not a list of configs; give [rpojax.Config(...), ...], "
+            "or a dictionary of them by label"
+        )
+    items = [
+        each if isinstance(each, Config) else with_changes(base, _mapping("configs", each))
+        for each in given
+    ]
+    plain = [_by_name(config_to_plain(cfg)) for cfg in items]
+    names = {name: None for each in plain for name in each}
+    differing = [n for n in names if any(each.get(n) != plain[0].get(n) for each in plain)]
+    changes = [{name: each.get(name) for name in differing} for each in plain]
+    settings = labelled(list(zip(changes, items, strict=True)))
+    if named is None:
+        return settings
+    return [
+        setting._replace(label=str(label)) for label, setting in zip(named, settings, strict=True)
+    ]
+
+
+def labelled(changed: Sequence[tuple[dict[str, Any], Config]]) -> list[Setting]:
+    """Settings with labels; ValueError for two that are the same."""
+    settings: list[Setting] = []
+    first: dict[Config, int] = {}
+    for index, (changes, cfg) in enumerate(changed):
+        label = label_of(changes)
+        earlier = first.setdefault(cfg, index)
+        if earlier != index:
+            raise ValueError(
+                f"settings {earlier} and {index} are the same ({label or 'no changes'}); give "
+                "each value once"
+            )
+        settings.append(Setting(label, changes, cfg))
+    return settings
+
+
+def label_of(changes: Changes) -> str:
+    """Changes as a label: "alpha=0.3,network.hidden_sizes=64x64"."""
+    return ",".join(f"{name}={in_words(value)}" for name, value in changes.items())
+
+
+def in_words(value: Any) -> str:
+    """A value in a label: short, on one line, without the signs that separate settings."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, str):
+        return value
+    items = as_sequence(value)
+    return show(value) if items is None else "x".join(in_words(item) for item in items) or "none"
+
+
+def program_config(cfg: Config) -> Config:
+    """The config that settings of one program share: hyperparameters are arguments of it."""
+    defaults = settings_of(HyperParams)
+    return cfg.replace(**{name: getattr(Config(), name) for name in defaults})
+
+
+def _values(name: str, values: Any) -> list[Any]:
+    items = as_sequence(values)
+    if not items:
+        raise ValueError(f"grid[{name!r}] = {show(values)} is not a list of values; give e.g. [1]")
+    return items
+
+
+def _mapping(name: str, given: Any) -> dict[str, Any]:
+    mapping = {} if given is None else as_mapping(given)
+    if mapping is None:
+        raise ValueError(f"{name} = {show(given)} is not a dictionary; give values by setting")
+    return mapping
+
+
+def _by_name(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain settings of a config by the names that `with_changes` takes."""
+    named = {}
+    for name, value in plain.items():
+        nested = name in ("network", "env_params") and isinstance(value, Mapping)
+        if nested and set(value) != {"description"}:
+            named.update({f"{name}.{field}": each for field, each in value.items()})
+        else:
+            named[name] = value
+    return named

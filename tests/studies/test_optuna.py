@@ -1,0 +1,128 @@
+"""Searches by Optuna, in batches that train together."""
+
+import subprocess
+import sys
+
+import pytest
+
+from rpojax import Config, NetworkConfig
+from rpojax.studies import Choice, LogUniform, Uniform, Whole, optimize
+
+optuna = pytest.importorskip("optuna")
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+CFG = Config(
+    env="MountainCarContinuous-v0",
+    num_envs=4,
+    num_steps=8,
+    num_minibatches=2,
+    update_epochs=1,
+    total_timesteps=4 * 8 * 4,
+    network=NetworkConfig(hidden_sizes=(8,)),
+)
+SPACE = {"learning_rate": LogUniform(1e-4, 1e-2), "alpha": Uniform(0.0, 1.0)}
+SMALL = {"num_seeds": 2, "eval_episodes": 2, "reports": 2}
+FINISHED = optuna.trial.TrialState.COMPLETE
+PRUNED = optuna.trial.TrialState.PRUNED
+
+
+def new_study(**arguments):
+    sampler = optuna.samplers.RandomSampler(seed=0)
+    return optuna.create_study(direction="maximize", sampler=sampler, **arguments)
+
+
+def test_trials_are_proposed_and_told_in_batches():
+    study = new_study(pruner=optuna.pruners.NopPruner())
+    sizes = []
+    optimize(
+        study,
+        CFG,
+        SPACE,
+        num_trials=5,
+        batch_size=3,
+        on_progress=lambda progress: sizes.append(progress.settings),
+        **SMALL,
+    )
+    assert set(sizes) == {3, 2}
+    assert [trial.state for trial in study.trials] == [FINISHED] * 5
+    for trial in study.trials:
+        assert set(trial.intermediate_values) == {0}
+        assert 1e-4 <= trial.params["learning_rate"] <= 1e-2
+    assert len({trial.params["alpha"] for trial in study.trials}) == 5
+
+
+def test_pruner_ends_trials_early():
+    study = new_study(pruner=optuna.pruners.PercentilePruner(50.0, n_startup_trials=1))
+    optimize(study, CFG, SPACE, num_trials=8, batch_size=4, **SMALL)
+    states = [trial.state for trial in study.trials]
+    assert states.count(PRUNED) > 0
+    assert states.count(FINISHED) > 0
+    assert states.count(PRUNED) + states.count(FINISHED) == 8
+
+
+def test_proposals_that_repeat_are_trained_once():
+    study = new_study(pruner=optuna.pruners.NopPruner())
+    sizes = []
+    optimize(
+        study,
+        CFG,
+        {"alpha": Choice((0.5,)), "num_steps": Whole(8, 8)},
+        num_trials=3,
+        batch_size=3,
+        on_progress=lambda progress: sizes.append(progress.settings),
+        **SMALL,
+    )
+    assert set(sizes) == {1}
+    assert len({trial.value for trial in study.trials}) == 1
+
+
+def test_trials_of_a_batch_that_fails_are_told_so():
+    study = new_study()
+
+    def fail(progress):
+        raise RuntimeError("stop here")
+
+    with pytest.raises(RuntimeError, match="stop here"):
+        optimize(study, CFG, SPACE, num_trials=2, batch_size=2, on_progress=fail, **SMALL)
+    assert [trial.state for trial in study.trials] == [optuna.trial.TrialState.FAIL] * 2
+
+
+WORKER = """
+import sys
+import optuna
+from rpojax import Config, NetworkConfig
+from rpojax.studies import LogUniform, optimize
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+study = optuna.create_study(
+    storage=sys.argv[1], study_name="shared", load_if_exists=True, direction="maximize",
+    sampler=optuna.samplers.TPESampler(seed=int(sys.argv[2]), constant_liar=True),
+)
+cfg = Config(
+    env="MountainCarContinuous-v0", num_envs=4, num_steps=8, num_minibatches=2, update_epochs=1,
+    total_timesteps=64, network=NetworkConfig(hidden_sizes=(8,)),
+)
+space = {"learning_rate": LogUniform(1e-4, 1e-2)}
+optimize(study, cfg, space, num_trials=4, batch_size=2, num_seeds=1, eval_episodes=1, reports=1)
+"""
+
+
+def test_two_processes_share_a_study_by_its_storage(tmp_path):
+    storage = f"sqlite:///{tmp_path / 'study.db'}"
+    optuna.create_study(storage=storage, study_name="shared", direction="maximize")
+    workers = [
+        subprocess.Popen([sys.executable, "-c", WORKER, storage, str(seed)]) for seed in (1, 2)
+    ]
+    try:
+        assert [worker.wait(timeout=600) for worker in workers] == [0, 0]
+    finally:
+        for worker in workers:
+            worker.kill()
+    study = optuna.load_study(storage=storage, study_name="shared")
+    assert [trial.state for trial in study.trials] == [FINISHED] * 8
+    assert sorted(trial.number for trial in study.trials) == list(range(8))
+
+
+def test_study_of_several_objectives_is_refused():
+    study = optuna.create_study(directions=["maximize", "minimize"])
+    with pytest.raises(ValueError, match="2 objectives; give one"):
+        optimize(study, CFG, SPACE, num_trials=1)

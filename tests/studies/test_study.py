@@ -1,0 +1,231 @@
+"""Studies from start to end: what is trained, what is kept, what comes out."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+import rpojax
+from rpojax import Config, NetworkConfig, make_train, resume_study, study
+from rpojax.studies import Halving, write_table
+from rpojax.studies import runner as runner_module
+
+CFG = Config(
+    env="MountainCarContinuous-v0",
+    num_envs=4,
+    num_steps=8,
+    num_minibatches=2,
+    update_epochs=2,
+    total_timesteps=4 * 8 * 9,
+    network=NetworkConfig(hidden_sizes=(8,)),
+    agents_at_once=1,
+)
+GRID = {"alpha": [0.0, 0.5], "learning_rate": [1e-3, 1e-2]}
+SMALL = {"num_seeds": 2, "eval_episodes": 2}
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("studies") / "found"
+    return study(CFG, grid=GRID, directory=directory, **SMALL), directory
+
+
+def tables(directory):
+    return {name: (directory / name).read_text() for name in ("agents.csv", "settings.csv")}
+
+
+def same(a, b):
+    def bits(leaf):
+        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            leaf = jax.random.key_data(leaf)
+        return np.asarray(leaf).tobytes()
+
+    return [bits(leaf) for leaf in jax.tree.leaves(a)] == [
+        bits(leaf) for leaf in jax.tree.leaves(b)
+    ]
+
+
+def test_each_agent_is_that_of_train_alone(found):
+    result, _ = found
+    for setting in (0, 3):
+        train = jax.jit(make_train(result.settings[setting].cfg))
+        for seed in range(2):
+            alone = train(jax.random.key(seed))
+            assert same(result.result(setting).select(seed), alone)
+
+
+def test_scores_are_evaluations_by_setting_and_seed(found):
+    result, _ = found
+    assert result.scores.shape == result.finite.shape == (4, 2)
+    cfg, seen = result.settings[2].cfg, []
+    rpojax.fit(
+        cfg,
+        num_seeds=2,
+        eval_every=cfg.num_updates,
+        eval_episodes=2,
+        on_chunk=lambda progress: seen.append(progress.evaluation_return),
+    )
+    np.testing.assert_allclose(result.scores[2], seen[-1], rtol=1e-6)
+
+
+def test_summary_orders_settings_and_best_is_the_first(found):
+    result, _ = found
+    rows = result.summary()
+    scores = [row.score for row in rows]
+    assert scores == sorted(scores, reverse=True)
+    assert rows[0].setting == result.settings[result.best]
+    for row in rows:
+        values = result.scores[result.settings.index(row.setting)]
+        assert row.low <= row.score <= row.high
+        assert row.mean == pytest.approx(values.mean())
+        assert row.finite == 2
+        assert row.fraction == 1.0
+
+
+def test_tables_are_tidy(found):
+    result, directory = found
+    lines = (directory / "agents.csv").read_text().splitlines()
+    header = lines[0].split(",")
+    assert len(lines) == 1 + 4 * 2
+    wanted = {"alpha", "learning_rate", "seed", "finite", "evaluation_return", "version_jax"}
+    assert wanted <= set(header)
+    curves = (directory / "curves.csv").read_text().splitlines()
+    assert len(curves) == 1 + 4 * 2 * 9
+    assert curves[0].split(",")[:4] == ["setting", "label", "seed", "steps"]
+    tree = result.marl_eval()["gymnax"]["MountainCarContinuous-v0"]
+    assert set(tree) == {setting.label for setting in result.settings}
+    run = tree["alpha=0.5,learning_rate=0.01"]["seed_1"]
+    assert run["absolute_metrics"] == {"evaluation_return": [result.scores[3, 1]]}
+    json.dumps(tree)
+
+
+def test_finished_study_is_read_and_not_trained_again(found, monkeypatch):
+    result, directory = found
+    before = tables(directory)
+
+    def refuse(*arguments, **keywords):
+        raise AssertionError("nothing is left to do")
+
+    for name in ("first_training", "resumed_training", "train", "evaluate_agents"):
+        monkeypatch.setattr(runner_module, name, refuse)
+    again = study(CFG, grid=GRID, directory=directory, **SMALL)
+    np.testing.assert_array_equal(again.scores, result.scores)
+    assert same(again.result(1), result.result(1))
+    np.testing.assert_array_equal(resume_study(directory).scores, result.scores)
+    assert tables(directory) == before
+
+
+def test_other_study_in_the_directory_is_refused(found):
+    _, directory = found
+    with pytest.raises(ValueError, match="holds another study: num_seeds = 3 where the study has"):
+        study(CFG, grid=GRID, directory=directory, **(SMALL | {"num_seeds": 3}))
+    with pytest.raises(ValueError, match=r"setting 2 .*differs in alpha"):
+        study(CFG, grid=GRID | {"alpha": [0.0, 0.4]}, directory=directory, **SMALL)
+    with pytest.raises(ValueError, match="is not empty and holds no study"):
+        study(CFG, grid=GRID, directory=directory / "programs", **SMALL)
+    with pytest.raises(ValueError, match="holds no study"):
+        resume_study(directory / "programs")
+
+
+def test_static_settings_make_programs_of_their_own():
+    seen = []
+    result = study(
+        CFG,
+        grid={"num_envs": [4, 8], "alpha": [0.0, 0.5]},
+        objective="episode_length",
+        direction="minimize",
+        on_progress=seen.append,
+        **SMALL,
+    )
+    assert len(result.trained) == 2
+    assert [setting.cfg.num_envs for setting in result.settings] == [4, 4, 8, 8]
+    assert seen[-1].done == seen[-1].settings == 4
+    steps = sum(2 * setting.cfg.actual_timesteps for setting in result.settings)
+    assert seen[-1].steps == seen[-1].steps_now == seen[-1].total_steps == steps
+    assert {progress.running for progress in seen} == {2, 0}
+
+
+def test_halving_stops_the_worse_settings_and_packs_the_others(tmp_path):
+    halving = Halving(3)
+    grid = {"alpha": [0.0, 0.2, 0.5], "learning_rate": [1e-4, 1e-3, 1e-2]}
+    whole = study(CFG, grid=grid, halving=halving, directory=tmp_path / "study", **SMALL)
+    fractions = sorted(whole.fractions.tolist())
+    assert fractions == pytest.approx([1 / 9] * 6 + [1 / 3] * 2 + [1.0])
+    best = whole.best
+    assert whole.fractions[best] == 1.0
+    train = jax.jit(make_train(whole.settings[best].cfg))
+    assert same(whole.result(best).select(1), train(jax.random.key(1)))
+    stopped = int(np.flatnonzero(whole.fractions < 0.2)[0])
+    assert whole.result(stopped).metrics.episode_return.shape == (2, 1)
+    assert whole.summary()[0].setting == whole.settings[best]
+    again = study(CFG, grid=grid, halving=halving, directory=tmp_path / "study", **SMALL)
+    np.testing.assert_array_equal(again.scores, whole.scores)
+
+
+def test_interrupted_study_goes_on_to_the_same_result(found, tmp_path):
+    _, directory = found
+
+    class Enough(Exception):
+        pass
+
+    def stop(progress):
+        if progress.steps > progress.total_steps / 3:
+            raise Enough
+
+    with pytest.raises(Enough):
+        study(CFG, grid=GRID, directory=tmp_path / "study", on_progress=stop, **SMALL)
+    assert not (tmp_path / "study" / "agents.csv").exists()
+    study(CFG, grid=GRID, directory=tmp_path / "study", **SMALL)
+    assert tables(tmp_path / "study") == tables(directory)
+
+
+def test_settings_that_do_not_fit_together_train_in_parts(found, monkeypatch, tmp_path):
+    _, directory = found
+    first_training = runner_module.first_training
+    sizes = []
+
+    def limited(model, settings, *others):
+        sizes.append(len(settings.agents))
+        if len(settings.agents) > 4:
+            raise MemoryError
+        return first_training(model, settings, *others)
+
+    monkeypatch.setattr(runner_module, "first_training", limited)
+    study(CFG, grid=GRID, directory=tmp_path / "study", **SMALL)
+    assert sizes == [8, 4, 4]
+    assert tables(tmp_path / "study") == tables(directory)
+    study(CFG, grid=GRID, directory=tmp_path / "study", **SMALL)
+    assert sizes == [8, 4, 4]
+
+
+def test_agents_that_diverge_count_as_the_worst():
+    result = study(CFG, grid={"learning_rate": [1e-3, 3e38]}, **SMALL)
+    assert result.finite.tolist() == [[True, True], [False, False]]
+    assert result.best == 0
+    rows = result.summary()
+    assert [row.finite for row in rows] == [2, 0]
+    assert rows[1].score == result.scores.min()
+
+
+def test_tables_can_be_parquet(tmp_path):
+    rows = [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]
+    with pytest.raises(ValueError, match=r"unknown suffix; give .csv or .parquet"):
+        write_table(rows, tmp_path / "table.xlsx")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    write_table(rows, tmp_path / "table.parquet")
+    assert parquet.read_table(tmp_path / "table.parquet").to_pylist() == rows
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"grid": GRID, "configs": [CFG]}, "configs are settings one by one"),
+        ({"grid": {"alfa": [1.0]}}, "unknown setting 'alfa'"),
+        ({"objective": "reward"}, "objective = 'reward'"),
+        ({"halving": 1}, "halving = 1"),
+    ],
+)
+def test_errors_say_what_to_do(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        study(CFG, **(SMALL | arguments))

@@ -1,0 +1,156 @@
+"""From grids, spaces and configs to the settings of a study."""
+
+import pytest
+
+from rpojax import Config, NetworkConfig
+from rpojax.studies import LogUniform
+from rpojax.studies.plan import StudyPlan, difference, plan_from_record
+from rpojax.studies.settings import given_configs, grid_and_space, with_changes
+
+BASE = Config(num_envs=4, num_steps=8, num_minibatches=2, total_timesteps=320)
+
+
+def grid(values, **others):
+    arguments = {"space": None, "num_settings": None, "sampler": "random", "seed": 0}
+    return grid_and_space(BASE, values, **(arguments | others))
+
+
+def test_changes_reach_config_network_and_environment():
+    changes = {"alpha": 0.1, "network.hidden_sizes": [8], "env_params.g": 1.62}
+    cfg = with_changes(BASE, changes)
+    network = NetworkConfig(hidden_sizes=(8,))
+    assert cfg == BASE.replace(alpha=0.1, network=network, env_params={"g": 1.62})
+
+
+def test_changes_of_env_params_add_to_those_of_the_base():
+    base = BASE.replace(env_params={"g": 1.0, "m": 2.0})
+    assert dict(with_changes(base, {"env_params.g": 3.0}).env_params) == {"g": 3.0, "m": 2.0}
+    changed = with_changes(base, {"env_params": {"l": 1.0}})
+    assert dict(changed.env_params) == {"l": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"alfa": 1.0}, "unknown setting 'alfa'; did you mean 'alpha'"),
+        ({"network.hidden": [8]}, "unknown setting of the network 'hidden'"),
+        ({"alpha": -1.0}, "alpha = -1 is out of range"),
+        ({"network": lambda rngs: None, "network.cell": "gru"}, "changes the built-in network"),
+    ],
+)
+def test_bad_change_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        with_changes(BASE, changes)
+
+
+def test_grid_is_all_combinations_in_order():
+    settings = grid({"alpha": [0.0, 0.5], "network.hidden_sizes": [(8,), (8, 8)]})
+    assert [setting.label for setting in settings] == [
+        "alpha=0,network.hidden_sizes=8",
+        "alpha=0,network.hidden_sizes=8x8",
+        "alpha=0.5,network.hidden_sizes=8",
+        "alpha=0.5,network.hidden_sizes=8x8",
+    ]
+    assert settings[3].cfg.network.hidden_sizes == (8, 8)
+
+
+def test_space_is_drawn_for_each_point_of_the_grid():
+    space = {"learning_rate": LogUniform(1e-4, 1e-2)}
+    settings = grid({"alpha": [0.0, 0.5]}, space=space, num_settings=3)
+    rates = [setting.changes["learning_rate"] for setting in settings]
+    assert rates[:3] == rates[3:]
+    assert len(set(rates)) == 3
+
+
+def test_neither_grid_nor_space_is_the_base_alone():
+    (setting,) = grid(None)
+    assert setting.cfg == BASE
+    assert setting.label == ""
+
+
+@pytest.mark.parametrize(
+    ("values", "others", "message"),
+    [
+        ({"alpha": 0.5}, {}, r"grid\['alpha'\] = 0.5 is not a list"),
+        ({"alpha": []}, {}, "is not a list"),
+        ({"alpha": [0.5, 0.5]}, {}, "settings 0 and 1 are the same"),
+        ([1], {}, "grid = .* is not a dictionary"),
+        ({}, {"num_settings": 3}, "how many points to draw"),
+        ({}, {"space": {"alpha": LogUniform(0.1, 1.0)}}, "how many points to draw"),
+        (
+            {"alpha": [0.1]},
+            {"space": {"alpha": LogUniform(0.1, 1.0)}, "num_settings": 2},
+            "alpha is in grid and in space",
+        ),
+    ],
+)
+def test_bad_grid_is_refused(values, others, message):
+    with pytest.raises(ValueError, match=message):
+        grid(values, **others)
+
+
+def test_given_configs_are_labelled_by_their_differences():
+    other = BASE.replace(alpha=0.1, network=NetworkConfig(hidden_sizes=(8,)))
+    settings = given_configs(BASE, [BASE, other, {"gamma": 0.9}])
+    assert set(settings[0].changes) == {"alpha", "gamma", "network.hidden_sizes"}
+    assert settings[1].changes["network.hidden_sizes"] == [8]
+    assert settings[2].cfg == BASE.replace(gamma=0.9)
+    named = given_configs(BASE, {"first": BASE, "second": other})
+    assert [setting.label for setting in named] == ["first", "second"]
+
+
+@pytest.mark.parametrize("configs", [[], 3, [3]])
+def test_bad_configs_are_refused(configs):
+    with pytest.raises(ValueError, match="configs"):
+        given_configs(BASE, configs)
+
+
+def plan(**changes):
+    settings = tuple(grid({"alpha": [0.0, 0.5], "num_envs": [4, 8]}))
+    return StudyPlan(**({"settings": settings, "num_seeds": 2} | changes))
+
+
+def test_settings_that_differ_in_hyperparameters_share_a_program():
+    programs = plan().programs
+    assert list(programs.values()) == [[0, 2], [1, 3]]
+    agents = plan().agents([0, 2])
+    assert agents.seeds == (0, 1, 0, 1)
+    assert agents.hyperparams.alpha.tolist() == [0.0, 0.0, 0.5, 0.5]
+
+
+def test_plan_survives_its_record():
+    again = plan_from_record(plan(halving=None).record())
+    assert again == plan()
+    assert difference(plan().record(), again) is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_seeds": 3}, "num_seeds = 3 where the study has 2"),
+        ({"settings": tuple(grid({"alpha": [0.0]}))}, "1 settings where the study has 4"),
+        (
+            {"settings": tuple(grid({"alpha": [0.0, 0.4], "num_envs": [4, 8]}))},
+            r"setting 2 \(alpha=0.4,num_envs=4\) differs in alpha",
+        ),
+    ],
+)
+def test_difference_of_plans_is_named(changes, message):
+    import re
+
+    assert re.search(message, difference(plan().record(), plan(**changes)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_seeds": 0}, "num_seeds = 0"),
+        ({"eval_episodes": 0}, "eval_episodes = 0"),
+        ({"seed": -1}, "seed = -1"),
+        ({"objective": "loss"}, "objective = 'loss' is not known; .*environment/NAME"),
+        ({"direction": "up"}, "direction = 'up'"),
+    ],
+)
+def test_bad_plan_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        plan(**changes)
