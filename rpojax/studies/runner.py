@@ -105,6 +105,7 @@ def run(
         runner.scores |= setting_scores(plan, compared)
         if rung + 1 < len(plan.rungs):
             alive = choose(rung, alive, {member: runner.scores[member] for member in alive})
+            runner.ended = len(plan.settings) - len(alive)
         if not alive:
             break
     finished += [each for parts in at_rung.values() for each in parts]
@@ -158,6 +159,7 @@ class _Runner:
         self.plan, self.directory, self.on_progress = plan, directory, on_progress
         self.scores: dict[int, float] = {}  # mean score of each setting at its last rung
         self.rung = 0
+        self.ended = 0  # settings that are trained no further
         self._started = time.perf_counter()
         self._steps_done = 0  # of the programs that have ended
         self._steps_now = 0  # of them since the call
@@ -170,7 +172,10 @@ class _Runner:
         self.rung = rung
         model = make_model(cfg)
         place = None if self.directory is None else self.directory.run(number, rung)
-        return self._train_parts(model, members, before, place)
+        trained = self._train_parts(model, members, before, place)
+        if rung + 1 == len(self.plan.rungs):
+            self.ended += len(members)
+        return trained
 
     @out_of_memory_explained()
     def _train_part(
@@ -224,14 +229,10 @@ class _Runner:
         if self.scores:
             setting = max(self.scores, key=lambda each: rank(plan, self.scores[each]))
             best = plan.settings[setting].label, self.scores[setting]
-        alive = len(plan.settings) if plan.halving is None else self._alive_at(self.rung)
-        ended = len(plan.settings) - alive if running else len(plan.settings)
-        if plan.halving is None and running:
-            ended = len(self.scores)
         self.on_progress(
             StudyProgress(
                 settings=len(plan.settings),
-                done=ended,
+                done=self.ended,
                 running=running,
                 rung=self.rung,
                 rungs=len(plan.rungs),
@@ -242,13 +243,6 @@ class _Runner:
                 best=best,
             )
         )
-
-    def _alive_at(self, rung: int) -> int:
-        count = len(self.plan.settings)
-        for _ in range(rung):
-            assert self.plan.halving is not None
-            count = self.plan.halving.number_kept(count)
-        return count
 
 
 def _updates(before: Sequence[Trained]) -> int:
