@@ -116,7 +116,7 @@ def halving() -> list[Row]:
     cfg = PENDULUM.replace(total_timesteps=150_000)
     grid = {"learning_rate": [1e-5, 1e-4, 3e-4, 1e-3, 3e-3], "alpha": [0.0, 0.1, 0.5]}
     whole = rpojax.study(cfg, grid=grid, num_seeds=8)
-    halved = rpojax.study(cfg, grid=grid, num_seeds=8, halving=rpojax.studies.Halving(3, 1 / 3))
+    halved = rpojax.study(cfg, grid=grid, num_seeds=8, halving=rpojax.studies.Halving(4, 0.3))
 
     def steps(study: StudyResult) -> int:
         return sum(
