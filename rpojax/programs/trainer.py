@@ -69,13 +69,13 @@ def trainer_for(model: Model) -> Trainer:
     def iterate_agent(
         state: TrainState, hyperparams: HyperParams | None = None
     ) -> tuple[TrainState, Metrics]:
-        return iterate_mapped(state, _resolve(cfg, hyperparams))
+        return iterate_mapped(state, _unfolded(_resolve(cfg, hyperparams), state))
 
     def run(
         state: TrainState, hyperparams: HyperParams | None = None, num_updates: int | None = None
     ) -> tuple[TrainState, Metrics]:
         mapped = run_mapped(cfg.num_updates if num_updates is None else num_updates)
-        return mapped(state, _resolve(cfg, hyperparams))
+        return mapped(state, _unfolded(_resolve(cfg, hyperparams), state))
 
     return Trainer(init, iterate_agent, run)
 
@@ -103,3 +103,13 @@ def _resolve(cfg: Config, hyperparams: HyperParams | None) -> HyperParams:
     arrays = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), hyperparams)
     resolved: HyperParams = jax.lax.optimization_barrier(arrays)
     return resolved
+
+
+def _unfolded(hyperparams: HyperParams, state: TrainState) -> HyperParams:
+    """The hyperparameters as they are, made to depend on the state.
+
+    XLA folds constants in spite of the barrier of `_resolve` where there is no loop around them: in
+    one update alone.
+    """
+    begun = state.update_count >= 0
+    return jax.tree.map(lambda leaf: jnp.where(begun, leaf, 0.0), hyperparams)

@@ -108,11 +108,16 @@ def test_running_in_parts_gives_the_same_bits(result):
 def test_every_hyperparameter_can_be_vmapped_and_matters():
     """One program, one row for each leaf: row i changes leaf i alone, row -1 none."""
     cfg = CFG.replace(
-        total_timesteps=8 * 32 * 3, lr_schedule="kl_adaptive", kl_target=1e-3, max_grad_norm=1.0
+        total_timesteps=8 * 32 * 3,
+        lr_schedule="kl_adaptive",
+        alpha_schedule="linear",
+        kl_target=1e-3,
+        max_grad_norm=1.0,
     )
     changed = {
         "learning_rate": 2e-3,
         "alpha": 0.1,
+        "alpha_end": 0.9,
         "gamma": 0.9,
         "gae_lambda": 0.5,
         "clip_eps": 0.05,
