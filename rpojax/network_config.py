@@ -30,6 +30,8 @@ Activation: TypeAlias = Literal[
     "soft_sign",
 ]
 RecurrentCell: TypeAlias = Literal["rnn", "gru", "lstm"]
+PolicyDistribution: TypeAlias = Literal["gaussian", "tanh_gaussian"]
+StdParameterization: TypeAlias = Literal["exp", "softplus"]
 ComputeDtype: TypeAlias = Literal["float32", "bfloat16"]
 
 
@@ -92,6 +94,18 @@ class NetworkConfig:
         "Entries of a Dict observation that the critic sees; None for all.",
         optional(Check(_keys)),
     )
+    distribution: PolicyDistribution = setting(
+        "gaussian",
+        'Of actions: "gaussian", or "tanh_gaussian", a Gaussian squashed into (-1, 1) by tanh, as '
+        "Brax has it; the perturbation moves the mean before the squash.",
+        choice(get_args(PolicyDistribution)),
+    )
+    std_parameterization: StdParameterization = setting(
+        "exp",
+        'How a free number x becomes a standard deviation: "exp", e^x; "softplus", '
+        "log(1 + e^x) + e^log_std_min, as in Brax, whose floor is 0.001.",
+        choice(get_args(StdParameterization)),
+    )
     log_std_init: float = setting(
         0.0,
         "Initial logarithm of the policy's standard deviation, between its bounds.",
@@ -105,7 +119,8 @@ class NetworkConfig:
     )
     state_dependent_log_std: bool = setting(
         False,
-        "True: log_std is an output of the actor; False: one free parameter for each action.",
+        "True: the standard deviation is an output of the actor; False: one free parameter for "
+        "each action dimension.",
         boolean(),
     )
     dtype: ComputeDtype = setting(
@@ -132,3 +147,8 @@ class NetworkConfig:
                 f"{self.log_std_max:g}; give bounds with room between them"
             )
         number_in("log_std_init", self.log_std_init, Interval(self.log_std_min, self.log_std_max))
+        if self.std_parameterization == "softplus" and self.log_std_init == self.log_std_min:
+            raise ValueError(
+                f"log_std_init = {self.log_std_init:g} is log_std_min, which std_parameterization "
+                '= "softplus" only comes near to; give a larger log_std_init'
+            )

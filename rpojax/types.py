@@ -53,7 +53,7 @@ class Transition(NamedTuple):
     reset: Array  # bool[T, B] an episode begins at this obs
     carry: PyTree  # [T, B, ...] of the network as it came to this obs; () without memory
     final_obs: PyTree  # [T, B, ...] what the action led to, before any reset
-    action: Array  # [T, B, A] as sampled, before clipping to the bounds
+    action: Array  # [T, B, A] as sampled, before squash and bounds
     log_prob: Array  # [T, B] of the action, under the mean it was drawn from
     mean: Array  # [T, B, A] unperturbed
     log_std: Array  # [T, B, A]
@@ -129,7 +129,7 @@ class Metrics(Struct):
     explained_variance: Array  # 1 - Var(target - value) / Var(target), before the update
     grad_norm: Array  # global, before clipping
     learning_rate: Array
-    action_std: Array  # mean of the policy's standard deviations over the rollout
+    action_std: Array  # mean of the policy's standard deviations over the rollout, before a squash
     invalid_steps: Array  # steps of the environment that gave NaN or infinity
     # the environment's own, by name: sums over an episode; their mean as that of episode_return
     environment: Mapping[str, Array] = dataclasses.field(default_factory=dict)

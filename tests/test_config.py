@@ -154,6 +154,12 @@ def test_warm_up_as_long_as_the_run_is_refused(name):
         ({"log_std_init": math.nan}, "log_std_init = nan .*finite number"),
         ({"log_std_init": 3.0}, r"log_std_init = 3 .*\[-20, 2\]"),
         ({"log_std_init": -21.0}, r"log_std_init = -21 .*\[-20, 2\]"),
+        ({"distribution": "beta"}, "distribution = 'beta' .*'gaussian', 'tanh_gaussian'"),
+        ({"std_parameterization": "square"}, "std_param.* = 'square' .*'exp', 'softplus'"),
+        (
+            {"std_parameterization": "softplus", "log_std_init": -3.0, "log_std_min": -3.0},
+            "log_std_init = -3 is log_std_min, .*give a larger",
+        ),
     ],
     ids=str,
 )

@@ -142,6 +142,8 @@ NETWORK = {
     "cell_sizes": to((4,), network={"cell": "gru"}),
     "actor_keys": to(("position",), env=NAMED),
     "critic_keys": to(("position",), env=NAMED),
+    "distribution": to("tanh_gaussian"),
+    "std_parameterization": to("softplus"),
     "log_std_init": to(-1.0),
     # Where it depends on the state, it lies to both sides of its start from the first step on.
     "log_std_min": to(0.0, network={"state_dependent_log_std": True}),

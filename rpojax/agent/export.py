@@ -105,6 +105,7 @@ def export_params(
         observation_clip                bound on normalised observations, likewise
         action_low, action_high         bounds of the environment, f32[A]
         action_transform                "clip" or "rescale"
+        distribution                    "gaussian", or "tanh_gaussian": actions are squashed by tanh
         value_stats/mean, .../std       of returns, if the critic predicts standardised ones
 
     The mean action of the default network, from a file of the part "policy":
@@ -146,6 +147,7 @@ def export_params(
         env = model.env
         arrays |= {"action_low": env.action_low, "action_high": env.action_high}
         arrays["action_transform"] = np.asarray(cfg.action_transform)
+        arrays["distribution"] = np.asarray(model.network.distribution)
     if part != "policy" and state.value_stats is not None:
         arrays |= leaves_by_path({"value_stats": _mean_and_std(state.value_stats)}, simple=True)
     arrays = {name: np.asarray(array) for name, array in arrays.items()}

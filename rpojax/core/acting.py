@@ -1,6 +1,7 @@
 """From observations to actions: the one place where a policy acts.
 
-    observation -> normalised -> network -> mean (perturbed in training) -> action -> bounds
+    observation -> normalised -> network -> mean (perturbed in training) -> action -> squash
+        -> bounds
 
 Rollouts, evaluation, `make_policy`, rendering and export all go through `act`.
 """
@@ -11,7 +12,6 @@ import jax
 import jax.numpy as jnp
 
 from rpojax.config import ActionTransform, Config
-from rpojax.core import distribution
 from rpojax.core.model import Model
 from rpojax.core.normalize import normalize
 from rpojax.core.perturbation import perturb
@@ -32,7 +32,7 @@ class Acted(NamedTuple):
     """What a policy did at observations [..., *obs.shape]."""
 
     env_action: Array  # [..., A] what the environment receives, within its bounds
-    action: Array  # [..., A] as sampled, before the bounds
+    action: Array  # [..., A] as sampled, before squash and bounds
     centre: Array  # [..., A] the mean that the action was drawn from: `outputs.mean`, or perturbed
     outputs: Outputs
     carry: PyTree  # [..., ...] of the network, for the next observations
@@ -61,8 +61,10 @@ def act(
     cfg, env, network = model
     outputs, carry = network.apply(state.params, policy_obs(cfg, state, obs), carry, reset)
     centre = outputs.mean if perturbation is None else perturb(outputs.mean, *perturbation)
-    action = centre if noise is None else distribution.sample(centre, outputs.log_std, noise)
-    return Acted(to_env_action(action, env, cfg.action_transform), action, centre, outputs, carry)
+    policy = model.distribution
+    action = centre if noise is None else policy.sample(centre, outputs.log_std, noise)
+    env_action = to_env_action(policy.squash(action), env, cfg.action_transform)
+    return Acted(env_action, action, centre, outputs, carry)
 
 
 def play(
@@ -101,7 +103,7 @@ def to_env_action(action: Array, env: Env, transform: ActionTransform) -> Array:
     """What the environment receives for a sampled action, [..., A], within its bounds.
 
     Args:
-        action: [..., A] as sampled.
+        action: [..., A] as sampled, and squashed.
         env: gives the bounds.
         transform: "clip" to the bounds, or "rescale" [-1, 1] onto them and clip.
     """

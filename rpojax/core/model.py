@@ -6,6 +6,7 @@ import numpy as np
 
 from rpojax import envs
 from rpojax.config import Config
+from rpojax.core.distribution import DISTRIBUTIONS, Distribution
 from rpojax.envs import Env
 from rpojax.networks import ActorCritic, make_network
 
@@ -16,6 +17,11 @@ class Model(NamedTuple):
     cfg: Config
     env: Env
     network: ActorCritic
+
+    @property
+    def distribution(self) -> Distribution:
+        """What the network's outputs parametrise."""
+        return DISTRIBUTIONS[self.network.distribution]
 
 
 def make_model(cfg: Config) -> Model:

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rpojax.core import distribution
 from rpojax.core.acting import Perturbation, act, to_env_action
 from rpojax.core.keys import UpdateKeys
 from rpojax.core.model import Model
@@ -81,7 +80,7 @@ def collect(
             carry=carry,
             final_obs=timestep.obs,
             action=acted.action,
-            log_prob=distribution.log_prob(acted.action, acted.centre, log_std),
+            log_prob=model.distribution.log_prob(acted.action, acted.centre, log_std),
             mean=acted.outputs.mean,
             log_std=log_std,
             reward=timestep.reward,

@@ -53,7 +53,8 @@ class Parts(NamedTuple):
 def make_parts(model: Model) -> Parts:
     """The parts of a training; ValueError for a schedule that is none."""
     check_schedules(model.cfg)
-    warn_unreachable_actions(model.env, model.cfg.action_transform)
+    squashed = model.network.distribution == "tanh_gaussian"
+    warn_unreachable_actions(model.env, model.cfg.action_transform, squashed)
     return Parts(model, make_optimizer(model.cfg))
 
 

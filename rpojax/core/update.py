@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import optax
 
 from rpojax.config import Config
-from rpojax.core import distribution, losses
+from rpojax.core import losses
+from rpojax.core.distribution import DISTRIBUTIONS
 from rpojax.core.keys import UpdateKeys
 from rpojax.core.optimizer import Learner, Packed, adapt_learning_rate, gradient_step, pack
 from rpojax.core.perturbation import perturb, perturbation_noise
@@ -48,6 +49,7 @@ def rpo_loss(
         batch: [N]; mean_noise: [N, A] from U(-1, 1); if recurrent [N, L] and [N, L, A].
         hyperparams: the coefficients.
     """
+    distribution = DISTRIBUTIONS[network.distribution]
     outputs = replay(network, params, batch)
     if network.recurrent:  # from here on every step of every sequence is a sample
         batch = batch._replace(obs=None, reset=None, carry=())
@@ -66,7 +68,7 @@ def rpo_loss(
         )
     else:
         value_loss = losses.squared_error(outputs.value, batch.target)
-    entropy = jnp.mean(distribution.entropy(outputs.log_std))
+    entropy = jnp.mean(distribution.entropy(outputs.mean, outputs.log_std))
     loss = policy_loss + hyperparams.vf_coef * value_loss - hyperparams.ent_coef * entropy
 
     kl = distribution.kl_divergence(batch.mean, batch.log_std, outputs.mean, outputs.log_std)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from rpojax.network_config import PolicyDistribution
 from rpojax.trees import select
 from rpojax.types import Array, Key, PyTree
 
@@ -10,8 +11,8 @@ from rpojax.types import Array, Key, PyTree
 class Outputs(NamedTuple):
     """What a network says of observations [..., *obs.shape]."""
 
-    mean: Array  # [..., A] of the policy, unperturbed
-    log_std: Array  # [..., A]
+    mean: Array  # [..., A] of the policy's Gaussian, unperturbed
+    log_std: Array  # [..., A] likewise
     value: Array  # [...]
 
 
@@ -51,6 +52,7 @@ class ActorCritic(NamedTuple):
     apply: Apply
     unroll: Unroll | None = None  # None for a feed-forward network
     initial_carry: Callable[[tuple[int, ...]], PyTree] = no_carry  # of a batch shape
+    distribution: PolicyDistribution = "gaussian"  # of actions, which the outputs parametrise
 
     @property
     def recurrent(self) -> bool:

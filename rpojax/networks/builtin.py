@@ -2,7 +2,8 @@
 
 Parameters are {layer: {"kernel": [n, m], "bias": [m]}} with the layers "actor_0", "critic_0" or
 "torso_0", ..., "mean" and "value"; recurrent layers "actor_gru_0", ... as in `cells`; and
-"log_std", [A], or a layer of that name where it depends on the observation.
+"log_std", [A], or a layer of that name where it depends on the observation: the logarithm itself,
+or what softplus makes a standard deviation of.
 """
 
 import functools
@@ -51,12 +52,13 @@ def builtin_network(config: NetworkConfig, env: Env) -> ActorCritic:
     init = functools.partial(_init, config, env)
     apply = functools.partial(_apply, config, env)
     if config.cell is None:
-        return ActorCritic(init, apply)
+        return ActorCritic(init, apply, distribution=config.distribution)
     return ActorCritic(
         init,
         apply,
         unroll=functools.partial(_unroll, config, env),
         initial_carry=functools.partial(_initial_carry, config),
+        distribution=config.distribution,
     )
 
 
@@ -115,17 +117,31 @@ def _forward(
         hidden.append(layer)
         carry_after[torso.name] = tuple(carries)
     actor, critic = hidden[0], hidden[-1]  # one and the same if the torso is shared
-    log_std = (
+    raw_std = (
         _dense(params["log_std"], actor) if config.state_dependent_log_std else params["log_std"]
     )
     mean = _dense(params["mean"], actor)
-    log_std = bounded(log_std, config.log_std_min, config.log_std_max)
     outputs = Outputs(
         mean,
-        jnp.broadcast_to(log_std, mean.shape),
+        jnp.broadcast_to(_log_std(config, raw_std), mean.shape),
         _dense(params["value"], critic)[..., 0],
     )
     return outputs, carry_after if config.cell else ()
+
+
+def _log_std(config: NetworkConfig, raw: Array) -> Array:
+    """The logarithm of the standard deviation within its bounds, for the free number behind it."""
+    if config.std_parameterization == "softplus":
+        raw = jnp.log(jax.nn.softplus(raw) + math.exp(config.log_std_min))
+    return bounded(raw, config.log_std_min, config.log_std_max)
+
+
+def _raw_std_init(config: NetworkConfig) -> float:
+    """The number for which `_log_std` is `log_std_init`."""
+    if config.std_parameterization == "exp":
+        return config.log_std_init
+    above_floor = math.exp(config.log_std_init) - math.exp(config.log_std_min)
+    return above_floor + math.log(-math.expm1(-above_floor))  # the inverse of softplus
 
 
 def _perceptron(config: NetworkConfig, params: PyTree, name: str, inputs: Array) -> Array:
@@ -219,11 +235,11 @@ def _init(config: NetworkConfig, env: Env, key: Key) -> PyTree:
         for torso in _torsos(config):
             for name, size in _cells(config, torso.name):
                 params[name]["hidden_bias"] = jnp.zeros(size, jnp.float32)
-    log_std = jnp.full(env.action_dim, config.log_std_init, jnp.float32)
+    raw_std = jnp.full(env.action_dim, _raw_std_init(config), jnp.float32)
     if config.state_dependent_log_std:
-        params["log_std"]["bias"] = log_std
+        params["log_std"]["bias"] = raw_std
     else:
-        params["log_std"] = log_std
+        params["log_std"] = raw_std
     return params
 
 

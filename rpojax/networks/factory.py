@@ -19,7 +19,8 @@ def make_network(network: Any, env: Env) -> ActorCritic:
             returns an nnx module. A module is called with obs [..., *obs.shape] and returns
             (mean [..., A], log_std [..., A] or [A], value [...] or [..., 1]). One that has a
             method `initial_carry(batch_shape)` is recurrent: it is called with (carry, obs), each
-            with one leading axis, and returns (carry, (mean, log_std, value)).
+            with one leading axis, and returns (carry, (mean, log_std, value)). Its policy is
+            Gaussian unless it has an attribute `distribution`, such as "tanh_gaussian".
         env: gives the shapes.
 
     Raises:

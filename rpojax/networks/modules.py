@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast, get_args
 
 import flax.linen as nn
 import jax
@@ -10,9 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax.envs.base import Env
+from rpojax.network_config import PolicyDistribution
 from rpojax.networks.base import ActorCritic, Outputs, reset_carry
 from rpojax.trees import batched, leading_axes, same_avals
 from rpojax.types import Array, Key, PyTree
+from rpojax.validation import check_choice
 
 
 class Call(Protocol):
@@ -36,7 +38,7 @@ def from_linen(module: nn.Module, env: Env) -> ActorCritic:
     def call(params: PyTree, *inputs: PyTree) -> Any:
         return module.apply({"params": params}, *inputs)
 
-    return _checked(module, env, init, call, initial_carry)
+    return _checked(module, env, init, call, initial_carry, _distribution(module))
 
 
 def from_nnx(factory: Callable[[Any], Any], env: Env) -> ActorCritic:
@@ -71,7 +73,8 @@ def from_nnx(factory: Callable[[Any], Any], env: Env) -> ActorCritic:
         nnx.replace_by_pure_dict(state, params)
         return nnx.merge(graph, state)(*inputs)
 
-    return _checked(factory, env, init, call, getattr(module, "initial_carry", None))
+    initial_carry = getattr(module, "initial_carry", None)
+    return _checked(factory, env, init, call, initial_carry, _distribution(module))
 
 
 def is_nnx_module(network: Any) -> bool:
@@ -87,6 +90,7 @@ def _checked(
     init: Callable[[Key], PyTree],
     call: Call,
     initial_carry: Callable[[tuple[int, ...]], PyTree] | None,
+    distribution: PolicyDistribution,
 ) -> ActorCritic:
     """The network of a module's calls, whose outputs have been looked at."""
     _check_outputs(network, env, init, call, initial_carry)
@@ -97,7 +101,7 @@ def _checked(
         ) -> tuple[Outputs, PyTree]:
             return _outputs(call(params, obs)), ()
 
-        return ActorCritic(init, apply)
+        return ActorCritic(init, apply, distribution=distribution)
 
     def apply_recurrent(
         params: PyTree, obs: PyTree, carry: PyTree = (), reset: Array | None = None
@@ -124,7 +128,14 @@ def _checked(
 
         return jax.lax.scan(step, carry, (obs, reset))[1]
 
-    return ActorCritic(init, apply_recurrent, unroll, initial_carry)
+    return ActorCritic(init, apply_recurrent, unroll, initial_carry, distribution)
+
+
+def _distribution(module: Any) -> PolicyDistribution:
+    """What a module's attribute of that name says."""
+    name = f"the attribute distribution of the network {type(module).__name__}"
+    given = getattr(module, "distribution", "gaussian")
+    return cast(PolicyDistribution, check_choice(name, given, get_args(PolicyDistribution)))
 
 
 def _outputs(returned: tuple[Array, Array, Array]) -> Outputs:

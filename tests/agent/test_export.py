@@ -310,6 +310,7 @@ def test_arrays_of_an_nnx_module_and_of_observations_as_they_are(tmp_path):
         "action_low",
         "action_high",
         "action_transform",
+        "distribution",
     }
 
 

@@ -37,6 +37,17 @@ def test_bounds_within_reach_are_not_warned_of(low, high):
         warn_unreachable_actions(make_counter(action_low=low, action_high=high), "clip")
 
 
+def test_bounds_that_a_squashed_policy_cannot_reach_are_warned_of():
+    squashed = rpojax.NetworkConfig(distribution="tanh_gaussian")
+    low, high = [-np.inf, -2.0], [1.0, 1.0]
+    with pytest.warns(UserWarning, match=r"tanh stays within \[-1, 1\] .* dimensions \[1\]"):
+        rpojax.make_train(cfg(low, high, network=squashed))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rpojax.make_train(cfg([-1.0, -0.5], [1.0, 0.5], network=squashed))
+        rpojax.make_train(cfg([-9.0] * 2, [9.0] * 2, network=squashed, action_transform="rescale"))
+
+
 def test_rescaling_onto_the_largest_floats_is_refused():
     largest = [np.finfo(np.float32).max] * 2
     settings = cfg([-3.4e38] * 2, largest, action_transform="rescale")

@@ -268,6 +268,31 @@ def test_log_std_stays_within_its_bounds(state_dependent):
         np.testing.assert_allclose(network.apply(changed, obs)[0].log_std, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("state_dependent", [False, True])
+def test_softplus_std_starts_where_asked_and_nears_its_floor(state_dependent):
+    config = NetworkConfig(
+        state_dependent_log_std=state_dependent,
+        std_parameterization="softplus",
+        log_std_init=-1.5,
+        log_std_min=-3.0,
+        log_std_max=0.5,
+    )
+    network, params = init(config)
+    obs = jnp.zeros((3, OBS))
+    np.testing.assert_allclose(network.apply(params, obs)[0].log_std, -1.5, atol=1e-5)
+    floor = math.exp(-3.0)
+    for raw, expected in [
+        (-60.0, -3.0),
+        (0.0, math.log(math.log(2.0) + floor)),
+        (1.0, math.log(math.log(1.0 + math.e) + floor)),
+        (60.0, 0.5),
+    ]:
+        free = jnp.full(ACTIONS, raw)
+        layer = {"bias": free, "kernel": jnp.zeros((64, ACTIONS))}
+        changed = params | {"log_std": layer if state_dependent else free}
+        np.testing.assert_allclose(network.apply(changed, obs)[0].log_std, expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("cell", [None, "lstm"])
 def test_bfloat16_keeps_parameters_and_outputs_in_float32_and_is_near(cell):
     sizes = {"hidden_sizes": (32, 32), "cell": cell, "cell_sizes": (16,)}
@@ -432,9 +457,37 @@ class MeanOnly(nn.Module):
         return nn.Dense(ACTIONS)(obs)
 
 
+class SquashedLinen(LinenNetwork):
+    distribution: str = "tanh_gaussian"
+
+
+class SquashedNnx(NnxNetwork):
+    distribution = "tanh_gaussian"
+
+
+@pytest.mark.parametrize(
+    ("plain", "squashed"),
+    [
+        (LinenNetwork(), SquashedLinen()),
+        (NnxNetwork, SquashedNnx),
+        (NetworkConfig(), NetworkConfig(distribution="tanh_gaussian")),
+        (NetworkConfig(cell="gru"), NetworkConfig(cell="gru", distribution="tanh_gaussian")),
+    ],
+    ids=["linen", "nnx", "mlp", "gru"],
+)
+def test_network_says_what_its_outputs_parametrise(plain, squashed):
+    assert make_network(plain, environment()).distribution == "gaussian"
+    assert make_network(squashed, environment()).distribution == "tanh_gaussian"
+
+
 @pytest.mark.parametrize(
     ("network", "problem", "remedy"),
     [
+        (
+            SquashedLinen(distribution="beta"),
+            "attribute distribution of the network SquashedLinen = 'beta' is not known",
+            "'gaussian', 'tanh_gaussian'",
+        ),
         (LinenNetwork(mean_features=3), r"mean of shape \(5, 3\)", r"mean \[5, 2\]"),
         (LinenNetwork("[A + 1]"), r"log_std of shape \(3,\)", r"log_std \[5, 2\] or \[2\]"),
         (LinenNetwork("[A]", "[..., 2]"), r"value of shape \(5, 2\)", r"value \[5\] or \[5, 1\]"),
