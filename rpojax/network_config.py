@@ -14,7 +14,14 @@ from rpojax.setting import (
     setting,
     store_checked,
 )
-from rpojax.validation import Interval, as_sequence, number_in, show, whole_number
+from rpojax.validation import (
+    Interval,
+    as_sequence,
+    check_choice,
+    number_in,
+    show,
+    whole_number,
+)
 
 Activation: TypeAlias = Literal[
     "tanh",
@@ -22,6 +29,7 @@ Activation: TypeAlias = Literal[
     "elu",
     "gelu",
     "silu",
+    "swish",
     "leaky_relu",
     "selu",
     "mish",
@@ -35,7 +43,13 @@ StdParameterization: TypeAlias = Literal["exp", "softplus"]
 ComputeDtype: TypeAlias = Literal["float32", "bfloat16"]
 
 
+_SAME_ACTIVATION = {"swish": "silu"}  # another name for it
 _LOG_STD = Interval(-20.0, 20.0)
+
+
+def _activation(name: str, value: Any) -> str:
+    chosen = check_choice(name, value, get_args(Activation))
+    return _SAME_ACTIVATION.get(chosen, chosen)
 
 
 def _widths(name: str, sizes: Any) -> tuple[int, ...]:
@@ -69,7 +83,15 @@ class NetworkConfig:
         (64, 64), "Widths of the perceptron's hidden layers; () for none.", Check(_widths)
     )
     activation: Activation = setting(
-        "tanh", "Nonlinearity after each hidden layer.", choice(get_args(Activation))
+        "tanh",
+        'Nonlinearity after each hidden layer; "swish" is stored as "silu", its other name.',
+        Check(_activation),
+    )
+    layer_norm: bool = setting(
+        False,
+        "Normalise each hidden layer of the perceptron over its units, with a learnt scale and "
+        "offset, between its product and its nonlinearity.",
+        boolean(),
     )
     cell: RecurrentCell | None = setting(
         None,

@@ -137,6 +137,7 @@ def test_warm_up_as_long_as_the_run_is_refused(name):
         ({"hidden_sizes": (64, 0)}, "hidden_sizes = 0 .*at least 1"),
         ({"hidden_sizes": (64, "32")}, "hidden_sizes = '32' .*at least 1"),
         ({"activation": "sine"}, "activation = 'sine' .*'tanh', 'relu'"),
+        ({"layer_norm": "yes"}, "layer_norm = 'yes' .*True or False"),
         ({"cell": "gated"}, "cell = 'gated' .*'rnn', 'gru', 'lstm', or None"),
         ({"cell_sizes": 64}, r"cell_sizes = 64 .*give e.g. \(64, 64\)"),
         ({"cell": "gru", "cell_sizes": ()}, r"cell_sizes = \(\) .*'gru' .*give e.g. \(64,\)"),

@@ -137,6 +137,7 @@ CONFIG = {
 NETWORK = {
     "hidden_sizes": to((4,)),
     "activation": to("relu"),
+    "layer_norm": to(True),
     "shared_torso": to(True),
     "cell": to("gru", network={"cell": "rnn"}),
     "cell_sizes": to((4,), network={"cell": "gru"}),

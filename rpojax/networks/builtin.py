@@ -1,7 +1,8 @@
 """The built-in actor-critic: perceptrons, recurrent layers behind them if asked for, and heads.
 
 Parameters are {layer: {"kernel": [n, m], "bias": [m]}} with the layers "actor_0", "critic_0" or
-"torso_0", ..., "mean" and "value"; recurrent layers "actor_gru_0", ... as in `cells`; and
+"torso_0", ..., "mean" and "value"; {"scale": [m], "bias": [m]} with "actor_norm_0", ... if hidden
+layers are normalised; recurrent layers "actor_gru_0", ... as in `cells`; and
 "log_std", [A], or a layer of that name where it depends on the observation: the logarithm itself,
 or what softplus makes a standard deviation of.
 """
@@ -28,6 +29,7 @@ from rpojax.validation import check_known
 
 HEAD_SCALES = {"mean": 0.01, "log_std": 0.01, "value": 1.0}
 HIDDEN_SCALE, CELL_SCALE = math.sqrt(2.0), 1.0
+LAYER_NORM_EPSILON = 1e-6  # as in flax
 LARGEST_DRAWN_TOGETHER = 128  # longer side of a kernel; see `_init`
 
 
@@ -152,8 +154,24 @@ def _perceptron(config: NetworkConfig, params: PyTree, name: str, inputs: Array)
     activation = getattr(jax.nn, config.activation)
     layer = inputs.astype(config.dtype)
     for index in range(len(config.hidden_sizes)):
-        layer = activation(_dense(params[f"{name}_{index}"], layer, matmul))
+        layer = _dense(params[f"{name}_{index}"], layer, matmul)
+        if config.layer_norm:
+            layer = _layer_norm(params[f"{name}_norm_{index}"], layer)
+        layer = activation(layer)
     return layer.astype(jnp.float32)
+
+
+def _layer_norm(params: PyTree, inputs: Array) -> Array:
+    """Ba et al. (2016), arXiv 1607.06450, of inputs [..., H]; in float32, as the inputs' dtype."""
+
+    def along(leaf: Array) -> Array:
+        return leaf.reshape((1,) * (inputs.ndim - 1) + (-1,))
+
+    exact = inputs.astype(jnp.float32)
+    centred = exact - jnp.mean(exact, axis=-1, keepdims=True)
+    variance = jnp.mean(jnp.square(centred), axis=-1, keepdims=True)
+    normalized = centred * jax.lax.rsqrt(variance + LAYER_NORM_EPSILON)
+    return (normalized * along(params["scale"]) + along(params["bias"])).astype(inputs.dtype)
 
 
 def _dense(
@@ -231,6 +249,13 @@ def _init(config: NetworkConfig, env: Env, key: Key) -> PyTree:
                 kernel.layer, {"bias": jnp.zeros(kernel.columns * kernel.blocks, jnp.float32)}
             )
             layer[kernel.leaf] = kernel.scale * jnp.concatenate(blocks, axis=-1)
+    if config.layer_norm:
+        for torso in _torsos(config):
+            for index, size in enumerate(config.hidden_sizes):
+                params[f"{torso.name}_norm_{index}"] = {
+                    "scale": jnp.ones(size, jnp.float32),
+                    "bias": jnp.zeros(size, jnp.float32),
+                }
     if config.cell == "gru":
         for torso in _torsos(config):
             for name, size in _cells(config, torso.name):

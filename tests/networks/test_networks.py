@@ -153,6 +153,7 @@ def test_each_activation_is_the_one_named(activation):
         "elu": np.where(x > 0, x, np.exp(x) - 1),
         "gelu": [v * 0.5 * (1 + math.erf(v / math.sqrt(2))) for v in x],
         "silu": x / (1 + np.exp(-x)),
+        "swish": x / (1 + np.exp(-x)),
         "leaky_relu": np.where(x > 0, x, 0.01 * x),
         "selu": 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * (np.exp(x) - 1)),
         "mish": x * np.tanh(np.log1p(np.exp(x))),
@@ -266,6 +267,52 @@ def test_log_std_stays_within_its_bounds(state_dependent):
         moved = {"bias": bias + shift, "kernel": jnp.zeros((64, ACTIONS))}
         changed = params | {"log_std": moved if state_dependent else bias + shift}
         np.testing.assert_allclose(network.apply(changed, obs)[0].log_std, expected, atol=1e-6)
+
+
+class NormalisedPerceptron(nn.Module):
+    """Two hidden layers, each normalised by flax between product and nonlinearity."""
+
+    @nn.compact
+    def __call__(self, obs):
+        for index, size in enumerate((16, 8)):
+            obs = nn.Dense(size, name=f"actor_{index}")(obs)
+            obs = nn.silu(nn.LayerNorm(name=f"actor_norm_{index}")(obs))
+        return nn.Dense(ACTIONS, name="mean")(obs)
+
+
+def test_layer_norm_is_that_of_flax_before_the_nonlinearity():
+    config = NetworkConfig(hidden_sizes=(16, 8), activation="silu", layer_norm=True)
+    network, params = init(config)
+    noise = iter(jax.random.split(jax.random.key(5), 100))
+    params = jax.tree.map(
+        lambda leaf: leaf + 0.3 * jax.random.normal(next(noise), leaf.shape), params
+    )
+    obs = 5.0 * jax.random.normal(jax.random.key(1), (4, 3, OBS)) + 2.0
+    expected = NormalisedPerceptron().apply({"params": params}, obs)
+    np.testing.assert_allclose(network.apply(params, obs)[0].mean, expected, atol=1e-5)
+
+
+def test_layer_norm_starts_as_one_that_only_normalises_and_changes_no_other_parameter():
+    _, plain = init(NetworkConfig(hidden_sizes=(16, 8)))
+    _, params = init(NetworkConfig(hidden_sizes=(16, 8), layer_norm=True))
+    jax.tree.map(np.testing.assert_array_equal, plain, {name: params[name] for name in plain})
+    added = {name: layer for name, layer in params.items() if name not in plain}
+    assert set(added) == {f"{part}_norm_{i}" for part in ("actor", "critic") for i in (0, 1)}
+    for layer in added.values():
+        np.testing.assert_array_equal(layer["scale"], 1.0)
+        np.testing.assert_array_equal(layer["bias"], 0.0)
+
+
+@pytest.mark.parametrize("changes", [{"shared_torso": True}, {"cell": "gru"}], ids=str)
+def test_layer_norm_forgets_the_scale_of_the_observations(changes):
+    network, params = init(NetworkConfig(hidden_sizes=(16,), layer_norm=True, **changes))
+    obs, carry = jax.random.normal(jax.random.key(1), (3, OBS)), network.initial_carry((3,))
+    near, far = (network.apply(params, scale * obs, carry)[0] for scale in (1.0, 100.0))
+    np.testing.assert_allclose(near.value, far.value, rtol=1e-3, atol=1e-4)
+
+
+def test_swish_is_silu():
+    assert NetworkConfig(activation="swish") == NetworkConfig(activation="silu")
 
 
 @pytest.mark.parametrize("state_dependent", [False, True])
