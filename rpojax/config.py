@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal, Protocol, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
 
 import jax.numpy as jnp
 from jax.typing import ArrayLike
@@ -32,6 +32,9 @@ from rpojax.setting import (
 )
 from rpojax.types import Array
 from rpojax.validation import Interval, check_known
+
+if TYPE_CHECKING:
+    from rpojax.presets.table import Preset
 
 ActionTransform: TypeAlias = Literal["clip", "rescale"]
 AdvantageNormalization: TypeAlias = Literal["minibatch", "batch", "none"]
@@ -205,6 +208,11 @@ class Config(RunSizes):
         "number in the run. Metrics keep the environment's own reward.",
         optional(reward_shaper()),
     )
+    reward_scale: float = setting(
+        1.0,
+        "Constant factor on rewards, after reward_shaper, for rewards that are not normalised.",
+        _POSITIVE,
+    )
 
     agents_at_once: int | AgentsAtOnce = setting(
         "auto",
@@ -218,6 +226,11 @@ class Config(RunSizes):
     def __post_init__(self) -> None:
         store_checked(self)
         self.check_sizes()
+        if self.reward_scale != 1.0 and self.normalize_rewards:
+            raise ValueError(
+                f"reward_scale = {self.reward_scale:g} has no effect on rewards that are divided "
+                "by their own scale; give normalize_rewards = False, or reward_scale = 1"
+            )
         if isinstance(self.network, NetworkConfig):
             self.check_sequences(recurrent=self.network.cell is not None)
 
@@ -261,6 +274,34 @@ class Config(RunSizes):
         from rpojax.compat.purejaxrl import from_purejaxrl
 
         return from_purejaxrl(settings)
+
+    @classmethod
+    def preset(cls, name: str, **changes: Any) -> "Config":
+        """Settings that are known to work, such as `Config.preset("Pendulum-v1")`.
+
+        Args:
+            name: one of `Config.presets()`.
+            changes: fields, which take precedence.
+
+        Raises:
+            ValueError: an unknown name, with the nearest known one; one that is read from a package
+                that is not installed; as `Config`.
+        """
+        from rpojax.presets.named import preset
+
+        return cls(**preset(name).settings).replace(**changes)
+
+    @classmethod
+    def presets(cls) -> "dict[str, Preset]":
+        """All presets by name, each with its `settings`, its `source` and its `result`.
+
+        "paper", "cleanrl", tasks of gymnax, and those of MuJoCo Playground if it is installed.
+        `settings` are fields of a `Config`; `source` says where they are from; `result` is what
+        they gave here, None where they were not tried.
+        """
+        from rpojax.presets.named import presets
+
+        return presets()
 
     def to_dict(self) -> dict[str, Any]:
         """All settings as numbers, text, lists and dictionaries, for JSON, YAML and the like.

@@ -82,6 +82,11 @@ class NetworkConfig:
     hidden_sizes: tuple[int, ...] = setting(
         (64, 64), "Widths of the perceptron's hidden layers; () for none.", Check(_widths)
     )
+    critic_hidden_sizes: tuple[int, ...] | None = setting(
+        None,
+        "Such widths of the critic's own perceptron; None: those of hidden_sizes.",
+        optional(Check(_widths)),
+    )
     activation: Activation = setting(
         "tanh",
         'Nonlinearity after each hidden layer; "swish" is stored as "silu", its other name.',
@@ -162,6 +167,11 @@ class NetworkConfig:
             raise ValueError(
                 f"actor_keys = {self.actor_keys!r} and critic_keys = {self.critic_keys!r} cannot "
                 "differ on one torso; give the same, or shared_torso = False"
+            )
+        if self.shared_torso and self.critic_hidden_sizes is not None:
+            raise ValueError(
+                f"critic_hidden_sizes = {self.critic_hidden_sizes!r} needs a torso of the critic's "
+                "own; give None, or shared_torso = False"
             )
         if self.log_std_min >= self.log_std_max:
             raise ValueError(

@@ -33,7 +33,7 @@ FLAGS = (
 POSITIVE = ("learning_rate", "clip_eps", "value_clip", "kl_target")
 NOT_NEGATIVE = ("alpha", "vf_coef", "ent_coef", "max_grad_norm", "kl_threshold")
 FRACTIONS = ("gamma", "gae_lambda")
-STATIC_POSITIVE = ("adam_eps", "observation_clip", "reward_clip")
+STATIC_POSITIVE = ("adam_eps", "observation_clip", "reward_clip", "reward_scale")
 
 BAD = [
     *((name, bad, "whole number of at least 1") for name in COUNTS for bad in (0, -4, 0.5, True)),
@@ -100,6 +100,12 @@ def test_table_above_covers_every_setting_that_has_a_check():
     assert {name for name, *_ in BAD} | free == {f.name for f in dataclasses.fields(Config)}
 
 
+def test_scale_of_rewards_that_are_normalised_is_refused():
+    assert small(reward_scale=10.0, normalize_rewards=False).reward_scale == 10.0
+    with pytest.raises(ValueError, match=r"reward_scale = 10 has no effect .*= False, or .* = 1"):
+        small(reward_scale=10.0)
+
+
 def test_batch_that_does_not_divide_names_the_nearest_that_does():
     message = (
         r"num_envs \* num_steps = 6 \* 16 = 96 .* num_minibatches = 36; .*num_minibatches = 32"
@@ -137,6 +143,11 @@ def test_warm_up_as_long_as_the_run_is_refused(name):
         ({"hidden_sizes": (64, 0)}, "hidden_sizes = 0 .*at least 1"),
         ({"hidden_sizes": (64, "32")}, "hidden_sizes = '32' .*at least 1"),
         ({"activation": "sine"}, "activation = 'sine' .*'tanh', 'relu'"),
+        ({"critic_hidden_sizes": 64}, r"critic_hidden_sizes = 64 .*give e.g. \(64, 64\)"),
+        (
+            {"critic_hidden_sizes": (8,), "shared_torso": True},
+            r"critic_hidden_sizes = \(8,\) needs a torso .*shared_torso = False",
+        ),
         ({"layer_norm": "yes"}, "layer_norm = 'yes' .*True or False"),
         ({"cell": "gated"}, "cell = 'gated' .*'rnn', 'gru', 'lstm', or None"),
         ({"cell_sizes": 64}, r"cell_sizes = 64 .*give e.g. \(64, 64\)"),

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from rpojax import Config, NetworkConfig
 from rpojax.cli import main
 from rpojax.cli.settings_file import load_settings_file
-from rpojax.cli.train_settings import read_file_settings
+from rpojax.cli.train_settings import read_settings
 from rpojax.cli.training import Train
 
 EXAMPLES = int(os.environ.get("RPOJAX_FUZZ_EXAMPLES", "0"))
@@ -185,7 +185,7 @@ def test_settings_files_raise_nothing_but_value_errors(tmp_path, file):
     path.write_bytes(text.encode(errors="surrogatepass"))
     with contextlib.suppress(ValueError):
         load_settings_file(path)
-        read_file_settings(path).defaults.config.to_config()
+        read_settings(path, None).defaults.config.to_config()
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -21,7 +21,7 @@ LAYERS = (
     ("config_checks", "run_sizes", "ranges"),
     ("config", "devices", "device_memory", "agent_table", "pbt"),
     ("plain", "compat", "envs"),
-    ("networks",),
+    ("networks", "presets"),
     ("core",),
     ("programs",),
     ("agent", "loggers"),
@@ -31,7 +31,8 @@ LAYERS = (
     ("cli",),
 )
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}
-LAZY = {("config", "compat"), ("config", "plain")}  # inside methods: `Config.from_skrl` etc.
+# Imported inside methods: `Config.from_skrl` and others.
+LAZY = {("config", "compat"), ("config", "plain"), ("config", "presets")}
 PUBLIC_PACKAGES = (
     rpojax,
     rpojax.envs,

@@ -11,7 +11,7 @@ import tyro
 
 from rpojax.cli.flags import add_settings_rule
 from rpojax.cli.studies import Report, Study
-from rpojax.cli.train_settings import read_file_settings, take_env_params, with_env_params
+from rpojax.cli.train_settings import read_settings, take_env_params, with_env_params
 from rpojax.cli.trained import Eval, Export, Render
 from rpojax.cli.training import Resume, Train
 from rpojax.cli.views import Envs, Plot
@@ -22,10 +22,12 @@ Command: TypeAlias = Train | Resume | Study | Report | Eval | Export | Render | 
 def parse(args: Sequence[str]) -> Command:
     """The subcommand with its flags.
 
-    Flags take precedence over the file of `--config`, whose settings replace the defaults.
+    Flags take precedence over the file of `--config`, and that over a preset, whose settings
+    replace the defaults.
 
     Raises:
-        ValueError: wrong flags or a wrong file; errors in settings name the file that holds them.
+        ValueError: wrong flags, a wrong file or an unknown preset; errors in settings name the file
+            that holds them.
     """
     words, env_params = take_env_params(args)
     command = _parse(words, Train())
@@ -33,15 +35,15 @@ def parse(args: Sequence[str]) -> Command:
         if env_params:
             raise ValueError(f"--env-params.{next(iter(env_params))} is a flag of rpojax train")
         return command
-    if command.config_file is None:
+    if command.config_file is None and command.preset is None:
         return with_env_params(command, env_params)
-    file = read_file_settings(command.config_file)
+    given = read_settings(command.config_file, command.preset)
     with warnings.catch_warnings():  # tyro's, about values that Config will refuse
         warnings.simplefilter("ignore")
-        command = _parse(words, file.defaults)
+        command = _parse(words, given.defaults)
     assert isinstance(command, Train)
     command = with_env_params(command, env_params)
-    file.check(command)
+    given.check(command)
     return command
 
 

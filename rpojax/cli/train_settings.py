@@ -1,4 +1,4 @@
-"""The settings of `rpojax train` that are not plain flags: a settings file, `--env-params.NAME`."""
+"""Settings of `rpojax train` that are no plain flags: a file, a preset, `--env-params.NAME`."""
 
 import contextlib
 import dataclasses
@@ -11,6 +11,7 @@ from rpojax.cli.settings_file import load_settings_file
 from rpojax.cli.training import Train
 from rpojax.compat.keys import is_named, made_from
 from rpojax.compat.purejaxrl import fields_from_names
+from rpojax.presets.named import preset
 from rpojax.validation import whole_number
 
 _ENV_PARAM = "--env-params."
@@ -18,10 +19,10 @@ _LEAST = {"num_seeds": 1, "seed": 0}  # settings of a run that a file may hold, 
 
 
 @dataclasses.dataclass(frozen=True)
-class FileSettings:
-    """What a settings file says, as the defaults of `rpojax train`."""
+class GivenSettings:
+    """What a settings file and a preset say, as the defaults of `rpojax train`."""
 
-    path: Path
+    path: Path | None
     defaults: Train
     key_of: Mapping[str, str]  # the key in the file for each field of `Config` that it sets
 
@@ -48,21 +49,42 @@ class FileSettings:
         return given is not own and given != own
 
 
-def read_file_settings(path: Path) -> FileSettings:
-    """The settings in a file; ValueError, which names the file, for those it cannot hold."""
+def read_settings(path: Path | None, preset_name: str | None) -> GivenSettings:
+    """The settings in a file, and below them those of a preset.
+
+    Args:
+        path: of the file, which may name a preset too; None for none.
+        preset_name: takes precedence over the file's; None for the file's, if any.
+
+    Raises:
+        ValueError: settings that a file cannot hold, with the file's name; an unknown preset.
+    """
+    if path is None:
+        return _merged(None, {}, preset_name)
     settings = load_settings_file(path)
     try:
-        run: dict[str, Any] = {
-            name: whole_number(key, settings.pop(key), least)
-            for name, least in _LEAST.items()
-            for key in (name, name.upper())
-            if key in settings
-        }
-        fields, key_of = fields_from_names(settings)
-        defaults = Train(config=made_from(ConfigFlags, fields, key_of), **run)
+        own_preset = settings.pop("preset", None)
+        return _merged(path, settings, own_preset if preset_name is None else preset_name)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    return FileSettings(path, defaults, key_of)
+
+
+def _merged(path: Path | None, settings: dict[str, Any], preset_name: str | None) -> GivenSettings:
+    run: dict[str, Any] = {
+        name: whole_number(key, settings.pop(key), least)
+        for name, least in _LEAST.items()
+        for key in (name, name.upper())
+        if key in settings
+    }
+    fields, key_of = fields_from_names(settings)
+    if preset_name is not None:
+        below = preset(preset_name).settings
+        for name in ("network", "env_params"):  # of which a file may change a part
+            if name in below and isinstance(fields.get(name), Mapping):
+                fields[name] = {**below[name], **fields[name]}
+        fields = {**below, **fields}
+    defaults = Train(config=made_from(ConfigFlags, fields, key_of), **run)
+    return GivenSettings(path, defaults, key_of)
 
 
 def take_env_params(args: Sequence[str]) -> tuple[list[str], dict[str, Any]]:

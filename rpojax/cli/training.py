@@ -46,6 +46,9 @@ class Train:
     )
     config_file: Annotated[Path | None, tyro.conf.arg(name="config", metavar="FILE")] = None
     """Settings in YAML, TOML or JSON, by the names of `Config`; flags override them."""
+    preset: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Settings that are known to work, such as Pendulum-v1, cleanrl or playground/CheetahRun; flags
+    and a file override them, and a file may name one."""
     num_seeds: int = 4
     """Agents, trained side by side."""
     seed: int = 0

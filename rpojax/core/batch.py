@@ -51,6 +51,8 @@ def scale_rewards(
         timestep = state.update_count * cfg.num_steps + jnp.arange(cfg.num_steps, dtype=jnp.int32)
         timesteps = cfg.num_updates * cfg.num_steps
         reward = jax.vmap(cfg.reward_shaper, (0, 0, None))(reward, timestep, timesteps)
+    if cfg.reward_scale != 1.0:
+        reward = cfg.reward_scale * reward
     if state.reward_stats is None:
         return state, reward
     returns, running = normalize.discounted_returns(

@@ -38,6 +38,7 @@ class Torso(NamedTuple):
 
     name: str
     keys: tuple[str, ...] | None  # of a Dict observation; None: all of it
+    hidden_sizes: tuple[int, ...]
 
 
 # (parameters, inputs [..., D], carry) -> (outputs [..., H], carry)
@@ -111,7 +112,7 @@ def _forward(
     hidden: list[Array] = []
     carry_after: dict[str, PyTree] = {}
     for torso in _torsos(config):
-        layer = _perceptron(config, params, torso.name, _flatten(obs, env.obs, torso.keys))
+        layer = _perceptron(config, params, torso, _flatten(obs, env.obs, torso.keys))
         carries = []
         for index, (name, _) in enumerate(_cells(config, torso.name)):
             layer, last = recurrent_layer(params[name], layer, carry[torso.name][index])
@@ -146,17 +147,17 @@ def _raw_std_init(config: NetworkConfig) -> float:
     return above_floor + math.log(-math.expm1(-above_floor))  # the inverse of softplus
 
 
-def _perceptron(config: NetworkConfig, params: PyTree, name: str, inputs: Array) -> Array:
+def _perceptron(config: NetworkConfig, params: PyTree, torso: Torso, inputs: Array) -> Array:
     """Hidden layers in `config.dtype`, their outputs [..., H] in float32, as the heads take them.
 
     Heads in bfloat16 would round the mean by a hundredth of it, far more than an update moves it.
     """
     activation = getattr(jax.nn, config.activation)
     layer = inputs.astype(config.dtype)
-    for index in range(len(config.hidden_sizes)):
-        layer = _dense(params[f"{name}_{index}"], layer, matmul)
+    for index in range(len(torso.hidden_sizes)):
+        layer = _dense(params[f"{torso.name}_{index}"], layer, matmul)
         if config.layer_norm:
-            layer = _layer_norm(params[f"{name}_norm_{index}"], layer)
+            layer = _layer_norm(params[f"{torso.name}_norm_{index}"], layer)
         layer = activation(layer)
     return layer.astype(jnp.float32)
 
@@ -251,7 +252,7 @@ def _init(config: NetworkConfig, env: Env, key: Key) -> PyTree:
             layer[kernel.leaf] = kernel.scale * jnp.concatenate(blocks, axis=-1)
     if config.layer_norm:
         for torso in _torsos(config):
-            for index, size in enumerate(config.hidden_sizes):
+            for index, size in enumerate(torso.hidden_sizes):
                 params[f"{torso.name}_norm_{index}"] = {
                     "scale": jnp.ones(size, jnp.float32),
                     "bias": jnp.zeros(size, jnp.float32),
@@ -275,7 +276,7 @@ def _kernels(config: NetworkConfig, env: Env) -> list[Kernel]:
         width = jax.eval_shape(
             lambda obs, keys=torso.keys: _flatten(obs, env.obs, keys), zeros
         ).size
-        for index, size in enumerate(config.hidden_sizes):
+        for index, size in enumerate(torso.hidden_sizes):
             kernels.append(Kernel(f"{torso.name}_{index}", "kernel", width, size, 1, HIDDEN_SCALE))
             width = size
         for name, size in _cells(config, torso.name):
@@ -295,9 +296,13 @@ def _kernels(config: NetworkConfig, env: Env) -> list[Kernel]:
 
 def _torsos(config: NetworkConfig) -> tuple[Torso, ...]:
     """One for both, or the actor's and the critic's."""
+    sizes, critic_sizes = config.hidden_sizes, config.critic_hidden_sizes
     if config.shared_torso:
-        return (Torso("torso", config.actor_keys),)
-    return Torso("actor", config.actor_keys), Torso("critic", config.critic_keys)
+        return (Torso("torso", config.actor_keys, sizes),)
+    actor = Torso("actor", config.actor_keys, sizes)
+    return actor, Torso(
+        "critic", config.critic_keys, sizes if critic_sizes is None else critic_sizes
+    )
 
 
 def _cells(config: NetworkConfig, torso: str) -> list[tuple[str, int]]:

@@ -10,7 +10,10 @@ import pytest
 import rpojax
 from rpojax.core import normalize
 from rpojax.core import train as train_module
-from rpojax.core.batch import merge_observations
+from rpojax.core.batch import merge_observations, scale_rewards
+from rpojax.core.keys import update_keys
+from rpojax.core.model import make_model
+from rpojax.core.rollout import collect
 from rpojax.core.update import StepMetrics
 
 
@@ -79,3 +82,19 @@ def test_without_normalisation_there_are_no_statistics():
     cfg = CFG.replace(normalize_observations=False)
     state = jax.jit(rpojax.make_trainer(cfg).init)(jax.random.key(0))
     assert merge_observations(state, state.obs[None]) == (state, None)
+
+
+def test_a_constant_factor_scales_what_the_shaper_gives():
+    cfg = rpojax.Config(
+        num_envs=2,
+        num_steps=4,
+        num_minibatches=1,
+        normalize_rewards=False,
+        reward_scale=10.0,
+        reward_shaper=lambda reward, timestep, timesteps: reward + 1.0,
+    )
+    state = rpojax.make_trainer(cfg).init(jax.random.key(0))
+    hyperparams = cfg.hyperparams()
+    state, steps = collect(make_model(cfg), state, hyperparams, update_keys(cfg, state.key))
+    _, reward = scale_rewards(cfg, state, steps, steps.terminated, hyperparams)
+    np.testing.assert_allclose(reward, 10.0 * (steps.reward + 1.0), rtol=1e-6)

@@ -311,6 +311,20 @@ def test_layer_norm_forgets_the_scale_of_the_observations(changes):
     np.testing.assert_allclose(near.value, far.value, rtol=1e-3, atol=1e-4)
 
 
+def test_critic_may_have_sizes_of_its_own():
+    _, params = init(NetworkConfig(hidden_sizes=(8,), critic_hidden_sizes=(16, 4)))
+    shapes = {name: layer["kernel"].shape for name, layer in params.items() if name != "log_std"}
+    assert shapes == {
+        "actor_0": (OBS, 8),
+        "mean": (8, ACTIONS),
+        "critic_0": (OBS, 16),
+        "critic_1": (16, 4),
+        "value": (4, 1),
+    }
+    network, params = init(NetworkConfig(hidden_sizes=(8,), critic_hidden_sizes=()))
+    assert network.apply(params, jnp.ones((5, OBS)))[0].value.shape == (5,)
+
+
 def test_swish_is_silu():
     assert NetworkConfig(activation="swish") == NetworkConfig(activation="silu")
 
