@@ -14,6 +14,7 @@ from rpojax.pbt import PBT
 from rpojax.programs.protocols import Train
 from rpojax.programs.trainer import Trainer, make_train, make_trainer
 from rpojax.report.plotting import plot_learning_curves
+from rpojax.runs.gymnasium_episodes import evaluate_gymnasium
 from rpojax.runs.interrupt import TrainingInterrupted
 from rpojax.runs.loop import Progress
 from rpojax.runs.trained_run import TrainedRun, load
@@ -46,6 +47,7 @@ __all__ = [
     "compat",
     "envs",
     "evaluate",
+    "evaluate_gymnasium",
     "export_params",
     "export_policy",
     "fit",

@@ -9,6 +9,7 @@ from rpojax.agent.inputs import as_observations, check_carry, check_reset
 from rpojax.config import Config
 from rpojax.core.acting import play
 from rpojax.core.model import Model, make_model
+from rpojax.envs.base import Env
 from rpojax.types import Array, Key, PyTree, TrainState
 from rpojax.validation import check_one_agent
 
@@ -98,12 +99,34 @@ def recurrent_policy_for(
     return TrainedPolicy(model, state, deterministic)
 
 
+def trained_policy(policy: Any) -> "TrainedPolicy":
+    """The `TrainedPolicy` behind what `make_policy` returned; ValueError for anything else."""
+    if isinstance(policy, _WithoutCarry):
+        return policy.trained
+    if isinstance(policy, TrainedPolicy):
+        return policy
+    raise ValueError(
+        f"policy = {policy!r} is not a policy of rpojax; give what make_policy or "
+        "make_recurrent_policy returns, or a run that rpojax.load has read"
+    )
+
+
 class TrainedPolicy:
     """A `RecurrentPolicy`. It can be pickled where its config can."""
 
     def __init__(self, model: Model, state: TrainState, deterministic: bool) -> None:
         self._model, self._state, self._deterministic = model, state, deterministic
         self._step = jax.jit(self._play)
+
+    @property
+    def env(self) -> Env:
+        """The environment that it was trained in."""
+        return self._model.env
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether it takes mean actions, and no keys."""
+        return self._deterministic
 
     def __call__(
         self, obs: Any, carry: Any = None, reset: Any = None, key: Key | None = None
@@ -141,11 +164,11 @@ class _WithoutCarry:
     """A `Policy` made of a feed-forward network's `TrainedPolicy`."""
 
     def __init__(self, policy: TrainedPolicy) -> None:
-        self._policy = policy
+        self.trained = policy
 
     def __call__(self, obs: Any, key: Key | None = None) -> Any:
         """Act; see `Policy`."""
-        return self._policy(obs, key=key)[0]
+        return self.trained(obs, key=key)[0]
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _WithoutCarry, (self._policy,)
+        return _WithoutCarry, (self.trained,)

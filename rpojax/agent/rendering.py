@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax.agent.episodes import episode_limit
+from rpojax.agent.gif import MOST_FPS, gif_path, write_gif
 from rpojax.agent.policy import recurrent_policy_for
 from rpojax.config import Config
 from rpojax.core.invalid import end_where_invalid
@@ -19,11 +20,6 @@ from rpojax.envs import Draw, Env, Render, render_with
 from rpojax.trees import select
 from rpojax.types import Array, Key, PyTree, TrainState
 from rpojax.validation import Interval, number_in
-
-CAPTION_PIXELS = 20  # height of the line above each picture
-FONT_PIXELS = 12
-INK = "#22313f"
-MOST_COLORS = 64
 
 
 def render_episode(
@@ -58,18 +54,16 @@ def render_episode(
     """
     model = make_model(cfg)
     env = model.env
-    path = Path(path)
-    if path.suffix.lower() != ".gif":
-        raise ValueError(f"path = {str(path)!r} is not the name of a GIF; let it end in .gif")
+    path = gif_path(path)
     render = env.render if draw is None else render_with(draw)
     if render is None:
         raise ValueError(
             f"env = {env.name!r} has no renderer; give a function, "
             "draw=lambda axes, env_state: ..., or set the field render of the Env"
         )
-    fps = number_in("fps", env.render_fps if fps is None else fps, Interval(0.0, 50.0, False))
+    fps = number_in("fps", env.render_fps if fps is None else fps, Interval(0.0, MOST_FPS, False))
     env_states, rewards = _play(model, state, key, episode_limit(env, max_steps))
-    _write_gif(path, _frames(env, render, env_states), rewards, fps)
+    write_gif(path, _frames(env, render, env_states), rewards, fps)
 
 
 def _play(model: Model, state: TrainState, key: Key, limit: int) -> tuple[PyTree, np.ndarray]:
@@ -119,19 +113,3 @@ def _frames(env: Env, render: Render, env_states: PyTree) -> np.ndarray:
             f"{count} states; return RGB pictures, uint8[{count}, height, width, 3]"
         )
     return frames
-
-
-def _write_gif(path: Path, frames: np.ndarray, rewards: np.ndarray, fps: float) -> None:
-    """Write pictures [n + 1, ...] with a line above each: the step, and the return so far."""
-    from PIL import Image, ImageDraw, ImageFont
-
-    font = ImageFont.load_default(FONT_PIXELS)
-    pictures = []
-    for index, total in enumerate([0.0, *np.cumsum(rewards)]):
-        picture = Image.new("RGB", (frames.shape[2], frames.shape[1] + CAPTION_PIXELS), "white")
-        picture.paste(Image.fromarray(frames[index]), (0, CAPTION_PIXELS))
-        caption = f"step {index}   return {total:.1f}"
-        ImageDraw.Draw(picture).text((6, 3), caption, INK, font)
-        pictures.append(picture.quantize(MOST_COLORS, dither=Image.Dither.NONE))
-    first, *rest = pictures
-    first.save(path, "GIF", save_all=True, append_images=rest, duration=round(1000 / fps), loop=0)

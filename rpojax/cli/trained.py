@@ -9,12 +9,14 @@ import numpy as np
 import tyro
 from rich.console import Console
 
+from rpojax.agent.evaluation import Evaluation
 from rpojax.agent.export import export_params, export_policy
 from rpojax.agent.rendering import render_episode
 from rpojax.cli.flags import JaxFlags, RunArgument, Switch
 from rpojax.cli.reports import evaluation_report, print_json
 from rpojax.report.tables import results_table
 from rpojax.runs.directory import RunDirectory
+from rpojax.runs.gymnasium_episodes import evaluate_gymnasium
 from rpojax.runs.trained_run import TrainedRun, load
 from rpojax.validation import whole_number
 
@@ -49,16 +51,32 @@ class Eval(RunFlags):
     at the end of training."""
     stochastic: Switch = False
     """Take samples of the policy, not mean actions; it is perturbed in neither case."""
+    gymnasium: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Play in this environment of Gymnasium, which must have the spaces of the one trained in."""
+    video: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """GIF to write of the first episode of agent 0, with --gymnasium; `rpojax render` draws the
+    environment that was trained in."""
     json: Switch = False
     """Print one JSON object, and everything else to stderr."""
 
     def __call__(self) -> None:
         """Print a table of the agents."""
+        if self.video is not None and self.gymnasium is None:
+            raise ValueError(
+                f"video = {str(self.video)!r} needs --gymnasium NAME; rpojax render draws an "
+                "episode of the environment that was trained in"
+            )
         run = self.load()
-        evaluation = run.evaluate(self.episodes, seed=self.seed, deterministic=not self.stochastic)
+        if self.gymnasium is None:
+            evaluation = run.evaluate(
+                self.episodes, seed=self.seed, deterministic=not self.stochastic
+            )
+        else:
+            evaluation = self._in_gymnasium(run, self.gymnasium)
         steps = run.updates * run.cfg.batch_size
         done = " to ".join(f"{number:,}" for number in sorted({steps.min(), steps.max()}))
-        title = f"{run.cfg.env}, after {done} steps of each agent"
+        place = "" if self.gymnasium is None else f" in gymnasium's {self.gymnasium}"
+        title = f"{run.cfg.env}{place}, after {done} steps of each agent"
         table = results_table(run.agents, run.result, evaluation, title)
         Console(stderr=self.json).print(table)
         if self.json:
@@ -67,11 +85,26 @@ class Eval(RunFlags):
                     "run_directory": str(self.directory),
                     "checkpoint": str(run.checkpoint),
                     **evaluation_report(run.cfg, run.agents, run.result, evaluation),
+                    "gymnasium": self.gymnasium,
                     "stochastic": self.stochastic,
                     "seed": self.seed,
                     "steps": int(np.sum(steps)),
                 }
             )
+
+    def _in_gymnasium(self, run: TrainedRun, name: str) -> Evaluation:
+        """Episodes of each of N agents, [N, episodes]."""
+        played = [
+            evaluate_gymnasium(
+                run.policy(agent, deterministic=not self.stochastic),
+                name,
+                self.episodes,
+                seed=run.agents.seeds[agent] if self.seed is None else self.seed,
+                video=self.video if agent == 0 else None,
+            )
+            for agent in range(len(run.agents))
+        ]
+        return jax.tree.map(lambda *arrays: np.stack(arrays), *played)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
