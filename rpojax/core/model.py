@@ -1,5 +1,6 @@
 """What a config stands for: its environment and its network, built once and passed on."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,6 +9,7 @@ from rpojax import envs
 from rpojax.config import Config
 from rpojax.envs import Env
 from rpojax.networks import ActorCritic, make_network
+from rpojax.types import Array
 
 
 class Model(NamedTuple):
@@ -16,6 +18,13 @@ class Model(NamedTuple):
     cfg: Config
     env: Env
     network: ActorCritic
+
+    def with_env_params(self, env_params: Mapping[str, Array] | None) -> "Model":
+        """The model with some parameters of its environment changed, which may be traced."""
+        if env_params is None:
+            return self
+        assert self.env.with_params is not None  # `resolve_params` has seen to it
+        return self._replace(env=self.env.with_params(env_params))
 
 
 def make_model(cfg: Config) -> Model:
