@@ -4,10 +4,12 @@ from rpojax.envs.base import Env, Rekey, Render, Reset, Resets, Step, TimeStep, 
 from rpojax.envs.check import check_env
 from rpojax.envs.drawing import Draw, render_with
 from rpojax.envs.params import Functions, with_traced_params
+from rpojax.envs.randomization import DrawParams, randomized
 from rpojax.envs.registry import from_gymnax, make, names
 
 __all__ = [
     "Draw",
+    "DrawParams",
     "Env",
     "Functions",
     "Rekey",
@@ -21,6 +23,7 @@ __all__ = [
     "from_gymnax",
     "make",
     "names",
+    "randomized",
     "render_with",
     "with_traced_params",
 ]

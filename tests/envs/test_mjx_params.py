@@ -99,3 +99,21 @@ def test_environments_of_one_batch_share_parameters_and_agents_do_not(env):
     plain = jax.jit(env.step)(keys, state, jnp.zeros((2, 1)))[1].obs
     np.testing.assert_allclose(obs[1], plain, rtol=1e-4, atol=1e-6)
     assert np.all(np.max(np.abs(obs[0] - obs[1]), axis=1) > 1e-4)
+
+
+def test_each_episode_can_draw_its_own_gravity(env):
+    def draw(key):
+        return {"gravity": jnp.array([0.0, 0.0, -1.0]) * jax.random.uniform(key, maxval=20.0)}
+
+    drawn = envs.randomized(env, draw)
+    keys = jax.random.split(jax.random.key(0), 4)
+    state, _ = drawn.reset(keys)
+    obs = jax.jit(drawn.step)(keys, state, jnp.zeros((4, 1)))[1].obs
+    assert len(np.unique(state.params["gravity"][:, 2])) == 4
+    given = jax.jit(lambda gravity, *args: env.with_params({"gravity": gravity}).step(*args))
+    for index in range(4):
+        rows = slice(index, index + 1)
+        inner = jax.tree.map(lambda leaf, rows=rows: leaf[rows], state.state)
+        gravity = state.params["gravity"][index]
+        expected = given(gravity, keys[rows], inner, jnp.zeros((1, 1)))[1].obs
+        np.testing.assert_allclose(obs[rows], expected, rtol=1e-4, atol=1e-5)
