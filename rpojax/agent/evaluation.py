@@ -15,6 +15,7 @@ from rpojax.core.model import Model, check_config, make_model
 from rpojax.envs.params import resolve_params
 from rpojax.hyperparams import HyperParams
 from rpojax.programs.agents_at_once import agents_mapped
+from rpojax.programs.protocols import EnvParams
 from rpojax.setting import settings_of
 from rpojax.trees import select
 from rpojax.types import Array, Key, PyTree, Struct, TrainState
@@ -55,7 +56,7 @@ def evaluate(
     num_episodes: int = 128,
     deterministic: bool = True,
     max_steps: int | None = None,
-    env_params: Mapping[str, Array] | None = None,
+    env_params: EnvParams | None = None,
 ) -> Evaluation:
     """Play `num_episodes` episodes side by side, each from its own start to its end.
 
@@ -93,7 +94,7 @@ def _as_evaluated(cfg: Config) -> Config:
 @functools.lru_cache(PROGRAMS_KEPT)
 def _program(
     cfg: Config, num_episodes: int, deterministic: bool, max_steps: int | None
-) -> Callable[[TrainState, Key, Mapping[str, Array] | None], Evaluation]:
+) -> Callable[[TrainState, Key, EnvParams | None], Evaluation]:
     """The jitted evaluation; JAX's own cache would keep one for each new config for ever."""
     model = make_model(cfg)
 
@@ -103,7 +104,7 @@ def _program(
 
     mapped = jax.jit(agents_mapped(model, play))
 
-    def evaluate(state: TrainState, key: Key, env_params: Mapping[str, Array] | None) -> Evaluation:
+    def evaluate(state: TrainState, key: Key, env_params: EnvParams | None) -> Evaluation:
         # Only what acting needs is mapped: not the training's own environments and their keys.
         acting = state.replace(opt_state=None, env_state=None, obs=None, key=None)
         return mapped(acting, key, resolve_params(model.env, env_params))

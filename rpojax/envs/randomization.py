@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax.envs.base import Env, Rekey, Render, Reset, Step, TimeStep
+from rpojax.envs.base import Env, Rekey, Render, Reset, Step, TimeStep, fail_unless
 from rpojax.envs.params import check_names, check_shape, with_traced_params
 from rpojax.types import Array, Key, PyTree
 
@@ -54,13 +54,14 @@ def randomized(env: Env, draw: DrawParams) -> Env:
         An environment whose own `params` are those that `draw` leaves.
 
     Raises:
-        ValueError: `env` has no parameters; `draw` returns no dictionary, an unknown name, or an
-            array of another shape.
+        ValueError: `env` has no parameters; `draw` returns no dictionary, none of them, an unknown
+            name, or an array of another shape.
     """
     specs = jax.eval_shape(draw, jax.eval_shape(lambda: jax.random.key(0)))
     names = check_names(env, "draw returns", specs)
     for name, spec in names.items():
         check_shape(env, f"draw(key)[{name!r}]", name, spec, "draw for one environment")
+    fail_unless(env.name, bool(names), "draw returns no parameters; draw at least one")
     made = _wrapped(env, draw, frozenset(names))
     object.__setattr__(made, "remake", functools.partial(randomized, env, draw))
     return made

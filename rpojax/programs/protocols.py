@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from typing import Protocol, TypeAlias
 
-from rpojax.hyperparams import HyperParams
-from rpojax.types import Array, Key, Metrics, TrainResult, TrainState
+import jax
 
-EnvParams: TypeAlias = Mapping[str, Array]
+from rpojax.hyperparams import HyperParams
+from rpojax.types import Key, Metrics, TrainResult, TrainState
+
+EnvParams: TypeAlias = Mapping[str, jax.typing.ArrayLike]
 """Some of the parameters of an environment, by their names in `Env.params`."""
 
 

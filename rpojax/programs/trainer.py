@@ -1,7 +1,7 @@
 """`make_train` and `make_trainer`: the training of one agent, ready to be mapped over many."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -16,7 +16,7 @@ from rpojax.envs.params import resolve_params
 from rpojax.hyperparams import HyperParams
 from rpojax.programs.agents_at_once import agents_mapped
 from rpojax.programs.protocols import EnvParams, Initialize, Iterate, RunUpdates, Train
-from rpojax.types import Key, Metrics, PyTree, TrainResult, TrainState
+from rpojax.types import Array, Key, Metrics, PyTree, TrainResult, TrainState
 
 
 class Trainer(NamedTuple):
@@ -105,7 +105,9 @@ def _mapped(parts: Parts, function: Callable[..., PyTree]) -> Any:
     What it returns also takes the environment's parameters, after the hyperparameters.
     """
 
-    def of_agent(start: PyTree, hyperparams: HyperParams, env_params: EnvParams | None) -> PyTree:
+    def of_agent(
+        start: PyTree, hyperparams: HyperParams, env_params: Mapping[str, Array] | None
+    ) -> PyTree:
         changed = parts._replace(model=parts.model.with_env_params(env_params))
         return function(changed, start, hyperparams)
 

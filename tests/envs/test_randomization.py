@@ -187,6 +187,7 @@ def test_it_can_be_pickled_if_the_draw_can():
     ("draw", "message"),
     [
         (lambda key: 1.0, "draw returns .* which is not a dictionary; give parameters of 'Pend"),
+        (lambda key: {}, "draw returns no parameters; draw at least one"),
         (lambda key: {"length": 1.0}, "unknown parameter of Pendulum-v1 'length'"),
         (
             lambda key: {"l": jax.random.uniform(key, (2,))},
