@@ -12,8 +12,10 @@ from rpojax.config import Config
 from rpojax.core.acting import play
 from rpojax.core.invalid import end_where_invalid
 from rpojax.core.model import Model, check_config, make_model
+from rpojax.envs.params import resolve_params
 from rpojax.hyperparams import HyperParams
 from rpojax.programs.agents_at_once import agents_mapped
+from rpojax.programs.protocols import EnvParams
 from rpojax.setting import settings_of
 from rpojax.trees import select
 from rpojax.types import Array, Key, PyTree, Struct, TrainState
@@ -54,6 +56,7 @@ def evaluate(
     num_episodes: int = 128,
     deterministic: bool = True,
     max_steps: int | None = None,
+    env_params: EnvParams | None = None,
 ) -> Evaluation:
     """Play `num_episodes` episodes side by side, each from its own start to its end.
 
@@ -70,6 +73,7 @@ def evaluate(
         deterministic: True for mean actions, False for samples of the policy.
         max_steps: after which to stop an episode; None for the environment's own limit, or 1000 if
             it has none.
+        env_params: parameters of the environment to change, as for `make_train`.
 
     Raises:
         ValueError: `cfg` is not a `Config`; `state` holds several agents; `num_episodes` or
@@ -78,7 +82,8 @@ def evaluate(
     check_config(cfg)
     num_episodes = whole_number("num_episodes", num_episodes)
     max_steps = None if max_steps is None else whole_number("max_steps", max_steps)
-    return _program(_as_evaluated(cfg), num_episodes, deterministic, max_steps)(state, key)
+    program = _program(_as_evaluated(cfg), num_episodes, deterministic, max_steps)
+    return program(state, key, env_params)
 
 
 def _as_evaluated(cfg: Config) -> Config:
@@ -89,20 +94,22 @@ def _as_evaluated(cfg: Config) -> Config:
 @functools.lru_cache(PROGRAMS_KEPT)
 def _program(
     cfg: Config, num_episodes: int, deterministic: bool, max_steps: int | None
-) -> Callable[[TrainState, Key], Evaluation]:
+) -> Callable[[TrainState, Key, EnvParams | None], Evaluation]:
     """The jitted evaluation; JAX's own cache would keep one for each new config for ever."""
     model = make_model(cfg)
 
-    def play(state: TrainState, key: Key) -> Evaluation:
-        return evaluate_model(model, state, key, num_episodes, deterministic, max_steps)
+    def play(state: TrainState, key: Key, env_params: Mapping[str, Array] | None) -> Evaluation:
+        changed = model.with_env_params(env_params)
+        return evaluate_model(changed, state, key, num_episodes, deterministic, max_steps)
 
-    mapped = agents_mapped(model, play)
+    mapped = jax.jit(agents_mapped(model, play))
 
-    def evaluate(state: TrainState, key: Key) -> Evaluation:
+    def evaluate(state: TrainState, key: Key, env_params: EnvParams | None) -> Evaluation:
         # Only what acting needs is mapped: not the training's own environments and their keys.
-        return mapped(state.replace(opt_state=None, env_state=None, obs=None, key=None), key)
+        acting = state.replace(opt_state=None, env_state=None, obs=None, key=None)
+        return mapped(acting, key, resolve_params(model.env, env_params))
 
-    return jax.jit(evaluate)
+    return evaluate
 
 
 def evaluate_model(

@@ -1,5 +1,6 @@
 """What a config stands for: its environment and its network, built once and passed on."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +10,7 @@ from rpojax.config import Config
 from rpojax.core.distribution import DISTRIBUTIONS, Distribution
 from rpojax.envs import Env
 from rpojax.networks import ActorCritic, make_network
+from rpojax.types import Array
 
 
 class Model(NamedTuple):
@@ -22,6 +24,13 @@ class Model(NamedTuple):
     def distribution(self) -> Distribution:
         """What the network's outputs parametrise."""
         return DISTRIBUTIONS[self.network.distribution]
+
+    def with_env_params(self, env_params: Mapping[str, Array] | None) -> "Model":
+        """The model with some parameters of its environment changed, which may be traced."""
+        if env_params is None:
+            return self
+        assert self.env.with_params is not None  # `resolve_params` has seen to it
+        return self._replace(env=self.env.with_params(env_params))
 
 
 def make_model(cfg: Config) -> Model:

@@ -69,6 +69,18 @@ class Render(Protocol):
         """
 
 
+class WithParams(Protocol):
+    """Changes parameters of an environment."""
+
+    def __call__(self, params: Mapping[str, Array], /) -> "Env":
+        """Return the environment with these values in place of those of the same name.
+
+        `params` are some of `Env.params`, by name, and may be traced: nothing is computed, checked
+        or compiled. The description stays as it is, with the default values; parameters that were
+        changed before stay changed.
+        """
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Env:
     """Batched pure functions and their description. Hashable; equal only to itself.
@@ -81,6 +93,10 @@ class Env:
     over the steps of an episode, as Brax and MuJoCo Playground do, and the sums are averaged over
     the episodes that end in an update: `rpojax.Metrics.environment`. A success rate is the mean of
     a metric that is 1 in the last step of a successful episode and 0 in all other steps.
+
+    `params` are the parameters that a compiled program can take as arguments, such as gravity or
+    masses: `train(key, env_params={"g": 9.81})`. What they do not change is the description: action
+    bounds, shapes, the time limit. `with_traced_params` adds them to an environment.
     """
 
     name: str
@@ -95,6 +111,12 @@ class Env:
     rekey: Rekey | None = None  # needed where the state holds PRNG keys that are not typed keys
     render: Render | None = None  # None: `render_episode` needs `draw`
     render_fps: float = 30.0  # frames per second: of the environment's own time, where it has one
+    # f32[...] default values of parameters that may be traced, by name: `with_traced_params` sets
+    # them, and what makes `reset` and `step` of others. A copy by `dataclasses.replace` has none.
+    params: Mapping[str, np.ndarray] = dataclasses.field(
+        default_factory=dict, init=False, repr=False
+    )
+    with_params: WithParams | None = dataclasses.field(default=None, init=False, repr=False)
     # Makes this environment again, for pickle; a copy with other fields has none.
     remake: "Callable[[], Env] | None" = dataclasses.field(default=None, init=False, repr=False)
 

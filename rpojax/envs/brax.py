@@ -2,17 +2,21 @@
 
 import functools
 import inspect
+import operator
+from collections.abc import Mapping
 from typing import Any
 
 import jax
+import numpy as np
 
+from rpojax.envs import mjx_params
 from rpojax.envs.base import Env
-from rpojax.envs.brax_interface import from_brax_interface
+from rpojax.envs.brax_interface import Model, from_brax_interface
 from rpojax.envs.levels import BRAX, MJX, levels_kept_apart
 from rpojax.envs.mujoco_log import no_log_file, nothing_printed
 from rpojax.envs.mujoco_rendering import render_with_mujoco
 from rpojax.envs.numpy_rules import standard_numpy
-from rpojax.types import PyTree
+from rpojax.types import Array, PyTree
 from rpojax.validation import check_choice, check_known, whole_number
 
 PACKAGES = ("brax",)
@@ -22,6 +26,19 @@ SLOW_TO_MAKE = True
 BACKENDS = ("generalized", "mjx", "positional", "spring")
 WRAPPER = {"episode_length": 1000, "action_repeat": 1}
 """What `brax.envs.create` gives its EpisodeWrapper, whose part rpojax takes."""
+
+
+PARAMS = (
+    "gravity",
+    "link.inertia.mass",
+    "link.inertia.i",
+    "dof.armature",
+    "dof.damping",
+    "dof.stiffness",
+    "actuator.gain",
+    "actuator.gear",
+)
+"""Fields of `brax.System` that may be traced, for all backends but "mjx"."""
 
 
 def names() -> tuple[str, ...]:
@@ -36,6 +53,9 @@ def is_known(name: str) -> bool:
 
 def make(name: str, **params: Any) -> Env:
     """One of Brax's environments by name, without its wrappers.
+
+    `Env.params` are `PARAMS`, fields of Brax's system by their paths, such as "link.inertia.mass";
+    with the backend "mjx", those of its MuJoCo model (`rpojax.envs.mjx_params`).
 
     Training resets from a pool, unless `Config.resets` says otherwise: on two CPU cores, a reset
     takes a fifth of a step in inverted_pendulum (3.3 of 16 us) and a tenth in ant (15 of 166 us).
@@ -68,10 +88,22 @@ def make(name: str, **params: Any) -> Env:
             if hasattr(env, "sys"):  # "fast" has no simulation
                 physics["render"] = render_with_mujoco(name, env.sys.mj_model, _place)
                 physics["seconds"] = float(env.dt)
+                physics["model"] = _model(env)
     except (TypeError, ValueError) as error:
         raise ValueError(f"parameters {params} of {name} are refused: {error}") from error
     tracing = functools.partial(levels_kept_apart, BRAX, MJX)
     return from_brax_interface(name, env, **wrapper, **physics, tracing=tracing)
+
+
+def _model(env: Any) -> Model:
+    if env.backend == "mjx":
+        return Model("sys", mjx_params.traceable(env.sys), mjx_params.changed)
+    params = {path: np.asarray(operator.attrgetter(path)(env.sys)) for path in PARAMS}
+    return Model("sys", params, _changed)
+
+
+def _changed(system: Any, params: Mapping[str, Array]) -> Any:
+    return system.tree_replace(dict(params))
 
 
 def _place(data: Any, states: PyTree, index: int) -> None:

@@ -4,6 +4,9 @@
 observation, the reward, whether the episode is done, metrics, and `info`.
 """
 
+import contextlib
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
@@ -11,9 +14,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax.envs.base import Env, Render, TimeStep
+from rpojax.envs.base import Env, Render, Reset, Step, TimeStep
 from rpojax.envs.dtypes import as_arrays, cast, fixed_point
 from rpojax.envs.numpy_rules import standard_numpy
+from rpojax.envs.params import with_traced_params
 from rpojax.envs.time_limit import with_time_limit
 from rpojax.trees import select
 from rpojax.types import Array, Key, PyTree
@@ -24,6 +28,14 @@ class Tracing(Protocol):
 
     def __call__(self) -> AbstractContextManager[None]:
         """Return a context manager."""
+
+
+class Model(NamedTuple):
+    """The physics model of an environment, and how to change its parameters."""
+
+    attribute: str  # of the environment, under which it has its model
+    params: Mapping[str, np.ndarray]  # default values, by name
+    changed: Callable[[Any, Mapping[str, Array]], Any]  # a model, and some parameters, to a model
 
 
 class _Sums(NamedTuple):
@@ -41,6 +53,7 @@ def from_brax_interface(
     episode_length: int,
     action_repeat: int,
     tracing: Tracing,
+    model: Model | None = None,
     render: Render | None = None,
     seconds: float | None = None,
 ) -> Env:
@@ -60,6 +73,7 @@ def from_brax_interface(
         episode_length: time limit, in steps of `env`.
         action_repeat: how many steps of `env` one action takes.
         tracing: holds while `env` is traced.
+        model: whose parameters may be traced; None where there is none.
         render: of states as `env` has them.
         seconds: that a step of `env` stands for; None where it does not say.
 
@@ -68,13 +82,13 @@ def from_brax_interface(
     """
 
     @jax.jit  # so that `env` is traced once, for all uses of it
-    def start(key: Key) -> PyTree:
-        with standard_numpy(), tracing():
+    def start(params: Mapping[str, Array], key: Key) -> PyTree:
+        with standard_numpy(), tracing(), _with_params(env, model, params):
             return as_arrays(name, "state", env.reset(key))
 
     @jax.jit
-    def advance(state: PyTree, action: Array) -> PyTree:
-        with standard_numpy(), tracing():
+    def advance(params: Mapping[str, Array], state: PyTree, action: Array) -> PyTree:
+        with standard_numpy(), tracing(), _with_params(env, model, params):
             state = jax.tree.map(lambda leaf: leaf, state)  # steps write into its dictionaries
             return as_arrays(name, "state", env.step(state, action))
 
@@ -83,8 +97,8 @@ def from_brax_interface(
     try:
         spec = fixed_point(
             name,
-            {"state": jax.eval_shape(start, key)},
-            lambda specs: {"state": jax.eval_shape(advance, specs["state"], action)},
+            {"state": jax.eval_shape(start, {}, key)},
+            lambda specs: {"state": jax.eval_shape(advance, {}, specs["state"], action)},
         )["state"]
     except (TypeError, AttributeError, NotImplementedError) as error:
         raise ValueError(
@@ -93,14 +107,16 @@ def from_brax_interface(
         ) from error
     metrics = tuple(name for name, value in spec.metrics.items() if value.shape == ())
 
-    def reset_one(key: Key) -> tuple[PyTree, PyTree]:
-        state = cast(start(key), spec)
+    def reset_one(params: Mapping[str, Array], key: Key) -> tuple[PyTree, PyTree]:
+        state = cast(start(params, key), spec)
         return state, state.obs
 
-    def step_one(key: Key, state: PyTree, action: Array) -> tuple[PyTree, TimeStep]:
+    def step_one(
+        params: Mapping[str, Array], key: Key, state: PyTree, action: Array
+    ) -> tuple[PyTree, TimeStep]:
         def once(before: tuple[PyTree, _Sums], _: None) -> tuple[tuple[PyTree, _Sums], None]:
             state, sums = before
-            led_to = cast(advance(state, action), spec)
+            led_to = cast(advance(params, state, action), spec)
             more = _Sums(
                 led_to.done.astype(bool),
                 sums.reward + led_to.reward.astype(jnp.float32),
@@ -113,12 +129,17 @@ def from_brax_interface(
         truncated = jnp.array(False)
         return state, TimeStep(state.obs, sums.reward, sums.ended, truncated, sums.metrics)
 
+    def functions(params: Mapping[str, Array]) -> tuple[Reset, Step]:
+        reset, step = functools.partial(reset_one, params), functools.partial(step_one, params)
+        return jax.vmap(reset), jax.vmap(step)
+
+    reset, step = functions({})
     bound = np.ones(env.action_size, np.float32)
     fps = Env.render_fps if seconds is None else min(1.0 / (seconds * action_repeat), 50.0)
     made = Env(
         name=name,
-        reset=jax.vmap(reset_one),
-        step=jax.vmap(step_one),
+        reset=reset,
+        step=step,
         obs=spec.obs,
         action_low=-bound,
         action_high=bound,
@@ -127,7 +148,23 @@ def from_brax_interface(
         render=render,
         render_fps=fps,
     )
+    if model is not None:
+        made = with_traced_params(made, model.params, functions)
     return with_time_limit(made, -(-episode_length // action_repeat))
+
+
+@contextlib.contextmanager
+def _with_params(env: Any, model: Model | None, params: Mapping[str, Array]) -> Iterator[None]:
+    """While it lasts, `env` has another model, as in Brax's own wrapper for randomisation."""
+    if model is None or not params:
+        yield
+        return
+    before = getattr(env, model.attribute)
+    setattr(env, model.attribute, model.changed(before, params))
+    try:
+        yield
+    finally:
+        setattr(env, model.attribute, before)
 
 
 def _number(value: Array) -> Array:

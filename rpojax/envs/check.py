@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax.envs.base import Env, TimeStep, fail_unless
-from rpojax.envs.contract import check_contract
+from rpojax.envs.contract import check_contract, check_traced_params
 from rpojax.trees import select
 from rpojax.types import Array, Key, PyTree
 
@@ -41,13 +41,15 @@ def check_env(env: Env, num_envs: int = 3, num_steps: int = 1000) -> None:
     - the same keys give the same results;
     - `step` does not reset by itself. One that does is found where starts are random and the
       dynamics are not, and where it returns to the start of the episode;
-    - `rekey`, if there is one, gives other states for other keys.
+    - `rekey`, if there is one, gives other states for other keys;
+    - `with_params`, if there is one, takes traced parameters and changes no shape or dtype.
 
     Warns where all episodes terminate exactly at `max_episode_steps`, since a time limit should
     truncate; and where a step that terminates gives NaN or infinity, in whose place training counts
     a reward of 0 and the observation before.
     """
     check_contract(env)
+    check_traced_params(env)
     two = jax.eval_shape(lambda: jax.random.split(jax.random.key(0)))
     with jax.debug_key_reuse(False):  # JAX takes a scan over split keys under vmap for a reuse
         jax.eval_shape(jax.vmap(lambda key: _random_rollout(env, key, num_envs, 2)), two)

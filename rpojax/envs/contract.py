@@ -11,7 +11,7 @@ import numpy as np
 
 from rpojax.envs.base import Env, Resets, TimeStep, fail_unless
 from rpojax.trees import batched
-from rpojax.types import PyTree
+from rpojax.types import Array, Key, PyTree
 
 NUM_ENVS = 3  # any number must work
 
@@ -54,6 +54,34 @@ def check_contract(env: Env) -> None:
         fail_unless(env.name, difference is None, f"rekey changes the state: {difference}")
     for name in env.metrics:
         _check_same(env, f"metrics[{name!r}]", "step", timestep.metrics[name], scalar)
+
+
+def check_traced_params(env: Env) -> None:
+    """Raise ValueError where `reset` and `step` with traced parameters differ in what they return.
+
+    Checked by abstract evaluation, like `check_contract`, which leaves it out because tracing
+    physics takes seconds.
+    """
+    with_params = env.with_params
+    if with_params is None:
+        return
+
+    def functions(params: dict[str, Array], keys: Key, action: Array) -> PyTree:
+        changed = with_params(params)
+        state, obs = changed.reset(keys)
+        return {"reset": (state, obs), "step": changed.step(keys, state, action)}
+
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), NUM_ENVS))
+    action = jax.ShapeDtypeStruct((NUM_ENVS, env.action_dim), jnp.float32)
+    specs = {
+        name: jax.ShapeDtypeStruct(each.shape, each.dtype) for name, each in env.params.items()
+    }
+    traced = jax.eval_shape(functions, specs, keys, action)
+    state, obs = jax.eval_shape(env.reset, keys)
+    fixed = {"reset": (state, obs), "step": jax.eval_shape(env.step, keys, state, action)}
+    for function, result in fixed.items():
+        difference = first_difference(function, traced[function], result)
+        fail_unless(env.name, difference is None, f"with traced parameters, {difference}")
 
 
 def first_difference(part: str, got: PyTree, wanted: PyTree, source: str = "") -> str | None:

@@ -1,12 +1,14 @@
 """The adapter for gymnax 1.x, and for any object with its interface."""
 
+import functools
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax.envs.base import Env, TimeStep
+from rpojax.envs.base import Env, Reset, Step, TimeStep
 from rpojax.envs.drawing import render_with
 from rpojax.envs.dtypes import as_arrays, cast, fixed_point
 from rpojax.envs.gymnax_drawings import find_drawing, frames_per_second
@@ -17,6 +19,8 @@ from rpojax.envs.gymnax_interface import (
     check_termination,
     episode_limit,
 )
+from rpojax.envs.gymnax_params import changed, traceable
+from rpojax.envs.params import with_traced_params
 from rpojax.envs.spaces import box_actions, encode, observation_space
 from rpojax.types import Array, Key, PyTree
 from rpojax.validation import check_known
@@ -86,6 +90,9 @@ def from_gymnax(env: Any, params: Any = None, name: str | None = None) -> Env:
     observation gets the dtype that holds what `reset_env` and `step_env` return for it. Rewards
     become float32, in which the agent learns, also under `jax_enable_x64`.
 
+    `Env.params` are the fields of `params` that are floats or arrays of floats, where `params` is a
+    dataclass; those that the bounds of actions depend on stay as they are.
+
     Args:
         env: the environment.
         params: its parameters; None for `env.default_params`.
@@ -121,8 +128,8 @@ def from_gymnax(env: Any, params: Any = None, name: str | None = None) -> Env:
         obs = encode(name, obs_space, obs)
         return {"state": as_arrays(name, "state", state), "obs": as_arrays(name, "obs", obs)}
 
-    def start(key: Key) -> dict[str, PyTree]:
-        return parts(*interface.reset(key))
+    def start(used: Interface, key: Key) -> dict[str, PyTree]:
+        return parts(*used.reset(key))
 
     def advance(specs: dict[str, PyTree]) -> dict[str, PyTree]:
         raw = jax.eval_shape(interface.step, key, specs["state"], action)
@@ -130,24 +137,30 @@ def from_gymnax(env: Any, params: Any = None, name: str | None = None) -> Env:
 
     key = jax.eval_shape(lambda: jax.random.key(0))
     action = jax.ShapeDtypeStruct(actions.shape, jnp.float32)
-    specs = fixed_point(name, jax.eval_shape(start, key), advance)
+    specs = fixed_point(name, jax.eval_shape(functools.partial(start, interface), key), advance)
     check_termination(interface, specs["state"], action)
 
-    def reset_one(key: Key) -> tuple[PyTree, PyTree]:
-        made = cast(start(key), specs)
-        return made["state"], made["obs"]
+    def functions(changes: Mapping[str, Array]) -> tuple[Reset, Step]:
+        used = interface._replace(params=changed(params, changes))
 
-    def step_one(key: Key, state: PyTree, action: Array) -> tuple[PyTree, TimeStep]:
-        raw = interface.step(key, state, action.reshape(actions.shape))
-        made = cast(parts(raw.obs, raw.state), specs)
-        timestep = TimeStep(made["obs"], raw.reward, raw.terminated, raw.truncated)
-        return made["state"], timestep
+        def reset_one(key: Key) -> tuple[PyTree, PyTree]:
+            made = cast(start(used, key), specs)
+            return made["state"], made["obs"]
+
+        def step_one(key: Key, state: PyTree, action: Array) -> tuple[PyTree, TimeStep]:
+            raw = used.step(key, state, action.reshape(actions.shape))
+            made = cast(parts(raw.obs, raw.state), specs)
+            timestep = TimeStep(made["obs"], raw.reward, raw.terminated, raw.truncated)
+            return made["state"], timestep
+
+        return jax.vmap(reset_one), jax.vmap(step_one)
 
     draw = find_drawing(specs["state"], params)
-    return Env(
+    reset, step = functions({})
+    made = Env(
         name=name,
-        reset=jax.vmap(reset_one),
-        step=jax.vmap(step_one),
+        reset=reset,
+        step=step,
         obs=specs["obs"],
         action_low=actions.low,
         action_high=actions.high,
@@ -155,6 +168,7 @@ def from_gymnax(env: Any, params: Any = None, name: str | None = None) -> Env:
         render=None if draw is None else render_with(draw),
         render_fps=frames_per_second(params),
     )
+    return with_traced_params(made, traceable(env, params), functions)
 
 
 def _not_continuous(name: str, space: Any) -> str:

@@ -6,6 +6,7 @@ and to select.
 """
 
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,13 +14,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax.envs.base import Env, TimeStep
+from rpojax.envs.base import Env, Reset, Step, TimeStep
 from rpojax.envs.levels import MJX, levels_kept_apart
+from rpojax.envs.mjx_params import changed, traceable
 from rpojax.envs.mjx_rewards import Moment
 from rpojax.envs.mjx_tasks import TASKS, Task
 from rpojax.envs.mujoco_log import no_log_file, nothing_printed
 from rpojax.envs.mujoco_rendering import render_with_mujoco
 from rpojax.envs.numpy_rules import standard_numpy
+from rpojax.envs.params import with_traced_params
 from rpojax.envs.time_limit import with_time_limit
 from rpojax.types import Array, Key
 from rpojax.validation import (
@@ -111,6 +114,8 @@ def load_model(task: Task) -> Any:
 def simulate(name: str, task: Task, mj_model: Any) -> Env:
     """A task with a model of one's own and without a time limit.
 
+    `Env.params` are those of the model; see `rpojax.envs.mjx_params`.
+
     Args:
         name: of the environment.
         task: with the settings to use.
@@ -126,8 +131,9 @@ def simulate(name: str, task: Task, mj_model: Any) -> Env:
 
     @standard_numpy()
     @levels_kept_apart(MJX)
-    def reset_one(key: Key) -> tuple[State, Array]:
+    def reset_one(params: Mapping[str, Array], key: Key) -> tuple[State, Array]:
         model, data = jax.tree.map(jnp.asarray, constants)
+        model = changed(model, params)
         qpos, qvel = task.start(key, model.qpos0, data.qvel, task.settings)
         data = data.replace(qpos=qpos, qvel=qvel)
         # No task observes forces at its start: Gymnasium has not computed them then.
@@ -139,8 +145,11 @@ def simulate(name: str, task: Task, mj_model: Any) -> Env:
     @jax.jit  # so that it is traced once, for all uses of it
     @standard_numpy()
     @levels_kept_apart(MJX)
-    def step_one(key: Key, state: State, action: Array) -> tuple[State, TimeStep]:
+    def step_one(
+        params: Mapping[str, Array], key: Key, state: State, action: Array
+    ) -> tuple[State, TimeStep]:
         model, data = jax.tree.map(jnp.asarray, constants)
+        model = changed(model, params)
         *moving, before = state
         data = data.replace(ctrl=action, **dict(zip(State._fields, moving, strict=False)))
         data = jax.lax.scan(
@@ -164,24 +173,30 @@ def simulate(name: str, task: Task, mj_model: Any) -> Env:
         )
         return State(data.qpos, data.qvel, data.qacc_warmstart, position), timestep
 
+    def functions(params: Mapping[str, Array]) -> tuple[Reset, Step]:
+        reset, step = functools.partial(reset_one, params), functools.partial(step_one, params)
+        return jax.vmap(reset), jax.vmap(step)
+
     def place(data: Any, states: State, index: int) -> None:
         data.qpos[:] = states.qpos[index]
 
     key = jax.eval_shape(lambda: jax.random.key(0))
-    state, obs = jax.eval_shape(reset_one, key)
+    state, obs = jax.eval_shape(reset_one, {}, key)
     action = jax.ShapeDtypeStruct((mj_model.nu,), jnp.float32)
     low, high = mj_model.actuator_ctrlrange.T
-    return Env(
+    reset, step = functions({})
+    made = Env(
         name=name,
-        reset=jax.vmap(reset_one),
-        step=jax.vmap(step_one),
+        reset=reset,
+        step=step,
         obs=obs,
         action_low=low,
         action_high=high,
-        metrics=tuple(jax.eval_shape(step_one, key, state, action)[1].metrics),
+        metrics=tuple(jax.eval_shape(step_one, {}, key, state, action)[1].metrics),
         render=render_with_mujoco(name, mj_model, place),
         render_fps=min(1.0 / seconds, 50.0),
     )
+    return with_traced_params(made, traceable(constants[0]), functions)
 
 
 def _observe(task: Task, data: Any) -> Array:

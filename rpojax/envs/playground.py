@@ -7,8 +7,9 @@ from typing import Any
 import jax
 
 from rpojax.envs.base import Env, fail_unless
-from rpojax.envs.brax_interface import from_brax_interface
+from rpojax.envs.brax_interface import Model, from_brax_interface
 from rpojax.envs.levels import MJX, levels_kept_apart
+from rpojax.envs.mjx_params import changed, traceable
 from rpojax.envs.mujoco_log import no_log_file
 from rpojax.envs.mujoco_rendering import render_with_mujoco
 from rpojax.envs.numpy_rules import standard_numpy
@@ -50,6 +51,8 @@ def make(name: str, **params: Any) -> Env:
 
     Observations that are dictionaries stay so: with `state` and `privileged_state`, an asymmetric
     critic is `NetworkConfig(actor_keys=("state",), critic_keys=("privileged_state",))`.
+
+    `Env.params` are those of its MuJoCo model; see `rpojax.envs.mjx_params`.
 
     Training resets from a pool, unless `Config.resets` says otherwise: a reset computes the forward
     dynamics. One in each step takes CartpoleBalance from 638 to 240 thousand steps per second on
@@ -94,6 +97,7 @@ def make(name: str, **params: Any) -> Env:
         episode_length=config.episode_length,
         action_repeat=config.action_repeat,
         tracing=functools.partial(levels_kept_apart, MJX),
+        model=Model("_mjx_model", traceable(env.mjx_model), changed),
         render=render_with_mujoco(name, env.mj_model, _place),
         seconds=env.dt,
     )

@@ -2,12 +2,14 @@
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax.envs.base import Env, Rekey, Render, TimeStep
+from rpojax.envs.base import Env, Rekey, Render, Reset, Step, TimeStep
+from rpojax.envs.params import with_traced_params
 from rpojax.types import Array, Key, PyTree
 
 
@@ -39,7 +41,12 @@ def with_time_limit(env: Env, max_episode_steps: int) -> Env:
         truncated &= ~timestep.terminated
         return Timed(state, steps), timestep._replace(truncated=truncated)
 
-    return dataclasses.replace(
+    def functions(params: Mapping[str, Array]) -> tuple[Reset, Step]:
+        assert env.with_params is not None
+        changed = with_time_limit(env.with_params(params), max_episode_steps)
+        return changed.reset, changed.step
+
+    timed = dataclasses.replace(
         env,
         reset=reset,
         step=step,
@@ -47,6 +54,7 @@ def with_time_limit(env: Env, max_episode_steps: int) -> Env:
         render=None if env.render is None else functools.partial(_render, env.render),
         max_episode_steps=max_episode_steps,
     )
+    return with_traced_params(timed, env.params, functions)
 
 
 def _rekey(rekey: Rekey, keys: Key, timed: Timed) -> Timed:

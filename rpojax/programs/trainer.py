@@ -1,7 +1,8 @@
 """`make_train` and `make_trainer`: the training of one agent, ready to be mapped over many."""
 
 import functools
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,19 +10,25 @@ import numpy as np
 
 from rpojax.config import Config
 from rpojax.core.model import Model, make_model
-from rpojax.core.train import init_agent, iterate, make_parts, run_updates, train_agent
+from rpojax.core.train import Parts, init_agent, iterate, make_parts, run_updates, train_agent
+from rpojax.devices import name_of
+from rpojax.envs.params import resolve_params
 from rpojax.hyperparams import HyperParams
 from rpojax.programs.agents_at_once import agents_mapped
-from rpojax.programs.protocols import Initialize, Iterate, RunUpdates, Train
-from rpojax.types import Key, Metrics, TrainResult, TrainState
+from rpojax.programs.protocols import EnvParams, Initialize, Iterate, RunUpdates, Train
+from rpojax.types import Array, Key, Metrics, PyTree, TrainResult, TrainState
 
 
 class Trainer(NamedTuple):
-    """Training in steps, as pure functions. `hyperparams=None` takes the config's own."""
+    """Training in steps, as pure functions. `hyperparams=None` takes the config's own.
 
-    init: Initialize  # (key, hyperparams=None) -> state
-    iterate: Iterate  # (state, hyperparams=None) -> (state, metrics), one update
-    run: RunUpdates  # (state, hyperparams=None, num_updates=None) -> (state, metrics)
+    `env_params` are of the environment, as for `make_train`; give each function the same.
+    """
+
+    init: Initialize  # (key, hyperparams=None, env_params=None) -> state
+    iterate: Iterate  # (state, hyperparams=None, env_params=None) -> (state, metrics), one update
+    # (state, hyperparams=None, num_updates=None, env_params=None) -> (state, metrics)
+    run: RunUpdates
 
 
 def make_train(cfg: Config) -> Train:
@@ -30,19 +37,25 @@ def make_train(cfg: Config) -> Train:
     `cfg.agents_at_once` says how a `vmap` executes its agents.
 
     Returns:
-        `train(key, hyperparams=None) -> TrainResult`; `key` is a typed PRNG key or uint32[2],
-        `hyperparams` a `HyperParams` of scalars. Metrics are [cfg.num_updates].
+        `train(key, hyperparams=None, env_params=None) -> TrainResult`; `key` is a typed PRNG key or
+        uint32[2], `hyperparams` a `HyperParams` of scalars, `env_params` a dictionary with some of
+        the environment's parameters, by their names in `envs.make(...).params` and in their
+        shapes. Metrics are [cfg.num_updates].
 
     Raises:
         ValueError: the environment is unknown or its actions are not continuous, or the network
             does not fit it; the message says what to change. `train` raises it for a
-            hyperparameter that is not a scalar, where no `vmap` maps its axis.
+            hyperparameter that is not a scalar, where no `vmap` maps its axis, and for a parameter
+            of the environment that is unknown or has another shape.
     """
     parts = make_parts(make_model(cfg))
-    train_mapped = agents_mapped(parts.model, functools.partial(train_agent, parts))
+    train_mapped = _mapped(parts, train_agent)
 
-    def train(key: Key, hyperparams: HyperParams | None = None) -> TrainResult:
-        return train_mapped(key, _resolve(cfg, hyperparams))
+    def train(
+        key: Key, hyperparams: HyperParams | None = None, env_params: EnvParams | None = None
+    ) -> TrainResult:
+        params = resolve_params(parts.model.env, env_params)
+        return train_mapped(key, _resolve(cfg, hyperparams), params)
 
     return train
 
@@ -54,30 +67,54 @@ def make_trainer(cfg: Config) -> Trainer:
 
 def trainer_for(model: Model) -> Trainer:
     """`make_trainer` with a model that has been built already."""
-    cfg, parts = model.cfg, make_parts(model)
-    init_mapped = agents_mapped(model, functools.partial(init_agent, parts))
-    iterate_mapped = agents_mapped(model, functools.partial(iterate, parts))
+    (cfg, env, _), parts = model, make_parts(model)
+    init_mapped = _mapped(parts, init_agent)
+    iterate_mapped = _mapped(parts, iterate)
 
     @functools.cache
-    def run_mapped(num_updates: int) -> RunUpdates:
-        function = functools.partial(run_updates, parts, num_updates=num_updates)
-        return agents_mapped(model, function)
+    def run_mapped(num_updates: int) -> Any:
+        return _mapped(parts, functools.partial(run_updates, num_updates=num_updates))
 
-    def init(key: Key, hyperparams: HyperParams | None = None) -> TrainState:
-        return init_mapped(key, _resolve(cfg, hyperparams))
+    def init(
+        key: Key, hyperparams: HyperParams | None = None, env_params: EnvParams | None = None
+    ) -> TrainState:
+        return init_mapped(key, _resolve(cfg, hyperparams), resolve_params(env, env_params))
 
     def iterate_agent(
-        state: TrainState, hyperparams: HyperParams | None = None
+        state: TrainState,
+        hyperparams: HyperParams | None = None,
+        env_params: EnvParams | None = None,
     ) -> tuple[TrainState, Metrics]:
-        return iterate_mapped(state, _unfolded(_resolve(cfg, hyperparams), state))
+        known = _unfolded(_resolve(cfg, hyperparams), state)
+        return iterate_mapped(state, known, resolve_params(env, env_params))
 
     def run(
-        state: TrainState, hyperparams: HyperParams | None = None, num_updates: int | None = None
+        state: TrainState,
+        hyperparams: HyperParams | None = None,
+        num_updates: int | None = None,
+        env_params: EnvParams | None = None,
     ) -> tuple[TrainState, Metrics]:
         mapped = run_mapped(cfg.num_updates if num_updates is None else num_updates)
-        return mapped(state, _unfolded(_resolve(cfg, hyperparams), state))
+        known = _unfolded(_resolve(cfg, hyperparams), state)
+        return mapped(state, known, resolve_params(env, env_params))
 
     return Trainer(init, iterate_agent, run)
+
+
+def _mapped(parts: Parts, function: Callable[..., PyTree]) -> Any:
+    """`function(parts, start, hyperparams)` of one agent, ready for `vmap`; see `agents_mapped`.
+
+    What it returns also takes the environment's parameters, after the hyperparameters.
+    """
+
+    def of_agent(
+        start: PyTree, hyperparams: HyperParams, env_params: Mapping[str, Array] | None
+    ) -> PyTree:
+        changed = parts._replace(model=parts.model.with_env_params(env_params))
+        return function(changed, start, hyperparams)
+
+    of_agent.__name__ = name_of(function)
+    return agents_mapped(parts.model, of_agent)
 
 
 def _resolve(cfg: Config, hyperparams: HyperParams | None) -> HyperParams:

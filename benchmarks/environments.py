@@ -1,0 +1,352 @@
+"""The families of environments: steps per second, seconds to compile, what agents learn in them.
+
+    python -m benchmarks.environments [--parts speed compile] [--environments NAME ...] [--again]
+
+* `speed`: environment steps per second of 64 environments with random actions: stepping alone, with
+  a full reset in each step (`Config.resets = "exact"`), and with a pool of 64 starts for each
+  rollout of 32 steps ("pool"); in turn, round after round.
+* `compile`: seconds to make the environment, and to trace and compile `train` and `evaluate`.
+* `learning`: 4 agents with the settings in `LEARNING`, trained together, and the mean and standard
+  deviation of 64 evaluation episodes of each. Agents of MJX's tasks are also scored in Gymnasium.
+* `time-limit`: the value that is learnt where episodes of a constant reward are cut off, with
+  bootstrap and without, against what it should be.
+
+Each part of each environment is a process of its own. What the CSV holds already is left out, so
+that the table can be made in several goes. Families that are not installed are skipped.
+"""
+
+import argparse
+import csv
+import functools
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import rpojax
+from benchmarks.reporting import (
+    REPOSITORY,
+    RESULTS,
+    EnvironmentInfo,
+    environment_info,
+    print_table,
+    write_csv,
+)
+from benchmarks.timing import interleaved
+from rpojax import envs
+from rpojax.core.keys import update_keys
+from rpojax.core.model import make_model
+from rpojax.core.resets import draw_starts, step_and_reset
+from rpojax.envs.registry import FAMILIES, how_to_install
+from rpojax.envs.time_limit import with_time_limit
+from rpojax.networks import make_network
+
+CSV = RESULTS / "environments.csv"
+NUM_ENVS, NUM_STEPS = 64, 32
+AGENTS, EPISODES, GYMNASIUM_EPISODES = 4, 64, 16
+TIMED = (
+    "Pendulum-v1",
+    "mjx/InvertedPendulum-v5",
+    "brax/inverted_pendulum",
+    "playground/CartpoleBalance",
+    "playground/PendulumSwingup",
+)
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "gymnax")
+FAMILY_PACKAGES = {
+    "brax": ("brax", "mujoco-mjx"),
+    "mjx": ("mujoco", "mujoco-mjx", "gymnasium"),
+    "playground": ("playground", "mujoco-mjx"),
+}
+USUAL = {
+    "num_envs": 64,
+    "num_steps": 32,
+    "num_minibatches": 8,
+    "update_epochs": 4,
+    "learning_rate": 1e-3,
+    "gamma": 0.99,
+    "alpha": 0.1,
+}
+LEARNING: Mapping[str, Mapping[str, Any]] = {
+    "brax/inverted_pendulum": {"total_timesteps": 300_000},
+    "mjx/InvertedPendulum-v5": {"total_timesteps": 300_000},
+    "playground/CartpoleBalance": {"total_timesteps": 2_000_000},
+    "brax/inverted_double_pendulum": {"total_timesteps": 1_000_000},
+    "mjx/InvertedDoublePendulum-v5": {"total_timesteps": 1_000_000},
+    "playground/PendulumSwingup": {"total_timesteps": 8_000_000, "num_envs": 256},
+}
+REWARD, GAMMA, LIMIT = 1.0, 0.9, 8
+
+
+class Figure(NamedTuple):
+    """One number."""
+
+    what: str
+    index: int  # of the round or the agent
+    value: float
+
+
+def speed(name: str, rounds: int) -> Iterator[Figure]:
+    """Steps per second with each way to reset."""
+    ways = {
+        "alone": step_alone(envs.make(name)),
+        **{mode: rollout(name, mode) for mode in ("exact", "pool")},
+    }
+    for way, seconds in interleaved(ways, rounds).items():
+        for index, value in enumerate(seconds):
+            yield Figure(f"steps/s {way}", index, NUM_ENVS * NUM_STEPS / value)
+
+
+def step_alone(env: envs.Env) -> Callable[[], Any]:
+    """32 steps of 64 episodes that are never reset."""
+
+    @jax.jit
+    def run(key: jax.Array, state: Any) -> Any:
+        def step(state: Any, keys: jax.Array) -> Any:
+            state, timestep = env.step(keys, state, random_action(env, keys[0]))
+            return state, timestep.reward
+
+        return jax.lax.scan(step, state, jax.random.split(key, (NUM_STEPS, NUM_ENVS)))
+
+    state, _ = jax.jit(env.reset)(jax.random.split(jax.random.key(0), NUM_ENVS))
+    return lambda: run(jax.random.key(1), state)
+
+
+def rollout(name: str, resets: Any) -> Callable[[], Any]:
+    """The same with new episodes where they end, as training resets."""
+    cfg = rpojax.Config(env=name, num_envs=NUM_ENVS, num_steps=NUM_STEPS, resets=resets)
+    env = make_model(cfg).env
+
+    @jax.jit
+    def run(key: jax.Array, start: Any) -> Any:
+        keys = update_keys(cfg, key)
+        starts = draw_starts(cfg, env, keys)
+
+        def step(before: Any, inputs: Any) -> Any:
+            step_keys, picks = inputs
+            action = random_action(env, step_keys[0])
+            now = starts._replace(picks=picks)
+            stepped = step_and_reset(env, now, step_keys, *before, action)
+            return (stepped.state, stepped.obs), stepped.timestep.reward
+
+        return jax.lax.scan(step, start, (keys.environment, starts.picks))
+
+    start = jax.jit(env.reset)(jax.random.split(jax.random.key(0), NUM_ENVS))
+    return lambda: run(jax.random.key(1), start)
+
+
+def random_action(env: envs.Env, key: jax.Array) -> jax.Array:
+    """Uniform within [-1, 1]."""
+    return jax.random.uniform(key, (NUM_ENVS, env.action_dim), minval=-1.0)
+
+
+def compile_seconds(name: str, rounds: int) -> Iterator[Figure]:
+    """Seconds of one process that has compiled nothing before; of one round."""
+    del rounds
+    start = time.perf_counter()
+    cfg = rpojax.Config(env=envs.make(name))
+    yield Figure("make [s]", 0, time.perf_counter() - start)
+    key = jax.random.key(0)
+    train = rpojax.make_train(cfg)
+    state = jax.eval_shape(rpojax.make_trainer(cfg).init, key)
+    start = time.perf_counter()
+    jax.jit(train).lower(key).compile()
+    yield Figure("compile train [s]", 0, time.perf_counter() - start)
+    start = time.perf_counter()
+    jax.jit(functools.partial(rpojax.evaluate, cfg)).lower(state, key).compile()
+    yield Figure("compile evaluate [s]", 0, time.perf_counter() - start)
+
+
+def learning(name: str, rounds: int) -> Iterator[Figure]:
+    """Evaluation returns of agents that were trained together."""
+    del rounds
+    rpojax.use_all_cores()
+    cfg = rpojax.Config(env=name, **(USUAL | LEARNING[name]))
+    keys = jax.random.split(jax.random.key(0), AGENTS)
+    train = rpojax.sharded_vmap(rpojax.make_train(cfg)).lower(keys).compile()
+    start = time.perf_counter()
+    result = jax.block_until_ready(train(keys))
+    yield Figure("training [s]", 0, time.perf_counter() - start)
+    yield Figure("steps of each agent", 0, cfg.actual_timesteps)
+    for agent in range(AGENTS):
+        state = result.select(agent).state
+        evaluation = rpojax.evaluate(cfg, state, jax.random.key(1), EPISODES)
+        yield Figure("return", agent, float(evaluation.episode_return.mean()))
+        yield Figure("std of return", agent, float(evaluation.episode_return.std()))
+        if name.startswith("mjx/"):
+            scores = in_gymnasium(cfg, state)
+            yield Figure("return in Gymnasium", agent, float(np.mean(scores)))
+            yield Figure("std of return in Gymnasium", agent, float(np.std(scores)))
+
+
+def in_gymnasium(cfg: rpojax.Config, state: Any) -> list[float]:
+    """Returns of episodes that Gymnasium simulates."""
+    import gymnasium
+
+    env = gymnasium.make(str(cfg.env).removeprefix("mjx/"))
+    act = rpojax.make_policy(cfg, state)
+    scores = []
+    for seed in range(GYMNASIUM_EPISODES):
+        obs, _ = env.reset(seed=seed)
+        total, done = 0.0, False
+        while not done:
+            obs, reward, terminated, truncated, _ = env.step(act(obs.astype(np.float32)))
+            total += float(reward)
+            done = terminated or truncated
+        scores.append(total)
+    env.close()
+    return scores
+
+
+def time_limit(name: str, rounds: int) -> Iterator[Figure]:
+    """The value of a constant reward for ever, and what is learnt of it."""
+    del name, rounds
+    for_ever = REWARD / (1.0 - GAMMA)
+    sums = [for_ever * (1.0 - GAMMA**left) for left in range(1, LIMIT + 1)]
+    yield Figure("value, no end", 0, for_ever)
+    yield Figure("value, an end", 0, statistics.mean(sums))
+    for bootstrap in (True, False):
+        what = f"learnt {'with' if bootstrap else 'without'} bootstrap"
+        for agent, value in enumerate(values_of_constant_reward(bootstrap)):
+            yield Figure(what, agent, value)
+
+
+def values_of_constant_reward(bootstrap: bool) -> list[float]:
+    """What the critics of some agents say, where the observation does not tell the time."""
+
+    def timestep(count: int) -> envs.TimeStep:
+        no = jnp.zeros(count, bool)
+        return envs.TimeStep(jnp.ones((count, 1)), jnp.full(count, REWARD), no, no)
+
+    endless = envs.Env(
+        name="Constant reward",
+        reset=lambda keys: (jnp.zeros(len(keys)), jnp.ones((len(keys), 1))),
+        step=lambda keys, state, action: (state, timestep(len(keys))),
+        obs=jax.ShapeDtypeStruct((1,), jnp.float32),
+        action_low=np.array([-1.0]),
+        action_high=np.array([1.0]),
+    )
+    cfg = rpojax.Config(
+        env=with_time_limit(endless, LIMIT),
+        total_timesteps=100_000,
+        num_envs=16,
+        num_steps=16,
+        num_minibatches=4,
+        update_epochs=4,
+        learning_rate=3e-3,
+        gamma=GAMMA,
+        gae_lambda=1.0,
+        clip_value_loss=False,
+        normalize_observations=False,
+        normalize_rewards=False,
+        time_limit_bootstrap=bootstrap,
+    )
+    keys = jax.random.split(jax.random.key(0), AGENTS)
+    result = jax.jit(jax.vmap(rpojax.make_train(cfg)))(keys)
+    network = make_network(cfg.network, cfg.env)
+    outputs, _ = jax.vmap(network.apply, (0, None))(result.state.params, jnp.ones((1, 1)))
+    return np.ravel(outputs.value).tolist()
+
+
+PARTS: Mapping[str, tuple[Callable[[str, int], Iterator[Figure]], tuple[str, ...]]] = {
+    "speed": (speed, TIMED),
+    "compile": (compile_seconds, TIMED),
+    "learning": (learning, tuple(LEARNING)),
+    "time-limit": (time_limit, ("constant reward",)),
+}
+
+
+def main() -> None:
+    """Measure what is missing, print the tables, write the CSV."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=tuple(PARTS))
+    parser.add_argument("--environments", nargs="+", help="those of each part, by default")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--again", action="store_true", help="measure what is there anew")
+    parser.add_argument("--cell", nargs=2, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.cell:
+        part, name = arguments.cell
+        print(json.dumps(list(PARTS[part][0](name, arguments.rounds))))
+        return
+    rows = read_rows()
+    for part in arguments.parts:
+        for name in arguments.environments or PARTS[part][1]:
+            there = [row for row in rows if (row["part"], row["environment"]) == (part, name)]
+            if (there and not arguments.again) or not is_installed(name):
+                continue
+            info = info_of(name)
+            found = cell_in_process(part, name, arguments.rounds)
+            rows = [row for row in rows if row not in there]
+            rows += [{**row, **info.as_row()} for row in rows_of(part, name, found)]
+            write_csv(CSV, rows)
+            print_table(f"{part}: {name}", summary(found), info)
+
+
+def cell_in_process(part: str, name: str, rounds: int) -> list[Figure]:
+    """The figures of one part of one environment, from a process of its own."""
+    command = [sys.executable, "-m", "benchmarks.environments", "--cell", part, name]
+    command += ["--rounds", str(rounds)]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{part} of {name} failed:\n{done.stderr[-2000:]}")
+    return [Figure(*figure) for figure in json.loads(done.stdout.splitlines()[-1])]
+
+
+def is_installed(name: str) -> bool:
+    """Whether the family of an environment is; names without a family are always there."""
+    family = name.partition("/")[0]
+    return family not in FAMILIES or how_to_install(family) is None
+
+
+def info_of(name: str) -> EnvironmentInfo:
+    """Where and with what it is measured, with the versions of the family."""
+    return environment_info((*PACKAGES, *FAMILY_PACKAGES.get(name.partition("/")[0], ())))
+
+
+def rows_of(part: str, name: str, found: list[Figure]) -> list[dict[str, Any]]:
+    """The lines of the CSV for one part of one environment."""
+    return [
+        {
+            "part": part,
+            "environment": name,
+            **figure._asdict(),
+            "value": float(f"{figure.value:.6g}"),
+        }
+        for figure in found
+    ]
+
+
+def read_rows() -> list[dict[str, Any]]:
+    """What the CSV holds."""
+    if not CSV.exists():
+        return []
+    with CSV.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def summary(found: list[Figure]) -> list[dict[str, Any]]:
+    """One line for each kind of figure, over rounds or agents."""
+    table = []
+    for what in dict.fromkeys(figure.what for figure in found):
+        values = [figure.value for figure in found if figure.what == what]
+        table.append(
+            {
+                "what": what,
+                "median": f"{statistics.median(values):,.5g}",
+                "min-max": f"{min(values):,.5g} to {max(values):,.5g}",
+            }
+        )
+    return table
+
+
+if __name__ == "__main__":
+    main()

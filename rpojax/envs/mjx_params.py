@@ -1,0 +1,45 @@
+"""Which parameters of an MJX model may be traced.
+
+Their names, shapes and meaning are MuJoCo's, of `mjModel` and `mjOption`. What MuJoCo's compiler
+has derived from the default values, such as the inverse weights that scale constraints, stays as it
+is; so it does in MuJoCo when a field of a compiled model is changed.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from rpojax.types import Array
+
+OPTIONS = ("gravity",)
+FLUID = ("density", "viscosity")  # forces of a medium are compiled where there is one
+MODEL = (
+    "body_mass",
+    "body_inertia",
+    "body_pos",
+    "body_ipos",
+    "dof_damping",
+    "dof_armature",
+    "jnt_stiffness",
+    "geom_friction",
+    "actuator_gear",
+    "actuator_gainprm",
+    "actuator_biasprm",
+)
+
+
+def traceable(model: Any) -> dict[str, np.ndarray]:
+    """Default values of an `mjx.Model` of NumPy arrays, by MuJoCo's names."""
+    fluid = FLUID if np.any([getattr(model.opt, name) for name in FLUID]) else ()
+    options = {name: np.asarray(getattr(model.opt, name)) for name in (*OPTIONS, *fluid)}
+    return options | {name: np.asarray(getattr(model, name)) for name in MODEL}
+
+
+def changed(model: Any, params: Mapping[str, Array]) -> Any:
+    """An `mjx.Model` with some parameters changed."""
+    if not params:
+        return model
+    options = {name: value for name, value in params.items() if name in OPTIONS + FLUID}
+    others = {name: value for name, value in params.items() if name not in options}
+    return model.replace(opt=model.opt.replace(**options), **others)

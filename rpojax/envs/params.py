@@ -1,0 +1,118 @@
+"""Parameters of an environment that may be traced, so that agents of one program differ in them."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rpojax.envs.base import Env, Reset, Step
+from rpojax.types import Array
+from rpojax.validation import as_mapping, check_known, show
+
+
+class Functions(Protocol):
+    """Makes the functions of an environment, some of whose parameters are changed."""
+
+    def __call__(self, params: Mapping[str, Array], /) -> tuple[Reset, Step]:
+        """Return `reset` and `step` with these values, which may be traced."""
+
+
+def with_traced_params(env: Env, defaults: Mapping[str, Any], functions: Functions) -> Env:
+    """`env` with parameters that may be traced: `Env.params` and `Env.with_params`.
+
+    Args:
+        env: whose functions have the default parameters in them.
+        defaults: values of all parameters by name, each f32[...]; without any, `env` is returned.
+        functions: from some of the parameters to `reset` and `step`, which keep all shapes.
+
+    Example:
+        envs.with_traced_params(
+            env, {"wind": 0.0}, lambda params: (env.reset, functools.partial(step, params))
+        )
+    """
+    if not defaults:
+        return env
+    arrays = {name: np.asarray(value, np.float32) for name, value in defaults.items()}
+
+    def changed(earlier: Mapping[str, Array], params: Mapping[str, Array]) -> Env:
+        all_changes = {**earlier, **params}
+        reset, step = functions(all_changes)
+        return described(dataclasses.replace(env, reset=reset, step=step), all_changes)
+
+    def described(made: Env, changes: Mapping[str, Array]) -> Env:
+        object.__setattr__(made, "params", arrays)
+        object.__setattr__(made, "with_params", functools.partial(changed, changes))
+        return made
+
+    return described(dataclasses.replace(env), {})
+
+
+def resolve_params(env: Env, env_params: Any) -> dict[str, Array] | None:
+    """Changed parameters of an environment as float32, checked; None or none of them: None.
+
+    The barrier keeps those that are known from being folded into the program as constants, which
+    would change the last bits of an agent from what they are beside other agents.
+
+    Args:
+        env: the environment.
+        env_params: some of `env.params`, by name; None for none.
+
+    Raises:
+        ValueError: it is no mapping; an unknown name, with the nearest known one; a leaf that is
+            no array of numbers of the parameter's shape; an environment without parameters.
+    """
+    if env_params is None:
+        return None
+    named = check_names(env, "env_params =", env_params)
+    for name, value in named.items():
+        kind = value.dtype.kind if isinstance(value, jax.Array) else np.asarray(value).dtype.kind
+        where = f"env_params[{name!r}]"
+        if kind not in "iuf":
+            raise ValueError(f"{where} = {show(value)} is not an array of numbers; give one")
+        remedy = f"jax.vmap(train, in_axes=(0, None, {{{name!r}: 0}})) maps an axis of agents"
+        check_shape(env, where, name, value, remedy)
+    if not named:
+        return None
+    arrays = {name: jnp.asarray(value, jnp.float32) for name, value in named.items()}
+    resolved: dict[str, Array] = jax.lax.optimization_barrier(arrays)
+    return resolved
+
+
+def check_names(env: Env, source: str, given: Any) -> dict[str, Any]:
+    """Parameters by name as a dictionary; ValueError for all else, and for unknown names.
+
+    Args:
+        env: the environment.
+        source: how an error begins, such as "env_params =".
+        given: some of `env.params`, by name.
+    """
+    named = as_mapping(given)
+    if named is None:
+        name, value = next(iter(env.params.items()), ("g", np.float32(9.81)))
+        raise ValueError(
+            f"{source} {show(given)}, which is not a dictionary; give parameters of {env.name!r} "
+            f"by name, such as {{{name!r}: {value.tolist()}}}"
+        )
+    if named and not env.params:
+        raise ValueError(
+            f"{source} {show(named)}, and environment {env.name!r} has no parameters that can be "
+            "traced; leave them out, or add some with rpojax.envs.with_traced_params (a copy by "
+            "dataclasses.replace has none of the original's)"
+        )
+    for name in named:
+        check_known(name, env.params, f"parameter of {env.name}")
+    return named
+
+
+def check_shape(env: Env, where: str, name: str, value: Any, remedy: str) -> None:
+    """Raise ValueError, with the remedy, unless a parameter has its shape."""
+    wanted = env.params[name].shape
+    if np.shape(value) != wanted:
+        raise ValueError(
+            f"{where} has the shape {np.shape(value)}, and one environment {env.name!r} takes "
+            f"{wanted}; {remedy}"
+        )

@@ -1,0 +1,113 @@
+"""Domain randomisation: parameters of an environment that are drawn anew for each episode."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rpojax.envs.base import Env, Rekey, Render, Reset, Step, TimeStep, fail_unless
+from rpojax.envs.params import check_names, check_shape, with_traced_params
+from rpojax.types import Array, Key, PyTree
+
+PARAMS_STREAM = 1_349_677_901
+"""Folded into the key of a reset: the parameters take nothing from the reset's own numbers."""
+
+
+class DrawParams(Protocol):
+    """Draws parameters for one episode of one environment."""
+
+    def __call__(self, key: Key, /) -> Mapping[str, Array]:
+        """Return some of `Env.params`, by name and in their shapes."""
+
+
+class Randomized(NamedTuple):
+    """The state of B environments, each with parameters of its own."""
+
+    state: PyTree  # [B, ...] of the environment itself
+    params: dict[str, Array]  # f32[B, ...] of the episode
+
+
+def randomized(env: Env, draw: DrawParams) -> Env:
+    """`env` with parameters that are drawn anew at every reset, for each episode on its own.
+
+    The state holds the parameters of its episode. Those of a pool of initial states
+    (`Config.resets`) are drawn with the pool, and an episode that starts in one of its states has
+    the parameters of that state. The same keys give the same starts as in `env`, as far as these do
+    not depend on the parameters.
+
+    Training with a constant draw gives the agent of `train(key, env_params=...)` with its values,
+    to the last bit with `agents_at_once=1`.
+
+    Evaluation draws parameters too. To evaluate with fixed ones, give a config with `env` itself,
+    and `evaluate(..., env_params=...)`.
+
+    Args:
+        env: with parameters, such as `make("Pendulum-v1")`; `env.params` names them.
+        draw: a pure function of a key, such as
+            `lambda key: {"l": jax.random.uniform(key, minval=0.5, maxval=1.5)}`.
+
+    Returns:
+        An environment whose own `params` are those that `draw` leaves.
+
+    Raises:
+        ValueError: `env` has no parameters; `draw` returns no dictionary, none of them, an unknown
+            name, or an array of another shape.
+    """
+    specs = jax.eval_shape(draw, jax.eval_shape(lambda: jax.random.key(0)))
+    names = check_names(env, "draw returns", specs)
+    for name, spec in names.items():
+        check_shape(env, f"draw(key)[{name!r}]", name, spec, "draw for one environment")
+    fail_unless(env.name, bool(names), "draw returns no parameters; draw at least one")
+    made = _wrapped(env, draw, frozenset(names))
+    object.__setattr__(made, "remake", functools.partial(randomized, env, draw))
+    return made
+
+
+def _wrapped(env: Env, draw: DrawParams, drawn: frozenset[str]) -> Env:
+    def of_one(params: Mapping[str, Array]) -> Env:
+        assert env.with_params is not None
+        return env.with_params(params)
+
+    def draw_one(key: Key) -> dict[str, Array]:
+        params = draw(jax.random.fold_in(key, PARAMS_STREAM))
+        return {name: jnp.asarray(value, jnp.float32) for name, value in params.items()}
+
+    def reset_one(key: Key) -> tuple[Randomized, PyTree]:
+        params = draw_one(key)
+        state, obs = _first(of_one(params).reset(key[None]))
+        return Randomized(state, params), obs
+
+    def step_one(key: Key, before: Randomized, action: Array) -> tuple[Randomized, TimeStep]:
+        batch = jax.tree.map(lambda leaf: leaf[None], (key, before.state, action))
+        state, timestep = _first(of_one(before.params).step(*batch))
+        return Randomized(state, before.params), timestep
+
+    def functions(params: Mapping[str, Array]) -> tuple[Reset, Step]:
+        changed = _wrapped(of_one(params), draw, drawn)
+        return changed.reset, changed.step
+
+    left = {name: value for name, value in env.params.items() if name not in drawn}
+    made = dataclasses.replace(
+        env,
+        reset=jax.vmap(reset_one),
+        step=jax.vmap(step_one),
+        rekey=None if env.rekey is None else functools.partial(_rekey, env.rekey),
+        render=None if env.render is None else functools.partial(_render, env.render),
+    )
+    return with_traced_params(made, left, functions)
+
+
+def _first(batch: PyTree) -> PyTree:
+    return jax.tree.map(lambda leaf: leaf[0], batch)
+
+
+def _rekey(rekey: Rekey, keys: Key, states: Randomized) -> Randomized:
+    return states._replace(state=rekey(keys, states.state))
+
+
+def _render(render: Render, states: Randomized) -> np.ndarray:
+    return render(states.state)

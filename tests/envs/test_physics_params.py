@@ -1,0 +1,57 @@
+"""Parameters of Brax's and MuJoCo Playground's physics, held to models that were changed."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rpojax import envs
+from rpojax.envs.contract import check_traced_params
+
+
+def after(env, steps=3):
+    """The observation after some steps with one action, [2, ...]."""
+    keys = jax.random.split(jax.random.key(0), 2)
+    state, _ = env.reset(keys)
+    action = jnp.full((2, env.action_dim), 0.5)
+
+    def step(state, _):
+        state, timestep = env.step(keys, state, action)
+        return state, timestep.obs
+
+    return jax.lax.scan(step, state, length=steps)[1][-1]
+
+
+@pytest.mark.parametrize("backend", ["generalized", pytest.param("mjx", marks=pytest.mark.slow)])
+def test_brax_takes_fields_of_its_system_or_of_its_mujoco_model(backend):
+    pytest.importorskip("brax", reason="needs rpojax[brax]")
+    env = envs.make("brax/inverted_pendulum", backend=backend)
+    check_traced_params(env)
+    mass = {"generalized": "link.inertia.mass", "mjx": "body_mass"}[backend]
+    assert {"gravity", mass} < set(env.params)
+    defaults = dict(env.params)
+    run = jax.jit(lambda params: after(env.with_params(params)))
+    plain = jax.jit(lambda: after(env))()
+    np.testing.assert_allclose(run(defaults), plain, rtol=1e-4, atol=1e-5)
+    for name in ("gravity", mass):
+        obs = run(defaults | {name: 2.0 * defaults[name]})
+        assert np.all(np.max(np.abs(obs - plain), axis=1) > 1e-3)
+
+
+def test_playground_takes_fields_of_its_mujoco_model():
+    pytest.importorskip("mujoco_playground", reason="needs rpojax[playground]")
+    env = envs.make("playground/CartpoleBalance")
+    check_traced_params(env)
+    defaults = dict(env.params)
+    run = jax.jit(lambda params: after(env.with_params(params)))
+    plain = jax.jit(lambda: after(env))()
+    np.testing.assert_allclose(run(defaults), plain, rtol=1e-4, atol=1e-5)
+    for name in ("body_mass", "dof_damping", "actuator_gear"):
+        obs = run(defaults | {name: 5.0 * defaults[name]})
+        assert np.all(np.max(np.abs(obs - plain), axis=1) > 1e-6)
+    np.testing.assert_array_equal(jax.jit(lambda: after(env))(), plain)  # nothing is left changed
+
+
+def test_fast_has_no_physics_to_change():
+    pytest.importorskip("brax", reason="needs rpojax[brax]")
+    assert not envs.make("brax/fast").params
