@@ -16,8 +16,8 @@ from rich.table import Table
 from rpojax.cli.flags import ConfigFlags, JaxFlags, Switch
 from rpojax.cli.reports import print_json
 from rpojax.cli.settings_file import load_settings_file
+from rpojax.cli.train_settings import fields_over_preset
 from rpojax.compat.keys import made_from
-from rpojax.compat.purejaxrl import fields_from_names
 from rpojax.studies.api import make_plan, run_plan
 from rpojax.studies.files import StudyDirectory
 from rpojax.studies.plan import StudyPlan, plan_from_record
@@ -149,7 +149,7 @@ def read_plan(path: Path) -> StudyPlan:
             )
         for key in given:
             check_known(str(key), KEYS, f"key of the section {SECTION!r}:")
-        fields, key_of = fields_from_names(settings)
+        fields, key_of = fields_over_preset(settings, settings.pop("preset", None))
         cfg = made_from(ConfigFlags, fields, key_of).to_config()
         return make_plan(cfg, **given)
     except (ValueError, TypeError) as error:

@@ -76,15 +76,27 @@ def _merged(path: Path | None, settings: dict[str, Any], preset_name: str | None
         for key in (name, name.upper())
         if key in settings
     }
+    fields, key_of = fields_over_preset(settings, preset_name)
+    defaults = Train(config=made_from(ConfigFlags, fields, key_of), **run)
+    return GivenSettings(path, defaults, key_of)
+
+
+def fields_over_preset(
+    settings: Mapping[str, Any], preset_name: str | None
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The fields of a `Config` that settings name, and below them those of a preset.
+
+    Returns:
+        The fields, and the key in the settings for each field that they set.
+    """
     fields, key_of = fields_from_names(settings)
     if preset_name is not None:
         below = preset(preset_name).settings
-        for name in ("network", "env_params"):  # of which a file may change a part
+        for name in ("network", "env_params"):  # of which the settings may change a part
             if name in below and isinstance(fields.get(name), Mapping):
                 fields[name] = {**below[name], **fields[name]}
         fields = {**below, **fields}
-    defaults = Train(config=made_from(ConfigFlags, fields, key_of), **run)
-    return GivenSettings(path, defaults, key_of)
+    return fields, key_of
 
 
 def take_env_params(args: Sequence[str]) -> tuple[list[str], dict[str, Any]]:

@@ -5,8 +5,9 @@ import json
 import jax
 import pytest
 
+from rpojax import Config
 from rpojax.cli.command import main
-from rpojax.cli.studies import duration
+from rpojax.cli.studies import duration, read_plan
 
 FILE = """
 env: MountainCarContinuous-v0
@@ -115,12 +116,19 @@ def test_errors_in_the_arguments_are_one_line(run, capsys, tmp_path, words, mess
 
 
 def test_report_of_an_unfinished_study_says_how_to_go_on(run, capsys, tmp_path):
-    from rpojax.cli.studies import read_plan
     from rpojax.studies.files import StudyDirectory
 
     (tmp_path / "a.yaml").write_text(FILE)
     StudyDirectory(tmp_path / "begun").begin(read_plan(tmp_path / "a.yaml"))
     assert "go on with `rpojax study --resume" in refused(run, capsys, "report", "begun")
+
+
+def test_file_may_name_a_preset(tmp_path):
+    (tmp_path / "a.yaml").write_text("preset: cleanrl\nstudy: {grid: {alpha: [0, 1]}}")
+    plan = read_plan(tmp_path / "a.yaml")
+    assert [setting.cfg for setting in plan.settings] == [
+        Config.preset("cleanrl", alpha=alpha) for alpha in (0.0, 1.0)
+    ]
 
 
 @pytest.mark.parametrize(
