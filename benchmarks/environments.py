@@ -151,16 +151,16 @@ def compile_seconds(name: str, rounds: int) -> Iterator[Figure]:
     del rounds
     start = time.perf_counter()
     cfg = rpojax.Config(env=envs.make(name))
-    yield Figure("make [s]", 0, time.perf_counter() - start)
+    yield Figure("seconds to make", 0, time.perf_counter() - start)
     key = jax.random.key(0)
     train = rpojax.make_train(cfg)
     state = jax.eval_shape(rpojax.make_trainer(cfg).init, key)
     start = time.perf_counter()
     jax.jit(train).lower(key).compile()
-    yield Figure("compile train [s]", 0, time.perf_counter() - start)
+    yield Figure("seconds to compile train", 0, time.perf_counter() - start)
     start = time.perf_counter()
     jax.jit(functools.partial(rpojax.evaluate, cfg)).lower(state, key).compile()
-    yield Figure("compile evaluate [s]", 0, time.perf_counter() - start)
+    yield Figure("seconds to compile evaluate", 0, time.perf_counter() - start)
 
 
 def learning(name: str, rounds: int) -> Iterator[Figure]:
@@ -172,7 +172,7 @@ def learning(name: str, rounds: int) -> Iterator[Figure]:
     train = rpojax.sharded_vmap(rpojax.make_train(cfg)).lower(keys).compile()
     start = time.perf_counter()
     result = jax.block_until_ready(train(keys))
-    yield Figure("training [s]", 0, time.perf_counter() - start)
+    yield Figure("seconds of training", 0, time.perf_counter() - start)
     yield Figure("steps of each agent", 0, cfg.actual_timesteps)
     for agent in range(AGENTS):
         state = result.select(agent).state
@@ -341,11 +341,16 @@ def summary(found: list[Figure]) -> list[dict[str, Any]]:
         table.append(
             {
                 "what": what,
-                "median": f"{statistics.median(values):,.5g}",
-                "min-max": f"{min(values):,.5g} to {max(values):,.5g}",
+                "median": shown(statistics.median(values)),
+                "min-max": f"{shown(min(values))} to {shown(max(values))}",
             }
         )
     return table
+
+
+def shown(value: float) -> str:
+    """Whole numbers from a thousand on, four digits below."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 if __name__ == "__main__":
