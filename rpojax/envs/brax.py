@@ -3,6 +3,7 @@
 import functools
 import inspect
 import operator
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -111,7 +112,8 @@ def _place(data: Any, states: PyTree, index: int) -> None:
 
 
 def _classes() -> dict[str, type]:
-    with nothing_printed():
+    with nothing_printed(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "JAXopt is no longer maintained")
         from brax import envs
 
     return envs._envs

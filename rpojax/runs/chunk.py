@@ -48,12 +48,12 @@ def apart(advance: Callable[..., Any]) -> jax.stages.Wrapped:
         (states, number of updates, updates done before) -> `Chunk`.
     """
 
-    def train(states: AgentStates, num_updates: Array, first_update: Array) -> Chunk:
+    def advance_agents(states: AgentStates, num_updates: Array, first_update: Array) -> Chunk:
         del first_update  # counts generations
         states, metrics, taken = advance(states, num_updates)
         return Chunk(states, metrics, taken, None)
 
-    return sharded_vmap(train, (0, None, None), donate_argnums=(0,))
+    return sharded_vmap(advance_agents, (0, None, None), donate_argnums=(0,))
 
 
 def evolving(
@@ -113,7 +113,7 @@ def evolving(
         )
         return done + updates, Chunk(states, metrics, taken, history)
 
-    def train(states: AgentStates, num_updates: Array, first_update: Array) -> Chunk:
+    def advance_population(states: AgentStates, num_updates: Array, first_update: Array) -> Chunk:
         rows = states.finite.shape[0]
         blank = jnp.zeros((rows, longest), jnp.float32)
         of_generations = jnp.zeros((rows, longest // every), jnp.float32)
@@ -136,7 +136,10 @@ def evolving(
 
     sharding = agents_sharding()
     return jax.jit(
-        train, donate_argnums=(0,), in_shardings=(sharding, None, None), out_shardings=sharding
+        advance_population,
+        donate_argnums=(0,),
+        in_shardings=(sharding, None, None),
+        out_shardings=sharding,
     )
 
 

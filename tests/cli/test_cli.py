@@ -334,7 +334,7 @@ def test_plot_draws_runs_from_their_metrics_or_their_checkpoints(trained, tmp_pa
     assert run("plot", path, f"--output={pictures[1]}").status == 0
     assert pictures[0].read_bytes() == pictures[1].read_bytes()
     assert run("plot", path, trained.path, f"--output={pictures[2]}").status == 0
-    assert matplotlib.image.imread(pictures[2]).shape[:2] == (600, 1050)
+    assert matplotlib.image.imread(pictures[2]).shape[:2] == (600, 1200)
     assert pictures[2].read_bytes() != pictures[0].read_bytes()
 
 
@@ -557,6 +557,7 @@ def other_value(name: str, default: object) -> tuple[object, list[str]]:
     texts = {
         "env": "Swimmer-misc",
         "lr_schedule": "constant",
+        "alpha_schedule": "linear",
         "advantage_normalization": "batch",
         "action_transform": "rescale",
         "resets": "pool",
@@ -564,6 +565,8 @@ def other_value(name: str, default: object) -> tuple[object, list[str]]:
         "network.activation": "relu",
         "network.dtype": "bfloat16",
         "network.cell": "gru",
+        "network.distribution": "tanh_gaussian",
+        "network.std_parameterization": "softplus",
         "sequence_length": "8",
     }
     match default:
@@ -577,6 +580,8 @@ def other_value(name: str, default: object) -> tuple[object, list[str]]:
             return (5, 6, 7), [flag, "5", "6", "7"]
         case str():
             return texts[name], [flag, texts[name]]
+        case None if name.endswith("_sizes"):
+            return (5, 6, 7), [flag, "5", "6", "7"]
         case None if name.endswith("_keys"):
             return ("angle", "speed"), [flag, "angle", "speed"]
         case None:
@@ -614,8 +619,11 @@ def test_whole_numbers_may_be_written_as_config_takes_them():
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ([], "Expected one of {train, resume, eval, export, render, plot, envs}."),
-        (["trian"], "Available subcommands: train, resume, eval, export, render, plot, envs"),
+        ([], "Expected one of {train, resume, study, report, eval, export, render, plot, envs}."),
+        (
+            ["trian"],
+            "Available subcommands: train, resume, study, report, eval, export, render",
+        ),
         (["train", "--num-env", "3"], "Perhaps you meant: --num-envs"),
         (["train", "--num-envs", "x"], "--num-envs: 'x' is not a whole number"),
         (["train", "--num-envs", "7.5"], "--num-envs: '7.5' is not a whole number"),
@@ -804,7 +812,7 @@ def stopped(tmp_path_factory) -> list[Stopped]:
         f"--{name.replace('_', '-')}={another(name, getattr(Config(), name))}"
         for name in vars(Config().hyperparams())
     ]
-    assert len(hyperparams) == 11
+    assert len(hyperparams) == 12
     runs = []
     for (name, number), flags in zip(SIGNALS.items(), ([], hyperparams), strict=True):
         path = place / "runs" / name

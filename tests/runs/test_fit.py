@@ -120,7 +120,7 @@ def test_chunks_of_any_length_need_one_program_and_give_the_same(
     lengths = np.diff([progress.updates for progress in seen]).tolist()
     assert lengths == {2: [1, 2, 2], 256: [1, 4]}[longest]
     programs = [
-        record for record in caplog.messages if record.startswith("Compiling jit(_advance)")
+        record for record in caplog.messages if record.startswith("Compiling jit(advance_agents)")
     ]
     assert len(programs) == 1
     assert_same_bits(result, watched[0])
@@ -323,7 +323,7 @@ def test_metrics_on_the_device_are_a_row_an_update_whatever_num_steps(num_steps)
         states = chunk.AgentStates(
             init_agent(parts, key, hyperparams), jnp.array(True), hyperparams
         )
-        return chunk.advance_agent(parts, 7, states, hyperparams, 3)
+        return chunk.advance_agent(parts, 7, states, 3)
 
     _, metrics, _ = jax.eval_shape(advance, jax.random.key(0))
     assert {leaf.shape for leaf in jax.tree.leaves(metrics)} == {(7,)}
