@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import os
+import re
 import typing
 import warnings
 from pathlib import Path
@@ -145,3 +146,13 @@ def _cache_directory() -> Path:
     """Where a user's compiled programs are, by the XDG Base Directory Specification."""
     caches = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(caches) if os.path.isabs(caches) else Path.home() / ".cache") / "rpojax" / "xla"
+
+
+def check_directory_name(flag: str, name: str) -> str:
+    """The name of a directory to make; ValueError for one that leads elsewhere."""
+    if name in ("", ".", "..") or re.search(r"[/\\\x00]", name):
+        raise ValueError(
+            f"{flag} = {name!r} is not the name of a directory; give one without slashes, and the "
+            "place with --output-dir"
+        )
+    return name

@@ -1,7 +1,7 @@
 """`rpojax study` and `rpojax report`: compare settings, and show what came out on one page."""
 
 import dataclasses
-import re
+import inspect
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from rpojax.cli.flags import ConfigFlags, JaxFlags, Switch
+from rpojax.cli.flags import ConfigFlags, JaxFlags, Switch, check_directory_name
 from rpojax.cli.reports import print_json
 from rpojax.cli.settings_file import load_settings_file
 from rpojax.cli.train_settings import fields_over_preset
@@ -27,19 +27,7 @@ from rpojax.studies.runner import StudyProgress
 from rpojax.validation import as_mapping, check_known
 
 SECTION = "study"  # of the file: what is compared; all else is what the settings have in common
-KEYS = (
-    "grid",
-    "space",
-    "num_settings",
-    "sampler",
-    "configs",
-    "num_seeds",
-    "seed",
-    "halving",
-    "objective",
-    "direction",
-    "eval_episodes",
-)
+KEYS = tuple(inspect.signature(make_plan).parameters)[1:]  # all but cfg
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -94,15 +82,9 @@ class Study:
 
     def _place(self, file: Path) -> Path:
         """The directory of a new study; ValueError for a name that leads elsewhere."""
-        name = self.name
-        if name is None:
-            name = f"{file.stem}_{datetime.now():%Y%m%d-%H%M%S}"
-        elif name in ("", ".", "..") or re.search(r"[/\\\x00]", name):
-            raise ValueError(
-                f"name = {name!r} is not the name of a directory; give one without slashes, and "
-                "the place with --output-dir"
-            )
-        return self.output_dir / name
+        if self.name is None:
+            return self.output_dir / f"{file.stem}_{datetime.now():%Y%m%d-%H%M%S}"
+        return self.output_dir / check_directory_name("name", self.name)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

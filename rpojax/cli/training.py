@@ -14,7 +14,7 @@ import tyro
 from rich.console import Console
 
 from rpojax.agent_table import agent_table
-from rpojax.cli.flags import ConfigFlags, JaxFlags, RunArgument, Switch
+from rpojax.cli.flags import ConfigFlags, JaxFlags, RunArgument, Switch, check_directory_name
 from rpojax.cli.reports import evaluation_report, print_json
 from rpojax.config import Config
 from rpojax.core.model import Model, make_model
@@ -120,12 +120,7 @@ class Train:
         if self.run_name is None:
             name = re.sub(r"[^\w.-]", "-", str(cfg.env))
             return RunDirectory.reserve(self.output_dir, f"{name}_{datetime.now():%Y%m%d-%H%M%S}")
-        if self.run_name in ("", ".", "..") or re.search(r"[/\\\x00]", self.run_name):
-            raise ValueError(
-                f"run_name = {self.run_name!r} is not the name of a directory; give one without "
-                "slashes, and the place with --output-dir"
-            )
-        run = RunDirectory(self.output_dir / self.run_name)
+        run = RunDirectory(self.output_dir / check_directory_name("run_name", self.run_name))
         run.require_free(self.overwrite)
         return run
 

@@ -19,15 +19,15 @@ LEARNT = ("params", "opt_state", "learning_rate", "obs_stats", "reward_stats", "
 """Fields of `TrainState` that are copied; environments, episodes and keys stay an agent's own."""
 
 
-class Population(NamedTuple):
-    """What evolves, of N agents."""
+class AgentStates(NamedTuple):
+    """N agents between two updates; `fit` pads them with copies to a multiple of the devices."""
 
-    state: TrainState  # [N, ...]
-    finite: Array  # bool[N]
+    state: TrainState  # [N, ...] the last finite one
+    finite: Array  # bool[N] False: the next update gave NaN or infinity, the agent has stopped
     hyperparams: HyperParams  # f32[N]
 
 
-def evolve(pbt: PBT, population: Population, scores: Array, key: Key) -> tuple[Population, Array]:
+def evolve(pbt: PBT, population: AgentStates, scores: Array, key: Key) -> tuple[AgentStates, Array]:
     """Replace the worst agents.
 
     Args:
@@ -45,20 +45,17 @@ def evolve(pbt: PBT, population: Population, scores: Array, key: Key) -> tuple[P
     scores = jnp.where(population.finite & ~jnp.isnan(scores), scores, -jnp.inf)
     parents = choose_parents(scores, pbt.number_replaced(count), choice_key)
     replaced = parents != jnp.arange(count)
-    copied = jax.tree.map(lambda leaf: leaf[parents], population.hyperparams)
+    copied = rows_of(population.hyperparams, parents)
     explored = explore(pbt, copied, explore_key)
     hyperparams = jax.tree.map(
         lambda new, old: jnp.where(replaced, new, old), explored, population.hyperparams
     )
-    learnt = {
-        name: jax.tree.map(lambda leaf: leaf[parents], getattr(population.state, name))
-        for name in LEARNT
-    }
+    learnt = {name: rows_of(getattr(population.state, name), parents) for name in LEARNT}
     # Where the rate adapts to the KL, the state's own is what the copy goes on from.
     change = jnp.where(replaced, hyperparams.learning_rate / copied.learning_rate, 1.0)
     learnt["learning_rate"] = learnt["learning_rate"] * change
     state = population.state.replace(**learnt)
-    return Population(state, population.finite[parents], hyperparams), parents
+    return AgentStates(state, population.finite[parents], hyperparams), parents
 
 
 def choose_parents(scores: Array, num_replaced: int, key: Key) -> Array:

@@ -85,8 +85,8 @@ def trainer_for(model: Model) -> Trainer:
         hyperparams: HyperParams | None = None,
         env_params: EnvParams | None = None,
     ) -> tuple[TrainState, Metrics]:
-        known = _unfolded(_resolve(cfg, hyperparams), state)
-        return iterate_mapped(state, known, resolve_params(env, env_params))
+        given = _resolve(cfg, hyperparams), resolve_params(env, env_params)
+        return iterate_mapped(state, *_unfolded(given, state))
 
     def run(
         state: TrainState,
@@ -95,8 +95,8 @@ def trainer_for(model: Model) -> Trainer:
         env_params: EnvParams | None = None,
     ) -> tuple[TrainState, Metrics]:
         mapped = run_mapped(cfg.num_updates if num_updates is None else num_updates)
-        known = _unfolded(_resolve(cfg, hyperparams), state)
-        return mapped(state, known, resolve_params(env, env_params))
+        given = _resolve(cfg, hyperparams), resolve_params(env, env_params)
+        return mapped(state, *_unfolded(given, state))
 
     return Trainer(init, iterate_agent, run)
 
@@ -142,11 +142,11 @@ def _resolve(cfg: Config, hyperparams: HyperParams | None) -> HyperParams:
     return resolved
 
 
-def _unfolded(hyperparams: HyperParams, state: TrainState) -> HyperParams:
-    """The hyperparameters as they are, made to depend on the state.
+def _unfolded(given: PyTree, state: TrainState) -> PyTree:
+    """Hyperparameters and parameters of the environment as they are, made to depend on the state.
 
-    XLA folds constants in spite of the barrier of `_resolve` where there is no loop around them: in
-    one update alone.
+    XLA folds constants in spite of the barriers of `_resolve` and `resolve_params` where there is
+    no loop around them: in one update alone.
     """
     begun = state.update_count >= 0
-    return jax.tree.map(lambda leaf: jnp.where(begun, leaf, 0.0), hyperparams)
+    return jax.tree.map(lambda leaf: jnp.where(begun, leaf, 0.0), given)

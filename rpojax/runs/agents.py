@@ -19,7 +19,8 @@ from rpojax.device_memory import REMEDY, bytes_available, bytes_needed, in_words
 from rpojax.devices import shard, sharded_vmap
 from rpojax.programs.agents_at_once import agents_at_once, agents_mapped
 from rpojax.programs.blocks import in_blocks
-from rpojax.runs.chunk import AgentStates, advance_agent, apart, evolving
+from rpojax.programs.evolution import AgentStates
+from rpojax.runs.chunk import advance_agent, apart, evolving
 from rpojax.runs.settings import RunSettings
 from rpojax.trees import select
 from rpojax.types import Array, Evolution, Key, Metrics, TrainState

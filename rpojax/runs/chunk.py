@@ -11,22 +11,14 @@ from rpojax.agent.evaluation import evaluate_model
 from rpojax.core.model import Model
 from rpojax.core.train import Parts, is_finite, iterate
 from rpojax.devices import agents_sharding, sharded_vmap
-from rpojax.hyperparams import HyperParams
+from rpojax.pbt import PBT
 from rpojax.programs.agents_at_once import agents_mapped
-from rpojax.programs.evolution import Population, evolve, rows_of, training_scores
+from rpojax.programs.evolution import AgentStates, evolve, rows_of, training_scores
 from rpojax.runs.settings import RunSettings
 from rpojax.trees import select
 from rpojax.types import Array, Evolution, Key, Metrics, TrainState
 
 EVOLUTION_STREAM = 0x65766F6C  # folded into the key of the first seed, for the choices of evolution
-
-
-class AgentStates(NamedTuple):
-    """N agents between two chunks, padded with copies to a multiple of the devices."""
-
-    state: TrainState  # [N, ...] the last finite one
-    finite: Array  # bool[N] False: the next update gave NaN or infinity, the agent has stopped
-    hyperparams: HyperParams  # f32[N]
 
 
 class Chunk(NamedTuple):
@@ -144,15 +136,14 @@ def evolving(
 
 
 def _next_generation(
-    pbt: Any, states: AgentStates, scores: Array, key: Key, count: int
+    pbt: PBT, states: AgentStates, scores: Array, key: Key, count: int
 ) -> tuple[AgentStates, Array]:
     """The states after `evolve`; rows behind the first `count` stay copies of the first ones."""
-    population = Population(*rows_of(tuple(states), slice(count)))
-    evolved, parents = evolve(pbt, population, scores[:count], key)
+    evolved, parents = evolve(pbt, rows_of(states, slice(count)), scores[:count], key)
     padding = np.arange(states.finite.shape[0]) % count
     if len(padding) != count:
         evolved, parents = rows_of((evolved, parents), padding)
-    return AgentStates(*evolved), parents
+    return evolved, parents
 
 
 def advance_agent(

@@ -14,6 +14,7 @@ from rpojax.config import Config
 from rpojax.core.model import Model
 from rpojax.device_memory import out_of_memory_explained
 from rpojax.devices import shard, unpad
+from rpojax.programs.evolution import AgentStates
 from rpojax.runs import checkpoint
 from rpojax.runs.agents import (
     blank_evolution,
@@ -22,7 +23,6 @@ from rpojax.runs.agents import (
     initial_states,
 )
 from rpojax.runs.checkpoint import Checkpoint, CheckpointWriter, Snapshot
-from rpojax.runs.chunk import AgentStates
 from rpojax.runs.lock import exclusive
 from rpojax.runs.loop import Loop, StopRule, Training, result_of, train, write_columns
 from rpojax.runs.settings import RunSettings

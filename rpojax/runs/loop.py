@@ -14,9 +14,9 @@ from rpojax.agent_table import AgentTable
 from rpojax.config import Config
 from rpojax.devices import unpad
 from rpojax.loggers import Logger
+from rpojax.programs.evolution import AgentStates
 from rpojax.runs.agents import Best, Programs
 from rpojax.runs.checkpoint import CheckpointWriter, Evolved, Snapshot
-from rpojax.runs.chunk import AgentStates
 from rpojax.runs.interrupt import TrainingInterrupted, first_signal_noted
 from rpojax.runs.records import RecordWriter
 from rpojax.runs.settings import RunSettings

@@ -10,8 +10,9 @@ from rpojax.core.model import check_config
 from rpojax.ranges import Choice, LogUniform, Range, Uniform, Whole, check_range
 from rpojax.runs.settings import DEFAULT_EVAL_EPISODES
 from rpojax.studies.plan import EVALUATION, StudyPlan
-from rpojax.studies.runner import OnProgress, run, setting_scores
+from rpojax.studies.runner import OnProgress, run
 from rpojax.studies.settings import Setting, label_of, with_changes
+from rpojax.studies.trained import setting_scores
 from rpojax.validation import whole_number
 
 if TYPE_CHECKING:

@@ -57,6 +57,11 @@ class StudyPlan:
             return self.halving.rungs(len(self.settings))
         return [rung / self.reports for rung in range(1, self.reports + 1)]
 
+    @property
+    def sign(self) -> float:
+        """1 where higher scores are better, -1 where lower ones are."""
+        return 1.0 if self.direction == "maximize" else -1.0
+
     def only(self, members: list[int]) -> "StudyPlan":
         """The plan with these settings alone."""
         return dataclasses.replace(self, settings=tuple(self.settings[each] for each in members))

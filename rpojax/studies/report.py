@@ -213,7 +213,7 @@ def _ranking(study: StudyResult, summary: Sequence[SettingScore]) -> list[Part]:
     if len(at_end) < 2 or np.isnan(study.filled_scores).any():
         return ["Fewer than two settings with scores reached the end."]
     index = {setting.label: place for place, setting in enumerate(study.settings)}
-    sign = study.sign
+    sign = study.plan.sign
 
     def scores_of(row: SettingScore) -> Any:
         return make_scores(sign * study.filled_scores[index[row.setting.label]])

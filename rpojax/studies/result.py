@@ -22,8 +22,8 @@ from rpojax.statistics import (
     rank_stability,
 )
 from rpojax.studies.plan import StudyPlan
-from rpojax.studies.runner import Trained, rank, setting_scores
 from rpojax.studies.settings import Setting
+from rpojax.studies.trained import Trained, rank
 from rpojax.types import TrainResult
 from rpojax.validation import whole_number
 
@@ -77,25 +77,20 @@ class StudyResult:
         known = self.scores[np.isfinite(self.scores)]
         if not known.size:
             return np.full(self.scores.shape, np.nan)
-        worst = self.sign * (self.sign * known).min()
+        worst = self.plan.sign * (self.plan.sign * known).min()
         return np.where(self.finite & np.isfinite(self.scores), self.scores, worst)
 
-    @property
-    def sign(self) -> float:
-        """1 where higher scores are better, -1 where lower ones are."""
-        return 1.0 if self.plan.direction == "maximize" else -1.0
-
-    @property
+    @functools.cached_property
     def fractions(self) -> np.ndarray:
         """How much of the training each setting went through, f64[K]."""
-        return np.asarray([self.plan.rungs[trained.rung] for trained, _ in self._places])
+        rungs = self.plan.rungs
+        return np.asarray([rungs[trained.rung] for trained, _ in self._places])
 
     @property
     def best(self) -> int:
         """The setting with the best score, as in `summary`, of those that reached the last rung."""
-        at_end = [trained for trained in self.trained if trained.rung == self._last_rung]
-        scores = setting_scores(self.plan, at_end)
-        return max(scores, key=lambda each: rank(self.plan, scores[each]))
+        at_end = np.flatnonzero(self.fractions == self.fractions.max()).tolist()
+        return max(at_end, key=lambda setting: rank(self.plan, self._score(setting)))
 
     def result(self, setting: int) -> TrainResult:
         """The agents of one setting: state [S, ...], metrics [S, updates], finite bool[S]."""
@@ -146,8 +141,8 @@ class StudyResult:
         Raises:
             ValueError: fewer than two settings reached the end.
         """
-        at_end = self.fractions == self.plan.rungs[self._last_rung]
-        return rank_stability(self.sign * self.filled_scores[at_end].T, rng=seed)
+        at_end = self.fractions == self.fractions.max()
+        return rank_stability(self.plan.sign * self.filled_scores[at_end].T, rng=seed)
 
     def agent_rows(self) -> list[Row]:
         """A row for each agent: what identifies it, what it was trained with, and its score."""
@@ -243,9 +238,10 @@ class StudyResult:
                 places[member] = trained, slice(place * count, (place + 1) * count)
         return [places[index] for index in range(len(self.settings))]
 
-    @property
-    def _last_rung(self) -> int:
-        return max(trained.rung for trained in self.trained)
+    def _score(self, index: int) -> float:
+        """The interquartile mean over the seeds; NaN where no agent of the study has a score."""
+        values = self.filled_scores[index]
+        return float("nan") if np.isnan(values).any() else float(interquartile_mean(values))
 
     def _area(self, index: int) -> float:
         metrics = self.result(index).metrics

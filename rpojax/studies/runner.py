@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from rpojax.config import Config
@@ -17,7 +15,7 @@ from rpojax.device_memory import out_of_memory_explained
 from rpojax.loggers.base import ENVIRONMENT
 from rpojax.runs import checkpoint
 from rpojax.runs.agents import evaluate_agents, evaluation_keys
-from rpojax.runs.checkpoint import CheckpointWriter, Snapshot, checkpoint_paths
+from rpojax.runs.checkpoint import CheckpointWriter, checkpoint_paths
 from rpojax.runs.launch import (
     continue_from,
     first_training,
@@ -26,25 +24,23 @@ from rpojax.runs.launch import (
 )
 from rpojax.runs.loop import Loop, Progress, StopRule, train
 from rpojax.runs.settings import RunSettings
-from rpojax.statistics import interquartile_mean
 from rpojax.statistics.nan import mean_ignoring_nan
 from rpojax.studies.files import StudyDirectory
 from rpojax.studies.halving import survivors
 from rpojax.studies.plan import EVALUATION, StudyPlan
-from rpojax.types import PyTree, TrainResult
+from rpojax.studies.trained import (
+    Trained,
+    rank,
+    rows_of,
+    setting_scores,
+    snapshot_of,
+    to_host,
+    updates_done,
+)
+from rpojax.types import TrainResult
 
 LAST_PART = 0.1
 """Of the updates so far: the score by a metric of training is its mean over them."""
-
-
-class Trained(NamedTuple):
-    """Some settings of a program at a rung, with the seeds of each in a row: N agents."""
-
-    cfg: Config
-    members: list[int]  # the settings
-    rung: int
-    result: TrainResult  # of N agents, in the memory of the host
-    scores: np.ndarray  # f64[N] of the objective, as it is
 
 
 class StudyProgress(NamedTuple):
@@ -93,13 +89,14 @@ def run(
     choose = choose or functools.partial(_by_halving, plan)
     runner = _Runner(plan, directory, on_progress)
     alive = list(range(len(plan.settings)))
-    at_rung: dict[Config, list[Trained]] = {cfg: [] for cfg in plan.programs}
+    programs = plan.programs
+    at_rung: dict[Config, list[Trained]] = {cfg: [] for cfg in programs}
     finished: list[Trained] = []
     for rung in range(len(plan.rungs)):
-        for number, (cfg, members) in enumerate(plan.programs.items()):
+        for number, (cfg, members) in enumerate(programs.items()):
             going_on = [member for member in members if member in alive]
-            finished += _rows_of(plan, at_rung[cfg], [m for m in members if m not in going_on])
-            before = _rows_of(plan, at_rung[cfg], going_on)
+            finished += rows_of(plan, at_rung[cfg], [m for m in members if m not in going_on])
+            before = rows_of(plan, at_rung[cfg], going_on)
             at_rung[cfg] = runner.train(number, cfg, going_on, rung, before) if going_on else []
         compared = [each for parts in at_rung.values() for each in parts]
         runner.scores |= setting_scores(plan, compared)
@@ -120,34 +117,6 @@ def _by_halving(
         return alive
     ranks = {member: rank(plan, score) for member, score in scores.items()}
     return survivors(plan.halving, alive, ranks)
-
-
-def setting_scores(plan: StudyPlan, compared: Sequence[Trained]) -> dict[int, float]:
-    """The interquartile mean over the seeds of each setting; NaN where no agent has a score.
-
-    An agent that diverged counts with the worst score of all that are compared, for its own is that
-    of its last finite state; so does one without a score.
-    """
-    signed = [_signed(plan, each.scores) for each in compared]
-    worst = np.nanmin(np.concatenate(signed), initial=np.inf)
-    scores = {}
-    for each, values in zip(compared, signed, strict=True):
-        counted = np.asarray(each.result.finite) & ~np.isnan(values)
-        rows = np.where(counted, values, worst).reshape(-1, plan.num_seeds)
-        for member, row in zip(each.members, rows, strict=True):
-            known = np.isfinite(worst)
-            scores[member] = float(_signed(plan, interquartile_mean(row))) if known else np.nan
-    return scores
-
-
-def rank(plan: StudyPlan, score: float) -> float:
-    """A number that is higher for better scores; NaN is the worst."""
-    return -np.inf if np.isnan(score) else _signed(plan, score)
-
-
-def _signed(plan: StudyPlan, scores: Any) -> Any:
-    """Scores of which higher ones are better; its own inverse."""
-    return scores if plan.direction == "maximize" else -scores
 
 
 class _Runner:
@@ -184,7 +153,7 @@ class _Runner:
         settings = self.plan.run_settings(model.cfg, members)
         last_update = self.plan.updates_at(model.cfg, self.rung)
         per_update = len(settings.agents) * model.cfg.batch_size
-        steps_before = per_update * _updates(before)
+        steps_before = per_update * updates_done(before)
         seen: list[int] = []  # steps of the run, at its start and after each chunk
 
         def on_chunk(progress: Progress) -> None:
@@ -196,7 +165,7 @@ class _Runner:
         self._steps_done += per_update * last_update - steps_before
         self._steps_now += seen[-1] - seen[0] if seen else 0
         scores = _scores(self.plan, model, settings, result, place)
-        return Trained(model.cfg, members, self.rung, _to_host(result), scores)
+        return Trained(model.cfg, members, self.rung, to_host(result), scores)
 
     def _train_parts(
         self, model: Model, members: list[int], before: list[Trained], place: Path | None
@@ -212,7 +181,7 @@ class _Runner:
         middle = len(members) // 2
         parts = []
         for half, some in zip(halves, (members[:middle], members[middle:]), strict=True):
-            parts += self._train_parts(model, some, _rows_of(self.plan, before, some), half)
+            parts += self._train_parts(model, some, rows_of(self.plan, before, some), half)
         return parts
 
     def report(self, running: int = 0, steps: int = 0, steps_now: int = 0) -> None:
@@ -245,10 +214,6 @@ class _Runner:
         )
 
 
-def _updates(before: Sequence[Trained]) -> int:
-    return before[0].result.metrics.episode_return.shape[1] if before else 0
-
-
 def _trained(
     model: Model,
     settings: RunSettings,
@@ -263,27 +228,13 @@ def _trained(
     if not before:
         training = first_training(model, settings, None, loop.started)
     else:
-        training = resumed_training(model, settings, _snapshot(before), loop.started)
+        training = resumed_training(model, settings, snapshot_of(before), loop.started)
     if place is None:
         return train(training, None, loop)
     checkpoint.clear(place)
     writer = CheckpointWriter(place, settings, training.updates)
     writer.save(training.snapshot())
     return train(training, writer, loop)
-
-
-def _snapshot(before: Sequence[Trained]) -> Snapshot:
-    """What to go on from."""
-    parts = [each.result for each in before]
-    result = parts[0] if len(parts) == 1 else jax.tree.map(_joined, *parts)
-    return Snapshot(
-        updates=_updates(before),
-        state=result.state,
-        finite=np.asarray(result.finite),
-        metrics=jax.tree.map(np.asarray, result.metrics),
-        train_seconds=0.0,
-        best=None,
-    )
 
 
 def _scores(
@@ -306,38 +257,3 @@ def _scores(
     if file is not None:
         StudyDirectory.write_json(file, scores.tolist())
     return scores
-
-
-def _rows_of(plan: StudyPlan, parts: Sequence[Trained], members: list[int]) -> list[Trained]:
-    """The parts, with these settings alone."""
-    chosen = []
-    for part in parts:
-        kept = [member for member in part.members if member in members]
-        if kept == part.members:
-            chosen.append(part)
-        elif kept:
-            places = [part.members.index(member) for member in kept]
-            rows = (np.repeat(places, plan.num_seeds) * plan.num_seeds) + np.tile(
-                np.arange(plan.num_seeds), len(kept)
-            )
-            result = jax.tree.map(lambda leaf, rows=rows: leaf[rows], part.result)
-            chosen.append(part._replace(members=kept, result=result, scores=part.scores[rows]))
-    return chosen
-
-
-def _joined(*leaves: Any) -> Any:
-    if jnp.issubdtype(leaves[0].dtype, jax.dtypes.prng_key):
-        return jnp.concatenate(leaves)
-    return np.concatenate(leaves)
-
-
-def _to_host(tree: PyTree) -> PyTree:
-    """Numbers as NumPy arrays; typed keys stay JAX arrays, which any devices may use."""
-
-    def move(leaf: Any) -> Any:
-        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            numbers = np.asarray(jax.random.key_data(leaf))
-            return jax.random.wrap_key_data(jnp.asarray(numbers), impl=jax.random.key_impl(leaf))
-        return np.asarray(leaf)
-
-    return jax.tree.map(move, tree)

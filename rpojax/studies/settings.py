@@ -159,8 +159,8 @@ def in_words(value: Any) -> str:
 
 def program_config(cfg: Config) -> Config:
     """The config that settings of one program share: hyperparameters are arguments of it."""
-    defaults = settings_of(HyperParams)
-    return cfg.replace(**{name: getattr(Config(), name) for name in defaults})
+    defaults = Config()
+    return cfg.replace(**{name: getattr(defaults, name) for name in settings_of(HyperParams)})
 
 
 def _values(name: str, values: Any) -> list[Any]:

@@ -12,8 +12,8 @@ import pytest
 
 pytest.importorskip("brax", reason="needs rpojax[brax]")
 
-import mujoco
 from brax.envs import get_environment
+from positions import placed
 
 import rpojax
 from rpojax import envs
@@ -163,20 +163,6 @@ envs.make("brax/fast")
 """
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=600)
     assert (run.returncode, run.stdout) == (0, b""), run.stderr
-
-
-def placed(name, mj_model, place):
-    """A renderer that returns the positions which MuJoCo would draw."""
-
-    def render(states):
-        data = mujoco.MjData(mj_model)
-        positions = []
-        for index in range(len(jax.tree.leaves(states)[0])):
-            place(data, states, index)
-            positions.append(data.qpos.copy())
-        return np.stack(positions)
-
-    return render
 
 
 @pytest.mark.parametrize("backend", ["generalized", "spring"])

@@ -10,10 +10,10 @@ import pytest
 
 pytest.importorskip("mujoco_playground", reason="needs rpojax[playground]")
 
-import mujoco
 from mujoco_playground import dm_control_suite, registry
 from mujoco_playground._src import mjx_env
 from mujoco_playground._src.dm_control_suite import pendulum
+from positions import placed
 
 import rpojax
 from rpojax import envs
@@ -187,20 +187,6 @@ def test_environment_made_by_name_can_be_pickled():
 def test_environment_can_be_made_inside_a_jit():
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0)))
     jax.eval_shape(lambda keys: envs.make(f"playground/{PENDULUM}").reset(keys)[1], keys)
-
-
-def placed(name, mj_model, place):
-    """A renderer that returns the positions which MuJoCo would draw."""
-
-    def render(states):
-        data = mujoco.MjData(mj_model)
-        positions = []
-        for index in range(len(jax.tree.leaves(states)[0])):
-            place(data, states, index)
-            positions.append(data.qpos.copy())
-        return np.stack(positions)
-
-    return render
 
 
 def test_positions_of_a_state_are_drawn(monkeypatch):

@@ -1,0 +1,101 @@
+"""Settings as they are at a rung: their agents, how they compare, and what to go on from."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rpojax.config import Config
+from rpojax.runs.checkpoint import Snapshot
+from rpojax.statistics import interquartile_mean
+from rpojax.studies.plan import StudyPlan
+from rpojax.types import PyTree, TrainResult
+
+
+class Trained(NamedTuple):
+    """Some settings of a program at a rung, with the seeds of each in a row: N agents."""
+
+    cfg: Config
+    members: list[int]  # the settings
+    rung: int
+    result: TrainResult  # of N agents, in the memory of the host
+    scores: np.ndarray  # f64[N] of the objective, as it is
+
+
+def setting_scores(plan: StudyPlan, compared: Sequence[Trained]) -> dict[int, float]:
+    """The interquartile mean over the seeds of each setting; NaN where no agent has a score.
+
+    An agent that diverged counts with the worst score of all that are compared, for its own is that
+    of its last finite state; so does one without a score.
+    """
+    signed = [plan.sign * each.scores for each in compared]
+    worst = np.nanmin(np.concatenate(signed), initial=np.inf)
+    scores = {}
+    for each, values in zip(compared, signed, strict=True):
+        counted = np.asarray(each.result.finite) & ~np.isnan(values)
+        rows = np.where(counted, values, worst).reshape(-1, plan.num_seeds)
+        for member, row in zip(each.members, rows, strict=True):
+            known = np.isfinite(worst)
+            scores[member] = float(plan.sign * interquartile_mean(row)) if known else np.nan
+    return scores
+
+
+def rank(plan: StudyPlan, score: float) -> float:
+    """A number that is higher for better scores; NaN is the worst."""
+    return -np.inf if np.isnan(score) else plan.sign * score
+
+
+def updates_done(before: Sequence[Trained]) -> int:
+    """The updates after which settings are as they are; 0 where there are none."""
+    return before[0].result.metrics.episode_return.shape[1] if before else 0
+
+
+def snapshot_of(before: Sequence[Trained]) -> Snapshot:
+    """What to go on from."""
+    parts = [each.result for each in before]
+    result = parts[0] if len(parts) == 1 else jax.tree.map(_joined, *parts)
+    return Snapshot(
+        updates=updates_done(before),
+        state=result.state,
+        finite=np.asarray(result.finite),
+        metrics=jax.tree.map(np.asarray, result.metrics),
+        train_seconds=0.0,
+        best=None,
+    )
+
+
+def rows_of(plan: StudyPlan, parts: Sequence[Trained], members: list[int]) -> list[Trained]:
+    """The parts, with these settings alone."""
+    chosen = []
+    for part in parts:
+        kept = [member for member in part.members if member in members]
+        if kept == part.members:
+            chosen.append(part)
+        elif kept:
+            places = [part.members.index(member) for member in kept]
+            rows = (np.repeat(places, plan.num_seeds) * plan.num_seeds) + np.tile(
+                np.arange(plan.num_seeds), len(kept)
+            )
+            result = jax.tree.map(lambda leaf, rows=rows: leaf[rows], part.result)
+            chosen.append(part._replace(members=kept, result=result, scores=part.scores[rows]))
+    return chosen
+
+
+def _joined(*leaves: Any) -> Any:
+    if jnp.issubdtype(leaves[0].dtype, jax.dtypes.prng_key):
+        return jnp.concatenate(leaves)
+    return np.concatenate(leaves)
+
+
+def to_host(tree: PyTree) -> PyTree:
+    """Numbers as NumPy arrays; typed keys stay JAX arrays, which any devices may use."""
+
+    def move(leaf: Any) -> Any:
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            numbers = np.asarray(jax.random.key_data(leaf))
+            return jax.random.wrap_key_data(jnp.asarray(numbers), impl=jax.random.key_impl(leaf))
+        return np.asarray(leaf)
+
+    return jax.tree.map(move, tree)
