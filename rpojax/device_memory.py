@@ -34,7 +34,7 @@ def bytes_available(device: jax.Device) -> int | None:
         total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError, AttributeError):  # not a POSIX system
         return None
-    return total // len(device.client.devices())
+    return total // len(device.client.local_devices())
 
 
 def in_words(size: int) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -102,14 +103,25 @@ def shard(tree: PyTree) -> PyTree:
     """Arrays [N, ...] over all devices as `sharded_vmap` returns them, padded with copies.
 
     The result is [M, ...], where M is the least multiple of the number of devices that is at
-    least N. `unpad` is the way back.
+    least N. `unpad` is the way back. With several processes, each gives the same arrays, which it
+    has whole, and the result is spread over the devices of all of them.
     """
-    devices = jax.devices()
     count = len(jax.tree.leaves(tree)[0])
-    rows = _padded_rows(count, len(devices))
+    rows = _padded_rows(count, jax.device_count())
     if len(rows) != count:
         tree = jax.tree.map(lambda leaf: leaf[rows], tree)
-    return jax.device_put(tree, agents_sharding())
+    if jax.process_count() == 1:
+        return jax.device_put(tree, agents_sharding())
+    return jax.tree.map(_spread, tree)
+
+
+def _spread(leaf: Any) -> Any:
+    """An array over the devices of all processes, of which each gives the rows of its own."""
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        data = _spread(jax.random.key_data(leaf))
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+    array = np.asarray(leaf)
+    return jax.make_array_from_callback(array.shape, agents_sharding(), array.__getitem__)
 
 
 def agents_sharding() -> NamedSharding:

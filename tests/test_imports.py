@@ -20,6 +20,7 @@ LAYERS = (
     ("trees", "hyperparams", "network_config", "ops"),
     ("config_checks", "run_sizes", "ranges"),
     ("config", "devices", "device_memory", "agent_table", "pbt"),
+    ("processes",),
     ("plain", "compat", "envs"),
     ("networks", "presets"),
     ("core",),

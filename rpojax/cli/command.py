@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from rpojax.cli.parsing import parse
 from rpojax.device_memory import out_of_memory_explained
+from rpojax.processes import ProcessError, errors_shared, is_first
 from rpojax.version import __version__
 
 
@@ -15,8 +16,9 @@ def main(args: Sequence[str] | None = None) -> None:
     """Run the command.
 
     User errors print one line and exit with status 2. A signal that stops the training exits with
-    128 and its number: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP. Other exceptions keep their
-    traceback. `rpojax --version` prints the version.
+    128 and its number: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP. Where another process of
+    the job failed, the status is 1. Other exceptions keep their traceback. `rpojax --version`
+    prints the version.
 
     Args:
         args: the arguments after `rpojax`; None for those of the process.
@@ -28,24 +30,28 @@ def main(args: Sequence[str] | None = None) -> None:
             print(f"rpojax {__version__}")
             return
         try:
-            with out_of_memory_explained():
+            with errors_shared(alike=(KeyboardInterrupt,)), out_of_memory_explained():
                 parse(words)()
+        except ProcessError as error:
+            _leave(1, error)
         except (ValueError, OSError, MemoryError) as error:
             _leave(2, error)
         except KeyboardInterrupt as stop:
             number = getattr(stop, "signal_number", signal.SIGINT)
-            _leave(128 + number, str(stop) or "stopped")
+            _leave(128 + number, (str(stop) or "stopped") if is_first() else None)
 
 
 def _leave(status: int, message: Any) -> NoReturn:
-    """End the process with one line."""
-    print(f"rpojax: {_on_one_line(message)}", file=sys.stderr)
+    """End the process with one line, or without a word for None."""
+    if message is not None:
+        print(f"rpojax: {_on_one_line(message)}", file=sys.stderr)
     sys.exit(status)
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     """A warning on one line, without the place in the code that gives it."""
-    print(f"rpojax: warning: {_on_one_line(message)}", file=sys.stderr)
+    if is_first():
+        print(f"rpojax: warning: {_on_one_line(message)}", file=sys.stderr)
 
 
 def _on_one_line(message: Any) -> str:

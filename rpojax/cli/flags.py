@@ -15,6 +15,7 @@ import tyro
 from rpojax.config import Config, NamedAlphaSchedule, NamedSchedule
 from rpojax.devices import use_all_cores
 from rpojax.network_config import NetworkConfig
+from rpojax.processes import use_all_machines
 from rpojax.setting import anything, setting, settings_of
 
 Switch: TypeAlias = Annotated[bool, tyro.conf.FlagCreatePairsOff]  # without a --no-... beside it
@@ -100,8 +101,7 @@ class JaxFlags:
         if self.device is not None:
             # JAX takes no "gpu" here unless it knows GPUs of each make; it prefers them by itself.
             jax.config.update("jax_platforms", "cpu" if self.device == "cpu" else "")
-        with contextlib.suppress(RuntimeError):  # called from a program that uses JAX already
-            use_all_cores()
+        self._use_all_devices()
         self._keep_programs()
         try:
             usual = jax.devices()
@@ -123,6 +123,11 @@ class JaxFlags:
                 "leave it out, or install JAX for that device"
             )
 
+    def _use_all_devices(self) -> None:
+        """A device of each core of a CPU."""
+        with contextlib.suppress(RuntimeError):  # called from a program that uses JAX already
+            use_all_cores()
+
     def _keep_programs(self) -> None:
         if not self.compilation_cache:
             jax.config.update("jax_enable_compilation_cache", False)
@@ -140,6 +145,29 @@ class JaxFlags:
         least = "jax_persistent_cache_min_compile_time_secs"
         if jax.config.values[least] == JAX_MIN_COMPILE_SECONDS:
             jax.config.update(least, 0.0)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class JobFlags(JaxFlags):
+    """The same, for what several processes may do together."""
+
+    distributed: Switch = False
+    """Train with the other processes of this job, on the devices of all of them; SLURM, Open MPI,
+    Kubernetes and TPU pods tell by themselves which these are."""
+    coordinator: Annotated[str | None, tyro.conf.arg(metavar="HOST:PORT")] = None
+    """The same, where nothing tells: address of the first process, with a free port."""
+    num_processes: int | None = None
+    """How many processes there are, with --coordinator."""
+    process_id: int | None = None
+    """Which of them this is, from 0 on, with --coordinator."""
+
+    def _use_all_devices(self) -> None:
+        """Those of all processes, if there are several."""
+        job = (self.coordinator, self.num_processes, self.process_id)
+        if self.distributed or any(given is not None for given in job):
+            use_all_machines(*job)
+        else:
+            super()._use_all_devices()
 
 
 def _cache_directory() -> Path:

@@ -13,11 +13,13 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
+from rpojax.agent.evaluation import Evaluation
 from rpojax.agent_table import agent_table
-from rpojax.cli.flags import ConfigFlags, JaxFlags, RunArgument, Switch, check_directory_name
+from rpojax.cli.flags import ConfigFlags, JobFlags, RunArgument, Switch, check_directory_name
 from rpojax.cli.reports import evaluation_report, print_json
 from rpojax.config import Config
 from rpojax.core.model import Model, make_model
+from rpojax.processes import in_first, is_first, only_in_first, told_by_first
 from rpojax.report.plotting import plot_learning_curves
 from rpojax.report.progress_bar import ProgressBar
 from rpojax.report.tables import results_table
@@ -80,8 +82,8 @@ class Train:
     """Send charts to this project of Weights & Biases."""
     json: Switch = False
     """Print one JSON object at the end, and everything else to stderr."""
-    machine: Annotated[JaxFlags, tyro.conf.arg(name="")] = dataclasses.field(
-        default_factory=JaxFlags
+    machine: Annotated[JobFlags, tyro.conf.arg(name="")] = dataclasses.field(
+        default_factory=JobFlags
     )
 
     def __call__(self) -> None:
@@ -90,10 +92,12 @@ class Train:
         settings = self._settings()
         stop = stop_rule(self.max_seconds, None)
         model = make_model(settings.cfg)
-        run = self._run_directory(settings.cfg)
-        with run.made():
-            run.write_settings(settings)
-            loggers = run.loggers(tensorboard=self.tensorboard, wandb=self.wandb)
+        run = RunDirectory(Path(told_by_first(lambda: str(self._run_directory(settings.cfg).path))))
+        with only_in_first(run.made()):
+            in_first(lambda: run.write_settings(settings))
+            loggers = (
+                run.loggers(tensorboard=self.tensorboard, wandb=self.wandb) if is_first() else []
+            )
 
             def train(on_chunk: OnChunk) -> TrainResult:
                 loop = Loop(loggers, on_chunk, stop, started=time.perf_counter())
@@ -139,8 +143,8 @@ class Resume:
     """Ignore the lock of another process, if that process does not run any more."""
     json: Switch = False
     """Print one JSON object at the end, and everything else to stderr."""
-    machine: Annotated[JaxFlags, tyro.conf.arg(name="")] = dataclasses.field(
-        default_factory=JaxFlags
+    machine: Annotated[JobFlags, tyro.conf.arg(name="")] = dataclasses.field(
+        default_factory=JobFlags
     )
 
     def __call__(self) -> None:
@@ -151,9 +155,9 @@ class Resume:
         stop = stop_rule(self.max_seconds, None)
         with locked_checkpoint(run.checkpoints.absolute(), force=self.force) as found:
             found = prolonged(found, self.total_timesteps)
-            if run.settings.exists():
+            if is_first() and run.settings.exists():
                 run.write_settings(found.settings)
-            loggers = run.loggers_again()
+            loggers = run.loggers_again() if is_first() else []
 
             def train(on_chunk: OnChunk) -> TrainResult:
                 loop = Loop(loggers, on_chunk, stop, started=time.perf_counter())
@@ -176,7 +180,7 @@ def _train(
         SystemExit: every agent diverged.
     """
     cfg, agents = settings.cfg, settings.agents
-    console = Console(stderr=as_json)
+    console = Console(stderr=as_json, quiet=not is_first())
     try:
         with ProgressBar(cfg, agents, console) as bar:
             result = train(bar.show)
@@ -189,8 +193,31 @@ def _train(
         stop = KeyboardInterrupt(_how_to_resume(run, cfg))
         stop.signal_number = signal_number  # type: ignore[attr-defined]
         raise stop from error
+    if is_first():
+        _report(run, settings, result, evaluation, bar, as_json)
+    if not result.finite.any():
+        if is_first():
+            print("rpojax: every agent diverged", file=sys.stderr)
+        sys.exit(ALL_DIVERGED)
+
+
+def _report(
+    run: RunDirectory,
+    settings: RunSettings,
+    result: TrainResult,
+    evaluation: Evaluation,
+    bar: ProgressBar,
+    as_json: bool,
+) -> None:
+    """Print a table, draw the learning curve, and say where the files are.
+
+    Raises:
+        OSError: the run's directory is gone, or the picture could not be written.
+    """
+    cfg, agents = settings.cfg, settings.agents
     steps = result.metrics.episode_return.shape[1] * cfg.batch_size
     title = f"{cfg.env}, {steps:,} steps of each agent"
+    console = Console(stderr=as_json)
     console.print(results_table(agents, result, evaluation, title))
     console.print(bar.summary)
     if steps < cfg.actual_timesteps:
@@ -214,9 +241,6 @@ def _train(
         print(*files.values(), sep="\n")
     if unsaved is not None:
         raise unsaved
-    if not result.finite.any():
-        print("rpojax: every agent diverged", file=sys.stderr)
-        sys.exit(ALL_DIVERGED)
 
 
 def _how_to_resume(run: RunDirectory, cfg: Config) -> str:

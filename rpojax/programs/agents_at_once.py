@@ -67,7 +67,7 @@ def agents_at_once(model: Model, num_devices: int) -> int | None:
         return None
     if wanted != "auto":
         return int(wanted)
-    device = jax.devices()[0]
+    device = jax.local_devices()[0]
     if device.platform == "cpu":
         return most_on_cpu(model, second_level_cache(), usable_cores() // num_devices)
     memory = bytes_available(device)
@@ -94,9 +94,9 @@ def most_on_cpu(model: Model, cache: int, threads: int) -> int:
 
 
 def devices_in_use() -> int:
-    """Over how many devices the function that is being traced is mapped by `shard_map`."""
+    """Over how many devices of this process a `shard_map` maps the function that is traced."""
     mesh = jax.sharding.get_abstract_mesh()
-    return mesh.size if mesh.manual_axes else 1
+    return max(1, mesh.size // jax.process_count()) if mesh.manual_axes else 1
 
 
 def second_level_cache() -> int:

@@ -1,7 +1,6 @@
 """The compiled programs of a run: train all agents for some updates, evaluate them."""
 
 import functools
-import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
@@ -17,6 +16,7 @@ from rpojax.core.model import Model
 from rpojax.core.train import init_agent, is_finite, make_parts
 from rpojax.device_memory import REMEDY, bytes_available, bytes_needed, in_words
 from rpojax.devices import shard, sharded_vmap
+from rpojax.processes import several, to_host, wait_for
 from rpojax.programs.agents_at_once import agents_at_once, agents_mapped
 from rpojax.programs.blocks import in_blocks
 from rpojax.programs.evolution import AgentStates
@@ -26,7 +26,6 @@ from rpojax.trees import select
 from rpojax.types import Array, Evolution, Key, Metrics, TrainState
 
 LONGEST_CHUNK = 256  # updates, whose metrics the device holds at one time
-POLL_SECONDS = 0.02  # each look takes a core from the training
 EVALUATION_STREAM = 0x6576616C  # folded into an agent's key for its evaluations
 
 
@@ -42,6 +41,7 @@ class Advanced(NamedTuple):
     """N agents after a chunk of n updates."""
 
     states: AgentStates
+    finite: np.ndarray  # bool[N] of the states
     metrics: Metrics  # of numpy arrays f32[N, n]
     evolution: Evolution | None  # of numpy arrays [N, generations]; None without `evolve`
 
@@ -78,16 +78,16 @@ def compile_programs(model: Model, settings: RunSettings, states: AgentStates) -
         states, metrics, taken, evolution = program(
             states, np.int32(number), np.int32(updates.start)
         )
-        _wait_for(metrics)
+        wait_for(metrics)
+        finite, metrics, taken, evolution = to_host((states.finite, metrics, taken, evolution))
         rows = slice(count), slice(number)
-        finite = np.asarray(taken)[rows]
-        on_host = jax.tree.map(
-            lambda leaf: np.where(finite, np.asarray(leaf)[rows], np.float32(np.nan)), metrics
+        metrics = jax.tree.map(
+            lambda leaf: np.where(taken[rows], leaf[rows], np.float32(np.nan)), metrics
         )
         if settings.evolve is not None:
             rows = slice(count), slice(settings.evolve.generations(number))
-            evolution = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], evolution)
-        return Advanced(states, _nan_without_episodes(on_host), evolution)
+            evolution = jax.tree.map(lambda leaf: leaf[rows], evolution)
+        return Advanced(states, finite[:count], _nan_without_episodes(metrics), evolution)
 
     def evaluate_agent(state: TrainState, key: Key, best: Best) -> tuple[Array, Best]:
         played = evaluate_model(model, state, key, settings.eval_episodes)
@@ -103,12 +103,12 @@ def compile_programs(model: Model, settings: RunSettings, states: AgentStates) -
             best = Best(states.state, states.state.update_count, lowest)
         with _key_reuse_unchecked():
             means, best = evaluate_and_compare(states.state, keys, best)
-        return np.asarray(means)[:count], best
+        return to_host(means)[:count], best
 
     def diagnose(states: AgentStates) -> list[str]:
         first = sharded_vmap(functools.partial(first_not_finite, model))
         with _key_reuse_unchecked():
-            indices = np.asarray(first(states.state, states.hyperparams))[:count]
+            indices = to_host(first(states.state, states.hyperparams))[:count]
         return [QUANTITIES[index] for index in indices]
 
     return Programs(longest, bytes_needed(program), advance, evaluate, diagnose)
@@ -128,10 +128,10 @@ def _compile_advance(
     longest = min(settings.cfg.num_updates, LONGEST_CHUNK)
     if evolve is not None:
         longest = evolve.every * max(1, longest // evolve.every)
-    device = jax.devices()[0]
+    device = jax.local_devices()[0]
     available = bytes_available(device)
     most = len(states.finite) // jax.device_count()
-    block = agents_at_once(model, jax.device_count()) or most
+    block = agents_at_once(model, jax.local_device_count()) or most
     while True:
         size = functools.partial(int, block)
         if evolve is None:
@@ -180,7 +180,8 @@ def evaluate_agents(
         return evaluate_model(model, state, key, num_episodes, deterministic, max_steps)
 
     with _key_reuse_unchecked():
-        return sharded_vmap(agents_mapped(model, play))(state, keys)
+        played = sharded_vmap(agents_mapped(model, play))(state, keys)
+    return to_host(played) if several() else played
 
 
 def _key_reuse_unchecked() -> AbstractContextManager[None]:
@@ -224,9 +225,3 @@ def _nan_without_episodes(metrics: Metrics) -> Metrics:
         episode_length=with_nan(metrics.episode_length),
         environment=jax.tree.map(with_nan, metrics.environment),
     )
-
-
-def _wait_for(metrics: Metrics) -> None:
-    """Wait in short sleeps: signals are handled between them, and not while XLA is waited for."""
-    while not all(leaf.is_ready() for leaf in jax.tree.leaves(metrics)):
-        time.sleep(POLL_SECONDS)

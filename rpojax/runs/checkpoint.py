@@ -16,6 +16,7 @@ from rpojax.config import Config
 from rpojax.core.model import Model, make_model
 from rpojax.core.train import init_agent, make_parts
 from rpojax.hyperparams import HyperParams
+from rpojax.processes import is_first, several
 from rpojax.runs import storage
 from rpojax.runs.agents import Best
 from rpojax.runs.settings import RunSettings, settings_from_record, settings_to_record
@@ -33,7 +34,7 @@ ATTEMPTS = 20  # at a list of checkpoints that a training process may remove mea
 class Evolved(NamedTuple):
     """What a population is besides its agents' states."""
 
-    hyperparams: HyperParams  # f32[N] of now
+    hyperparams: HyperParams  # f32[at least N] of now
     evolution: Evolution  # of numpy arrays [N, generations so far]
 
 
@@ -41,11 +42,11 @@ class Snapshot(NamedTuple):
     """A run of N agents after n updates."""
 
     updates: int  # n
-    state: TrainState  # [N, ...] last finite state of each agent
+    state: TrainState  # [at least N, ...] last finite state of each agent
     finite: np.ndarray  # bool[N] False: the agent has stopped, NaN or infinity came next
     metrics: Metrics  # of numpy arrays f32[N, n]
     train_seconds: float  # that the updates took
-    best: Best | None  # each agent at its best evaluation; None: none was evaluated
+    best: Best | None  # [at least N] each agent at its best evaluation; None: none was evaluated
     evolved: Evolved | None = None  # of a population; None without `evolve`
 
 
@@ -86,7 +87,7 @@ def save(directory: Path, settings: RunSettings, snapshot: Snapshot) -> Path:
         tree["best"] = snapshot.best
     if snapshot.evolved is not None:
         tree["evolved"] = snapshot.evolved
-    storage.write(path, tree, record)
+    storage.write(path, tree, record, rows=len(settings.agents))
     return path
 
 
@@ -171,7 +172,7 @@ def updates_saved(directory: Path) -> int | None:
 
 def versions() -> dict[str, str]:
     """Versions and devices: results can differ in the last bits between them."""
-    device = jax.devices()[0]
+    device = jax.local_devices()[0]
     return (
         {"rpojax": __version__}
         | {name: metadata.version(name) for name in _PACKAGES}
@@ -203,14 +204,17 @@ class CheckpointWriter:
             raise OSError(f"{str(self.directory)!r} was removed while the run trained")
         save(self.directory, self._settings, snapshot)
         self.last_saved = snapshot.updates
-        for old in checkpoint_paths(self.directory)[: -self._settings.keep_checkpoints]:
-            storage.discard(old)
+        if is_first():
+            for old in checkpoint_paths(self.directory)[: -self._settings.keep_checkpoints]:
+                storage.discard(old)
 
     def try_to_save(self, snapshot: Snapshot) -> None:
-        """Save; where that fails, warn and let the training continue."""
+        """Save; where that fails, warn and let the training continue, unless others save too."""
         try:
             self.save(snapshot)
         except OSError as error:
+            if several():
+                raise
             warnings.warn(
                 f"{error}; the training continues, and the last checkpoint is that of update "
                 f"{self.last_saved}",

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from rpojax.config import Config
 from rpojax.core.model import Model
 from rpojax.device_memory import out_of_memory_explained
 from rpojax.devices import shard, unpad
+from rpojax.processes import in_first, only_in_first, to_host
 from rpojax.programs.evolution import AgentStates
 from rpojax.runs import checkpoint
 from rpojax.runs.agents import (
@@ -47,10 +49,10 @@ def start(
         settings = dataclasses.replace(settings, checkpoint_every=0)
         return train(first_training(model, settings, initial, loop.started), None, loop)
     directory = Path(checkpoint_dir).absolute()
-    checkpoint.require_free(directory, overwrite)
-    with exclusive(directory):
+    in_first(lambda: checkpoint.require_free(directory, overwrite))
+    with only_in_first(exclusive(directory)):
         training = first_training(model, settings, initial, loop.started)
-        checkpoint.clear(directory)
+        in_first(lambda: checkpoint.clear(directory))
         writer = CheckpointWriter(directory, settings)
         writer.save(training.snapshot())
         return train(training, writer, loop)
@@ -66,13 +68,14 @@ def first_training(
     states = initial_states(model, settings.agents)
     count = len(settings.agents)
     if initial is not None:
-        fresh = unpad(states, count)
+        fresh = unpad(to_host(states), count)
         state = warm_started(fresh.state, *initial, count)
         states = shard(fresh._replace(state=state))
     return Training(
         settings=settings,
         programs=compile_programs(model, settings, states),
         states=states,
+        finite=to_host(states.finite)[:count],
         history=blank_metrics(count, settings.cfg.num_updates, model.env.metrics),
         evolution=blank_evolution(settings),
         compile_seconds=time.perf_counter() - started,
@@ -86,7 +89,7 @@ def locked_checkpoint(
     """The checkpoint to resume from, with the lock of its directory held."""
     if not directory.is_dir():
         checkpoint.newest(directory, cfg)  # raises, and makes no directory
-    with exclusive(directory, force):
+    with only_in_first(exclusive(directory, force)):
         yield checkpoint.newest(directory, cfg)
 
 
@@ -115,7 +118,7 @@ def continue_from(found: Checkpoint, loop: Loop) -> TrainResult:
     if snapshot.updates >= loop.stop.last_update(settings.cfg):
         return result_of(snapshot)
     checkpoint.warn_of_other_versions(found)
-    checkpoint.set_newer_aside(found)
+    in_first(lambda: checkpoint.set_newer_aside(found))
     training = resumed_training(found.model, settings, snapshot, loop.started)
     return train(training, CheckpointWriter(found.path.parent, settings, snapshot.updates), loop)
 
@@ -136,6 +139,7 @@ def resumed_training(
         settings=settings,
         programs=compile_programs(model, settings, states),
         states=states,
+        finite=np.asarray(snapshot.finite),
         history=history,
         compile_seconds=time.perf_counter() - started,
         evolution=evolution,

@@ -14,6 +14,7 @@ from rpojax.agent_table import AgentTable
 from rpojax.config import Config
 from rpojax.devices import unpad
 from rpojax.loggers import Logger
+from rpojax.processes import is_first, several, to_host, told_by_all
 from rpojax.programs.evolution import AgentStates
 from rpojax.runs.agents import Best, Programs
 from rpojax.runs.checkpoint import CheckpointWriter, Evolved, Snapshot
@@ -95,6 +96,7 @@ class Training:
     settings: RunSettings
     programs: Programs
     states: AgentStates
+    finite: np.ndarray  # bool[N] of these states
     history: Metrics  # of numpy arrays f32[N, cfg.num_updates], NaN from `updates` on
     compile_seconds: float
     evolution: Evolution | None = None  # of numpy arrays [N, generations of the run]
@@ -105,13 +107,14 @@ class Training:
 
     def advance(self, num_updates: int) -> float:
         """Train for `num_updates` updates; returns the seconds that they took."""
-        start, finite = time.perf_counter(), np.asarray(self.states.finite)
+        start = time.perf_counter()
         done = slice(self.updates, self.updates + num_updates)
-        self.states, metrics, evolution = self.programs.advance(self.states, done)
+        self.states, finite, metrics, evolution = self.programs.advance(self.states, done)
         seconds = time.perf_counter() - start
-        diverged = finite & ~np.asarray(self.states.finite)
+        diverged = self.finite & ~finite
+        self.finite = finite
         if diverged.any():
-            self._warn_of_divergence(np.flatnonzero(diverged[: len(self.settings.agents)]))
+            self._warn_of_divergence(np.flatnonzero(diverged))
         if not np.nansum(self.history.invalid_steps):
             _warn_of_invalid_steps(metrics)
         write_columns(self.history, done, metrics)
@@ -127,7 +130,7 @@ class Training:
     def _warn_of_divergence(self, agents: np.ndarray) -> None:
         """Say which agents have diverged now, when, and where the numbers were wrong first."""
         quantities = self.programs.diagnose(self.states)
-        counts = np.asarray(self.states.state.update_count)
+        counts = to_host(self.states.state.update_count)
         for agent in agents:
             kept = int(counts[agent])
             warnings.warn(
@@ -175,19 +178,18 @@ class Training:
 
     def snapshot(self) -> Snapshot:
         """What a checkpoint holds."""
-        states, best = unpad((self.states, self.best), len(self.settings.agents))
         population = None
         if self.settings.evolve is not None:
             generations = slice(self.settings.evolve.generations(self.updates))
             history = jax.tree.map(lambda leaf: leaf[:, generations].copy(), self.evolution)
-            population = Evolved(states.hyperparams, history)
+            population = Evolved(self.states.hyperparams, history)
         return Snapshot(
             updates=self.updates,
-            state=states.state,
-            finite=np.asarray(states.finite),
+            state=self.states.state,
+            finite=self.finite,
             metrics=_part(self.history, 0, self.updates),
             train_seconds=self.train_seconds,
-            best=best,
+            best=self.best,
             evolved=population,
         )
 
@@ -200,40 +202,65 @@ def train(training: Training, writer: CheckpointWriter | None, loop: Loop) -> Tr
         settings.cfg,
         settings.agents,
         settings.log_every,
-        loop.loggers,
+        loop.loggers if is_first() else (),
         training.updates if training.resumed else None,
     )
     try:
         with first_signal_noted() as noted_signal:
             stopped = loop.report(training.progress(training.updates))
-            wanted = 1
-            while training.updates < last_update and not stopped and noted_signal() is None:
+            now = agreed(Decision(1, stopped, noted_signal()))
+            while training.updates < last_update and not now.stopped and now.signal_number is None:
                 before, chunk_start = training.updates, time.perf_counter()
-                seconds = training.advance(training.next_chunk(wanted, last_update))
+                seconds = training.advance(training.next_chunk(now.updates, last_update))
                 evaluation = training.evaluate_if_due()
                 records.advance(training.history, training.updates, seconds, evaluation)
                 if writer is not None and writer.is_due(training.updates):
                     writer.try_to_save(training.snapshot())
                 progress = training.progress(before, evaluation)
                 stopped = loop.report(progress)
-                now = time.perf_counter()
-                stopped |= loop.stop.applies(progress, now - loop.started, now - chunk_start)
+                clock = time.perf_counter()
+                stopped |= loop.stop.applies(progress, clock - loop.started, clock - chunk_start)
                 wanted = max(1, round((training.updates - before) * SECONDS_PER_CHUNK / seconds))
+                now = agreed(Decision(wanted, stopped, noted_signal()))
             if writer is not None and writer.last_saved != training.updates:
                 writer.try_to_save(training.snapshot())
-            signal_number = noted_signal()
-            if signal_number is not None:
-                message = _how_to_resume(training, writer)
-                raise TrainingInterrupted(message, result_of(training.snapshot()), signal_number)
+            now = agreed(now._replace(signal_number=noted_signal()))
+            if now.signal_number is not None:
+                message, result = _how_to_resume(training, writer), result_of(training.snapshot())
+                raise TrainingInterrupted(message, result, now.signal_number)
     finally:
         records.close()
     return result_of(training.snapshot())
 
 
+class Decision(NamedTuple):
+    """What to do next."""
+
+    updates: int  # wanted in the next chunk
+    stopped: bool
+    signal_number: int | None  # that was noted
+
+
+def agreed(own: Decision) -> Decision:
+    """One decision for all processes: to stop where any of them would, else as the first says."""
+    told = [Decision(*each) for each in told_by_all(own)]
+    numbers = [each.signal_number for each in told if each.signal_number is not None]
+    return Decision(
+        updates=told[0].updates,
+        stopped=any(each.stopped for each in told),
+        signal_number=numbers[0] if numbers else None,
+    )
+
+
 def result_of(snapshot: Snapshot) -> TrainResult:
-    """What was trained so far, on JAX's devices: copies, not the buffers that training reuses."""
+    """What was trained so far: copies, not the buffers that training reuses.
+
+    On JAX's devices; with several processes, the states are whole on the host of each.
+    """
+    state = to_host(snapshot.state) if several() else snapshot.state
+    state = unpad(state, len(snapshot.finite))
     return TrainResult(
-        state=jax.tree.map(jnp.array, snapshot.state),
+        state=state if several() else jax.tree.map(jnp.array, state),
         metrics=jax.device_put(snapshot.metrics),  # NaN passes, also under `jax_debug_nans`
         finite=jnp.array(snapshot.finite),
         evolution=None

@@ -2,7 +2,9 @@
 
 orbax writes under a temporary name and renames, so that a process that dies leaves no partial
 checkpoint under the final name. The record, in JSON, has the SHA-256 of each array and of itself:
-data that has changed on disk raises an error when it is read.
+data that has changed on disk raises an error when it is read. With several processes, each writes
+the parts of an array that are on its own devices, into a directory that all of them see; any
+number of processes may read them.
 """
 
 import contextlib
@@ -13,12 +15,13 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rpojax.processes import in_first, is_first, is_whole_here, told_by_all
 from rpojax.trees import leaves_by_path
 from rpojax.types import PyTree
 
@@ -29,25 +32,26 @@ class DamagedCheckpointError(ValueError):
     """A checkpoint is there and cannot be used: something in it is missing or changed."""
 
 
-def write(path: Path, tree: PyTree, record: dict[str, Any]) -> None:
+def write(path: Path, tree: PyTree, record: dict[str, Any], rows: int | None = None) -> None:
     """Write arrays and a record at `path`, atomically for any reader.
 
     Args:
         path: of the directory to make; one that is there is replaced.
         tree: of numpy and JAX arrays, typed PRNG keys among them.
         record: of what JSON can hold.
+        rows: of each array that count, from its first on; None for all.
 
     Raises:
         OSError: it could not be written, such as for lack of space or of permissions.
     """
     import orbax.checkpoint as ocp
 
-    leaves = leaves_by_path(tree)
-    signed = {"record": record, "leaves": [_entry(name, leaf) for name, leaf in leaves.items()]}
+    leaves = {name: _written(leaf, rows) for name, leaf in leaves_by_path(tree).items()}
+    signed = {"record": record, "leaves": _entries(leaves)}
     # Numbered, because names may hold any character; orbax refuses arrays of size 0.
-    arrays = {str(i): _on_host(leaf) for i, leaf in enumerate(leaves.values()) if leaf.size}
+    arrays = {str(i): leaf.array for i, leaf in enumerate(leaves.values()) if leaf.array.size}
     try:
-        discard(path)
+        in_first(lambda: discard(path))
         with _checkpointer() as checkpointer:
             checkpointer.save(
                 path.absolute(),
@@ -57,7 +61,8 @@ def write(path: Path, tree: PyTree, record: dict[str, Any]) -> None:
                 ),
             )
     except Exception as error:  # orbax passes on what its libraries raise
-        clear_remains(path.parent)
+        if is_first():
+            clear_remains(path.parent)
         full = "No space left on device"
         reason = full if full in str(error) else _first_line(error)
         raise OSError(f"checkpoint {path} could not be written: {reason}") from error
@@ -165,8 +170,8 @@ def _read_leaves(path: Path) -> dict[str, Any]:
             ).arrays
         for i, entry in enumerate(entries):
             empty = np.zeros(entry["shape"], jnp.dtype(entry["dtype"]))
-            array = np.asarray(arrays.get(str(i), empty))
-            if _digest(array) != entry["sha256"]:
+            array = np.asarray(arrays.get(str(i), empty))[tuple(map(slice, entry["shape"]))]
+            if any(_digest(array[_slices(part)]) != digest for part, digest in entry["sha256"]):
                 raise ValueError(f"{entry['name']} is not what was written")
             impl = entry["key_impl"]
             leaves[entry["name"]] = (
@@ -177,16 +182,56 @@ def _read_leaves(path: Path) -> dict[str, Any]:
     return leaves
 
 
-def _entry(name: str, leaf: Any) -> dict[str, Any]:
-    """What the record says of a leaf."""
-    array = _on_host(leaf)
-    return {
-        "name": name,
-        "dtype": str(array.dtype),
-        "shape": list(array.shape),
-        "sha256": _digest(array),
-        "key_impl": str(jax.random.key_impl(leaf)) if _is_key(leaf) else None,
-    }
+class _Written(NamedTuple):
+    """A leaf as it is written; typed keys as the integers that they are made of."""
+
+    array: Any  # of numpy, or of JAX where it is spread over the devices of several processes
+    shape: list[int]  # of what is to be read: an array that is spread may have more rows
+    key_impl: str | None
+
+
+def _written(leaf: Any, rows: int | None) -> _Written:
+    impl = str(jax.random.key_impl(leaf)) if _is_key(leaf) else None
+    array = leaf if impl is None else jax.random.key_data(leaf)
+    shape = list(array.shape) if rows is None else [rows, *array.shape[1:]]
+    if is_whole_here(array):
+        array = np.asarray(array)[tuple(map(slice, shape))]
+    return _Written(array, shape, impl)
+
+
+def _entries(leaves: dict[str, _Written]) -> list[dict[str, Any]]:
+    """What the record says of each leaf; the digests are those of its parts, from all processes."""
+    told = told_by_all([_digests(leaf) for leaf in leaves.values()])
+    return [
+        {
+            "name": name,
+            "dtype": str(leaf.array.dtype),
+            "shape": leaf.shape,
+            "sha256": [part for parts in told for part in parts[i]],
+            "key_impl": leaf.key_impl,
+        }
+        for i, (name, leaf) in enumerate(leaves.items())
+    ]
+
+
+def _digests(leaf: _Written) -> list[tuple[list[list[int]], str]]:
+    """The parts of a leaf that this process writes: [start, stop] for each axis, and a digest."""
+    if is_whole_here(leaf.array):
+        whole = [[0, size] for size in leaf.shape], _digest(leaf.array)
+        return [whole] if is_first() else []
+    parts = []
+    for shard in leaf.array.addressable_shards:
+        part = [
+            list(each.indices(size)[:2]) for each, size in zip(shard.index, leaf.shape, strict=True)
+        ]
+        if shard.replica_id == 0 and all(start < stop for start, stop in part):
+            own = tuple(slice(stop - start) for start, stop in part)
+            parts.append((part, _digest(np.asarray(shard.data)[own])))
+    return parts
+
+
+def _slices(part: list[list[int]]) -> tuple[slice, ...]:
+    return tuple(slice(*each) for each in part)
 
 
 def _kind(leaf: Any) -> str:
@@ -195,11 +240,6 @@ def _kind(leaf: Any) -> str:
 
 def _is_key(leaf: Any) -> bool:
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _on_host(leaf: Any) -> np.ndarray:
-    """A leaf on the host; typed keys as the integers that they are made of."""
-    return np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
 
 
 def _digest(array: np.ndarray) -> str:

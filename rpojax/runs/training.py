@@ -11,7 +11,9 @@ from rpojax.core.model import check_config, make_model
 from rpojax.hyperparams import HyperParams
 from rpojax.loggers import Logger
 from rpojax.pbt import PBT
+from rpojax.processes import errors_shared
 from rpojax.runs.checkpoint import checkpoint_directory
+from rpojax.runs.interrupt import TrainingInterrupted
 from rpojax.runs.launch import continue_from, locked_checkpoint, prolonged, start, stop_rule
 from rpojax.runs.loop import Loop, OnChunk
 from rpojax.runs.settings import (
@@ -25,6 +27,7 @@ from rpojax.runs.warm_start import InitialPart
 from rpojax.types import TrainResult
 
 
+@errors_shared(alike=(TrainingInterrupted,))
 def fit(
     cfg: Config,
     num_seeds: int | None = None,
@@ -148,6 +151,7 @@ def with_drawn_hyperparams(agents: AgentTable, evolve: PBT) -> AgentTable:
     return agent_table(hyperparams, hyperparams, seeds=agents.seeds)
 
 
+@errors_shared(alike=(TrainingInterrupted,))
 def resume(
     directory: str | Path,
     *,

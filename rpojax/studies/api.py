@@ -7,6 +7,7 @@ from typing import Any
 
 from rpojax.config import Config
 from rpojax.core.model import check_config
+from rpojax.processes import errors_shared, in_first, is_first, only_in_first
 from rpojax.ranges import Range
 from rpojax.runs.interrupt import TrainingInterrupted
 from rpojax.runs.lock import exclusive
@@ -148,6 +149,7 @@ def resume_study(directory: str | Path, on_progress: OnProgress | None = None) -
     return run_plan(plan, files.path, on_progress)
 
 
+@errors_shared(alike=(TrainingInterrupted,))
 def run_plan(
     plan: StudyPlan, directory: Path | None, on_progress: OnProgress | None = None
 ) -> StudyResult:
@@ -155,12 +157,13 @@ def run_plan(
     if directory is None:
         return StudyResult(plan, tuple(run(plan, None, on_progress)))
     files = StudyDirectory(directory)
-    with exclusive(files.path), _how_to_go_on(files):
-        files.begin(plan)
+    with only_in_first(exclusive(files.path)), _how_to_go_on(files):
+        in_first(lambda: files.begin(plan))
         result = StudyResult(plan, tuple(run(plan, files, on_progress)))
-        write_table(result.agent_rows(), files.agents_csv)
-        write_table(result.setting_rows(), files.settings_csv)
-        write_table(result.curve_rows(), files.curves_csv)
+        if is_first():
+            write_table(result.agent_rows(), files.agents_csv)
+            write_table(result.setting_rows(), files.settings_csv)
+            write_table(result.curve_rows(), files.curves_csv)
     return result
 
 

@@ -13,6 +13,7 @@ from rpojax.config import Config
 from rpojax.core.model import Model, make_model
 from rpojax.device_memory import out_of_memory_explained
 from rpojax.loggers.base import ENVIRONMENT
+from rpojax.processes import in_first, is_first, to_host
 from rpojax.runs import checkpoint
 from rpojax.runs.agents import evaluate_agents, evaluation_keys
 from rpojax.runs.checkpoint import CheckpointWriter, checkpoint_paths
@@ -34,7 +35,6 @@ from rpojax.studies.trained import (
     rows_of,
     setting_scores,
     snapshot_of,
-    to_host,
     updates_done,
 )
 from rpojax.types import TrainResult
@@ -231,7 +231,7 @@ def _trained(
         training = resumed_training(model, settings, snapshot_of(before), loop.started)
     if place is None:
         return train(training, None, loop)
-    checkpoint.clear(place)
+    in_first(lambda: checkpoint.clear(place))
     writer = CheckpointWriter(place, settings, training.updates)
     writer.save(training.snapshot())
     return train(training, writer, loop)
@@ -254,6 +254,6 @@ def _scores(
     else:
         rows = np.asarray(getattr(result.metrics, plan.objective))
         scores = mean_ignoring_nan(rows[:, -max(1, round(LAST_PART * updates)) :])
-    if file is not None:
+    if file is not None and is_first():
         StudyDirectory.write_json(file, scores.tolist())
     return scores

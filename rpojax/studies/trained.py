@@ -11,7 +11,7 @@ from rpojax.config import Config
 from rpojax.runs.checkpoint import Snapshot
 from rpojax.statistics import interquartile_mean
 from rpojax.studies.plan import StudyPlan
-from rpojax.types import PyTree, TrainResult
+from rpojax.types import TrainResult
 
 
 class Trained(NamedTuple):
@@ -87,15 +87,3 @@ def _joined(*leaves: Any) -> Any:
     if jnp.issubdtype(leaves[0].dtype, jax.dtypes.prng_key):
         return jnp.concatenate(leaves)
     return np.concatenate(leaves)
-
-
-def to_host(tree: PyTree) -> PyTree:
-    """Numbers as NumPy arrays; typed keys stay JAX arrays, which any devices may use."""
-
-    def move(leaf: Any) -> Any:
-        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            numbers = np.asarray(jax.random.key_data(leaf))
-            return jax.random.wrap_key_data(jnp.asarray(numbers), impl=jax.random.key_impl(leaf))
-        return np.asarray(leaf)
-
-    return jax.tree.map(move, tree)

@@ -1,0 +1,293 @@
+"""Several processes that train together, on one machine or many, connected by `jax.distributed`.
+
+Each process runs the same program on its own devices, and each array of agents is spread over the
+devices of all. What is decided on the host (when to stop, how long a chunk is) is decided once for
+all: `told_by_all`. Whatever has an effect outside (files, the terminal) happens in the first.
+"""
+
+import atexit
+import contextlib
+import itertools
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from jax._src import distributed  # the store of keys and values has no public name
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from rpojax.devices import use_all_cores
+from rpojax.types import PyTree
+from rpojax.validation import whole_number
+
+JOIN_SECONDS = 120  # that the processes wait for each other at the start
+LOST_SECONDS = 20  # without a sign of life, after which a process counts as lost
+POLL_SECONDS = 0.02  # each look takes a core from the training
+ERROR_POLL_SECONDS = 0.5  # between looks for errors of the other processes
+_LOST = "gloo|nccl|closed by peer|connection reset|coordination|heartbeat|unavailable"
+
+_scopes = itertools.count()
+_scope: list[str] = []  # where the errors of the call that is under way are told
+_lost: list[str] = []  # filled where a process has gone without a word
+
+
+class ProcessError(RuntimeError):
+    """Another process of the job failed or ended, so that this one cannot go on."""
+
+
+def use_all_machines(
+    coordinator: str | None = None, num_processes: int | None = None, process_id: int | None = None
+) -> int:
+    """Join the processes of a job, so that JAX sees the devices of all of them.
+
+    Call it right after the imports, in each process of the job, and then the same functions with
+    the same arguments in each: `fit`, `resume`, `sharded_vmap`. On SLURM, Open MPI, Kubernetes and
+    TPU pods all arguments are found by themselves. On a CPU, each core becomes a device, as with
+    `use_all_cores`.
+
+    Args:
+        coordinator: "host:port" of the first process, with a free port.
+        num_processes: P, of the job.
+        process_id: of this one, 0 to P - 1.
+
+    Returns:
+        The number of processes.
+
+    Raises:
+        ValueError: arguments out of range, or some of them given and the others not found.
+        RuntimeError: JAX has been used already, or the other processes were not there in time.
+    """
+    given = {"coordinator": coordinator, "num_processes": num_processes, "process_id": process_id}
+    if coordinator is not None and not re.fullmatch(r".+:\d{1,5}", coordinator):
+        raise ValueError(f"coordinator = {coordinator!r} is not of the form host:port")
+    if num_processes is not None:
+        num_processes = whole_number("num_processes", num_processes)
+    if process_id is not None:
+        most = None if num_processes is None else num_processes - 1
+        process_id = whole_number("process_id", process_id, least=0, most=most)
+    use_all_cores()
+    try:
+        jax.distributed.initialize(
+            coordinator_address=coordinator,
+            num_processes=num_processes,
+            process_id=process_id,
+            initialization_timeout=JOIN_SECONDS,
+            heartbeat_timeout_seconds=LOST_SECONDS,
+            shutdown_timeout_seconds=LOST_SECONDS,
+        )
+    except ValueError as error:
+        missing = [name for name, value in given.items() if value is None]
+        raise ValueError(
+            f"{', '.join(missing) or 'the job'} could not be found ({error}); give coordinator, "
+            "num_processes and process_id, or start the processes by SLURM, Open MPI or Kubernetes"
+        ) from error
+    atexit.register(_leave_at_once_if_lost)  # runs before JAX's own, which would wait for the lost
+    return jax.process_count()
+
+
+def several() -> bool:
+    """Whether this process is one of several. Does not start JAX."""
+    return jax.distributed.is_initialized() and jax.process_count() > 1
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes, draws and prints."""
+    return not several() or jax.process_index() == 0
+
+
+def told_by_all(value: Any) -> list[Any]:
+    """What each process has to say, in the order of the processes, in all of them.
+
+    Args:
+        value: of this process, of what JSON can hold.
+
+    Raises:
+        ProcessError: another process failed.
+    """
+    if not several():
+        return [value]
+    text = json.dumps(value).encode()
+    longest = int(_gathered(np.array([len(text)], np.int32)).max())
+    room = 1 << max(8, (longest - 1).bit_length())  # few programs for many lengths
+    rows = _gathered(np.frombuffer(text.ljust(room), np.uint8))
+    return [json.loads(bytes(row)) for row in rows]
+
+
+def told_by_first(find: Callable[[], Any]) -> Any:
+    """What the first process finds, in all of them; the others only wait for it.
+
+    Args:
+        find: called in the first; returns what JSON can hold.
+
+    Raises:
+        ProcessError: another process failed.
+    """
+    return told_by_all(find() if is_first() else None)[0]
+
+
+def in_first(act: Callable[[], Any]) -> None:
+    """Let the first process do something while the others wait."""
+    if is_first():
+        act()
+    told_by_all(None)
+
+
+@contextlib.contextmanager
+def only_in_first(context: contextlib.AbstractContextManager[Any]) -> Iterator[None]:
+    """Inside of a context that the first process enters, and the others only after it."""
+    with context if is_first() else contextlib.nullcontext():
+        told_by_all(None)
+        yield
+
+
+def to_host(tree: PyTree) -> PyTree:
+    """NumPy arrays of whole arrays, in every process; typed keys become JAX arrays of this one.
+
+    With several processes, all of them must call it.
+    """
+    leaves, structure = jax.tree.flatten(tree)
+    plain = [jax.random.key_data(leaf) if _is_key(leaf) else leaf for leaf in leaves]
+    far: list[Any] = [leaf for leaf in plain if not is_whole_here(leaf)]
+    if far:
+        near = iter(_everywhere(far[0].sharding.mesh, far))
+        plain = [leaf if is_whole_here(leaf) else next(near) for leaf in plain]
+    return jax.tree.unflatten(structure, map(_like, plain, leaves))
+
+
+def is_whole_here(leaf: Any) -> bool:
+    """Whether this process can read all of an array."""
+    return not isinstance(leaf, jax.Array) or leaf.is_fully_addressable or leaf.is_fully_replicated
+
+
+def wait_for(arrays: PyTree) -> None:
+    """Wait until arrays are computed.
+
+    In short sleeps: signals are handled between them, and not while XLA is waited for.
+
+    Raises:
+        ProcessError: another process failed meanwhile.
+    """
+    leaves = jax.tree.leaves(arrays)
+    next_look = time.monotonic() + ERROR_POLL_SECONDS
+    while not all(leaf.is_ready() for leaf in leaves):
+        time.sleep(POLL_SECONDS)
+        if time.monotonic() > next_look:
+            _raise_errors_of_others()
+            next_look = time.monotonic() + ERROR_POLL_SECONDS
+
+
+@contextlib.contextmanager
+def errors_shared(alike: tuple[type[BaseException], ...] = ()) -> Iterator[None]:
+    """Let an error inside end all processes, each with its message.
+
+    All processes must enter and leave it together. Only the outermost counts.
+
+    Args:
+        alike: errors that all processes raise together.
+
+    Raises:
+        ProcessError: another process failed, or is gone.
+    """
+    if _scope:
+        yield
+        return
+    _scope.append(f"rpojax/error/{next(_scopes)}/")
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if not (several() and re.search(_LOST, str(error), re.IGNORECASE)):
+            _tell_others(error)
+            raise
+        _raise_errors_of_others()
+        raise _lost_error(error) from error
+    except (Exception, KeyboardInterrupt) as error:
+        if not isinstance(error, alike):
+            _tell_others(error)
+        raise
+    finally:
+        _scope.clear()
+
+
+def _tell_others(error: BaseException) -> None:
+    if several() and not isinstance(error, ProcessError):
+        with contextlib.suppress(jax.errors.JaxRuntimeError):  # the first process is gone
+            _store().key_value_set(f"{_scope[0]}{jax.process_index()}", _in_words(error))
+
+
+def _raise_errors_of_others() -> None:
+    """Raise ProcessError with what another process has told, if any has."""
+    if not _scope:
+        return
+    try:
+        told = _store().key_value_dir_get(_scope[0])
+    except jax.errors.JaxRuntimeError as error:
+        raise _lost_error(error) from error
+    for key, message in told:
+        number = key.rpartition("/")[2]
+        if number != str(jax.process_index()):
+            raise ProcessError(f"process {number} of {jax.process_count()} failed: {message}")
+
+
+def _lost_error(error: Exception) -> ProcessError:
+    _lost.append(_in_words(error))
+    return ProcessError(
+        f"another of the {jax.process_count()} processes is gone ({_lost[-1]}); what was saved is "
+        "kept: start all processes again, to resume"
+    )
+
+
+def _leave_at_once_if_lost() -> None:
+    """End without waiting for processes that are gone."""
+    if _lost:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)
+
+
+def _in_words(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}"[:500] if lines else type(error).__name__
+
+
+def _store() -> Any:
+    return distributed.global_state.client
+
+
+def _gathered(values: np.ndarray) -> np.ndarray:
+    """Arrays [...] of one shape from each process, [P, ...]."""
+    firsts = {device.process_index: device for device in reversed(jax.devices())}
+    mesh = Mesh(np.array([firsts[index] for index in sorted(firsts)]), ("processes",))
+    rows = jax.make_array_from_single_device_arrays(
+        (len(firsts), *values.shape),
+        NamedSharding(mesh, PartitionSpec("processes")),
+        [jax.device_put(values[None], firsts[jax.process_index()])],
+    )
+    return np.asarray(_everywhere(mesh, rows))
+
+
+def _everywhere(mesh: Mesh, tree: PyTree) -> PyTree:
+    """The same arrays, whole on each device of a mesh."""
+    whole = jax.jit(_same, out_shardings=NamedSharding(mesh, PartitionSpec()))(tree)
+    wait_for(whole)
+    return whole
+
+
+def _same(tree: PyTree) -> PyTree:
+    return tree
+
+
+def _like(plain: Any, leaf: Any) -> Any:
+    """On the host; as a typed key where `leaf` is one."""
+    if not _is_key(leaf):
+        return np.asarray(plain)
+    data = jax.numpy.asarray(np.asarray(plain))
+    return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+
+
+def _is_key(leaf: Any) -> bool:
+    return jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)
