@@ -11,6 +11,7 @@ from rpojax.devices import sharded_vmap, use_all_cores
 from rpojax.hyperparams import HyperParams
 from rpojax.network_config import NetworkConfig
 from rpojax.pbt import PBT
+from rpojax.processes import ProcessError, use_all_machines
 from rpojax.programs.protocols import Train
 from rpojax.programs.trainer import Trainer, make_train, make_trainer
 from rpojax.report.plotting import plot_learning_curves
@@ -34,6 +35,7 @@ __all__ = [
     "Metrics",
     "NetworkConfig",
     "Policy",
+    "ProcessError",
     "Progress",
     "RecurrentPolicy",
     "StudyResult",
@@ -68,4 +70,5 @@ __all__ = [
     "studies",
     "study",
     "use_all_cores",
+    "use_all_machines",
 ]

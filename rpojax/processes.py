@@ -26,13 +26,13 @@ from rpojax.types import PyTree
 from rpojax.validation import whole_number
 
 JOIN_SECONDS = 120  # that the processes wait for each other at the start
-LOST_SECONDS = 20  # without a sign of life, after which a process counts as lost
 POLL_SECONDS = 0.02  # each look takes a core from the training
 ERROR_POLL_SECONDS = 0.5  # between looks for errors of the other processes
 _LOST = "gloo|nccl|closed by peer|connection reset|coordination|heartbeat|unavailable"
 
-_scopes = itertools.count()
-_scope: list[str] = []  # where the errors of the call that is under way are told
+_calls = itertools.count()  # of `fit` and the like, the same in all processes
+_call: list[int] = []  # the one that is under way
+_exchanges = itertools.count()  # of this call
 _lost: list[str] = []  # filled where a process has gone without a word
 
 
@@ -41,7 +41,11 @@ class ProcessError(RuntimeError):
 
 
 def use_all_machines(
-    coordinator: str | None = None, num_processes: int | None = None, process_id: int | None = None
+    coordinator: str | None = None,
+    num_processes: int | None = None,
+    process_id: int | None = None,
+    *,
+    lost_after: int = 60,
 ) -> int:
     """Join the processes of a job, so that JAX sees the devices of all of them.
 
@@ -54,6 +58,8 @@ def use_all_machines(
         coordinator: "host:port" of the first process, with a free port.
         num_processes: P, of the job.
         process_id: of this one, 0 to P - 1.
+        lost_after: seconds without a sign of life, such as of a machine that was switched off,
+            after which a process counts as lost and JAX ends the others.
 
     Returns:
         The number of processes.
@@ -70,6 +76,7 @@ def use_all_machines(
     if process_id is not None:
         most = None if num_processes is None else num_processes - 1
         process_id = whole_number("process_id", process_id, least=0, most=most)
+    lost_after = whole_number("lost_after", lost_after)
     use_all_cores()
     try:
         jax.distributed.initialize(
@@ -77,8 +84,8 @@ def use_all_machines(
             num_processes=num_processes,
             process_id=process_id,
             initialization_timeout=JOIN_SECONDS,
-            heartbeat_timeout_seconds=LOST_SECONDS,
-            shutdown_timeout_seconds=LOST_SECONDS,
+            heartbeat_timeout_seconds=lost_after,
+            shutdown_timeout_seconds=lost_after,
         )
     except ValueError as error:
         missing = [name for name, value in given.items() if value is None]
@@ -100,26 +107,36 @@ def is_first() -> bool:
     return not several() or jax.process_index() == 0
 
 
-def told_by_all(value: Any) -> list[Any]:
-    """What each process has to say, in the order of the processes, in all of them.
+def exchanged(value: Any, decide: Callable[[list[Any]], Any]) -> Any:
+    """What the first process decides, in all of them.
+
+    By the job's store of keys and values, so that an error in another process ends the waiting.
 
     Args:
-        value: of this process, of what JSON can hold.
+        value: that this process tells the first; of what JSON can hold.
+        decide: called in the first with what each process tells, in their order; returns what JSON
+            can hold.
 
     Raises:
         ProcessError: another process failed.
     """
     if not several():
-        return [value]
-    text = json.dumps(value).encode()
-    longest = int(_gathered(np.array([len(text)], np.int32)).max())
-    room = 1 << max(8, (longest - 1).bit_length())  # few programs for many lengths
-    rows = _gathered(np.frombuffer(text.ljust(room), np.uint8))
-    return [json.loads(bytes(row)) for row in rows]
+        return decide([value])
+    number = next(_exchanges)
+    told, decided = (f"{_scope()}told/{number}/", f"{_scope()}decided/{number}")
+    if not is_first():
+        _store().key_value_set(f"{told}{jax.process_index()}", json.dumps(value))
+        return json.loads(_waited_for_key(decided))
+    others = [_waited_for_key(f"{told}{index}") for index in range(1, jax.process_count())]
+    decision = decide([value, *map(json.loads, others)])
+    _store().key_value_set(decided, json.dumps(decision))
+    _store().key_value_delete(told)
+    _store().key_value_delete(f"{_scope()}decided/{number - 1}")  # all have read it
+    return decision
 
 
 def told_by_first(find: Callable[[], Any]) -> Any:
-    """What the first process finds, in all of them; the others only wait for it.
+    """What the first process finds, in all of them.
 
     Args:
         find: called in the first; returns what JSON can hold.
@@ -127,21 +144,26 @@ def told_by_first(find: Callable[[], Any]) -> Any:
     Raises:
         ProcessError: another process failed.
     """
-    return told_by_all(find() if is_first() else None)[0]
+    return exchanged(find() if is_first() else None, lambda told: told[0])
 
 
 def in_first(act: Callable[[], Any]) -> None:
     """Let the first process do something while the others wait."""
     if is_first():
         act()
-    told_by_all(None)
+    wait_for_all()
+
+
+def wait_for_all() -> None:
+    """Wait until all processes are here; ProcessError if one failed."""
+    exchanged(None, lambda told: None)
 
 
 @contextlib.contextmanager
 def only_in_first(context: contextlib.AbstractContextManager[Any]) -> Iterator[None]:
     """Inside of a context that the first process enters, and the others only after it."""
     with context if is_first() else contextlib.nullcontext():
-        told_by_all(None)
+        wait_for_all()
         yield
 
 
@@ -193,10 +215,12 @@ def errors_shared(alike: tuple[type[BaseException], ...] = ()) -> Iterator[None]
     Raises:
         ProcessError: another process failed, or is gone.
     """
-    if _scope:
+    global _exchanges
+    if _call:
         yield
         return
-    _scope.append(f"rpojax/error/{next(_scopes)}/")
+    _call.append(next(_calls))
+    _exchanges = itertools.count()
     try:
         yield
     except jax.errors.JaxRuntimeError as error:
@@ -210,27 +234,44 @@ def errors_shared(alike: tuple[type[BaseException], ...] = ()) -> Iterator[None]
             _tell_others(error)
         raise
     finally:
-        _scope.clear()
+        _call.clear()
+
+
+def _scope() -> str:
+    """Before the keys of the call that is under way."""
+    return f"rpojax/{_call[0] if _call else 'outside'}/"
 
 
 def _tell_others(error: BaseException) -> None:
     if several() and not isinstance(error, ProcessError):
         with contextlib.suppress(jax.errors.JaxRuntimeError):  # the first process is gone
-            _store().key_value_set(f"{_scope[0]}{jax.process_index()}", _in_words(error))
+            _store().key_value_set(f"{_scope()}error/{jax.process_index()}", _in_words(error))
 
 
 def _raise_errors_of_others() -> None:
     """Raise ProcessError with what another process has told, if any has."""
-    if not _scope:
+    if not several():
         return
     try:
-        told = _store().key_value_dir_get(_scope[0])
+        told = _store().key_value_dir_get(f"{_scope()}error/")
     except jax.errors.JaxRuntimeError as error:
         raise _lost_error(error) from error
     for key, message in told:
         number = key.rpartition("/")[2]
         if number != str(jax.process_index()):
             raise ProcessError(f"process {number} of {jax.process_count()} failed: {message}")
+
+
+def _waited_for_key(key: str) -> str:
+    """The value of a key, as soon as another process has set it."""
+    while True:
+        try:
+            value: str = _store().blocking_key_value_get(key, round(1000 * ERROR_POLL_SECONDS))
+            return value
+        except jax.errors.JaxRuntimeError as error:
+            if "DEADLINE_EXCEEDED" not in str(error):
+                raise
+        _raise_errors_of_others()
 
 
 def _lost_error(error: Exception) -> ProcessError:
@@ -256,18 +297,6 @@ def _in_words(error: BaseException) -> str:
 
 def _store() -> Any:
     return distributed.global_state.client
-
-
-def _gathered(values: np.ndarray) -> np.ndarray:
-    """Arrays [...] of one shape from each process, [P, ...]."""
-    firsts = {device.process_index: device for device in reversed(jax.devices())}
-    mesh = Mesh(np.array([firsts[index] for index in sorted(firsts)]), ("processes",))
-    rows = jax.make_array_from_single_device_arrays(
-        (len(firsts), *values.shape),
-        NamedSharding(mesh, PartitionSpec("processes")),
-        [jax.device_put(values[None], firsts[jax.process_index()])],
-    )
-    return np.asarray(_everywhere(mesh, rows))
 
 
 def _everywhere(mesh: Mesh, tree: PyTree) -> PyTree:

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import os
 import re
+import sys
 import typing
 import warnings
 from pathlib import Path
@@ -166,8 +167,17 @@ class JobFlags(JaxFlags):
         job = (self.coordinator, self.num_processes, self.process_id)
         if self.distributed or any(given is not None for given in job):
             use_all_machines(*job)
+            _keep_stdout_for_python()
         else:
             super()._use_all_devices()
+
+
+def _keep_stdout_for_python() -> None:
+    """Let what C++ code prints go to stderr: the transport between CPUs says how it connects."""
+    sys.stdout.flush()
+    stdout = os.dup(1)
+    os.dup2(2, 1)
+    sys.stdout = os.fdopen(stdout, "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors)
 
 
 def _cache_directory() -> Path:

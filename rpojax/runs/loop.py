@@ -14,7 +14,7 @@ from rpojax.agent_table import AgentTable
 from rpojax.config import Config
 from rpojax.devices import unpad
 from rpojax.loggers import Logger
-from rpojax.processes import is_first, several, to_host, told_by_all
+from rpojax.processes import exchanged, is_first, several, to_host
 from rpojax.programs.evolution import AgentStates
 from rpojax.runs.agents import Best, Programs
 from rpojax.runs.checkpoint import CheckpointWriter, Evolved, Snapshot
@@ -243,13 +243,14 @@ class Decision(NamedTuple):
 
 def agreed(own: Decision) -> Decision:
     """One decision for all processes: to stop where any of them would, else as the first says."""
-    told = [Decision(*each) for each in told_by_all(own)]
-    numbers = [each.signal_number for each in told if each.signal_number is not None]
-    return Decision(
-        updates=told[0].updates,
-        stopped=any(each.stopped for each in told),
-        signal_number=numbers[0] if numbers else None,
-    )
+
+    def decide(told: list[Sequence[Any]]) -> Decision:
+        each = [Decision(*one) for one in told]
+        numbers = [one.signal_number for one in each if one.signal_number is not None]
+        stopped = any(one.stopped for one in each)
+        return Decision(each[0].updates, stopped, numbers[0] if numbers else None)
+
+    return Decision(*exchanged(own, decide))
 
 
 def result_of(snapshot: Snapshot) -> TrainResult:

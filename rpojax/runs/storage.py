@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax.processes import in_first, is_first, is_whole_here, told_by_all
+from rpojax.processes import exchanged, in_first, is_first, is_whole_here
 from rpojax.trees import leaves_by_path
 from rpojax.types import PyTree
 
@@ -201,7 +201,8 @@ def _written(leaf: Any, rows: int | None) -> _Written:
 
 def _entries(leaves: dict[str, _Written]) -> list[dict[str, Any]]:
     """What the record says of each leaf; the digests are those of its parts, from all processes."""
-    told = told_by_all([_digests(leaf) for leaf in leaves.values()])
+    told: list[Any] = []  # stays empty in all processes but the first, which writes the record
+    exchanged([_digests(leaf) for leaf in leaves.values()], told.extend)
     return [
         {
             "name": name,

@@ -56,6 +56,10 @@ def fit(
     the compiled program: one program serves all their values.
 
     The agents are spread over all devices; `use_all_cores` makes a device of each core of a CPU.
+    After `use_all_machines`, the devices are those of several processes, which all make the same
+    call. `on_chunk` is called in each, and `progress.result()` is for all or none of them. Loggers
+    and files are the first one's, the directory must be one that all see, and the result is whole
+    in each, with states of NumPy arrays. An error in one ends them all.
     On one device the result is bit-identical to `jax.jit(jax.vmap(make_train(cfg)))(keys,
     hyperparams)` with keys [N], `jax.random.key(seed)` for each agent, and hyperparameters [N],
     whatever is logged, evaluated and saved in between. Only an agent that diverges differs: it is

@@ -1,0 +1,142 @@
+"""Several processes against one, with the same devices in all, and what they send each other.
+
+    python -m benchmarks.processes [--rounds 5]
+
+One process with two devices and two processes with one device each, on the cores of this machine,
+joined over the loopback interface: environment steps per second of `fit`, in turn, and the bytes
+that pass through that interface while it trains, against the model in `bytes_per_chunk`.
+"""
+
+import argparse
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+import rpojax
+from benchmarks.reporting import RESULTS, environment_info, paired_ratios, print_table, write_csv
+from rpojax.runs.agents import LONGEST_CHUNK
+
+AGENTS = 32
+UPDATES = 512
+CFG = rpojax.Config(
+    env="Pendulum-v1",
+    num_envs=64,
+    num_steps=32,
+    update_epochs=4,
+    num_minibatches=8,
+    total_timesteps=UPDATES * 64 * 32,
+    agents_at_once=1,
+)
+INTERFACE = "lo"
+
+
+def bytes_per_chunk(agents: int, devices: int) -> float:
+    """Bytes that the devices send each other after a chunk of updates: metrics, nothing else.
+
+    Each metric is f32[agents, LONGEST_CHUNK], spread over the devices, and each device gets the
+    parts of all others. Agents do not communicate while they train.
+    """
+    fields = len(jax.tree.leaves(rpojax.Metrics.filled(0.0)))
+    whole = agents * (LONGEST_CHUNK * (4 * fields + 1) + 1)  # `taken` and `finite` are bool
+    return (devices - 1) * whole
+
+
+def interface_bytes() -> int:
+    """Bytes that the loopback interface has sent since the machine started."""
+    for line in Path("/proc/net/dev").read_text().splitlines():
+        name, _, counts = line.partition(":")
+        if name.strip() == INTERFACE:
+            return int(counts.split()[8])
+    raise RuntimeError(f"/proc/net/dev has no interface {INTERFACE}")
+
+
+def train(processes: int, process_id: int, coordinator: str) -> dict[str, float]:
+    """What one process of a job measures."""
+    if processes == 1:
+        rpojax.use_all_cores()
+    else:
+        jax.config.update("jax_num_cpu_devices", 1)
+        rpojax.processes.use_all_cores = lambda: 1  # type: ignore[assignment]
+        rpojax.use_all_machines(coordinator, processes, process_id)
+    speeds, sent = [], []
+
+    def on_chunk(progress: rpojax.Progress) -> None:
+        speeds.append(progress.steps_per_second)
+        sent.append(interface_bytes())
+
+    rpojax.fit(CFG, num_seeds=AGENTS, on_chunk=on_chunk)
+    chunks = len(sent) - 2  # the first connects the processes
+    return {
+        "steps_per_second": speeds[-1],
+        "bytes_per_chunk": (sent[-1] - sent[1]) / max(1, chunks),
+        "model": bytes_per_chunk(AGENTS, jax.device_count()),
+    }
+
+
+def job(processes: int) -> dict[str, float]:
+    """The first process's measures of a job."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        coordinator = f"127.0.0.1:{probe.getsockname()[1]}"
+    worker = [sys.executable, "-m", "benchmarks.processes", "--worker", str(processes), coordinator]
+    started = [
+        subprocess.Popen([*worker, str(index)], stdout=subprocess.PIPE, text=True)
+        for index in range(processes)
+    ]
+    try:
+        printed = [process.communicate()[0] for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    if any(process.returncode for process in started):
+        raise RuntimeError(f"a job of {processes} processes failed")
+    found: dict[str, float] = json.loads(printed[0].splitlines()[-1])
+    return found
+
+
+def main() -> None:
+    """Measure in turn, print the table, write the CSV."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.worker:
+        processes, coordinator, process_id = arguments.worker
+        print(json.dumps(train(int(processes), int(process_id), coordinator)))
+        return
+    info = environment_info()
+    found: dict[int, list[dict[str, float]]] = {1: [], 2: []}
+    for _ in range(arguments.rounds):
+        for processes, measures in found.items():
+            measures.append(job(processes))
+    speeds = {
+        processes: [each["steps_per_second"] for each in measures]
+        for processes, measures in found.items()
+    }
+    rows: list[dict[str, Any]] = [
+        {
+            "processes": processes,
+            "devices_of_each": 2 // processes,
+            "steps_per_second": round(float(np.median(speeds[processes]))),
+            "of_one_process": str(paired_ratios(speeds[processes], speeds[1])),
+            "kilobytes_per_chunk": round(
+                float(np.median([each["bytes_per_chunk"] for each in measures])) / 1000, 1
+            ),
+            "model": round(measures[0]["model"] / 1000, 1) if processes > 1 else 0.0,
+        }
+        for processes, measures in found.items()
+    ]
+    write_csv(RESULTS / "processes.csv", [{**row, **info.as_row()} for row in rows])
+    print_table(f"{AGENTS} agents", rows, info)
+
+
+if __name__ == "__main__":
+    main()

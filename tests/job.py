@@ -1,0 +1,197 @@
+"""A job of several processes on this machine: `run` starts and ends them; below is what they do."""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+LOST_AFTER = 15  # seconds
+SECONDS = 400  # for a job; two idle cores take a tenth of it
+
+
+class Ended:
+    """What a process has left."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.stdout, self.stderr = process.communicate(timeout=SECONDS)
+        self.status = process.returncode
+        self.at = time.monotonic()
+
+    def told(self) -> Any:
+        """The last line that the process has printed, as JSON."""
+        assert self.status == 0, self.stderr[-3000:]
+        return json.loads(self.stdout.splitlines()[-1])
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def start(commands: Sequence[Sequence[str]]) -> list[subprocess.Popen[str]]:
+    return [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for command in commands
+    ]
+
+
+def end(processes: Sequence[subprocess.Popen[str]]) -> None:
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def workers(number: int, devices: int, what: str, *arguments: Any) -> list[list[str]]:
+    """Commands of processes that call a function below."""
+    port = free_port()
+    job = [str(number), str(devices), f"127.0.0.1:{port}"]
+    given = json.dumps([str(each) if isinstance(each, Path) else each for each in arguments])
+    return [
+        [sys.executable, __file__, *job, str(process_id), what, given]
+        for process_id in range(number)
+    ]
+
+
+def run(number: int, devices: int, what: str, *arguments: Any) -> list[Any]:
+    """What each process of a job has told."""
+    processes = start(workers(number, devices, what, *arguments))
+    try:
+        return [Ended(process).told() for process in processes]
+    finally:
+        end(processes)
+
+
+def digests(tree: Any) -> dict[str, str]:
+    """Of the bytes of each leaf."""
+    import hashlib
+
+    from rpojax.processes import to_host
+    from rpojax.runs.storage import _written
+    from rpojax.trees import leaves_by_path
+
+    arrays = {name: _written(leaf, None).array for name, leaf in leaves_by_path(tree).items()}
+    return {
+        name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in to_host(arrays).items()
+    }
+
+
+def config(**changes: Any) -> Any:
+    import rpojax
+
+    settings: dict[str, Any] = {
+        "num_envs": 4,
+        "num_steps": 16,
+        "num_minibatches": 2,
+        "update_epochs": 1,
+        "total_timesteps": 12 * 64,
+        "agents_at_once": 1,
+    }
+    return rpojax.Config(**(settings | changes))
+
+
+def fit(directory: str, stop_after: int | None = None, **arguments: Any) -> Any:
+    """A run with evaluations, checkpoints and a log; returns what it learnt."""
+    import rpojax
+    from rpojax.loggers import CSVLogger
+
+    result = rpojax.fit(
+        config(),
+        num_seeds=6,  # which four devices do not divide
+        hyperparams=config().hyperparams().replace(alpha=[0.0, 0.1, 0.2, 0.3, 0.4, 0.5]),
+        eval_every=4,
+        eval_episodes=2,
+        checkpoint_dir=f"{directory}/run",
+        checkpoint_every=4,
+        loggers=[CSVLogger(f"{directory}/metrics.csv")],
+        on_chunk=lambda progress: progress.updates == stop_after,
+        **arguments,
+    )
+    return digests(result)
+
+
+def everything(directory: str) -> Any:
+    """A whole run and one that is stopped, a population, a study."""
+    import rpojax
+
+    pbt = rpojax.PBT(every=4, hyperparams={"learning_rate": rpojax.studies.LogUniform(1e-4, 1e-2)})
+    return {
+        "whole": fit(f"{directory}/whole"),
+        "stopped": fit(f"{directory}/stopped", stop_after=8),
+        "population": digests(rpojax.fit(config(), num_seeds=8, evolve=pbt)),
+        "study": rpojax.study(
+            config(), grid={"alpha": [0.0, 0.5]}, num_seeds=2, directory=f"{directory}/study"
+        ).scores.tolist(),
+    }
+
+
+def resume(directory: str) -> Any:
+    import rpojax
+
+    return digests(rpojax.resume(f"{directory}/run"))
+
+
+def fail(directory: str) -> Any:
+    """The errors of a run whose second process fails, of one in a directory that is in use."""
+    import jax
+
+    import rpojax
+    from rpojax.runs.lock import exclusive
+
+    def on_chunk(progress: Any) -> None:
+        if progress.updates and jax.process_index() == 1:
+            raise KeyError("a mistake")
+
+    def error_of(**arguments: Any) -> str:
+        try:
+            rpojax.fit(config(), num_seeds=2, **arguments)
+        except Exception as error:
+            return f"{type(error).__name__}: {error}"
+        return "none"
+
+    mistake = error_of(on_chunk=on_chunk)
+    with exclusive(Path(directory)) if jax.process_index() == 0 else contextlib.nullcontext():
+        in_use = error_of(checkpoint_dir=directory)
+    return [mistake, in_use, error_of()]
+
+
+def train_for_long(directory: str) -> Any:
+    """A run without an end that prints its updates."""
+    import rpojax
+
+    rpojax.fit(
+        config(total_timesteps=10**9),
+        num_seeds=2,
+        on_chunk=lambda progress: print(progress.updates, flush=True),
+        checkpoint_dir=directory,
+        checkpoint_every=8,
+    )
+
+
+def main() -> None:
+    number, devices, coordinator, process_id, what, given = sys.argv[1:]
+    import jax
+
+    import rpojax
+
+    if cache := os.environ.get("RPOJAX_TEST_CACHE"):
+        jax.config.update("jax_compilation_cache_dir", cache)
+    if number == "1":
+        jax.config.update("jax_num_cpu_devices", int(devices))
+    else:
+        rpojax.processes.use_all_cores = lambda: jax.config.update(  # of this machine there is one
+            "jax_num_cpu_devices", int(devices)
+        )
+        lost_after = LOST_AFTER if what == "train_for_long" else 60
+        rpojax.use_all_machines(coordinator, int(number), int(process_id), lost_after=lost_after)
+    print(json.dumps(globals()[what](*json.loads(given))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""Jobs of several processes, joined by `jax.distributed` on this machine."""
+
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import job
+import numpy as np
+import pytest
+
+import rpojax
+from rpojax import processes
+
+COMMAND = str(Path(sys.executable).with_name("rpojax"))
+
+pytestmark = pytest.mark.timeout(3 * job.SECONDS)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Directory and results of one process with four devices, and of two with two each."""
+    one, two = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
+    return {1: (one, job.run(1, 4, "everything", one)), 2: (two, job.run(2, 2, "everything", two))}
+
+
+@pytest.mark.parametrize("what", ["whole", "stopped", "population", "study"])
+def test_two_processes_of_two_devices_are_one_of_four_to_the_bit(trained, what):
+    (_, [alone]), (_, both) = trained[1], trained[2]
+    assert [each[what] for each in both] == [alone[what]] * 2
+
+
+def test_only_the_first_process_logs(trained):
+    columns = {}
+    for number, (directory, _) in trained.items():
+        rows = [line.split(",") for line in (directory / "whole/metrics.csv").read_text().split()]
+        timed = rows[0].index("steps_per_second")
+        columns[number] = [row[:timed] + row[timed + 1 :] for row in rows]
+    assert columns[1] == columns[2]
+    assert len(columns[2]) == 1 + 12 * 6
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_another_number_of_processes_resumes(trained, number, tmp_path):
+    directory, told = trained[2]
+    shutil.copytree(directory / "stopped", tmp_path / "stopped")
+    resumed = job.run(number, 1, "resume", tmp_path / "stopped")
+    assert resumed == [told[0]["whole"]] * number
+
+
+def test_an_error_in_one_process_ends_all_with_its_message(tmp_path):
+    first, second = job.run(2, 1, "fail", tmp_path / "run")
+    assert second[0] == "KeyError: 'a mistake'"
+    assert first[0] == "ProcessError: process 1 of 2 failed: KeyError: 'a mistake'"
+    assert "is in use by process" in first[1]
+    assert second[1].startswith("ProcessError: process 0 of 2 failed: DirectoryInUseError")
+    assert first[2] == second[2] == "none", "the same processes go on with another run"
+
+
+@pytest.mark.parametrize("killed", [0, 1])
+def test_a_killed_process_ends_the_others_and_nothing_saved_is_lost(killed, tmp_path):
+    started = job.start(job.workers(2, 1, "train_for_long", tmp_path / "run"))
+    try:
+        updates = 0
+        while updates < 40:
+            line = started[0].stdout.readline()
+            updates = int(line) if line.strip().isdigit() else 0
+        started[killed].kill()
+        at = time.monotonic()
+        ended = job.Ended(started[1 - killed])
+    finally:
+        job.end(started)
+    assert ended.status != 0
+    assert "processes is gone" in ended.stderr or "another task died" in ended.stderr
+    assert ended.at - at < 3 * job.LOST_AFTER, "seconds; one and a little, on an idle machine"
+    run = rpojax.load(tmp_path / "run")
+    assert run.updates.min() >= 32
+    assert np.isfinite(run.result.metrics.policy_loss).all()
+
+
+def command(tmp_path, *flags):
+    """The command of each of two processes that train by `rpojax train`."""
+    port = job.free_port()
+    settings = [
+        "--num-envs",
+        "4",
+        "--num-steps",
+        "16",
+        "--num-minibatches",
+        "2",
+        "--num-seeds",
+        "2",
+    ]
+    settings += ["--output-dir", str(tmp_path), "--run-name", "job", *flags]
+    where = ["--coordinator", f"127.0.0.1:{port}", "--num-processes", "2", "--process-id"]
+    train = [COMMAND, "train", *settings, *where]
+    return [[*train, str(process_id)] for process_id in range(2)]
+
+
+def test_the_command_prints_and_draws_in_the_first_process(tmp_path):
+    started = job.start(command(tmp_path, "--total-timesteps", "640"))
+    try:
+        first, second = [job.Ended(each) for each in started]
+    finally:
+        job.end(started)
+    assert [first.status, second.status] == [0, 0], first.stderr + second.stderr
+    assert "Pendulum-v1, 640 steps of each agent" in first.stdout
+    assert second.stdout == ""
+    assert (tmp_path / "job/learning_curve.png").exists()
+    assert len((tmp_path / "job/metrics.csv").read_text().split()) == 1 + 10 * 2
+
+
+def test_a_signal_to_one_process_saves_and_stops_all(tmp_path):
+    started = job.start(command(tmp_path, "--total-timesteps", "100000000"))
+    try:
+        while not (tmp_path / "job/metrics.csv").exists():
+            assert started[0].poll() is None, started[0].communicate()
+            time.sleep(0.2)
+        started[1].terminate()
+        first, second = [job.Ended(each) for each in started]
+    finally:
+        job.end(started)
+    assert [first.status, second.status] == [143, 143], first.stderr + second.stderr
+    assert "resume with `rpojax resume" in first.stderr
+    assert rpojax.load(tmp_path / "job").updates.min() > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"coordinator": "somewhere"}, "not of the form host:port"),
+        ({"coordinator": "a:1", "num_processes": 0}, "num_processes = 0"),
+        ({"coordinator": "a:1", "num_processes": 2, "process_id": 2}, "process_id = 2"),
+    ],
+)
+def test_arguments_out_of_range_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        rpojax.use_all_machines(**arguments)
+
+
+def test_one_process_has_nothing_to_agree_on():
+    assert processes.is_first()
+    assert not processes.several()
+    assert processes.exchanged([1, "a"], list) == [[1, "a"]]
