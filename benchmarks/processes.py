@@ -9,6 +9,7 @@ that pass through that interface while it trains, against the model in `bytes_pe
 
 import argparse
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -60,9 +61,8 @@ def train(processes: int, process_id: int, coordinator: str) -> dict[str, float]
     """What one process of a job measures."""
     if processes == 1:
         rpojax.use_all_cores()
-    else:
-        jax.config.update("jax_num_cpu_devices", 1)
-        rpojax.processes.use_all_cores = lambda: 1  # type: ignore[assignment]
+    else:  # each on a core of its own, as SLURM binds its tasks
+        os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[process_id]})
         rpojax.use_all_machines(coordinator, processes, process_id)
     speeds, sent = [], []
 
