@@ -4,7 +4,7 @@
 
 One process with two devices and two processes with one device each, on the cores of this machine,
 joined over the loopback interface: environment steps per second of `fit`, in turn, and the bytes
-that pass through that interface while it trains, against the model in `bytes_per_chunk`.
+that pass through that interface while it trains, against the model in `bytes_sent`.
 """
 
 import argparse
@@ -21,10 +21,10 @@ import numpy as np
 
 import rpojax
 from benchmarks.reporting import RESULTS, environment_info, paired_ratios, print_table, write_csv
-from rpojax.runs.agents import LONGEST_CHUNK
+from rpojax.runs.agents import LONGEST_CHUNK, columns_sent
 
 AGENTS = 32
-UPDATES = 512
+UPDATES = 256
 CFG = rpojax.Config(
     env="Pendulum-v1",
     num_envs=64,
@@ -37,14 +37,15 @@ CFG = rpojax.Config(
 INTERFACE = "lo"
 
 
-def bytes_per_chunk(agents: int, devices: int) -> float:
+def bytes_sent(agents: int, devices: int, updates: int) -> float:
     """Bytes that the devices send each other after a chunk of updates: metrics, nothing else.
 
-    Each metric is f32[agents, LONGEST_CHUNK], spread over the devices, and each device gets the
-    parts of all others. Agents do not communicate while they train.
+    Each metric is f32[agents, columns], spread over the devices, and each device gets the parts of
+    all others. Agents do not communicate while they train.
     """
+    columns = columns_sent(updates, LONGEST_CHUNK)
     fields = len(jax.tree.leaves(rpojax.Metrics.filled(0.0)))
-    whole = agents * (LONGEST_CHUNK * (4 * fields + 1) + 1)  # `taken` and `finite` are bool
+    whole = agents * (columns * (4 * fields + 1) + 1)  # `taken` and `finite` are bool
     return (devices - 1) * whole
 
 
@@ -64,18 +65,20 @@ def train(processes: int, process_id: int, coordinator: str) -> dict[str, float]
     else:  # each on a core of its own, as SLURM binds its tasks
         os.sched_setaffinity(0, {sorted(os.sched_getaffinity(0))[process_id]})
         rpojax.use_all_machines(coordinator, processes, process_id)
-    speeds, sent = [], []
+    speeds, sent, updates = [], [], []
 
     def on_chunk(progress: rpojax.Progress) -> None:
+        updates.append(progress.updates)
         speeds.append(progress.steps_per_second)
         sent.append(interface_bytes())
 
     rpojax.fit(CFG, num_seeds=AGENTS, on_chunk=on_chunk)
-    chunks = len(sent) - 2  # the first connects the processes
+    counted = np.diff(updates)[1:]  # the first chunk connects the processes
+    model = [bytes_sent(AGENTS, jax.device_count(), int(number)) for number in counted]
     return {
         "steps_per_second": speeds[-1],
-        "bytes_per_chunk": (sent[-1] - sent[1]) / max(1, chunks),
-        "model": bytes_per_chunk(AGENTS, jax.device_count()),
+        "bytes_per_chunk": (sent[-1] - sent[1]) / len(counted),
+        "model": float(np.mean(model)),
     }
 
 
@@ -130,7 +133,9 @@ def main() -> None:
             "kilobytes_per_chunk": round(
                 float(np.median([each["bytes_per_chunk"] for each in measures])) / 1000, 1
             ),
-            "model": round(measures[0]["model"] / 1000, 1) if processes > 1 else 0.0,
+            "model": round(float(np.median([each["model"] for each in measures])) / 1000, 1)
+            if processes > 1
+            else 0.0,
         }
         for processes, measures in found.items()
     ]

@@ -23,7 +23,7 @@ from rpojax.programs.evolution import AgentStates
 from rpojax.runs.chunk import advance_agent, apart, evolving
 from rpojax.runs.settings import RunSettings
 from rpojax.trees import select
-from rpojax.types import Array, Evolution, Key, Metrics, TrainState
+from rpojax.types import Array, Evolution, Key, Metrics, PyTree, TrainState
 
 LONGEST_CHUNK = 256  # updates, whose metrics the device holds at one time
 EVALUATION_STREAM = 0x6576616C  # folded into an agent's key for its evaluations
@@ -79,6 +79,8 @@ def compile_programs(model: Model, settings: RunSettings, states: AgentStates) -
             states, np.int32(number), np.int32(updates.start)
         )
         wait_for(metrics)
+        if several():
+            metrics, taken = _columns((metrics, taken), columns_sent(number, longest))
         finite, metrics, taken, evolution = to_host((states.finite, metrics, taken, evolution))
         rows = slice(count), slice(number)
         metrics = jax.tree.map(
@@ -150,6 +152,17 @@ def _compile_advance(
                 f"{device} has {in_words(available)}; {REMEDY}"
             )
         block = max(1, min(block, most) // 2)
+
+
+def columns_sent(number: int, longest: int) -> int:
+    """Columns of the metrics of a chunk that processes send each other; few programs for many."""
+    return min(longest, 1 << (number - 1).bit_length())
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def _columns(tree: PyTree, number: int) -> PyTree:
+    """The first columns of arrays [N, longest]."""
+    return jax.tree.map(lambda leaf: leaf[:, :number], tree)
 
 
 def evaluation_keys(agents: AgentTable) -> Key:
