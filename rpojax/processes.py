@@ -66,7 +66,9 @@ def use_all_machines(
 
     Raises:
         ValueError: arguments out of range, or some of them given and the others not found.
-        RuntimeError: JAX has been used already, or the other processes were not there in time.
+        RuntimeError: JAX has been used already.
+
+    JAX ends a process, with a message of its own, where the others do not join within two minutes.
     """
     given = {"coordinator": coordinator, "num_processes": num_processes, "process_id": process_id}
     if coordinator is not None and not re.fullmatch(r".+:\d{1,5}", coordinator):
