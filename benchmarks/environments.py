@@ -76,9 +76,9 @@ USUAL = {
 LEARNING: Mapping[str, Mapping[str, Any]] = {
     "brax/inverted_pendulum": {"total_timesteps": 300_000},
     "mjx/InvertedPendulum-v5": {"total_timesteps": 300_000},
-    "playground/CartpoleBalance": {"total_timesteps": 2_000_000},
-    "brax/inverted_double_pendulum": {"total_timesteps": 1_000_000},
-    "mjx/InvertedDoublePendulum-v5": {"total_timesteps": 1_000_000},
+    "playground/CartpoleBalance": {"total_timesteps": 1_000_000},
+    "brax/inverted_double_pendulum": {"total_timesteps": 500_000, "alpha": 0.01},
+    "mjx/InvertedDoublePendulum-v5": {"total_timesteps": 500_000, "alpha": 0.01},
     "playground/PendulumSwingup": {"total_timesteps": 8_000_000, "num_envs": 256},
 }
 REWARD, GAMMA, LIMIT = 1.0, 0.9, 8
