@@ -199,12 +199,15 @@ def params_of_settings(configs: Sequence[Config], names: Sequence[str]) -> dict[
 
     A config that does not say has the environment's own.
     """
-    found = {}
-    for name in names:
-        given = [dict(cfg.env_params) for cfg in configs]
-        own = envs.make(configs[0].env, **given[0]).params[name]
-        found[name] = np.asarray([params.get(name, own) for params in given], np.float32)
-    return found
+    if not names:
+        return {}
+    given = [dict(cfg.env_params) for cfg in configs]
+    program = program_config(configs[0], names)
+    own = envs.make(program.env, **dict(program.env_params)).params
+    return {
+        name: np.asarray([params.get(name, own[name]) for params in given], np.float32)
+        for name in names
+    }
 
 
 def _values(name: str, values: Any) -> list[Any]:
