@@ -80,8 +80,7 @@ LEARNING: Mapping[str, Mapping[str, Any]] = {
     "mjx/InvertedPendulum-v5": {"total_timesteps": 300_000},
     "playground/CartpoleBalance": {"total_timesteps": 1_000_000},
     "brax/inverted_double_pendulum": {"total_timesteps": 500_000, "alpha": 0.01},
-    "mjx/InvertedDoublePendulum-v5": {"total_timesteps": 500_000, "alpha": 0.01},
-    "playground/PendulumSwingup": {"total_timesteps": 8_000_000, "num_envs": 256},
+    "mjx/InvertedDoublePendulum-v5": {"total_timesteps": 700_000, "alpha": 0.01},
 }
 REWARD, GAMMA, LIMIT = 1.0, 0.9, 8
 
