@@ -4,7 +4,8 @@
 
 Each trainer is a process of its own, and one computes at a time. A ratio is taken between a round
 of ours and the peer's round right after it; the figure to quote is the median over the pairs.
-The peers and their pinned versions come with the `bench` extra.
+The peers and their pinned versions come with the `bench` extra; Brax's PPO, on `--work
+brax-pendulum`, with the extra `brax`.
 """
 
 import argparse
@@ -37,6 +38,7 @@ from benchmarks.reporting import (
 
 OURS = "rpojax"
 PEERS = ("rejax_ppo", "sbx_ppo", "skrl_rpo")
+PEERS_ON_BRAX = ("brax_ppo",)
 
 
 class Worker:
@@ -94,7 +96,9 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--peers", nargs="+", choices=PEERS, default=PEERS)
+    parser.add_argument(
+        "--peers", nargs="+", choices=PEERS + PEERS_ON_BRAX, help="all that train on it, by default"
+    )
     parser.add_argument("--work", choices=WORKS, default="default", help="sizes of the work")
     parser.add_argument("--pairs", type=int, default=5, help="rounds of each (default 5)")
     parser.add_argument("--seconds", type=float, default=3.0, help="least length of a round")
@@ -109,6 +113,8 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Runs the pairs, prints the table and writes CSV and PNG."""
     arguments = parse_arguments()
+    on_brax = WORKS[arguments.work].env.startswith("brax/")
+    modules = arguments.peers or (PEERS_ON_BRAX if on_brax else PEERS)
     os.environ[WORK_VARIABLE] = arguments.work  # the workers inherit it
     if arguments.pin is not None:
         os.sched_setaffinity(0, {arguments.pin})  # the workers inherit it
@@ -122,7 +128,7 @@ def main() -> None:
     settings = (arguments.seconds, arguments.platform)
 
     with started(f"{OURS}_rpo", sys.executable, *settings) as ours:
-        for module in arguments.peers:
+        for module in modules:
             console.print(f"{module}: compiling and warming up")
             with started(module, arguments.peer_python, *settings) as peer:
                 check_same_jax(ours.ready, peer.ready)

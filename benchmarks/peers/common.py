@@ -75,6 +75,24 @@ WORKS = {
         hidden_sizes=(256, 256),
         updates_per_chunk=1,
     ),
+    "brax-pendulum": Work(  # with which `benchmarks.environments` solves it
+        env="brax/inverted_pendulum",
+        num_steps=32,
+        update_epochs=4,
+        num_minibatches=8,
+        learning_rate=1e-3,
+        alpha=0.1,
+        updates_per_chunk=16,
+    ),
+    "brax-pendulum-2048": Work(  # the sizes of Brax's tuned settings for it
+        env="brax/inverted_pendulum",
+        num_envs=2048,
+        num_steps=80,
+        update_epochs=4,
+        num_minibatches=32,
+        hidden_sizes=(32, 32, 32, 32),
+        updates_per_chunk=1,
+    ),
 }
 
 WORK_VARIABLE = "RPOJAX_BENCHMARK_WORK"

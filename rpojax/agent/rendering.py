@@ -17,6 +17,8 @@ from rpojax.config import Config
 from rpojax.core.invalid import end_where_invalid
 from rpojax.core.model import Model, make_model
 from rpojax.envs import Draw, Env, Render, render_with
+from rpojax.envs.params import resolve_params
+from rpojax.programs.protocols import EnvParams
 from rpojax.trees import select
 from rpojax.types import Array, Key, PyTree, TrainState
 from rpojax.validation import Interval, number_in
@@ -31,6 +33,7 @@ def render_episode(
     max_steps: int | None = None,
     fps: float | None = None,
     draw: Draw | None = None,
+    env_params: EnvParams | None = None,
 ) -> None:
     """Write one episode of the deterministic, unperturbed policy as an animated GIF.
 
@@ -47,12 +50,15 @@ def render_episode(
         fps: frames per second, at most 50, as far as browsers follow; None for `Env.render_fps`.
         draw: called with empty square axes and one state of the environment; see
             `rpojax.envs.Draw`. None for the environment's own `Env.render`.
+        env_params: parameters of the environment to change, as for `make_train`; pictures show
+            states, and are drawn with the default ones.
 
     Raises:
         ValueError: `state` holds several agents; the environment has no renderer and `draw` is
             None; another suffix; `fps` or `max_steps` out of range.
     """
     model = make_model(cfg)
+    model = model.with_env_params(resolve_params(model.env, env_params))
     env = model.env
     path = gif_path(path)
     render = env.render if draw is None else render_with(draw)

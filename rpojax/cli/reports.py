@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rpojax.agent.evaluation import Evaluation
-from rpojax.agent_table import AgentTable
+from rpojax.agent_table import ENV_PARAMS, AgentTable
 from rpojax.config import Config
 from rpojax.report.tables import diverged_at
 from rpojax.statistics.nan import mean_ignoring_nan, std_ignoring_nan
@@ -32,16 +32,21 @@ def evaluation_report(
     """
     returns = np.asarray(evaluation.episode_return, np.float64)
     means, finite = returns.mean(axis=1), np.asarray(result.finite)
-    differing, diverged = agents.differing, diverged_at(result)
+    diverged = diverged_at(result)
 
-    def hyperparams(index: int) -> dict[str, float]:
-        values = agents[index].hyperparams
-        return {name: values[name] for name in differing}
+    def differences(index: int) -> dict[str, dict[str, float]]:
+        """The numbers in which the agents differ."""
+        own: dict[str, dict[str, float]] = {"hyperparams": {}, "env_params": {}}
+        values = agents.identity(index)
+        for name in agents.differing:
+            kind = "env_params" if name.startswith(ENV_PARAMS) else "hyperparams"
+            own[kind][name.removeprefix(ENV_PARAMS)] = values[name]
+        return own
 
     def group(members: list[int]) -> dict[str, Any]:
         counted = [index for index in members if finite[index]]
         return {
-            "hyperparams": hyperparams(members[0]),
+            **differences(members[0]),
             "agents": members,
             "mean": float(mean_ignoring_nan(means[counted])),
             "std": float(std_ignoring_nan(means[counted])),
@@ -55,7 +60,7 @@ def evaluation_report(
             {
                 "agent": index,
                 "seed": agents.seeds[index],
-                "hyperparams": hyperparams(index),  # those in which the agents differ
+                **differences(index),
                 "mean": float(means[index]),
                 "std": float(returns[index].std()),
                 "metrics": {

@@ -183,5 +183,12 @@ class Render(AgentFlags):
         run = self.load_checked()
         path = self.place(f"episode_{self.agent}.gif")
         key = jax.random.key(seed)
-        render_episode(run.cfg, run.state(self.agent), path, key, max_steps=self.max_steps)
+        render_episode(
+            run.cfg,
+            run.state(self.agent),
+            path,
+            key,
+            max_steps=self.max_steps,
+            env_params=run.agents[self.agent].env_params,
+        )
         print(path)

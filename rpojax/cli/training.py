@@ -186,7 +186,11 @@ def _train(
             result = train(bar.show)
             bar.describe("evaluating")
             evaluation = evaluate_agents(
-                model, result.state, evaluation_keys(agents), EVALUATION_EPISODES
+                model,
+                result.state,
+                evaluation_keys(agents),
+                agents.env_params,
+                EVALUATION_EPISODES,
             )
     except KeyboardInterrupt as error:
         signal_number = getattr(error, "signal_number", signal.SIGINT)

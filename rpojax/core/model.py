@@ -27,7 +27,7 @@ class Model(NamedTuple):
 
     def with_env_params(self, env_params: Mapping[str, Array] | None) -> "Model":
         """The model with some parameters of its environment changed, which may be traced."""
-        if env_params is None:
+        if not env_params:
             return self
         assert self.env.with_params is not None  # `resolve_params` has seen to it
         return self._replace(env=self.env.with_params(env_params))

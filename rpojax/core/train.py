@@ -6,6 +6,7 @@ says where it acts: in the rollout (`acting.py`) and in the loss (`update.py`). 
 an update are in `keys.py`.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
@@ -48,6 +49,10 @@ class Parts(NamedTuple):
 
     model: Model
     optimizer: optax.GradientTransformation
+
+    def with_env_params(self, env_params: Mapping[str, Array] | None) -> "Parts":
+        """The parts with some parameters of the environment changed, which may be traced."""
+        return self._replace(model=self.model.with_env_params(env_params))
 
 
 def make_parts(model: Model) -> Parts:

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from rpojax.envs import mjx_params
+from rpojax.envs.at_once import MOST
 from rpojax.envs.base import Env
 from rpojax.envs.brax_interface import Model, from_brax_interface
 from rpojax.envs.levels import BRAX, MJX, levels_kept_apart
@@ -27,7 +28,6 @@ SLOW_TO_MAKE = True
 BACKENDS = ("generalized", "mjx", "positional", "spring")
 WRAPPER = {"episode_length": 1000, "action_repeat": 1}
 """What `brax.envs.create` gives its EpisodeWrapper, whose part rpojax takes."""
-
 
 PARAMS = (
     "gravity",
@@ -93,7 +93,7 @@ def make(name: str, **params: Any) -> Env:
     except (TypeError, ValueError) as error:
         raise ValueError(f"parameters {params} of {name} are refused: {error}") from error
     tracing = functools.partial(levels_kept_apart, BRAX, MJX)
-    return from_brax_interface(name, env, **wrapper, **physics, tracing=tracing)
+    return from_brax_interface(name, env, **wrapper, **physics, tracing=tracing, most_at_once=MOST)
 
 
 def _model(env: Any) -> Model:

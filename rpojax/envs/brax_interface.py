@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rpojax.envs.at_once import mapped_over_envs
 from rpojax.envs.base import Env, Render, Reset, Step, TimeStep
 from rpojax.envs.dtypes import as_arrays, cast, fixed_point
 from rpojax.envs.numpy_rules import standard_numpy
@@ -56,6 +57,7 @@ def from_brax_interface(
     model: Model | None = None,
     render: Render | None = None,
     seconds: float | None = None,
+    most_at_once: int | None = None,
 ) -> Env:
     """An `Env` with the time limit and the repeated actions of Brax's EpisodeWrapper.
 
@@ -76,6 +78,7 @@ def from_brax_interface(
         model: whose parameters may be traced; None where there is none.
         render: of states as `env` has them.
         seconds: that a step of `env` stands for; None where it does not say.
+        most_at_once: environments that a CPU computes at a time; None for all.
 
     Raises:
         ValueError: its `reset` or `step` fails, or they return states that differ in structure.
@@ -131,7 +134,7 @@ def from_brax_interface(
 
     def functions(params: Mapping[str, Array]) -> tuple[Reset, Step]:
         reset, step = functools.partial(reset_one, params), functools.partial(step_one, params)
-        return jax.vmap(reset), jax.vmap(step)
+        return mapped_over_envs(reset, most_at_once), mapped_over_envs(step, most_at_once)
 
     reset, step = functions({})
     bound = np.ones(env.action_size, np.float32)

@@ -2,6 +2,7 @@
 
 import contextlib
 import importlib
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +10,8 @@ import jax
 
 MJX = ("mujoco.mjx._src.scan", "body_tree")
 BRAX = ("brax.scan", "tree")
+
+_lock = threading.RLock()  # of modules that are changed; environments that are, are traced within
 
 
 @contextlib.contextmanager
@@ -18,12 +21,12 @@ def levels_kept_apart(*scans: tuple[str, str]) -> Iterator[None]:
     XLA fuses each level into those that follow it, and computes it anew for each of their elements:
     the cost grows exponentially with depth. On MJX, the ten levels of Gymnasium's Pusher take 70 ms
     for one environment; with barriers, 7 us. In Brax's generalized backend, its Pusher compiles
-    twice as fast. Values are the same. Also a decorator.
+    twice as fast. Values are the same. One thread traces at a time. Also a decorator.
 
     Args:
         scans: functions that walk such a tree, as module and name: `MJX`, `BRAX`.
     """
-    with contextlib.ExitStack() as stack:
+    with _lock, contextlib.ExitStack() as stack:
         for scan in scans:
             stack.enter_context(_with_barriers(*scan))
         yield

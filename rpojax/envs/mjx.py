@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rpojax.envs.at_once import MOST, mapped_over_envs
 from rpojax.envs.base import Env, Reset, Step, TimeStep
 from rpojax.envs.levels import MJX, levels_kept_apart
 from rpojax.envs.mjx_params import changed, traceable
@@ -175,7 +176,7 @@ def simulate(name: str, task: Task, mj_model: Any) -> Env:
 
     def functions(params: Mapping[str, Array]) -> tuple[Reset, Step]:
         reset, step = functools.partial(reset_one, params), functools.partial(step_one, params)
-        return jax.vmap(reset), jax.vmap(step)
+        return mapped_over_envs(reset, MOST), mapped_over_envs(step, MOST)
 
     def place(data: Any, states: State, index: int) -> None:
         data.qpos[:] = states.qpos[index]

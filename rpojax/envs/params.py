@@ -69,10 +69,7 @@ def resolve_params(env: Env, env_params: Any) -> dict[str, Array] | None:
         return None
     named = check_names(env, "env_params =", env_params)
     for name, value in named.items():
-        kind = value.dtype.kind if isinstance(value, jax.Array) else np.asarray(value).dtype.kind
-        where = f"env_params[{name!r}]"
-        if kind not in "iuf":
-            raise ValueError(f"{where} = {show(value)} is not an array of numbers; give one")
+        where = check_numbers(name, value)
         remedy = f"jax.vmap(train, in_axes=(0, None, {{{name!r}: 0}})) maps an axis of agents"
         check_shape(env, where, name, value, remedy)
     if not named:
@@ -80,6 +77,45 @@ def resolve_params(env: Env, env_params: Any) -> dict[str, Array] | None:
     arrays = {name: jnp.asarray(value, jnp.float32) for name, value in named.items()}
     resolved: dict[str, Array] = jax.lax.optimization_barrier(arrays)
     return resolved
+
+
+def params_of_agents(env: Env, env_params: Any) -> dict[str, np.ndarray]:
+    """Changed parameters of the environments of N agents, checked.
+
+    Args:
+        env: the environment.
+        env_params: some of `env.params` by name: in its own shape, for all agents alike, or with a
+            leading axis of N; None for none.
+
+    Returns:
+        f32[1, ...] where all agents are alike, f32[N, ...] otherwise.
+
+    Raises:
+        ValueError: as `resolve_params`; NaN or infinity.
+    """
+    given = {} if env_params is None else env_params
+    found = {}
+    for name, value in check_names(env, "env_params =", given).items():
+        where, shape = check_numbers(name, value), env.params[name].shape
+        rows = np.asarray(value, np.float32)
+        if not np.isfinite(rows).all():
+            raise ValueError(f"{where} = {show(value)} is not finite; give finite numbers")
+        if rows.shape == shape:
+            rows = rows[None]
+        if rows.shape[1:] != shape or not len(rows):
+            axes = ", ".join(["N", *map(str, shape)])
+            check_shape(env, where, name, value, f"give that, or one for each agent, [{axes}]")
+        found[name] = rows
+    return found
+
+
+def check_numbers(name: str, value: Any) -> str:
+    """How errors name a parameter; ValueError unless it is an array of numbers."""
+    where = f"env_params[{name!r}]"
+    kind = value.dtype.kind if isinstance(value, jax.Array) else np.asarray(value).dtype.kind
+    if kind not in "iuf":
+        raise ValueError(f"{where} = {show(value)} is not an array of numbers; give one")
+    return where
 
 
 def check_names(env: Env, source: str, given: Any) -> dict[str, Any]:

@@ -5,6 +5,8 @@ import functools
 import importlib.util
 from typing import Any, Protocol
 
+import jax
+
 from rpojax.envs.base import Env
 from rpojax.envs.contract import check_contract
 
@@ -20,6 +22,12 @@ To add a family, add its adapter here; see `Family` for what the module defines.
 """
 
 DEFAULT_FAMILY = "gymnax"  # whose names need no prefix
+
+ENVS_KEPT = 16
+"""Environments that `make` made last by their names: physics models take seconds to build, and a
+program that was traced once is not traced again for the same `Env`."""
+
+_kept: dict[tuple[Any, ...], Env] = {}  # the newest last
 
 
 class Family(Protocol):
@@ -43,7 +51,8 @@ def make(env: Any, **params: Any) -> Env:
     """The `Env` for a name, for an object with gymnax's interface, or for an `Env` itself.
 
     Each is checked against the static contract (shapes, dtypes, bounds, structure) by abstract
-    evaluation; `check_env` runs the environment as well.
+    evaluation; `check_env` runs the environment as well. The same name and parameters give the same
+    `Env`, as long as it is among the last `ENVS_KEPT`.
 
     Args:
         env: a name such as "brax/ant", where gymnax's need no prefix; or an object.
@@ -54,19 +63,16 @@ def make(env: Any, **params: Any) -> Env:
             extra to install), discrete actions, no environment, or one that breaks the contract.
     """
     if isinstance(env, str):
-        made = _make_by_name(env, params)
-        object.__setattr__(made, "remake", functools.partial(make, env, **params))
-    elif params:
+        return _kept_or_made(env, params)
+    if params:
         raise ValueError(
             f"params = {params!r} can change an environment given by name only; set them on the "
             "object instead"
         )
-    elif isinstance(env, Env):
-        made = env
-    else:
+    if not isinstance(env, Env):
         return from_gymnax(env)
-    check_contract(made)
-    return made
+    check_contract(env)
+    return env
 
 
 def from_gymnax(env: Any, params: Any = None, name: str | None = None) -> Env:
@@ -107,6 +113,34 @@ def how_to_install(family: str) -> str | None:
     if module.EXTRA is None or all(map(_is_installed, module.PACKAGES)):
         return None
     return f"pip install 'rpojax[{module.EXTRA}]'"
+
+
+def _kept_or_made(name: str, params: dict[str, Any]) -> Env:
+    if not all(map(_is_plain, params.values())):  # such as an array, which may be traced
+        return _made(name, params)
+    x64: bool = jax.config.jax_enable_x64  # type: ignore[attr-defined]
+    key = (name, repr(sorted(params.items())), x64)
+    env = _kept.pop(key, None)
+    if env is None:
+        with jax.ensure_compile_time_eval():  # inside a jit too, it is no part of the program
+            env = _made(name, params)
+    _kept[key] = env
+    while len(_kept) > ENVS_KEPT:
+        del _kept[next(iter(_kept))]
+    return env
+
+
+def _made(name: str, params: dict[str, Any]) -> Env:
+    env = _make_by_name(name, params)
+    object.__setattr__(env, "remake", functools.partial(make, name, **params))
+    check_contract(env)
+    return env
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, tuple | list):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, bool | int | float | str)
 
 
 def _make_by_name(name: str, params: dict[str, Any]) -> Env:

@@ -91,7 +91,7 @@ def environment_column(name: str) -> str:
 
 
 def columns_of(differing: Iterable[str]) -> tuple[str, ...]:
-    """`columns` where the agents differ in the named hyperparameters."""
+    """`columns` where the agents differ in what is named (`AgentTable.differing`)."""
     return (
         "agent",
         "seed",
@@ -105,21 +105,19 @@ def columns_of(differing: Iterable[str]) -> tuple[str, ...]:
 
 
 def hyperparam_column(name: str) -> str:
-    """Column of a hyperparameter: its name, or "hyperparams.learning_rate", as that is a metric."""
+    """Column of a number: its name, or "hyperparams.learning_rate", as that is a metric."""
     return f"hyperparams.{name}" if name in METRICS else name
 
 
 def identities(agents: AgentTable) -> list[dict[str, float]]:
-    """The columns that identify each agent: index, seed, and the hyperparameters that differ."""
-    differing = agents.differing
-    return [
-        {
-            "agent": index,
-            "seed": agent.seed,
-            **{hyperparam_column(name): agent.hyperparams[name] for name in differing},
-        }
-        for index, agent in enumerate(agents)
-    ]
+    """The columns that identify each agent: index, seed, and the numbers in which they differ."""
+    found = []
+    for index in range(len(agents)):
+        values = agents.identity(index)
+        seed = values.pop("seed")
+        named = {hyperparam_column(name): value for name, value in values.items()}
+        found.append({"agent": index, "seed": seed, **named})
+    return found
 
 
 def rows(record: LogRecord, identities: Sequence[dict[str, float]]) -> list[dict[str, Any]]:

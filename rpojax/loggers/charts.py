@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rpojax.agent_table import AgentTable
+from rpojax.agent_table import AgentTable, shortest
 from rpojax.config import Config
 from rpojax.loggers.base import LogRecord, scalars, series
 from rpojax.plain import config_to_plain
@@ -117,7 +117,7 @@ class WandbLogger:
     def start(self, cfg: Config, agents: AgentTable, updates: int | None) -> None:
         """Start the run, with all settings as its config."""
         self._series = series(agents)
-        config = {**config_to_plain(cfg), **_hyperparams(agents), "seeds": list(agents.seeds)}
+        config = {**config_to_plain(cfg), **_numbers(agents), "seeds": list(agents.seeds)}
         settings: dict[str, Any] = {"config": {**config, "num_agents": len(agents)}}
         if "id" in self._kwargs:
             settings["resume"] = "never" if updates is None else "allow"
@@ -141,13 +141,12 @@ class WandbLogger:
             self._run = None
 
 
-def _hyperparams(agents: AgentTable) -> dict[str, float | list[float]]:
-    """Each hyperparameter by name: its value, or a list over the agents that differ in it."""
+def _numbers(agents: AgentTable) -> dict[str, float | list[float]]:
+    """Each number of the agents by name: its value, or a list where the agents differ in it."""
     differing = agents.differing
-    by_agent = [agent.hyperparams for agent in agents]
     return {
-        name: [values[name] for values in by_agent] if name in differing else value
-        for name, value in by_agent[0].items()
+        name: [*map(shortest, values)] if name in differing else shortest(values[0])
+        for name, values in agents.numbers.items()
     }
 
 

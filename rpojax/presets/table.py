@@ -43,8 +43,16 @@ _CLEANRL = {
 }
 _SMALL = {"num_envs": 32, "num_steps": 64, "num_minibatches": 8, "update_epochs": 8}
 _OURS = "found here, by a few runs"
+_PHYSICS = {
+    "num_envs": 64,
+    "num_steps": 32,
+    "num_minibatches": 8,
+    "update_epochs": 4,
+    "learning_rate": 1e-3,
+    "alpha": 0.1,
+}
 _MEASURED = (
-    "{} over 8 agents (mean and standard deviation of their mean returns in 64 episodes, mean "
+    "{} over {} agents (mean and standard deviation of their mean returns in 64 episodes, mean "
     "actions), {} steps; CPU, jax 0.10.2, 2026-11-26"
 )
 
@@ -68,12 +76,12 @@ TABLE: dict[str, Preset] = {
             "learning_rate": 1e-3,
         },
         _OURS,
-        _MEASURED.format("-212.8 +- 17.2", "299,008"),
+        _MEASURED.format("-212.8 +- 17.2", 8, "299,008"),
     ),
     "MountainCarContinuous-v0": Preset(
         {**_SMALL, "env": "MountainCarContinuous-v0", "total_timesteps": 300_000},
         _OURS,
-        _MEASURED.format("93.0 +- 0.1", "299,008"),
+        _MEASURED.format("93.0 +- 0.1", 8, "299,008"),
     ),
     "PointRobot-misc": Preset(
         {
@@ -84,7 +92,7 @@ TABLE: dict[str, Preset] = {
             "learning_rate": 1e-3,
         },
         _OURS,
-        _MEASURED.format("5.1 +- 0.6", "999,424"),
+        _MEASURED.format("5.1 +- 0.6", 8, "999,424"),
     ),
     "Reacher-misc": Preset(
         {
@@ -95,7 +103,7 @@ TABLE: dict[str, Preset] = {
             "learning_rate": 1e-3,
         },
         _OURS,
-        _MEASURED.format("54.2 +- 3.0", "999,424"),
+        _MEASURED.format("54.2 +- 3.0", 8, "999,424"),
     ),
     "Swimmer-misc": Preset(
         {
@@ -107,6 +115,26 @@ TABLE: dict[str, Preset] = {
             "learning_rate": 1e-3,
         },
         _OURS,
-        _MEASURED.format("264.9 +- 66.7", "999,424"),
+        _MEASURED.format("264.9 +- 66.7", 8, "999,424"),
+    ),
+    "brax/inverted_pendulum": Preset(
+        {**_PHYSICS, "env": "brax/inverted_pendulum", "total_timesteps": 300_000},
+        _OURS,
+        _MEASURED.format("1000.0 +- 0.0", 4, "299,008"),
+    ),
+    "brax/inverted_double_pendulum": Preset(
+        {
+            **_PHYSICS,
+            "env": "brax/inverted_double_pendulum",
+            "total_timesteps": 500_000,
+            "alpha": 0.01,
+        },
+        _OURS,
+        _MEASURED.format("9355.2 +- 2.7", 4, "499,712"),
+    ),
+    "mjx/InvertedPendulum-v5": Preset(
+        {**_PHYSICS, "env": "mjx/InvertedPendulum-v5", "total_timesteps": 300_000},
+        _OURS,
+        _MEASURED.format("1000.0 +- 0.0, in Gymnasium too,", 4, "299,008"),
     ),
 }

@@ -5,6 +5,7 @@ arXiv 1711.09846, section 4.1.1, as pure functions of a whole population of N ag
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -16,7 +17,8 @@ from rpojax.ranges import LogUniform, Uniform
 from rpojax.types import Array, Key, PyTree, TrainState
 
 LEARNT = ("params", "opt_state", "learning_rate", "obs_stats", "reward_stats", "value_stats")
-"""Fields of `TrainState` that are copied; environments, episodes and keys stay an agent's own."""
+"""Fields of `TrainState` that are copied. Environments, their parameters, episodes and keys stay an
+agent's own."""
 
 
 class AgentStates(NamedTuple):
@@ -25,6 +27,7 @@ class AgentStates(NamedTuple):
     state: TrainState  # [N, ...] the last finite one
     finite: Array  # bool[N] False: the next update gave NaN or infinity, the agent has stopped
     hyperparams: HyperParams  # f32[N]
+    env_params: Mapping[str, Array]  # f32[N, ...] changed parameters of the environments
 
 
 def evolve(pbt: PBT, population: AgentStates, scores: Array, key: Key) -> tuple[AgentStates, Array]:
@@ -55,7 +58,8 @@ def evolve(pbt: PBT, population: AgentStates, scores: Array, key: Key) -> tuple[
     change = jnp.where(replaced, hyperparams.learning_rate / copied.learning_rate, 1.0)
     learnt["learning_rate"] = learnt["learning_rate"] * change
     state = population.state.replace(**learnt)
-    return AgentStates(state, population.finite[parents], hyperparams), parents
+    evolved = AgentStates(state, population.finite[parents], hyperparams, population.env_params)
+    return evolved, parents
 
 
 def choose_parents(scores: Array, num_replaced: int, key: Key) -> Array:

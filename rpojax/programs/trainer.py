@@ -110,8 +110,7 @@ def _mapped(parts: Parts, function: Callable[..., PyTree]) -> Any:
     def of_agent(
         start: PyTree, hyperparams: HyperParams, env_params: Mapping[str, Array] | None
     ) -> PyTree:
-        changed = parts._replace(model=parts.model.with_env_params(env_params))
-        return function(changed, start, hyperparams)
+        return function(parts.with_env_params(env_params), start, hyperparams)
 
     of_agent.__name__ = name_of(function)
     return agents_mapped(parts.model, of_agent)

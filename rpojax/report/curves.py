@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rpojax.agent_table import AgentTable, in_words
+from rpojax.agent_table import ENV_PARAMS, AgentTable, in_words
 from rpojax.config import Config
 from rpojax.hyperparams import HyperParams
 from rpojax.loggers.base import (
@@ -65,7 +65,7 @@ def learning_curve(cfg: Config, metrics: Metrics, metric: str = "episode_return"
 def group_curves(curve: Curve, agents: AgentTable) -> dict[str, Curve]:
     """The curve of a whole run, split by the hyperparameters of its agents.
 
-    The labels are those of `AgentTable.groups`: "" where all agents share their hyperparameters.
+    The labels are those of `AgentTable.groups`: "" where agents differ in their seeds alone.
 
     Raises:
         ValueError: the curve is of another number of agents.
@@ -118,9 +118,10 @@ def read_curves(path: str | Path, metric: str) -> dict[str, Curve]:
 
 
 def _differing(header: Sequence[str]) -> list[str]:
-    """The hyperparameters in the header of a CSV file; ValueError for a header of another kind."""
+    """In what agents differ, by the header of a CSV file; ValueError for one of another kind."""
     known = [field.name for field in dataclasses.fields(HyperParams)]
     differing = [name for name in known if hyperparam_column(name) in header]
+    differing += [name for name in header if name.startswith(ENV_PARAMS)]
     if tuple(name for name in header if not name.startswith(ENVIRONMENT)) != columns_of(differing):
         raise ValueError(f"its columns are {', '.join(header)}")
     return differing

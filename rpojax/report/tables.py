@@ -66,10 +66,10 @@ def results_table(
             )
         for members in groups:
             counted = [index for index in members if finite[index]]
-            first = agents[members[0]]
+            first = agents.identity(members[0])
             table.add_row(
                 "all" if len(members) == len(agents) else "",
-                *(str(first.hyperparams[name]) for name in differing),
+                *(str(first[name]) for name in differing),
                 f"{len(members)} seeds",
                 mean_and_std(trained[counted], ".1f", sign),
                 mean_and_std(episodes[counted].mean(axis=1), ".1f", sign),

@@ -1,7 +1,7 @@
 """The compiled programs of a run: train all agents for some updates, evaluate them."""
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from rpojax.core.model import Model
 from rpojax.core.train import init_agent, is_finite, make_parts
 from rpojax.device_memory import REMEDY, bytes_available, bytes_needed, in_words
 from rpojax.devices import shard, sharded_vmap
+from rpojax.hyperparams import HyperParams
 from rpojax.processes import several, to_host, wait_for
 from rpojax.programs.agents_at_once import agents_at_once, agents_mapped
 from rpojax.programs.blocks import in_blocks
@@ -61,10 +62,14 @@ class Programs(NamedTuple):
 
 def initial_states(model: Model, agents: AgentTable) -> AgentStates:
     """The agents before their first update."""
-    keys, hyperparams = shard((agents.keys(), agents.hyperparams))
-    init = agents_mapped(model, functools.partial(init_agent, make_parts(model)))
-    state = sharded_vmap(init)(keys, hyperparams)
-    return AgentStates(state, sharded_vmap(is_finite)(state), hyperparams)
+    parts = make_parts(model)
+
+    def init_one(key: Key, hyperparams: HyperParams, env_params: Mapping[str, Array]) -> TrainState:
+        return init_agent(parts.with_env_params(env_params), key, hyperparams)
+
+    given = shard((agents.keys(), agents.hyperparams, dict(agents.env_params)))
+    state = sharded_vmap(agents_mapped(model, init_one))(*given)
+    return AgentStates(state, sharded_vmap(is_finite)(state), *given[1:])
 
 
 def compile_programs(model: Model, settings: RunSettings, states: AgentStates) -> Programs:
@@ -91,8 +96,11 @@ def compile_programs(model: Model, settings: RunSettings, states: AgentStates) -
             evolution = jax.tree.map(lambda leaf: leaf[rows], evolution)
         return Advanced(states, finite[:count], _nan_without_episodes(metrics), evolution)
 
-    def evaluate_agent(state: TrainState, key: Key, best: Best) -> tuple[Array, Best]:
-        played = evaluate_model(model, state, key, settings.eval_episodes)
+    def evaluate_agent(
+        state: TrainState, env_params: Mapping[str, Array], key: Key, best: Best
+    ) -> tuple[Array, Best]:
+        own = model.with_env_params(env_params)
+        played = evaluate_model(own, state, key, settings.eval_episodes)
         mean = jnp.mean(played.episode_return)
         found = Best(state, state.update_count, mean)
         return mean, select(mean > best.evaluation_return, found, best)
@@ -104,13 +112,16 @@ def compile_programs(model: Model, settings: RunSettings, states: AgentStates) -
             lowest = jnp.full_like(states.finite, -jnp.inf, jnp.float32)
             best = Best(states.state, states.state.update_count, lowest)
         with _key_reuse_unchecked():
-            means, best = evaluate_and_compare(states.state, keys, best)
+            means, best = evaluate_and_compare(states.state, states.env_params, keys, best)
         return to_host(means)[:count], best
 
+    def diagnose_agent(states: AgentStates) -> Array:
+        own = model.with_env_params(states.env_params)
+        return first_not_finite(own, states.state, states.hyperparams)
+
     def diagnose(states: AgentStates) -> list[str]:
-        first = sharded_vmap(functools.partial(first_not_finite, model))
         with _key_reuse_unchecked():
-            indices = to_host(first(states.state, states.hyperparams))[:count]
+            indices = to_host(sharded_vmap(diagnose_agent)(states))[:count]
         return [QUANTITIES[index] for index in indices]
 
     return Programs(longest, bytes_needed(program), advance, evaluate, diagnose)
@@ -174,6 +185,7 @@ def evaluate_agents(
     model: Model,
     state: TrainState,
     keys: Key,
+    env_params: Mapping[str, Any],
     num_episodes: int,
     deterministic: bool = True,
     max_steps: int | None = None,
@@ -184,16 +196,18 @@ def evaluate_agents(
         model: what the agents were trained with.
         state: of all agents.
         keys: [N], such as `evaluation_keys`.
+        env_params: changed parameters of the environments, f32[N, ...] by name.
         num_episodes: of each agent.
         deterministic: True for mean actions, False for samples of the policy.
         max_steps: as in `rpojax.evaluate`.
     """
 
-    def play(state: TrainState, key: Key) -> Evaluation:
-        return evaluate_model(model, state, key, num_episodes, deterministic, max_steps)
+    def play(state: TrainState, env_params: Mapping[str, Array], key: Key) -> Evaluation:
+        own = model.with_env_params(env_params)
+        return evaluate_model(own, state, key, num_episodes, deterministic, max_steps)
 
     with _key_reuse_unchecked():
-        played = sharded_vmap(agents_mapped(model, play))(state, keys)
+        played = sharded_vmap(agents_mapped(model, play))(state, dict(env_params), keys)
     return to_host(played) if several() else played
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from rpojax.config import Config
 from rpojax.core.model import Model, make_model
 from rpojax.core.train import init_agent, make_parts
+from rpojax.envs.params import params_of_agents
 from rpojax.hyperparams import HyperParams
 from rpojax.processes import is_first, several
 from rpojax.runs import storage
@@ -106,6 +107,7 @@ def read(path: Path, cfg: Config | None = None) -> Checkpoint:
     record = storage.read_record(path)
     settings = settings_from_record(record["settings"], cfg)
     model = make_model(settings.cfg)
+    params_of_agents(model.env, settings.agents.env_params)  # another environment may have others
     tree = storage.read_tree(path, _expected(model, settings, record))
     snapshot = Snapshot(
         updates=record["updates"],

@@ -1,6 +1,6 @@
 """The program of a chunk: some updates of all agents of a run, apart or as a population."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -69,14 +69,15 @@ def evolving(
     train_generation = sharded_vmap(generation, (0, None))
     base_key = jax.random.fold_in(jax.random.key(settings.agents.seeds[0]), EVOLUTION_STREAM)
 
-    def play(state: TrainState, key: Key) -> Array:
-        return jnp.mean(evaluate_model(model, state, key, pbt.eval_episodes).episode_return)
+    def play(state: TrainState, env_params: Mapping[str, Array], key: Key) -> Array:
+        own = model.with_env_params(env_params)
+        return jnp.mean(evaluate_model(own, state, key, pbt.eval_episodes).episode_return)
 
-    evaluate_all = sharded_vmap(agents_mapped(model, play), (0, None))
+    evaluate_all = sharded_vmap(agents_mapped(model, play), (0, 0, None))
 
     def scores_of(states: AgentStates, metrics: Metrics, key: Key) -> Array:
         if pbt.eval_episodes:
-            scores: Array = evaluate_all(states.state, key)
+            scores: Array = evaluate_all(states.state, states.env_params, key)
             return scores
         return training_scores(metrics.episode_return, metrics.episode_count)
 
@@ -166,7 +167,7 @@ def advance_agent(
     ) -> tuple[tuple[TrainState, Array], Metrics, Array]:
         before, rows, taken = carry
         state, finite = before
-        after, row = iterate(parts, state, states.hyperparams)
+        after, row = iterate(own, state, states.hyperparams)
         finite &= is_finite(after)
         state = select(finite, after, state)
         rows = jax.tree.map(
@@ -174,8 +175,9 @@ def advance_agent(
         )
         return (state, finite), rows, taken.at[index].set(finite)
 
+    own = parts.with_env_params(states.env_params)
     rows = Metrics.filled(jnp.zeros((longest,), jnp.float32), states.state.episode.metrics)
     taken = jnp.zeros((longest,), bool)
     before = states.state, states.finite
     (state, finite), rows, taken = jax.lax.fori_loop(0, num_updates, step, (before, rows, taken))
-    return AgentStates(state, finite, states.hyperparams), rows, taken
+    return states._replace(state=state, finite=finite), rows, taken

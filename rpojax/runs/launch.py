@@ -129,7 +129,10 @@ def resumed_training(
     """A training after the updates of a snapshot, compiled."""
     evolved = snapshot.evolved
     hyperparams = settings.agents.hyperparams if evolved is None else evolved.hyperparams
-    states = shard(AgentStates(snapshot.state, jnp.asarray(snapshot.finite), hyperparams))
+    env_params: Any = dict(settings.agents.env_params)
+    states = shard(
+        AgentStates(snapshot.state, jnp.asarray(snapshot.finite), hyperparams, env_params)
+    )
     history = blank_metrics(len(settings.agents), settings.cfg.num_updates, model.env.metrics)
     write_columns(history, slice(snapshot.updates), snapshot.metrics)
     evolution = blank_evolution(settings)

@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from rpojax.agent_table import AgentTable, agent_table
 from rpojax.config import Config
 from rpojax.pbt import PBT, pbt_from_plain, pbt_to_plain
@@ -70,6 +72,9 @@ def settings_to_record(settings: RunSettings) -> dict[str, Any]:
         "cfg": config_to_plain(settings.cfg),
         "seeds": list(settings.agents.seeds),
         "hyperparams": hyperparams_to_plain(settings.agents.hyperparams),
+        "env_params": {
+            name: values.tolist() for name, values in settings.agents.env_params.items()
+        },
         **{name: getattr(settings, name) for name in _COUNTS},
         "evolve": pbt_to_plain(settings.evolve),
     }
@@ -91,7 +96,9 @@ def settings_from_record(record: Mapping[str, Any], cfg: Config | None = None) -
     for name in ("cfg", "seeds"):
         if name not in record:
             raise ValueError(f"the run's record has no {name}; use the version that recorded it")
-    unknown = sorted(set(record) - {"cfg", "seeds", "hyperparams", "evolve", *_COUNTS})
+    unknown = sorted(
+        set(record) - {"cfg", "seeds", "hyperparams", "env_params", "evolve", *_COUNTS}
+    )
     if unknown:
         raise ValueError(
             f"the run was recorded with the settings {', '.join(unknown)}, which this version of "
@@ -99,7 +106,11 @@ def settings_from_record(record: Mapping[str, Any], cfg: Config | None = None) -
         )
     made = config_from_plain(record["cfg"], cfg)
     hyperparams = hyperparams_from_plain(record.get("hyperparams", {}), made.hyperparams())
-    agents = agent_table(made.hyperparams(), hyperparams, seeds=record["seeds"])
+    params = {
+        name: np.asarray(values, np.float32)
+        for name, values in record.get("env_params", {}).items()
+    }
+    agents = agent_table(made.hyperparams(), hyperparams, env_params=params, seeds=record["seeds"])
     counts = {name: record[name] for name in _COUNTS if name in record}
     evolve = pbt_from_plain(record.get("evolve"))
     return RunSettings(cfg=made, agents=agents, evolve=evolve, **counts)

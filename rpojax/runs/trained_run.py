@@ -12,6 +12,8 @@ from rpojax.agent.policy import Policy, RecurrentPolicy, policy_for
 from rpojax.agent_table import AgentTable
 from rpojax.config import Config
 from rpojax.core.model import Model
+from rpojax.envs.params import params_of_agents
+from rpojax.programs.protocols import EnvParams
 from rpojax.runs.agents import evaluate_agents, evaluation_keys
 from rpojax.runs.checkpoint import Checkpoint, checkpoint_directory, newest
 from rpojax.runs.loop import result_of
@@ -46,7 +48,7 @@ class TrainedRun:
 
     @property
     def agents(self) -> AgentTable:
-        """Seed and hyperparameters of each agent."""
+        """Seed, hyperparameters and parameters of the environment of each agent."""
         return self.settings.agents
 
     def state(self, agent: int = 0) -> TrainState:
@@ -67,6 +69,7 @@ class TrainedRun:
         seed: int | None = None,
         deterministic: bool = True,
         max_steps: int | None = None,
+        env_params: EnvParams | None = None,
     ) -> Evaluation:
         """Play episodes with every agent, [N, num_episodes]; see `rpojax.evaluate`.
 
@@ -76,14 +79,25 @@ class TrainedRun:
                 follow from its own seed, as in the evaluations of `fit`.
             deterministic: True for mean actions, False for samples of the policy.
             max_steps: as in `rpojax.evaluate`.
+            env_params: parameters of the environments to change, in place of those that the agents
+                were trained with; one value for all agents alike, or one for each, [N, ...].
         """
         num_episodes = whole_number("num_episodes", num_episodes)
         keys = evaluation_keys(self.agents)
         if seed is not None:
             key = jax.random.key(whole_number("seed", seed, least=0, most=2**32 - 1))
             keys = jnp.broadcast_to(key, keys.shape)
+        count = len(self.agents)
+        params = dict(self.agents.env_params)
+        for name, rows in params_of_agents(self.model.env, env_params).items():
+            if len(rows) not in (1, count):
+                raise ValueError(
+                    f"env_params[{name!r}] has {len(rows)} values, and the run has {count} agents; "
+                    "give one for all, or one for each"
+                )
+            params[name] = np.broadcast_to(rows, (count, *rows.shape[1:]))
         return evaluate_agents(
-            self.model, self.result.state, keys, num_episodes, deterministic, max_steps
+            self.model, self.result.state, keys, params, num_episodes, deterministic, max_steps
         )
 
 

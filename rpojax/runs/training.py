@@ -8,10 +8,12 @@ from typing import Any
 from rpojax.agent_table import AgentTable, agent_table
 from rpojax.config import Config
 from rpojax.core.model import check_config, make_model
+from rpojax.envs.params import params_of_agents
 from rpojax.hyperparams import HyperParams
 from rpojax.loggers import Logger
 from rpojax.pbt import PBT
 from rpojax.processes import errors_shared
+from rpojax.programs.protocols import EnvParams
 from rpojax.runs.checkpoint import checkpoint_directory
 from rpojax.runs.interrupt import TrainingInterrupted
 from rpojax.runs.launch import continue_from, locked_checkpoint, prolonged, start, stop_rule
@@ -36,6 +38,7 @@ def fit(
     *,
     seeds: Sequence[int] | None = None,
     evolve: PBT | None = None,
+    env_params: EnvParams | None = None,
     initial: TrainResult | TrainedRun | None = None,
     initial_parts: Sequence[InitialPart] = ("params",),
     on_chunk: OnChunk | None = None,
@@ -52,8 +55,8 @@ def fit(
 ) -> TrainResult:
     """Train N agents side by side, a few updates at a time, and report in between.
 
-    Each agent has its own seed and its own hyperparameters. The hyperparameters are arguments of
-    the compiled program: one program serves all their values.
+    Each agent has its own seed, its own hyperparameters and its own parameters of the environment.
+    They are arguments of the compiled program: one program serves all their values.
 
     The agents are spread over all devices; `use_all_cores` makes a device of each core of a CPU.
     After `use_all_machines`, the devices are those of several processes, which all make the same
@@ -61,9 +64,10 @@ def fit(
     and files are the first one's, the directory must be one that all see, and the result is whole
     in each, with states of NumPy arrays. An error in one ends them all.
     On one device the result is bit-identical to `jax.jit(jax.vmap(make_train(cfg)))(keys,
-    hyperparams)` with keys [N], `jax.random.key(seed)` for each agent, and hyperparameters [N],
-    whatever is logged, evaluated and saved in between. Only an agent that diverges differs: it is
-    stopped before the update that gave NaN or infinity, and its metrics are NaN from there on.
+    hyperparams, env_params)` with keys [N], `jax.random.key(seed)` for each agent, and
+    hyperparameters and parameters [N], whatever is logged, evaluated and saved in between. Only an
+    agent that diverges differs: it is stopped before the update that gave NaN or infinity, and its
+    metrics are NaN from there on.
 
     The number of updates in a chunk is an argument of the compiled program. Chunks follow the
     clock and change no result.
@@ -74,14 +78,18 @@ def fit(
 
     Args:
         cfg: settings.
-        num_seeds: N; None for as many as there are seeds or values of a hyperparameter, else 1.
+        num_seeds: N; None for as many as there are seeds, or values of a hyperparameter or of a
+            parameter of the environment, else 1.
         seed: of the first agent, where `seeds` is None; the others count up from it.
         hyperparams: leaves of shape [], for all agents alike, or [N]; None for the config's own.
         seeds: one for each agent, 0 to 2**32 - 1. Two agents may share a seed if their
-            hyperparameters differ.
+            hyperparameters or environments differ.
         evolve: population-based training: agents copy better ones and change hyperparameters; the
             result's `evolution` is its history. Files and labels show the hyperparameters that
             agents started with.
+        env_params: parameters of the environment to change, by their names in `Env.params`: each
+            in its own shape, for all agents alike, or with a leading axis [N], such as
+            `{"g": [1.62, 9.81]}`. Evaluations are in each agent's own environment.
         initial: agents from which to start, N or one for all: a result, or a run from `load`. They
             may have been trained in another environment of the same shapes, or with other
             settings.
@@ -122,8 +130,14 @@ def fit(
     """
     started = time.perf_counter()
     check_config(cfg)
+    model = make_model(cfg)
     agents = agent_table(
-        cfg.hyperparams(), hyperparams, num_seeds=num_seeds, seed=seed, seeds=seeds
+        cfg.hyperparams(),
+        hyperparams,
+        env_params=params_of_agents(model.env, env_params),
+        num_seeds=num_seeds,
+        seed=seed,
+        seeds=seeds,
     )
     if evolve is not None:
         agents = with_drawn_hyperparams(agents, evolve)
@@ -138,7 +152,7 @@ def fit(
         keep_checkpoints=keep_checkpoints,
     )
     return start(
-        make_model(cfg),
+        model,
         settings,
         checkpoint_dir,
         initial=None if initial is None else (initial, initial_parts),
@@ -152,7 +166,7 @@ def with_drawn_hyperparams(agents: AgentTable, evolve: PBT) -> AgentTable:
     drawn = evolve.draw(len(agents), agents.seeds[0])
     shared = {name: values for name, values in drawn.items() if name not in agents.differing}
     hyperparams = agents.hyperparams.replace(**shared)
-    return agent_table(hyperparams, hyperparams, seeds=agents.seeds)
+    return agent_table(hyperparams, hyperparams, env_params=agents.env_params, seeds=agents.seeds)
 
 
 @errors_shared(alike=(TrainingInterrupted,))

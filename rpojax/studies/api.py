@@ -42,11 +42,12 @@ def study(
 ) -> StudyResult:
     """Train several settings with several seeds each, and compare them.
 
-    Settings that differ in hyperparameters alone (`HyperParams`) are arguments of one compiled
-    program and train side by side over all devices, as in `fit`; those that differ in anything else
-    (`num_envs`, the network, the environment) make one program each. What does not fit into memory
-    together trains in parts. Each setting has the same seeds. With `Config.agents_at_once = 1`, an
-    agent is bit-identical to `make_train` alone, on a CPU.
+    Settings that differ in hyperparameters (`HyperParams`) and in traced parameters of the
+    environment (`Env.params`) alone are arguments of one compiled program and train side by side
+    over all devices, as in `fit`; those that differ in anything else (`num_envs`, the network, the
+    environment) make one program each. What does not fit into memory together trains in parts. Each
+    setting has the same seeds. With `Config.agents_at_once = 1`, an agent is bit-identical to
+    `make_train` alone with its hyperparameters and `env_params`, on a CPU.
 
     Called again with the same arguments and the same directory, a study goes on where it stopped,
     and its result is the same to the bit.

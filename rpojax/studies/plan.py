@@ -1,6 +1,7 @@
 """What a study is to do: settings, seeds, rungs, and what is compared."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -15,7 +16,12 @@ from rpojax.plain import config_from_plain, config_to_plain, objects_in, to_plai
 from rpojax.runs.settings import DEFAULT_EVAL_EPISODES, RunSettings, tenth_of
 from rpojax.setting import settings_of
 from rpojax.studies.halving import Halving, check_halving
-from rpojax.studies.settings import Setting, program_config
+from rpojax.studies.settings import (
+    Setting,
+    params_of_settings,
+    program_config,
+    traced_params,
+)
 from rpojax.validation import check_choice, whole_number
 
 Direction: TypeAlias = Literal["maximize", "minimize"]
@@ -66,12 +72,18 @@ class StudyPlan:
         """The plan with these settings alone."""
         return dataclasses.replace(self, settings=tuple(self.settings[each] for each in members))
 
+    @functools.cached_property
+    def traced_params(self) -> dict[Any, list[str]]:
+        """Parameters of environments that are arguments of the programs, by `Config.env`."""
+        return traced_params(self.settings)
+
     @property
     def programs(self) -> dict[Config, list[int]]:
-        """The settings of each program: they differ in hyperparameters alone."""
+        """The settings of each program: they differ in the program's arguments alone."""
         programs: dict[Config, list[int]] = {}
         for index, setting in enumerate(self.settings):
-            programs.setdefault(program_config(setting.cfg), []).append(index)
+            traced = self.traced_params.get(setting.cfg.env, ())
+            programs.setdefault(program_config(setting.cfg, traced), []).append(index)
         return programs
 
     def updates_at(self, cfg: Config, rung: int) -> int:
@@ -85,18 +97,21 @@ class StudyPlan:
         )
 
     def agents(self, members: list[int]) -> AgentTable:
-        """The agents of some settings; each setting has the same seeds."""
+        """The agents of some settings of one program; each setting has the same seeds."""
+        configs = [self.settings[member].cfg for member in members]
         columns = {
-            name: np.repeat(
-                np.asarray([getattr(self.settings[member].cfg, name) for member in members]),
-                self.num_seeds,
-            )
+            name: np.repeat(np.asarray([getattr(cfg, name) for cfg in configs]), self.num_seeds)
             for name in settings_of(HyperParams)
+        }
+        traced = self.traced_params.get(configs[0].env, ())
+        env_params = {
+            name: values.repeat(self.num_seeds, axis=0)
+            for name, values in params_of_settings(configs, traced).items()
         }
         seeds = [*range(self.seed, self.seed + self.num_seeds)] * len(members)
         arrays = {name: jnp.asarray(each, jnp.float32) for name, each in columns.items()}
         hyperparams = HyperParams(**arrays)
-        return agent_table(hyperparams, hyperparams, seeds=seeds)
+        return agent_table(hyperparams, hyperparams, env_params=env_params, seeds=seeds)
 
     def steps(self) -> int:
         """Environment steps of all agents up to the end, as if settings were alike in length."""

@@ -246,8 +246,10 @@ def _scores(
     if file is not None and file.exists():
         return np.asarray(json.loads(file.read_text()), np.float64)
     if plan.objective == EVALUATION or plan.objective.startswith(ENVIRONMENT):
-        keys = evaluation_keys(settings.agents)
-        played = evaluate_agents(model, result.state, keys, plan.eval_episodes)
+        agents = settings.agents
+        played = evaluate_agents(
+            model, result.state, evaluation_keys(agents), agents.env_params, plan.eval_episodes
+        )
         own = {**played.metrics, EVALUATION: played.episode_return}
         values = np.asarray(own[plan.objective.removeprefix(ENVIRONMENT)], np.float64)
         scores = values.mean(axis=1)

@@ -1,9 +1,12 @@
 """What a study compares: settings, each a base config with some changes."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from rpojax import envs
 from rpojax.config import Config
 from rpojax.hyperparams import HyperParams
 from rpojax.network_config import NetworkConfig
@@ -157,10 +160,54 @@ def in_words(value: Any) -> str:
     return show(value) if items is None else "x".join(in_words(item) for item in items) or "none"
 
 
-def program_config(cfg: Config) -> Config:
-    """The config that settings of one program share: hyperparameters are arguments of it."""
+def program_config(cfg: Config, traced: Collection[str] = ()) -> Config:
+    """The config that settings of one program share: what differs between them is its arguments.
+
+    Args:
+        cfg: of one of the settings.
+        traced: parameters of its environment that are arguments too, besides hyperparameters.
+    """
     defaults = Config()
-    return cfg.replace(**{name: getattr(defaults, name) for name in settings_of(HyperParams)})
+    params = {name: value for name, value in cfg.env_params if name not in traced}
+    return cfg.replace(
+        env_params=params, **{name: getattr(defaults, name) for name in settings_of(HyperParams)}
+    )
+
+
+def traced_params(settings: Sequence[Setting]) -> dict[Any, list[str]]:
+    """Parameters that differ between settings of one environment and can be arguments of a program.
+
+    Returns:
+        Their names by `Config.env`, for environments that have any.
+    """
+    of_env: dict[Any, list[Config]] = {}
+    for setting in settings:
+        of_env.setdefault(setting.cfg.env, []).append(setting.cfg)
+    traced = {}
+    for env, configs in of_env.items():
+        given = [dict(cfg.env_params) for cfg in configs]
+        names = dict.fromkeys(name for params in given for name in params)
+        differing = [n for n in names if any(params.get(n) != given[0].get(n) for params in given)]
+        if differing:
+            known = envs.make(env, **given[0]).params
+            traced[env] = [name for name in differing if name in known]
+    return traced
+
+
+def params_of_settings(configs: Sequence[Config], names: Sequence[str]) -> dict[str, np.ndarray]:
+    """The values of some parameters of the environment in each of K configs, f32[K, ...] by name.
+
+    A config that does not say has the environment's own.
+    """
+    if not names:
+        return {}
+    given = [dict(cfg.env_params) for cfg in configs]
+    program = program_config(configs[0], names)
+    own = envs.make(program.env, **dict(program.env_params)).params
+    return {
+        name: np.asarray([params.get(name, own[name]) for params in given], np.float32)
+        for name in names
+    }
 
 
 def _values(name: str, values: Any) -> list[Any]:

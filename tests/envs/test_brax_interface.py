@@ -126,3 +126,15 @@ def test_environment_that_fails_is_refused():
 
     with pytest.raises(ValueError, match=r"'Countdown' fails with the installed packages .*a_min"):
         adapted(Old())
+
+
+def test_a_cpu_computes_a_large_batch_in_blocks():
+    keys = jax.random.split(jax.random.key(0), 6)
+    action = jnp.arange(12.0).reshape(6, 2)
+    found = []
+    for env in (adapted(), adapted(most_at_once=3)):
+        state, _ = env.reset(keys)
+        found.append(env.step(keys, state, action))
+    np.testing.assert_allclose(found[0][1].obs["state"], found[1][1].obs["state"])
+    program = jax.make_jaxpr(adapted(most_at_once=3).step)(keys, state, action)
+    assert "f32[2,3,2]" in str(program)  # two blocks of three

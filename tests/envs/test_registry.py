@@ -186,3 +186,33 @@ def test_changed_environments_are_not_taken_for_the_named_one():
     changed = dataclasses.replace(envs.make("Pendulum-v1"), step=lambda keys, state, action: None)
     with pytest.raises((pickle.PicklingError, AttributeError, TypeError), match="local object"):
         pickle.dumps(changed)
+
+
+def test_the_same_name_and_parameters_give_the_same_environment():
+    assert envs.make("Pendulum-v1", g=9.0, m=2.0) is envs.make("Pendulum-v1", m=2.0, g=9.0)
+    assert envs.make("Pendulum-v1", g=9.0) is not envs.make("Pendulum-v1", g=8.0)
+    assert envs.make("Pendulum-v1", g=9) is not envs.make("Pendulum-v1", g=9.0)  # not traceable
+
+
+def test_an_environment_made_inside_of_a_jit_is_none_of_the_program():
+    def first_obs(key):
+        return envs.make("Pendulum-v1", max_speed=7.0).reset(key[None])[1]
+
+    traced = jax.jit(first_obs)(jax.random.key(0))
+    np.testing.assert_allclose(first_obs(jax.random.key(0)), traced, rtol=1e-6)
+
+
+def test_parameters_that_are_arrays_are_made_anew():
+    heavy = {"m": jnp.float32(2.0)}
+    assert envs.make("Pendulum-v1", **heavy) is not envs.make("Pendulum-v1", **heavy)
+
+
+def test_the_last_environments_are_kept():
+    first = envs.make("Pendulum-v1", g=1.0)
+    for count in range(registry.ENVS_KEPT):
+        assert envs.make("Pendulum-v1", g=1.0) is first
+        envs.make("Pendulum-v1", g=2.0 + count)
+    for count in range(registry.ENVS_KEPT):
+        envs.make("Pendulum-v1", g=2.0 + count)
+    assert len(registry._kept) == registry.ENVS_KEPT
+    assert envs.make("Pendulum-v1", g=1.0) is not first

@@ -37,6 +37,14 @@ def test_each_task_of_gymnax_has_a_preset_with_its_result():
         assert "8 agents" in TABLE[name].result
 
 
+def test_each_pendulum_of_brax_and_mjx_has_a_preset_with_its_result():
+    physics = [name for name in TABLE if name.startswith(("brax/", "mjx/"))]
+    assert len(physics) >= 3
+    for name in physics:
+        assert rpojax.Config.preset(name).env == name
+        assert "4 agents" in TABLE[name].result
+
+
 def test_changes_take_precedence():
     cfg = rpojax.Config.preset("cleanrl", env="Reacher-misc", alpha=0.01)
     assert (cfg.env, cfg.alpha, cfg.num_steps) == ("Reacher-misc", 0.01, 2048)

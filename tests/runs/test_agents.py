@@ -151,7 +151,9 @@ def test_best_is_chosen_for_each_agent(study):
 
 
 def test_agents_may_share_a_seed_or_hyperparameters_and_not_both():
-    with pytest.raises(ValueError, match="agents 0 and 2 have the same hyperparameters and the"):
+    with pytest.raises(
+        ValueError, match="agents 0 and 2 have the same hyperparameters, the same env"
+    ):
         fit(CFG, seeds=[0, 1, 0])
 
 

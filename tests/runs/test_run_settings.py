@@ -10,9 +10,14 @@ from rpojax.runs.settings import RunSettings, settings_from_record, settings_to_
 CFG = Config(total_timesteps=10_000, num_envs=8, num_steps=16, num_minibatches=4)
 
 
+MASSES = np.asarray([[1.0, 0.1]], np.float32)
+
+
 def recorded(**changes):
     hyperparams = CFG.hyperparams().replace(alpha=[0.1, 0.1, 1 / 3])
-    agents = agent_table(CFG.hyperparams(), hyperparams, seeds=[4, 2**32 - 1, 4])
+    agents = agent_table(
+        CFG.hyperparams(), hyperparams, env_params={"m": MASSES}, seeds=[4, 2**32 - 1, 4]
+    )
     settings = RunSettings(cfg=CFG, agents=agents, eval_every=2, **changes)
     return json.loads(json.dumps(settings_to_record(settings)))
 
@@ -24,6 +29,7 @@ def test_record_comes_back_with_the_agents():
     assert settings.agents.seeds == (4, 2**32 - 1, 4)
     alpha = settings.agents.hyperparams.alpha
     np.testing.assert_array_equal(alpha, np.asarray([0.1, 0.1, 1 / 3], np.float32))
+    np.testing.assert_array_equal(settings.agents.env_params["m"], MASSES.repeat(3, axis=0))
     assert settings_to_record(settings) == recorded()
 
 
@@ -34,6 +40,8 @@ def test_setting_that_the_record_lacks_has_its_default(name):
     if name == "hyperparams":  # without them the agents 0 and 2 are the same
         record["seeds"] = [0, 1, 2]
         assert settings_from_record(record).agents.differing == ()
+    elif name == "env_params":
+        assert settings_from_record(record).agents.env_params == {}
     else:
         default = RunSettings.__dataclass_fields__[name].default
         assert getattr(settings_from_record(record), name) == default

@@ -55,6 +55,18 @@ def test_each_agent_is_that_of_train_alone(found):
             assert same(result.result(setting).select(seed), alone)
 
 
+def test_settings_that_differ_in_their_worlds_train_in_one_program(tmp_path):
+    grid = {"env_params.power": [0.001, 0.002]}
+    result = study(CFG, grid=grid, directory=tmp_path, num_seeds=1, eval_episodes=2)
+    assert [trained.members for trained in result.trained] == [[0, 1]]
+    train = jax.jit(make_train(CFG))
+    for index, power in enumerate(grid["env_params.power"]):
+        alone = train(jax.random.key(0), None, {"power": power})
+        assert same(result.result(index).select(0), alone)
+    again = resume_study(tmp_path)
+    np.testing.assert_array_equal(again.scores, result.scores)
+
+
 def test_scores_are_evaluations_by_setting_and_seed(found):
     result, _ = found
     assert result.scores.shape == result.finite.shape == (4, 2)

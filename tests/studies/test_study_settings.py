@@ -1,5 +1,6 @@
 """From grids, spaces and configs to the settings of a study."""
 
+import numpy as np
 import pytest
 
 from rpojax import Config, NetworkConfig
@@ -116,6 +117,17 @@ def test_settings_that_differ_in_hyperparameters_share_a_program():
     agents = plan().agents([0, 2])
     assert agents.seeds == (0, 1, 0, 1)
     assert agents.hyperparams.alpha.tolist() == [0.0, 0.0, 0.5, 0.5]
+
+
+def test_parameters_of_the_environment_that_can_be_traced_share_a_program():
+    gravities = {"env_params.g": [1.62, 9.81], "env_params.max_steps_in_episode": [100, 200]}
+    settings = (*grid(gravities), *grid({"env_params.max_steps_in_episode": [100]}))
+    worlds = StudyPlan(settings=settings, num_seeds=2)
+    assert list(worlds.programs.values()) == [[0, 2, 4], [1, 3]]
+    assert dict(next(iter(worlds.programs)).env_params) == {"max_steps_in_episode": 100}
+    table = worlds.agents([0, 2, 4])
+    np.testing.assert_allclose(table.env_params["g"], [1.62, 1.62, 9.81, 9.81, 10.0, 10.0])
+    assert table.label(2) == "env_params.g=9.81,seed=0"
 
 
 def test_plan_survives_its_record():
