@@ -250,7 +250,7 @@ def test_full_disk_loses_nothing_that_was_trained(first_run, tmp_path, monkeypat
     cfg, result, _ = first_run
     write = checkpoint.storage.write
 
-    def full_from_the_third_on(path, *args):
+    def full_from_the_third_on(path, *args, **arguments):
         if int(path.name.removeprefix("update_")) > 2:
             raise OSError(f"checkpoint {path} could not be written: No space left on device")
         write(path, *args)
