@@ -9,8 +9,11 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from rpojax.types import PyTree
+from rpojax.validation import nearest_divisor
 
 AXIS = "agents"
+ENVS_AXIS = "envs"
+"""Of the environments of an agent that several devices share."""
 
 
 def use_all_cores() -> int:
@@ -54,21 +57,25 @@ def sharded_vmap(
     in_axes: Any = 0,
     devices: Sequence[jax.Device] | None = None,
     donate_argnums: tuple[int, ...] = (),
+    devices_per_agent: int = 1,
 ) -> jax.stages.Wrapped:
     """`jax.jit(jax.vmap(function, in_axes))` with the mapped axis spread over devices.
 
-    The devices do not communicate. An axis that the number of devices does not divide is padded
-    with copies, whose results are dropped. `sharded_vmap(train).lower(keys).compile()` tells by
-    its `memory_analysis()` what a training takes of each device's memory.
+    The devices do not communicate, except for those that share an agent. An axis that the number of
+    devices does not divide is padded with copies, whose results are dropped.
+    `sharded_vmap(train).lower(keys).compile()` tells by its `memory_analysis()` what a training
+    takes of each device's memory.
 
     Args:
         function: such as `make_train(cfg)`.
         in_axes: as in `jax.vmap`, with axis 0 or None throughout; all outputs are mapped.
         devices: on which; None for all of the default platform.
         donate_argnums: arguments whose memory may be used for the results.
+        devices_per_agent: as in the config that the function was made with; it divides the number
+            of devices.
 
     Raises:
-        ValueError: an `in_axes` other than 0 and None.
+        ValueError: an `in_axes` other than 0 and None; devices that cannot be grouped.
 
     Example:
         rpojax.use_all_cores()
@@ -78,17 +85,22 @@ def sharded_vmap(
     if any(axis not in (0, None) for axis in _leaves(in_axes)):
         raise ValueError(f"in_axes = {in_axes!r} maps an axis other than 0; move it to the front")
     mapped = jax.vmap(function, in_axes)
-    mesh = Mesh(np.asarray(chosen), (AXIS,))
+    mesh = agents_mesh(chosen, devices_per_agent)
 
     def run(*args: Any) -> PyTree:
         axes = _axis_of_each_leaf(in_axes, args)
         specs = _map(lambda axis: PartitionSpec() if axis is None else PartitionSpec(AXIS), axes)
         count = _mapped_size(axes, args)
-        rows = _padded_rows(count, len(chosen))
+        rows = _padded_rows(count, mesh.shape[AXIS])
         if len(rows) != count:
             args = _map(lambda axis, leaf: leaf if axis is None else leaf[rows], axes, args)
         results = jax.shard_map(
-            mapped, mesh=mesh, in_specs=specs, out_specs=PartitionSpec(AXIS), check_vma=False
+            mapped,
+            mesh=mesh,
+            axis_names={AXIS},
+            in_specs=specs,
+            out_specs=PartitionSpec(AXIS),
+            check_vma=False,
         )(*args)
         if len(rows) != count:
             results = jax.tree.map(lambda leaf: leaf[:count], results)
@@ -98,23 +110,43 @@ def sharded_vmap(
     return jax.jit(run, donate_argnums=donate_argnums)
 
 
-def shard(tree: PyTree) -> PyTree:
+def shard(tree: PyTree, devices_per_agent: int = 1) -> PyTree:
     """Arrays [N, ...] over all devices as `sharded_vmap` returns them, padded with copies.
 
-    The result is [M, ...], where M is the least multiple of the number of devices that is at
-    least N. `unpad` is the way back.
+    The result is [M, ...], where M is the least multiple of the number of devices, or of groups of
+    devices that share an agent, that is at least N. `unpad` is the way back.
     """
-    devices = jax.devices()
-    count = len(jax.tree.leaves(tree)[0])
-    rows = _padded_rows(count, len(devices))
-    if len(rows) != count:
-        tree = jax.tree.map(lambda leaf: leaf[rows], tree)
-    return jax.device_put(tree, agents_sharding())
+    sharding = agents_sharding(devices_per_agent)
+    return jax.device_put(padded(tree, sharding.mesh.shape[AXIS]), sharding)
 
 
-def agents_sharding() -> NamedSharding:
+def agents_sharding(devices_per_agent: int = 1) -> NamedSharding:
     """The axis of agents spread over all devices."""
-    return NamedSharding(Mesh(np.asarray(jax.devices()), (AXIS,)), PartitionSpec(AXIS))
+    return NamedSharding(agents_mesh(jax.devices(), devices_per_agent), PartitionSpec(AXIS))
+
+
+def agents_mesh(devices: Sequence[jax.Device], devices_per_agent: int) -> Mesh:
+    """The mesh [agents], or [agents, envs] where several devices share an agent.
+
+    Raises:
+        ValueError: the devices cannot be grouped.
+    """
+    if devices_per_agent == 1:
+        return Mesh(np.asarray(devices), (AXIS,))
+    if len(devices) % devices_per_agent:
+        nearest = nearest_divisor(len(devices), devices_per_agent)
+        raise ValueError(
+            f"devices_per_agent = {devices_per_agent} does not divide the {len(devices)} devices "
+            f"that agents are spread over; the nearest that does is devices_per_agent = {nearest}"
+        )
+    return Mesh(np.asarray(devices).reshape(-1, devices_per_agent), (AXIS, ENVS_AXIS))
+
+
+def padded(tree: PyTree, num_groups: int) -> PyTree:
+    """Arrays [N, ...] with the first rows again behind the last, up to a multiple."""
+    count = len(jax.tree.leaves(tree)[0])
+    rows = _padded_rows(count, num_groups)
+    return tree if len(rows) == count else jax.tree.map(lambda leaf: leaf[rows], tree)
 
 
 def unpad(tree: PyTree, count: int) -> PyTree:
@@ -122,9 +154,9 @@ def unpad(tree: PyTree, count: int) -> PyTree:
     return jax.tree.map(lambda leaf: leaf if len(leaf) == count else leaf[:count], tree)
 
 
-def _padded_rows(count: int, num_devices: int) -> np.ndarray:
+def _padded_rows(count: int, num_groups: int) -> np.ndarray:
     """Indices of `count` rows, followed by the first ones again up to a multiple."""
-    return np.arange(-(-count // num_devices) * num_devices) % count
+    return np.arange(-(-count // num_groups) * num_groups) % count
 
 
 def _is_none(leaf: Any) -> bool:

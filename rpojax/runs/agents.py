@@ -20,6 +20,7 @@ from rpojax.devices import shard, sharded_vmap
 from rpojax.programs.agents_at_once import agents_at_once, agents_mapped
 from rpojax.programs.blocks import in_blocks
 from rpojax.programs.evolution import AgentStates
+from rpojax.programs.spread import AGENT, ON_ALL, STATE, place, spread
 from rpojax.runs.chunk import advance_agent, apart, evolving
 from rpojax.runs.settings import RunSettings
 from rpojax.trees import select
@@ -61,33 +62,39 @@ class Programs(NamedTuple):
 
 def initial_states(model: Model, agents: AgentTable) -> AgentStates:
     """The agents before their first update."""
-    keys, hyperparams = shard((agents.keys(), agents.hyperparams))
-    init = agents_mapped(model, functools.partial(init_agent, make_parts(model)))
-    state = sharded_vmap(init)(keys, hyperparams)
-    return AgentStates(state, sharded_vmap(is_finite)(state), hyperparams)
+    number = model.cfg.devices_per_agent
+    keys, hyperparams = shard((agents.keys(), agents.hyperparams), number)
+    init = spread(
+        model.cfg, functools.partial(init_agent, make_parts(model)), (ON_ALL, ON_ALL), STATE
+    )
+    init_all = sharded_vmap(agents_mapped(model, init), devices_per_agent=number)
+    state = init_all(keys, hyperparams)
+    finite = sharded_vmap(is_finite, devices_per_agent=number)(state)
+    return place(model.cfg, AgentStates(state, finite, hyperparams))
 
 
 def compile_programs(model: Model, settings: RunSettings, states: AgentStates) -> Programs:
     """Compile the program that trains these agents."""
     agents, count = settings.agents, len(settings.agents)
-    keys = shard(evaluation_keys(agents))
+    number = settings.cfg.devices_per_agent
+    keys = shard(evaluation_keys(agents), number)
     longest, program = _compile_advance(model, settings, states)
 
     def advance(states: AgentStates, updates: slice) -> Advanced:
-        number = updates.stop - updates.start
+        num_updates = updates.stop - updates.start
         states, metrics, taken, evolution = program(
-            states, np.int32(number), np.int32(updates.start)
+            states, np.int32(num_updates), np.int32(updates.start)
         )
         _wait_for(metrics)
-        rows = slice(count), slice(number)
+        rows = slice(count), slice(num_updates)
         finite = np.asarray(taken)[rows]
         on_host = jax.tree.map(
             lambda leaf: np.where(finite, np.asarray(leaf)[rows], np.float32(np.nan)), metrics
         )
         if settings.evolve is not None:
-            rows = slice(count), slice(settings.evolve.generations(number))
+            rows = slice(count), slice(settings.evolve.generations(num_updates))
             evolution = jax.tree.map(lambda leaf: np.asarray(leaf)[rows], evolution)
-        return Advanced(states, _nan_without_episodes(on_host), evolution)
+        return Advanced(place(settings.cfg, states), _nan_without_episodes(on_host), evolution)
 
     def evaluate_agent(state: TrainState, key: Key, best: Best) -> tuple[Array, Best]:
         played = evaluate_model(model, state, key, settings.eval_episodes)
@@ -95,7 +102,9 @@ def compile_programs(model: Model, settings: RunSettings, states: AgentStates) -
         found = Best(state, state.update_count, mean)
         return mean, select(mean > best.evaluation_return, found, best)
 
-    evaluate_and_compare = sharded_vmap(agents_mapped(model, evaluate_agent))
+    evaluate_and_compare = sharded_vmap(
+        agents_mapped(model, evaluate_agent), devices_per_agent=number
+    )
 
     def evaluate(states: AgentStates, best: Best | None) -> tuple[np.ndarray, Best]:
         if best is None:
@@ -106,7 +115,10 @@ def compile_programs(model: Model, settings: RunSettings, states: AgentStates) -
         return np.asarray(means)[:count], best
 
     def diagnose(states: AgentStates) -> list[str]:
-        first = sharded_vmap(functools.partial(first_not_finite, model))
+        of_agent = functools.partial(first_not_finite, model)
+        first = sharded_vmap(
+            spread(settings.cfg, of_agent, (STATE, ON_ALL), ON_ALL), devices_per_agent=number
+        )
         with _key_reuse_unchecked():
             indices = np.asarray(first(states.state, states.hyperparams))[:count]
         return [QUANTITIES[index] for index in indices]
@@ -130,14 +142,20 @@ def _compile_advance(
         longest = evolve.every * max(1, longest // evolve.every)
     device = jax.devices()[0]
     available = bytes_available(device)
-    most = len(states.finite) // jax.device_count()
+    number = settings.cfg.devices_per_agent
+    most = len(states.finite) // (jax.device_count() // number)
     block = agents_at_once(model, jax.device_count()) or most
+
+    def advancing(updates: int) -> Callable[..., Any]:
+        advance = functools.partial(advance_agent, parts, updates)
+        return spread(settings.cfg, advance, (AGENT, ON_ALL), (AGENT, ON_ALL, ON_ALL))
+
     while True:
         size = functools.partial(int, block)
         if evolve is None:
-            train = apart(in_blocks(functools.partial(advance_agent, parts, longest), size))
+            train = apart(in_blocks(advancing(longest), size), number)
         else:
-            generation = in_blocks(functools.partial(advance_agent, parts, evolve.every), size)
+            generation = in_blocks(advancing(evolve.every), size)
             train = evolving(model, settings, generation, longest)
         with _key_reuse_unchecked():
             program = train.lower(states, np.int32(0), np.int32(0)).compile()
