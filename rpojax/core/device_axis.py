@@ -6,9 +6,10 @@ all of them, and stay equal to the last bit. The devices communicate
 
 * once in a rollout: moments for the running statistics, sums for the metrics, and the batch, which
   each device then has as a whole (`make_batch`);
+* in each epoch, where minibatches normalise advantages: these, so that the moments are those of
+  whole minibatches (`gradient_steps`);
 * in each gradient step: each device takes 1 / k of the samples of the minibatch that one device
-  would take, and the gradient is the mean over devices (`gradient_steps`); so are the losses. The
-  moments that normalise advantages are those of the whole minibatch.
+  would take, and the gradient and the losses are the means over devices.
 
 Random numbers are those of one device: each device draws all of them and takes its share. What is
 learnt is therefore the same but for the order in which floats are added.

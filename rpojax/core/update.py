@@ -48,7 +48,9 @@ def rpo_loss(
 
     Args:
         cfg: settings; network: the network; params: where the loss is taken.
-        batch: [N]; mean_noise: [N, A] from U(-1, 1); if recurrent [N, L] and [N, L, A].
+        batch: [N]; mean_noise: [N, A] from U(-1, 1); if recurrent [N, L] and [N, L, A]. Where
+            devices share an agent, these are one device's part of a minibatch, with the advantages
+            of all of it if they are normalised here.
         hyperparams: the coefficients.
     """
     distribution = DISTRIBUTIONS[network.distribution]
@@ -62,8 +64,7 @@ def rpo_loss(
 
     advantage = batch.advantage
     if cfg.advantage_normalization == "minibatch":
-        devices = device_axis(cfg)
-        advantage = devices.share(losses.normalize_advantage(devices.whole(advantage)))
+        advantage = device_axis(cfg).share(losses.normalize_advantage(advantage))
     policy_loss = losses.clipped_surrogate(ratio, advantage, hyperparams.clip_eps)
     if cfg.clip_value_loss:
         value_loss = losses.clipped_squared_error(
@@ -168,6 +169,9 @@ def gradient_steps(
         shuffle_key, perturbation_key = epoch_keys
         share = functools.partial(devices.share, axis=1)  # of each minibatch
         minibatches = shuffled_minibatches(shuffle_key, batch, cfg.num_minibatches, share)
+        if cfg.advantage_normalization == "minibatch":  # by the moments of whole minibatches
+            advantage = devices.whole(minibatches.advantage, axis=1)
+            minibatches = minibatches._replace(advantage=advantage)
         mean_noise = share(perturbation_noise(perturbation_key, noise_shape))
         (packed, going), (metrics, counted) = jax.lax.scan(step, carry, (minibatches, mean_noise))
         if cfg.lr_schedule == "kl_adaptive":
