@@ -3,15 +3,17 @@
     python -m benchmarks.one_agent --width 256
 
 Pendulum-v1, 32 steps, 2 epochs of 4 minibatches. Each core of a CPU is a device; XLA lets the
-program of one device use the other cores for some of its operations, as it does for everybody.
+program of one device use the other cores for some of its operations;
+XLA_FLAGS=--xla_cpu_multi_thread_eigen=false leaves it one core, as if it were a device of its own.
 `bytes` is what a device receives in an update, counted in the traced program; the benchmark ends
 with an error if `model_bytes`, by the formulas of README.md, says otherwise. `model_seconds` are
 those bytes at the bandwidth and the latency of this machine's own collectives, measured here.
-Results of another width are kept in the file.
+Results of another width, or with other flags, are kept in the file.
 """
 
 import argparse
 import csv
+import os
 import statistics
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -144,7 +146,7 @@ def main() -> None:
     arguments = parser.parse_args()
     rpojax.use_all_cores()
     info = environment_info()
-    width, devices = arguments.width, arguments.devices
+    width, devices, flags = arguments.width, arguments.devices, os.environ.get("XLA_FLAGS", "")
 
     bandwidth, latency = collectives(devices)
     rows: list[dict[str, Any]] = []
@@ -182,6 +184,7 @@ def main() -> None:
                 "width": width,
                 "environments": envs,
                 "devices": devices,
+                "xla_flags": flags,
                 "round": index,
                 "seconds_of_update_on_one": round(a / per_update, 6),
                 "seconds_of_update_on_several": round(b / per_update, 6),
@@ -201,7 +204,9 @@ def main() -> None:
     others = []
     if path.exists():
         with path.open(newline="") as file:
-            others = [row for row in csv.DictReader(file) if int(row["width"]) != width]
+            kept = csv.DictReader(file)
+            same = str(width), flags
+            others = [row for row in kept if (row["width"], row["xla_flags"]) != same]
     write_csv(path, [*others, *({**row, **info.as_row()} for row in rows)])
 
 
