@@ -56,7 +56,10 @@ CASES = {
 DEVICES = (2, 3)
 SHORT = BASE.replace(total_timesteps=6 * BASE.batch_size)
 EVOLVE = rpojax.PBT(
-    every=2, hyperparams={"learning_rate": rpojax.studies.LogUniform(1e-4, 1e-3)}, resample=0.5
+    every=2,
+    hyperparams={"learning_rate": rpojax.studies.LogUniform(1e-4, 1e-3)},
+    resample=0.5,
+    eval_episodes=2,  # no episode ends in so few steps of training
 )
 
 

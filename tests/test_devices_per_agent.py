@@ -12,9 +12,10 @@ import shared_agents
 
 import rpojax
 
-TOLERANCE = 2e-4
+TOLERANCE = 5e-5
 """Of |a - b| / (1 + |a|), in all metrics of 20 updates, parameters and statistics. Most differ by
-1e-6; Pendulum is chaotic, and amplifies what the addition of floats in another order begins."""
+1e-6, and by 1e-5 where the rate adapts to the KL; Pendulum amplifies what the addition of floats in
+another order begins."""
 
 # The programs run for milliseconds: compiling them well takes longer.
 QUICKLY = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
