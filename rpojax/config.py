@@ -222,6 +222,13 @@ class Config(RunSizes):
         "the last bit, on the same kind of CPU.",
         whole_or(get_args(AgentsAtOnce)),
     )
+    devices_per_agent: int = setting(
+        1,
+        "Devices that share each agent: its environments and minibatches are divided among them. "
+        "What is learnt changes by rounding alone. Divides num_envs, and the samples (of a "
+        "recurrent network, the sequences) in a minibatch.",
+        whole(),
+    )
 
     def __post_init__(self) -> None:
         store_checked(self)

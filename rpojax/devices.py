@@ -10,8 +10,11 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from rpojax.types import PyTree
+from rpojax.validation import nearest_divisor
 
 AXIS = "agents"
+ENVS_AXIS = "envs"
+"""Of the environments of an agent that several devices share."""
 
 
 def use_all_cores() -> int:
@@ -55,21 +58,25 @@ def sharded_vmap(
     in_axes: Any = 0,
     devices: Sequence[jax.Device] | None = None,
     donate_argnums: tuple[int, ...] = (),
+    devices_per_agent: int = 1,
 ) -> jax.stages.Wrapped:
     """`jax.jit(jax.vmap(function, in_axes))` with the mapped axis spread over devices.
 
-    The devices do not communicate. An axis that the number of devices does not divide is padded
-    with copies, whose results are dropped. `sharded_vmap(train).lower(keys).compile()` tells by
-    its `memory_analysis()` what a training takes of each device's memory.
+    The devices do not communicate, except for those that share an agent. An axis that the number of
+    devices does not divide is padded with copies, whose results are dropped.
+    `sharded_vmap(train).lower(keys).compile()` tells by its `memory_analysis()` what a training
+    takes of each device's memory.
 
     Args:
         function: such as `make_train(cfg)`.
         in_axes: as in `jax.vmap`, with axis 0 or None throughout; all outputs are mapped.
         devices: on which; None for all of the default platform.
         donate_argnums: arguments whose memory may be used for the results.
+        devices_per_agent: as in the config that the function was made with; it divides the number
+            of devices.
 
     Raises:
-        ValueError: an `in_axes` other than 0 and None.
+        ValueError: an `in_axes` other than 0 and None; devices that cannot be grouped.
 
     Example:
         rpojax.use_all_cores()
@@ -79,17 +86,22 @@ def sharded_vmap(
     if any(axis not in (0, None) for axis in _leaves(in_axes)):
         raise ValueError(f"in_axes = {in_axes!r} maps an axis other than 0; move it to the front")
     mapped = jax.vmap(function, in_axes)
-    mesh = Mesh(np.asarray(chosen), (AXIS,))
+    mesh = agents_mesh(chosen, devices_per_agent)
 
     def run(*args: Any) -> PyTree:
         axes = _axis_of_each_leaf(in_axes, args)
         specs = _map(lambda axis: PartitionSpec() if axis is None else PartitionSpec(AXIS), axes)
         count = _mapped_size(axes, args)
-        rows = _padded_rows(count, len(chosen))
+        rows = _padded_rows(count, mesh.shape[AXIS])
         if len(rows) != count:
             args = _map(lambda axis, leaf: leaf if axis is None else leaf[rows], axes, args)
         results = jax.shard_map(
-            mapped, mesh=mesh, in_specs=specs, out_specs=PartitionSpec(AXIS), check_vma=False
+            mapped,
+            mesh=mesh,
+            axis_names={AXIS},
+            in_specs=specs,
+            out_specs=PartitionSpec(AXIS),
+            check_vma=False,
         )(*args)
         if len(rows) != count:
             results = jax.tree.map(lambda leaf: leaf[:count], results)
@@ -99,34 +111,71 @@ def sharded_vmap(
     return jax.jit(run, donate_argnums=donate_argnums)
 
 
-def shard(tree: PyTree) -> PyTree:
+def shard(tree: PyTree, devices_per_agent: int = 1) -> PyTree:
     """Arrays [N, ...] over all devices as `sharded_vmap` returns them, padded with copies.
 
-    The result is [M, ...], where M is the least multiple of the number of devices that is at
-    least N. `unpad` is the way back. With several processes, each gives the same arrays, which it
-    has whole, and the result is spread over the devices of all of them.
+    The result is [M, ...], where M is the least multiple of the number of devices, or of groups of
+    devices that share an agent, that is at least N. `unpad` is the way back. With several
+    processes, each gives the same arrays, which it has whole.
     """
-    count = len(jax.tree.leaves(tree)[0])
-    rows = _padded_rows(count, jax.device_count())
-    if len(rows) != count:
-        tree = jax.tree.map(lambda leaf: leaf[rows], tree)
+    sharding = agents_sharding(devices_per_agent)
+    return put(padded(tree, sharding.mesh.shape[AXIS]), sharding)
+
+
+def put(tree: PyTree, shardings: PyTree) -> PyTree:
+    """`jax.device_put`, on the devices of several processes too.
+
+    Args:
+        tree: of arrays that each process has whole, or that are spread over all of them.
+        shardings: a prefix of the tree.
+    """
     if jax.process_count() == 1:
-        return jax.device_put(tree, agents_sharding())
-    return jax.tree.map(_spread, tree)
+        return jax.device_put(tree, shardings)
+    return jax.tree.map(
+        lambda sharding, part: jax.tree.map(lambda leaf: _spread(leaf, sharding), part),
+        shardings,
+        tree,
+    )
 
 
-def _spread(leaf: Any) -> Any:
-    """An array over the devices of all processes, of which each gives the rows of its own."""
+def _spread(leaf: Any, sharding: NamedSharding) -> Any:
+    """An array over the devices of all processes, of which each gives the part of its own."""
+    if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+        return jax.jit(lambda leaf: leaf, out_shardings=sharding)(leaf)
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        data = _spread(jax.random.key_data(leaf))
+        data = _spread(jax.random.key_data(leaf), sharding)
         return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
     array = np.asarray(leaf)
-    return jax.make_array_from_callback(array.shape, agents_sharding(), array.__getitem__)
+    return jax.make_array_from_callback(array.shape, sharding, array.__getitem__)
 
 
-def agents_sharding() -> NamedSharding:
+def agents_sharding(devices_per_agent: int = 1) -> NamedSharding:
     """The axis of agents spread over all devices."""
-    return NamedSharding(Mesh(np.asarray(jax.devices()), (AXIS,)), PartitionSpec(AXIS))
+    return NamedSharding(agents_mesh(jax.devices(), devices_per_agent), PartitionSpec(AXIS))
+
+
+def agents_mesh(devices: Sequence[jax.Device], devices_per_agent: int) -> Mesh:
+    """The mesh [agents], or [agents, envs] where several devices share an agent.
+
+    Raises:
+        ValueError: the devices cannot be grouped.
+    """
+    if devices_per_agent == 1:
+        return Mesh(np.asarray(devices), (AXIS,))
+    if len(devices) % devices_per_agent:
+        nearest = nearest_divisor(len(devices), devices_per_agent)
+        raise ValueError(
+            f"devices_per_agent = {devices_per_agent} does not divide the {len(devices)} devices "
+            f"that agents are spread over; the nearest that does is devices_per_agent = {nearest}"
+        )
+    return Mesh(np.asarray(devices).reshape(-1, devices_per_agent), (AXIS, ENVS_AXIS))
+
+
+def padded(tree: PyTree, num_groups: int) -> PyTree:
+    """Arrays [N, ...] with the first rows again behind the last, up to a multiple."""
+    count = len(jax.tree.leaves(tree)[0])
+    rows = _padded_rows(count, num_groups)
+    return tree if len(rows) == count else jax.tree.map(lambda leaf: leaf[rows], tree)
 
 
 def unpad(tree: PyTree, count: int) -> PyTree:
@@ -134,9 +183,9 @@ def unpad(tree: PyTree, count: int) -> PyTree:
     return jax.tree.map(lambda leaf: leaf if len(leaf) == count else leaf[:count], tree)
 
 
-def _padded_rows(count: int, num_devices: int) -> np.ndarray:
+def _padded_rows(count: int, num_groups: int) -> np.ndarray:
     """Indices of `count` rows, followed by the first ones again up to a multiple."""
-    return np.arange(-(-count // num_devices) * num_devices) % count
+    return np.arange(-(-count // num_groups) * num_groups) % count
 
 
 def _is_none(leaf: Any) -> bool:

@@ -1,5 +1,6 @@
 """The sizes of a run that follow from its settings, and which sizes fit each other."""
 
+import math
 from typing import Any
 
 from rpojax.validation import nearest_divisor, show
@@ -21,6 +22,7 @@ class RunSizes:
     learning_starts: int
     advantage_normalization: str
     reward_shaper: Any
+    devices_per_agent: int
 
     @property
     def batch_size(self) -> int:
@@ -31,6 +33,11 @@ class RunSizes:
     def minibatch_size(self) -> int:
         """Samples in one gradient step."""
         return self.batch_size // self.num_minibatches
+
+    @property
+    def envs_per_device(self) -> int:
+        """Environments on each of the devices that share an agent."""
+        return self.num_envs // self.devices_per_agent
 
     @property
     def num_updates(self) -> int:
@@ -53,6 +60,7 @@ class RunSizes:
         self._check_limits()
         self._check_minibatch()
         self._check_warm_up()
+        self._check_divided("num_envs", self.num_envs)
 
     def _check_batch(self) -> None:
         """Raise ValueError unless minibatches divide a batch and a batch fits into the run."""
@@ -136,6 +144,7 @@ class RunSizes:
                     f"sequence_length = {show(self.sequence_length)} is for recurrent networks, "
                     "and this one has no memory; leave it None, or give NetworkConfig a cell"
                 )
+            self._check_divided("samples in a minibatch", self.minibatch_size)
             return
         length = self.steps_per_sequence
         if self.num_steps % length:
@@ -152,6 +161,18 @@ class RunSizes:
                 f"{length} = {sequences} sequences are not divisible by num_minibatches = "
                 f"{self.num_minibatches}; the nearest that divides them is num_minibatches = "
                 f"{nearest}"
+            )
+        self._check_divided("sequences in a minibatch", sequences // self.num_minibatches)
+
+    def _check_divided(self, what: str, count: int) -> None:
+        """Raise ValueError unless the devices of an agent can have equal shares."""
+        if count % self.devices_per_agent:
+            fitting = math.gcd(count, self.num_envs)
+            raise ValueError(
+                f"devices_per_agent = {show(self.devices_per_agent)} does not divide {what}, "
+                f"{count}; the nearest that fits is devices_per_agent = "
+                f"{nearest_divisor(fitting, self.devices_per_agent)}, or give other num_envs, "
+                "num_steps or num_minibatches"
             )
 
     def _product(self) -> str:

@@ -66,6 +66,7 @@ BAD = [
     ("resets", "cached", "'auto', 'exact', 'pool'"),
     ("agents_at_once", "some", "'auto', 'all', or a whole number from 1"),
     *(("agents_at_once", bad, "whole number of at least 1") for bad in (0, -1, 0.5, True, None)),
+    *(("devices_per_agent", bad, "whole number of at least 1") for bad in (0, 1.5, True, "all")),
     *(("reset_pool", bad, "whole number of 1 to 2147483647") for bad in (0, 0.5, True, 2**31)),
     ("env_params", 3, r"is not a dictionary; .* such as \{'g': 9.81\}"),
     ("env_params", "ab", "is not a dictionary"),
@@ -112,6 +113,26 @@ def test_batch_that_does_not_divide_names_the_nearest_that_does():
     )
     with pytest.raises(ValueError, match=message):
         small(num_envs=6, num_steps=16, num_minibatches=36, total_timesteps=960)
+
+
+@pytest.mark.parametrize(
+    ("devices", "sizes", "message"),
+    [
+        (3, {}, r"= 3 does not divide num_envs, 4; .* devices_per_agent = 2"),
+        (4, {"num_minibatches": 16}, r"= 4 does not divide samples in a minibatch, 2; .* = 2"),
+        (
+            4,
+            {"network": NetworkConfig(cell="gru"), "sequence_length": 4},
+            r"= 4 does not divide sequences in a minibatch, 2; .* = 2",
+        ),
+    ],
+    ids=["environments", "samples", "sequences"],
+)
+def test_devices_that_cannot_have_equal_shares_are_refused(devices, sizes, message):
+    sizes = {"num_minibatches": 4, **sizes}
+    with pytest.raises(ValueError, match=f"^devices_per_agent {message}"):
+        small(devices_per_agent=devices, **sizes)
+    assert small(devices_per_agent=2, **sizes).envs_per_device == 2
 
 
 def test_run_shorter_than_one_update_names_the_least():

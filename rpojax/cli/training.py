@@ -137,6 +137,8 @@ class Resume:
     """Directory of the run."""
     total_timesteps: int | None = None
     """A new end for the run; None for its own."""
+    devices_per_agent: int | None = None
+    """Devices that share each agent from here on; None for the run's own."""
     max_seconds: float | None = None
     """Stop before the updates that would end later than this, and save; None for no limit."""
     force: Switch = False
@@ -154,7 +156,7 @@ class Resume:
         self.machine.start_jax()
         stop = stop_rule(self.max_seconds, None)
         with locked_checkpoint(run.checkpoints.absolute(), force=self.force) as found:
-            found = prolonged(found, self.total_timesteps)
+            found = prolonged(found, self.total_timesteps, self.devices_per_agent)
             if is_first() and run.settings.exists():
                 run.write_settings(found.settings)
             loggers = run.loggers_again() if is_first() else []

@@ -7,13 +7,16 @@ from rpojax.config import Config
 from rpojax.core import losses, normalize
 from rpojax.core.acting import policy_obs
 from rpojax.core.advantage import generalized_advantage
+from rpojax.core.device_axis import device_axis
 from rpojax.hyperparams import HyperParams
 from rpojax.networks import ActorCritic
 from rpojax.trees import merge_axes, select
 from rpojax.types import Array, Batch, PyTree, RunningStats, TrainState, Transition
 
 
-def merge_observations(state: TrainState, obs: PyTree) -> tuple[TrainState, RunningStats | None]:
+def merge_observations(
+    cfg: Config, state: TrainState, obs: PyTree
+) -> tuple[TrainState, RunningStats | None]:
     """Merge a rollout into the observation statistics, and choose those of its update.
 
     An update uses the statistics that its rollout was collected with, so that the policy of the
@@ -24,7 +27,7 @@ def merge_observations(state: TrainState, obs: PyTree) -> tuple[TrainState, Runn
     the policy that acted accounts for.
 
     Args:
-        state: as it was during the rollout; obs: [T, B, ...] of the rollout.
+        cfg: settings; state: as it was during the rollout; obs: [T, B, ...] of the rollout.
 
     Returns:
         The state with the statistics of this update, and the merged ones, which the next rollout
@@ -32,7 +35,7 @@ def merge_observations(state: TrainState, obs: PyTree) -> tuple[TrainState, Runn
     """
     if state.obs_stats is None:
         return state, None
-    merged = normalize.update_stats(state.obs_stats, obs)
+    merged = normalize.update_stats(state.obs_stats, obs, device_axis(cfg))
     nothing_seen = state.obs_stats.count == 0.0
     learn_with = select(nothing_seen, merged, state.obs_stats)
     return state.replace(obs_stats=learn_with), merged
@@ -46,11 +49,12 @@ def scale_rewards(
     The whole rollout is scaled by the statistics at its end. Gymnasium's NormalizeReward, which
     CleanRL uses, scales each reward by the statistics up to that step.
     """
-    reward = transitions.reward
+    devices, reward = device_axis(cfg), transitions.reward
     if cfg.reward_shaper is not None:
         timestep = state.update_count * cfg.num_steps + jnp.arange(cfg.num_steps, dtype=jnp.int32)
         timesteps = cfg.num_updates * cfg.num_steps
-        reward = jax.vmap(cfg.reward_shaper, (0, 0, None))(reward, timestep, timesteps)
+        shape_all = jax.vmap(cfg.reward_shaper, (0, 0, None))
+        reward = devices.share(shape_all(devices.whole(reward, 1), timestep, timesteps), 1)
     if cfg.reward_scale != 1.0:
         reward = cfg.reward_scale * reward
     if state.reward_stats is None:
@@ -58,7 +62,7 @@ def scale_rewards(
     returns, running = normalize.discounted_returns(
         reward, done, hyperparams.gamma, state.discounted_return
     )
-    reward_stats = normalize.update_stats(state.reward_stats, returns)
+    reward_stats = normalize.update_stats(state.reward_stats, returns, devices)
     state = state.replace(reward_stats=reward_stats, discounted_return=running)
     return state, normalize.scale_reward(reward_stats, reward, cfg.reward_clip)
 
@@ -101,16 +105,7 @@ def make_batch(
     advantage = generalized_advantage(
         reward, value, next_value, terminated, done, hyperparams.gamma, hyperparams.gae_lambda
     )
-    target = advantage + value
-    explained_variance = losses.explained_variance(value, target)
-
-    if stats is not None:  # the critic's old and new predictions in one and the same scale
-        stats = normalize.update_stats(stats, target)
-        state = state.replace(value_stats=stats)
-        value = normalize.standardize(stats, value)
-        target = normalize.standardize(stats, target)
-    if cfg.advantage_normalization == "batch":
-        advantage = losses.normalize_advantage(advantage)
+    length = cfg.steps_per_sequence
     batch = Batch(
         obs=obs,
         action=transitions.action,
@@ -119,14 +114,25 @@ def make_batch(
         log_std=transitions.log_std,
         advantage=advantage,
         value=value,
-        target=target,
+        target=advantage + value,
         reset=transitions.reset if network.recurrent else None,
+        carry=jax.tree.map(lambda leaf: leaf[::length], transitions.carry),
     )
+    batch = device_axis(cfg).whole(batch, axis=1)  # from here on each device has all samples
+    explained_variance = losses.explained_variance(batch.value, batch.target)
+    if stats is not None:  # the critic's old and new predictions in one and the same scale
+        stats = normalize.update_stats(stats, batch.target)
+        state = state.replace(value_stats=stats)
+        batch = batch._replace(
+            value=normalize.standardize(stats, batch.value),
+            target=normalize.standardize(stats, batch.target),
+        )
+    if cfg.advantage_normalization == "batch":
+        batch = batch._replace(advantage=losses.normalize_advantage(batch.advantage))
     if network.recurrent:
-        length = cfg.steps_per_sequence
-        batch = jax.tree.map(lambda leaf: _sequences(leaf, length), batch)
-        first = jax.tree.map(lambda leaf: leaf[::length], transitions.carry)
-        batch = batch._replace(carry=merge_axes(first))
+        carry = merge_axes(batch.carry)
+        steps = batch._replace(carry=())
+        batch = jax.tree.map(lambda leaf: _sequences(leaf, length), steps)._replace(carry=carry)
     else:
         batch = merge_axes(batch)
     return state, batch, explained_variance

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from rpojax.core.device_axis import device_axis
 from rpojax.core.keys import update_keys
 from rpojax.core.model import Model
 from rpojax.core.optimizer import make_optimizer
@@ -53,7 +54,7 @@ def first_not_finite(model: Model, state: TrainState, hyperparams: HyperParams) 
             jnp.array(True),
         ]
     )
-    return jnp.argmax(found)
+    return jnp.argmax(device_axis(cfg).any(found))
 
 
 def _any_not_finite(tree: PyTree) -> Array:

@@ -25,6 +25,11 @@ class Model(NamedTuple):
         """What the network's outputs parametrise."""
         return DISTRIBUTIONS[self.network.distribution]
 
+    @property
+    def on_one_device(self) -> "Model":
+        """The model without `devices_per_agent`: for shapes, which are those of all devices."""
+        return self._replace(cfg=self.cfg.replace(devices_per_agent=1))
+
     def with_env_params(self, env_params: Mapping[str, Array] | None) -> "Model":
         """The model with some parameters of its environment changed, which may be traced."""
         if not env_params:

@@ -8,6 +8,7 @@ formula of Chan, Golub and LeVeque (1983), https://doi.org/10.1080/00031305.1983
 import jax
 import jax.numpy as jnp
 
+from rpojax.core.device_axis import ONE_DEVICE, DeviceAxis
 from rpojax.types import Array, PyTree, RunningStats
 
 EPSILON = 1e-8  # added to a variance before its root, as in Gymnasium's and skrl's scalers
@@ -28,21 +29,29 @@ def init_stats(sample: PyTree) -> RunningStats:
     )
 
 
-def update_stats(stats: RunningStats, batch: PyTree) -> RunningStats:
+def update_stats(
+    stats: RunningStats, batch: PyTree, devices: DeviceAxis = ONE_DEVICE
+) -> RunningStats:
     """Merge a batch: pytree of [..., *sample.shape], all leaves with the same number of samples.
 
     A batch weighs n_b / (n + n_b). Where that is so little that its step is lost in the rounding
     of a mean far from 0, the step is kept for the next merge (Kahan's summation).
+
+    Args:
+        stats: of one agent; batch: this device's samples.
+        devices: of which each has as many samples.
     """
     leaf, mean = jax.tree.leaves(batch)[0], jax.tree.leaves(stats.mean)[0]
-    batch_count = leaf.size // max(mean.size, 1)
+    own_count = leaf.size // max(mean.size, 1)
+    batch_count = own_count * devices.size
     count = stats.count + batch_count
     weight = batch_count / count
 
     def merge(leaf: Array, mean: Array, rest: Array, var: Array) -> tuple[Array, Array, Array]:
-        samples = leaf.astype(jnp.float32).reshape(batch_count, *mean.shape)
+        samples = leaf.astype(jnp.float32).reshape(own_count, *mean.shape)
         batch_mean = jnp.mean(samples, axis=0)
         batch_var = jnp.mean(jnp.square(samples - batch_mean[None]), axis=0)
+        batch_mean, batch_var = devices.moments(batch_mean, batch_var)
         delta = batch_mean - mean
         step = weight * delta + rest
         moved = mean + step

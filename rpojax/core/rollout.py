@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from rpojax.core.acting import Perturbation, act, to_env_action
+from rpojax.core.device_axis import device_axis
 from rpojax.core.keys import UpdateKeys
 from rpojax.core.model import Model
 from rpojax.core.resets import Starts, draw_starts, step_and_reset
@@ -53,6 +54,7 @@ def collect(
         uniform = jax.random.uniform(keys.warm_up, shape, jnp.float32, -1.0, 1.0)
         noise = noise._replace(uniform_action=uniform)
     starts = draw_starts(cfg, env, keys)
+    given = keys.environment, noise, starts.picks
     at_random = state.update_count < cfg.random_timesteps // cfg.batch_size
 
     def step(
@@ -91,7 +93,7 @@ def collect(
         )
 
     before = RolloutState(state.env_state, state.obs, state.reset, state.carry)
-    after, transitions = jax.lax.scan(step, before, (keys.environment, noise, starts.picks))
+    after, transitions = jax.lax.scan(step, before, device_axis(cfg).share(given, axis=1))
     return state.replace(**after._asdict()), transitions
 
 

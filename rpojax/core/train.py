@@ -1,7 +1,8 @@
 """The training of one agent, a pure function. The file to read first, from top to bottom.
 
 One update is `iterate`: collect a rollout, scale its rewards, compute advantages, take gradient
-steps, merge the statistics. RPO's perturbation of the mean is in `perturbation.py`, whose docstring
+steps, merge the statistics. (Where several devices share an agent, `device_axis.py` says which
+computes what.) RPO's perturbation of the mean is in `perturbation.py`, whose docstring
 says where it acts: in the rollout (`acting.py`) and in the loss (`update.py`). The random keys of
 an update are in `keys.py`.
 """
@@ -17,6 +18,7 @@ from jax.flatten_util import ravel_pytree
 from rpojax.config import Config
 from rpojax.core import normalize
 from rpojax.core.batch import make_batch, merge_observations, scale_rewards
+from rpojax.core.device_axis import device_axis
 from rpojax.core.keys import UpdateKeys, initial_keys, update_keys
 from rpojax.core.model import Model
 from rpojax.core.optimizer import (
@@ -81,7 +83,8 @@ def init_agent(parts: Parts, key: Key, hyperparams: HyperParams) -> TrainState:
     cfg, env, network = parts.model
     keys = initial_keys(cfg, key)
     params = network.init(keys.params)
-    env_state, obs = env.reset(keys.environment)
+    env_state, obs = env.reset(device_axis(cfg).share(keys.environment))
+    num_envs = cfg.envs_per_device
     scalar = normalize.init_stats(jax.ShapeDtypeStruct((), jnp.float32))
     state = TrainState(
         params=params,
@@ -92,10 +95,10 @@ def init_agent(parts: Parts, key: Key, hyperparams: HyperParams) -> TrainState:
         value_stats=scalar if cfg.normalize_values else None,
         env_state=env_state,
         obs=obs,
-        reset=jnp.ones(cfg.num_envs, bool),
-        carry=network.initial_carry((cfg.num_envs,)),
-        discounted_return=jnp.zeros(cfg.num_envs, jnp.float32),
-        episode=no_totals(env, cfg.num_envs),
+        reset=jnp.ones(num_envs, bool),
+        carry=network.initial_carry((num_envs,)),
+        discounted_return=jnp.zeros(num_envs, jnp.float32),
+        episode=no_totals(env, num_envs),
         key=keys.next,
         update_count=jnp.zeros((), jnp.int32),
     )
@@ -134,11 +137,14 @@ def iterate(
 ) -> tuple[TrainState, Metrics]:
     """One update, on a rollout of its own; metrics are []."""
     cfg, _, network = parts.model
+    devices = device_axis(cfg)
     keys = update_keys(cfg, state.key)
     hyperparams = with_scheduled_alpha(cfg, hyperparams, state.update_count)
     collected = collect_batch(parts.model, state, hyperparams, keys)
     state, transitions = collected.state, collected.transitions
     episode, ended, episode_count = tally_episodes(state.episode, transitions)
+    invalid_steps = jnp.sum(transitions.invalid.astype(jnp.float32))
+    ended, episode_count, invalid_steps = devices.sum((ended, episode_count, invalid_steps))
 
     before = learner_of(cfg, state, hyperparams)
     after, metrics = update(
@@ -162,10 +168,10 @@ def iterate(
         episode_return=_per_episode(ended.reward, episode_count),
         episode_length=_per_episode(ended.length, episode_count),
         episode_count=episode_count,
-        invalid_steps=jnp.sum(transitions.invalid.astype(jnp.float32)),
+        invalid_steps=invalid_steps,
         explained_variance=collected.explained_variance,
         learning_rate=before.learning_rate,
-        action_std=jnp.mean(jnp.exp(transitions.log_std)),
+        action_std=devices.mean(jnp.mean(jnp.exp(transitions.log_std))),
         environment={
             name: _per_episode(total, episode_count) for name, total in ended.metrics.items()
         },
@@ -191,7 +197,7 @@ def collect_batch(
     cfg, _, network = model
     state, transitions = collect(model, state, hyperparams, keys)
     done = transitions.terminated | transitions.truncated
-    state, obs_stats = merge_observations(state, transitions.obs)
+    state, obs_stats = merge_observations(cfg, state, transitions.obs)
     state, reward = scale_rewards(cfg, state, transitions, done, hyperparams)
     state, batch, explained_variance = make_batch(
         cfg, network, state, transitions, reward, hyperparams

@@ -1,5 +1,6 @@
 """The update: several epochs of clipped-surrogate gradient steps on one batch."""
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -8,6 +9,7 @@ import optax
 
 from rpojax.config import Config
 from rpojax.core import losses
+from rpojax.core.device_axis import device_axis
 from rpojax.core.distribution import DISTRIBUTIONS
 from rpojax.core.keys import UpdateKeys
 from rpojax.core.optimizer import Learner, Packed, adapt_learning_rate, gradient_step, pack
@@ -46,7 +48,9 @@ def rpo_loss(
 
     Args:
         cfg: settings; network: the network; params: where the loss is taken.
-        batch: [N]; mean_noise: [N, A] from U(-1, 1); if recurrent [N, L] and [N, L, A].
+        batch: [N]; mean_noise: [N, A] from U(-1, 1); if recurrent [N, L] and [N, L, A]. Where
+            devices share an agent, these are one device's part of a minibatch, with the advantages
+            of all of it if they are normalised here.
         hyperparams: the coefficients.
     """
     distribution = DISTRIBUTIONS[network.distribution]
@@ -60,7 +64,7 @@ def rpo_loss(
 
     advantage = batch.advantage
     if cfg.advantage_normalization == "minibatch":
-        advantage = losses.normalize_advantage(advantage)
+        advantage = device_axis(cfg).share(losses.normalize_advantage(advantage))
     policy_loss = losses.clipped_surrogate(ratio, advantage, hyperparams.clip_eps)
     if cfg.clip_value_loss:
         value_loss = losses.clipped_squared_error(
@@ -142,6 +146,7 @@ def gradient_steps(
     shape = batch.action.shape
     noise_shape = (cfg.num_minibatches, shape[0] // cfg.num_minibatches, *shape[1:])
     packed, unpack = pack(learner)
+    devices = device_axis(cfg)
 
     def loss(params: PyTree, minibatch: Batch, noise: Array) -> tuple[Array, StepMetrics]:
         return rpo_loss(cfg, network, params, minibatch, noise, hyperparams)
@@ -150,7 +155,8 @@ def gradient_steps(
         carry: tuple[Packed, Array], inputs: tuple[Batch, Array]
     ) -> tuple[tuple[Packed, Array], tuple[StepMetrics, Array]]:
         packed, going = carry
-        gradient, metrics = jax.grad(loss, has_aux=True)(unpack(packed).params, *inputs)
+        found = jax.grad(loss, has_aux=True)(unpack(packed).params, *inputs)
+        gradient, metrics = devices.mean(found)
         threshold = hyperparams.kl_threshold
         still_going = going & ((threshold <= 0.0) | (metrics.kl <= threshold))
         stepped, norm = gradient_step(optimizer, packed, gradient, hyperparams.max_grad_norm)
@@ -161,8 +167,12 @@ def gradient_steps(
         carry: tuple[Packed, Array], epoch_keys: tuple[Key, Key]
     ) -> tuple[tuple[Packed, Array], tuple[StepMetrics, Array]]:
         shuffle_key, perturbation_key = epoch_keys
-        minibatches = shuffled_minibatches(shuffle_key, batch, cfg.num_minibatches)
-        mean_noise = perturbation_noise(perturbation_key, noise_shape)
+        share = functools.partial(devices.share, axis=1)  # of each minibatch
+        minibatches = shuffled_minibatches(shuffle_key, batch, cfg.num_minibatches, share)
+        if cfg.advantage_normalization == "minibatch":  # by the moments of whole minibatches
+            advantage = devices.whole(minibatches.advantage, axis=1)
+            minibatches = minibatches._replace(advantage=advantage)
+        mean_noise = share(perturbation_noise(perturbation_key, noise_shape))
         (packed, going), (metrics, counted) = jax.lax.scan(step, carry, (minibatches, mean_noise))
         if cfg.lr_schedule == "kl_adaptive":
             adapted = adapt_learning_rate(

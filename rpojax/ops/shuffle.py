@@ -1,5 +1,7 @@
 """Split a batch into shuffled minibatches."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
@@ -9,20 +11,30 @@ MOST_SORTED = 128
 """The largest size that `random_permutation` shuffles by sorting."""
 
 
-def shuffled_minibatches(key: Key, batch: PyTree, num_minibatches: int) -> PyTree:
+def shuffled_minibatches(
+    key: Key,
+    batch: PyTree,
+    num_minibatches: int,
+    share: Callable[[Array], Array] = lambda places: places,
+) -> PyTree:
     """Every sample exactly once, in random order: leaves [N, ...] become [M, N / M, ...].
 
     Args:
         key: of this epoch.
         batch: pytree of [N, ...].
         num_minibatches: M, which divides N.
+        share: takes some columns of [M, N / M]: those samples of each minibatch are returned.
     """
     size = jax.tree.leaves(batch)[0].shape[0]
-    order = random_permutation(key, size).reshape(num_minibatches, size // num_minibatches)
+    order = random_permutation(
+        key, size, lambda places: share(places.reshape(num_minibatches, -1)).ravel()
+    ).reshape(num_minibatches, -1)
     return jax.tree.map(lambda leaf: leaf[order], batch)
 
 
-def random_permutation(key: Key, size: int) -> Array:
+def random_permutation(
+    key: Key, size: int, take: Callable[[Array], Array] = lambda places: places
+) -> Array:
     """A random order of 0 ... size - 1, i32[size], without sorting more than a few.
 
     Up to `MOST_SORTED` numbers are shuffled by `jax.random.permutation`, which sorts by random
@@ -37,9 +49,10 @@ def random_permutation(key: Key, size: int) -> Array:
     Args:
         key: PRNG key.
         size: at most 2^30.
+        take: takes those places from [size] whose numbers are returned; all by default.
     """
     if size <= MOST_SORTED:
-        return jax.random.permutation(key, size)
+        return take(jax.random.permutation(key, size))
     rounds = 2 * size.bit_length() + 6  # each round halves what is left of the old order
     offsets, seeds = jax.random.bits(key, (2, rounds), jnp.uint32)
     offsets = (offsets % size).astype(jnp.int32)
@@ -50,7 +63,7 @@ def random_permutation(key: Key, size: int) -> Array:
         pair = jnp.maximum(order, partner).astype(jnp.uint32)
         return jnp.where(_random_bit(pair ^ seeds[round_index]), partner, order)
 
-    return jax.lax.fori_loop(0, rounds, swap_or_not, jnp.arange(size, dtype=jnp.int32))
+    return jax.lax.fori_loop(0, rounds, swap_or_not, take(jnp.arange(size, dtype=jnp.int32)))
 
 
 def _random_bit(number: Array) -> Array:

@@ -45,7 +45,7 @@ MEMORY_SHARE = 0.5
 
 def agents_mapped(model: Model, function: Callable[..., PyTree]) -> Any:
     """`function` of one agent, whose `vmap` computes as many at a time as the config says."""
-    mapped = in_blocks(function, lambda: agents_at_once(model, devices_in_use()))
+    mapped = in_blocks(function, lambda: agents_at_once(model, _devices_at_work(model)))
 
     @functools.wraps(mapped)
     def call(*args: PyTree) -> PyTree:
@@ -91,6 +91,11 @@ def most_on_cpu(model: Model, cache: int, threads: int) -> int:
     if fitting > 1:
         return fitting
     return min(max(1, round(step.vectors / step.activations)), MOST_LARGE_AGENTS)
+
+
+def _devices_at_work(model: Model) -> int:
+    """Devices that compute side by side: those of `sharded_vmap`, or those of one agent."""
+    return max(devices_in_use(), model.cfg.devices_per_agent)
 
 
 def devices_in_use() -> int:

@@ -16,6 +16,7 @@ from rpojax.envs.params import resolve_params
 from rpojax.hyperparams import HyperParams
 from rpojax.programs.agents_at_once import agents_mapped
 from rpojax.programs.protocols import EnvParams, Initialize, Iterate, RunUpdates, Train
+from rpojax.programs.spread import ON_ALL, STATE, spread
 from rpojax.types import Array, Key, Metrics, PyTree, TrainResult, TrainState
 
 
@@ -34,7 +35,8 @@ class Trainer(NamedTuple):
 def make_train(cfg: Config) -> Train:
     """The whole training of one agent, a pure function to `jit` and `vmap`.
 
-    `cfg.agents_at_once` says how a `vmap` executes its agents.
+    `cfg.agents_at_once` says how a `vmap` executes its agents. With `cfg.devices_per_agent` = k the
+    agents run on the first k devices, one block after the other; `sharded_vmap` takes all devices.
 
     Returns:
         `train(key, hyperparams=None, env_params=None) -> TrainResult`; `key` is a typed PRNG key or
@@ -43,13 +45,14 @@ def make_train(cfg: Config) -> Train:
         shapes. Metrics are [cfg.num_updates].
 
     Raises:
-        ValueError: the environment is unknown or its actions are not continuous, or the network
-            does not fit it; the message says what to change. `train` raises it for a
-            hyperparameter that is not a scalar, where no `vmap` maps its axis, and for a parameter
-            of the environment that is unknown or has another shape.
+        ValueError: the environment is unknown or its actions are not continuous, the network does
+            not fit it, or there are too few devices; the message says what to change. `train`
+            raises it for a hyperparameter that is not a scalar, where no `vmap` maps its axis, and
+            for a parameter of the environment that is unknown or has another shape.
     """
     parts = make_parts(make_model(cfg))
-    train_mapped = _mapped(parts, train_agent)
+    result = TrainResult(state=STATE, metrics=ON_ALL, finite=ON_ALL)
+    train_mapped = _mapped(parts, train_agent, ON_ALL, result)
 
     def train(
         key: Key, hyperparams: HyperParams | None = None, env_params: EnvParams | None = None
@@ -68,12 +71,13 @@ def make_trainer(cfg: Config) -> Trainer:
 def trainer_for(model: Model) -> Trainer:
     """`make_trainer` with a model that has been built already."""
     (cfg, env, _), parts = model, make_parts(model)
-    init_mapped = _mapped(parts, init_agent)
-    iterate_mapped = _mapped(parts, iterate)
+    init_mapped = _mapped(parts, init_agent, ON_ALL, STATE)
+    iterate_mapped = _mapped(parts, iterate, STATE, (STATE, ON_ALL))
 
     @functools.cache
     def run_mapped(num_updates: int) -> Any:
-        return _mapped(parts, functools.partial(run_updates, num_updates=num_updates))
+        run = functools.partial(run_updates, num_updates=num_updates)
+        return _mapped(parts, run, STATE, (STATE, ON_ALL))
 
     def init(
         key: Key, hyperparams: HyperParams | None = None, env_params: EnvParams | None = None
@@ -101,10 +105,17 @@ def trainer_for(model: Model) -> Trainer:
     return Trainer(init, iterate_agent, run)
 
 
-def _mapped(parts: Parts, function: Callable[..., PyTree]) -> Any:
+def _mapped(
+    parts: Parts, function: Callable[..., PyTree], in_spec: PyTree, out_specs: PyTree
+) -> Any:
     """`function(parts, start, hyperparams)` of one agent, ready for `vmap`; see `agents_mapped`.
 
     What it returns also takes the environment's parameters, after the hyperparameters.
+
+    Args:
+        parts: what is trained; function: of one agent.
+        in_spec, out_specs: which of `start`, and of the results, devices that share an agent
+            divide among them.
     """
 
     def of_agent(
@@ -113,7 +124,8 @@ def _mapped(parts: Parts, function: Callable[..., PyTree]) -> Any:
         return function(parts.with_env_params(env_params), start, hyperparams)
 
     of_agent.__name__ = name_of(function)
-    return agents_mapped(parts.model, of_agent)
+    in_specs = in_spec, ON_ALL, ON_ALL
+    return agents_mapped(parts.model, spread(parts.model.cfg, of_agent, in_specs, out_specs))
 
 
 def _resolve(cfg: Config, hyperparams: HyperParams | None) -> HyperParams:

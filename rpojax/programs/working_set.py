@@ -1,4 +1,4 @@
-"""What an agent needs of a memory, by abstract evaluation: nothing is computed."""
+"""What an agent needs of each device's memory, by abstract evaluation: nothing is computed."""
 
 import functools
 import math
@@ -35,7 +35,7 @@ class StepBytes(NamedTuple):
 @functools.lru_cache(MODELS_KEPT)
 def gradient_step_bytes(model: Model) -> StepBytes:
     """What a gradient step passes over, for this model."""
-    cfg, _, network = model
+    cfg, _, network = model.on_one_device
     params = jax.eval_shape(network.init, _key())
     minibatch, noise = _minibatch(model)
 
@@ -52,22 +52,27 @@ def gradient_step_bytes(model: Model) -> StepBytes:
 
 @functools.lru_cache(MODELS_KEPT)
 def rollout_bytes(model: Model) -> int:
-    """Bytes of what one agent keeps of a rollout: transitions, advantages and shuffled samples."""
+    """Bytes of what one agent keeps of a rollout: transitions, advantages and shuffled samples.
+
+    Devices that share an agent divide all of it among them but the samples before the shuffle.
+    """
+    number, model = model.cfg.devices_per_agent, model.on_one_device
 
     def collected(key: Any, hyperparams: Any) -> PyTree:
         state = init_agent(make_parts(model), key, hyperparams)
         keys = update_keys(model.cfg, state.key)
         found = collect_batch(model, state, hyperparams, keys)
-        return state, found.transitions, found.batch, found.batch
+        return (state, found.transitions, found.batch), found.batch
 
-    return _bytes(jax.eval_shape(collected, _key(), model.cfg.hyperparams()))
+    divided, whole = jax.eval_shape(collected, _key(), model.cfg.hyperparams())
+    return _bytes(divided) // number + _bytes(whole)
 
 
 def _minibatch(model: Model) -> tuple[Batch, Any]:
-    """Shapes of the arguments of `rpo_loss`."""
+    """Shapes of the arguments of `rpo_loss` on one device."""
     cfg, env, network = model
     steps = (cfg.steps_per_sequence,) if network.recurrent else ()
-    count = cfg.minibatch_size // math.prod(steps)
+    count = cfg.minibatch_size // math.prod(steps) // cfg.devices_per_agent
 
     def floats(*shape: int) -> Any:
         return jax.ShapeDtypeStruct((count, *steps, *shape), jnp.float32)

@@ -21,6 +21,7 @@ from rpojax.processes import several, to_host, wait_for
 from rpojax.programs.agents_at_once import agents_at_once, agents_mapped
 from rpojax.programs.blocks import in_blocks
 from rpojax.programs.evolution import AgentStates
+from rpojax.programs.spread import AGENT, ON_ALL, STATE, place, spread
 from rpojax.runs.chunk import advance_agent, apart, evolving
 from rpojax.runs.settings import RunSettings
 from rpojax.trees import select
@@ -62,38 +63,43 @@ class Programs(NamedTuple):
 
 def initial_states(model: Model, agents: AgentTable) -> AgentStates:
     """The agents before their first update."""
-    parts = make_parts(model)
+    cfg, parts = model.cfg, make_parts(model)
+    number = cfg.devices_per_agent
 
     def init_one(key: Key, hyperparams: HyperParams, env_params: Mapping[str, Array]) -> TrainState:
         return init_agent(parts.with_env_params(env_params), key, hyperparams)
 
-    given = shard((agents.keys(), agents.hyperparams, dict(agents.env_params)))
-    state = sharded_vmap(agents_mapped(model, init_one))(*given)
-    return AgentStates(state, sharded_vmap(is_finite)(state), *given[1:])
+    given = shard((agents.keys(), agents.hyperparams, dict(agents.env_params)), number)
+    init = agents_mapped(model, spread(cfg, init_one, (ON_ALL, ON_ALL, ON_ALL), STATE))
+    state = sharded_vmap(init, devices_per_agent=number)(*given)
+    finite = sharded_vmap(is_finite, devices_per_agent=number)(state)
+    return place(cfg, AgentStates(state, finite, *given[1:]))
 
 
 def compile_programs(model: Model, settings: RunSettings, states: AgentStates) -> Programs:
     """Compile the program that trains these agents."""
     agents, count = settings.agents, len(settings.agents)
-    keys = shard(evaluation_keys(agents))
+    number = settings.cfg.devices_per_agent
+    keys = shard(evaluation_keys(agents), number)
     longest, program = _compile_advance(model, settings, states)
 
     def advance(states: AgentStates, updates: slice) -> Advanced:
-        number = updates.stop - updates.start
+        num_updates = updates.stop - updates.start
         states, metrics, taken, evolution = program(
-            states, np.int32(number), np.int32(updates.start)
+            states, np.int32(num_updates), np.int32(updates.start)
         )
         wait_for(metrics)
         if several():
-            metrics, taken = _columns((metrics, taken), columns_sent(number, longest))
+            metrics, taken = _columns((metrics, taken), columns_sent(num_updates, longest))
         finite, metrics, taken, evolution = to_host((states.finite, metrics, taken, evolution))
-        rows = slice(count), slice(number)
+        rows = slice(count), slice(num_updates)
         metrics = jax.tree.map(
             lambda leaf: np.where(taken[rows], leaf[rows], np.float32(np.nan)), metrics
         )
         if settings.evolve is not None:
-            rows = slice(count), slice(settings.evolve.generations(number))
+            rows = slice(count), slice(settings.evolve.generations(num_updates))
             evolution = jax.tree.map(lambda leaf: leaf[rows], evolution)
+        states = place(settings.cfg, states)
         return Advanced(states, finite[:count], _nan_without_episodes(metrics), evolution)
 
     def evaluate_agent(
@@ -105,7 +111,9 @@ def compile_programs(model: Model, settings: RunSettings, states: AgentStates) -
         found = Best(state, state.update_count, mean)
         return mean, select(mean > best.evaluation_return, found, best)
 
-    evaluate_and_compare = sharded_vmap(agents_mapped(model, evaluate_agent))
+    evaluate_and_compare = sharded_vmap(
+        agents_mapped(model, evaluate_agent), devices_per_agent=number
+    )
 
     def evaluate(states: AgentStates, best: Best | None) -> tuple[np.ndarray, Best]:
         if best is None:
@@ -119,9 +127,13 @@ def compile_programs(model: Model, settings: RunSettings, states: AgentStates) -
         own = model.with_env_params(states.env_params)
         return first_not_finite(own, states.state, states.hyperparams)
 
+    first = sharded_vmap(
+        spread(settings.cfg, diagnose_agent, (AGENT,), ON_ALL), devices_per_agent=number
+    )
+
     def diagnose(states: AgentStates) -> list[str]:
         with _key_reuse_unchecked():
-            indices = to_host(sharded_vmap(diagnose_agent)(states))[:count]
+            indices = to_host(first(states))[:count]
         return [QUANTITIES[index] for index in indices]
 
     return Programs(longest, bytes_needed(program), advance, evaluate, diagnose)
@@ -143,14 +155,20 @@ def _compile_advance(
         longest = evolve.every * max(1, longest // evolve.every)
     device = jax.local_devices()[0]
     available = bytes_available(device)
-    most = len(states.finite) // jax.device_count()
+    number = settings.cfg.devices_per_agent
+    most = len(states.finite) // (jax.device_count() // number)
     block = agents_at_once(model, jax.local_device_count()) or most
+
+    def advancing(updates: int) -> Callable[..., Any]:
+        advance = functools.partial(advance_agent, parts, updates)
+        return spread(settings.cfg, advance, (AGENT, ON_ALL), (AGENT, ON_ALL, ON_ALL))
+
     while True:
         size = functools.partial(int, block)
         if evolve is None:
-            train = apart(in_blocks(functools.partial(advance_agent, parts, longest), size))
+            train = apart(in_blocks(advancing(longest), size), number)
         else:
-            generation = in_blocks(functools.partial(advance_agent, parts, evolve.every), size)
+            generation = in_blocks(advancing(evolve.every), size)
             train = evolving(model, settings, generation, longest)
         with _key_reuse_unchecked():
             program = train.lower(states, np.int32(0), np.int32(0)).compile()

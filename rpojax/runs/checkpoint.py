@@ -278,7 +278,7 @@ def _expected(model: Model, settings: RunSettings, record: Mapping[str, Any]) ->
     """Shapes and dtypes of what a run with these settings saves after some updates."""
     agents = settings.agents
     count = len(agents)
-    init = jax.vmap(functools.partial(init_agent, make_parts(model)))
+    init = jax.vmap(functools.partial(init_agent, make_parts(model.on_one_device)))
     state = jax.eval_shape(init, agents.keys(), agents.hyperparams)
     metrics: Any = jax.ShapeDtypeStruct((count, record["updates"]), np.float32)
     expected = {

@@ -14,6 +14,7 @@ from rpojax.devices import agents_sharding, sharded_vmap
 from rpojax.pbt import PBT
 from rpojax.programs.agents_at_once import agents_mapped
 from rpojax.programs.evolution import AgentStates, evolve, rows_of, training_scores
+from rpojax.programs.spread import agents_shardings
 from rpojax.runs.settings import RunSettings
 from rpojax.trees import select
 from rpojax.types import Array, Evolution, Key, Metrics, TrainState
@@ -30,11 +31,12 @@ class Chunk(NamedTuple):
     evolution: Evolution | None  # [N, generations]; None without `evolve`
 
 
-def apart(advance: Callable[..., Any]) -> jax.stages.Wrapped:
+def apart(advance: Callable[..., Any], devices_per_agent: int) -> jax.stages.Wrapped:
     """Agents that share nothing, over all devices.
 
     Args:
         advance: (states of one agent, number of updates) -> states, metrics, taken.
+        devices_per_agent: that share each agent.
 
     Returns:
         (states, number of updates, updates done before) -> `Chunk`.
@@ -45,7 +47,12 @@ def apart(advance: Callable[..., Any]) -> jax.stages.Wrapped:
         states, metrics, taken = advance(states, num_updates)
         return Chunk(states, metrics, taken, None)
 
-    return sharded_vmap(advance_agents, (0, None, None), donate_argnums=(0,))
+    return sharded_vmap(
+        advance_agents,
+        (0, None, None),
+        donate_argnums=(0,),
+        devices_per_agent=devices_per_agent,
+    )
 
 
 def evolving(
@@ -66,14 +73,15 @@ def evolving(
     pbt, count = settings.evolve, len(settings.agents)
     assert pbt is not None
     every, last_update = pbt.every, settings.cfg.num_updates
-    train_generation = sharded_vmap(generation, (0, None))
+    number = settings.cfg.devices_per_agent
+    train_generation = sharded_vmap(generation, (0, None), devices_per_agent=number)
     base_key = jax.random.fold_in(jax.random.key(settings.agents.seeds[0]), EVOLUTION_STREAM)
 
     def play(state: TrainState, env_params: Mapping[str, Array], key: Key) -> Array:
         own = model.with_env_params(env_params)
         return jnp.mean(evaluate_model(own, state, key, pbt.eval_episodes).episode_return)
 
-    evaluate_all = sharded_vmap(agents_mapped(model, play), (0, 0, None))
+    evaluate_all = sharded_vmap(agents_mapped(model, play), (0, 0, None), devices_per_agent=number)
 
     def scores_of(states: AgentStates, metrics: Metrics, key: Key) -> Array:
         if pbt.eval_episodes:
@@ -127,12 +135,13 @@ def evolving(
         )
         return chunk
 
-    sharding = agents_sharding()
+    of_agents: Any = agents_sharding(number)
+    of_states = agents_shardings(number)
     return jax.jit(
         advance_population,
         donate_argnums=(0,),
-        in_shardings=(sharding, None, None),
-        out_shardings=sharding,
+        in_shardings=(of_states, None, None),
+        out_shardings=Chunk(of_states, of_agents, of_agents, of_agents),
     )
 
 

@@ -17,6 +17,7 @@ from rpojax.device_memory import out_of_memory_explained
 from rpojax.devices import shard, unpad
 from rpojax.processes import in_first, only_in_first, to_host
 from rpojax.programs.evolution import AgentStates
+from rpojax.programs.spread import place
 from rpojax.runs import checkpoint
 from rpojax.runs.agents import (
     blank_evolution,
@@ -70,7 +71,7 @@ def first_training(
     if initial is not None:
         fresh = unpad(to_host(states), count)
         state = warm_started(fresh.state, *initial, count)
-        states = shard(fresh._replace(state=state))
+        states = place(model.cfg, fresh._replace(state=state))
     return Training(
         settings=settings,
         programs=compile_programs(model, settings, states),
@@ -93,8 +94,13 @@ def locked_checkpoint(
         yield checkpoint.newest(directory, cfg)
 
 
-def prolonged(found: Checkpoint, total_timesteps: int | None, **changes: Any) -> Checkpoint:
-    """A checkpoint with another end of its run and other settings.
+def prolonged(
+    found: Checkpoint,
+    total_timesteps: int | None,
+    devices_per_agent: int | None = None,
+    **changes: Any,
+) -> Checkpoint:
+    """A checkpoint with another end of its run, on other devices, and with other settings.
 
     Raises:
         ValueError: the end is before what is done; a setting out of range.
@@ -107,6 +113,10 @@ def prolonged(found: Checkpoint, total_timesteps: int | None, **changes: Any) ->
                 f"total_timesteps = {total_timesteps} is less than the {done * cfg.batch_size} "
                 "steps that the run has done; give more, or leave it out"
             )
+        settings = dataclasses.replace(settings, cfg=cfg)
+    if devices_per_agent is not None:
+        cfg = settings.cfg.replace(devices_per_agent=devices_per_agent)
+        cfg.check_sequences(found.model.network.recurrent)
         settings = dataclasses.replace(settings, cfg=cfg)
     return found._replace(settings=settings, model=found.model._replace(cfg=settings.cfg))
 
@@ -130,9 +140,8 @@ def resumed_training(
     evolved = snapshot.evolved
     hyperparams = settings.agents.hyperparams if evolved is None else evolved.hyperparams
     env_params: Any = dict(settings.agents.env_params)
-    states = shard(
-        AgentStates(snapshot.state, jnp.asarray(snapshot.finite), hyperparams, env_params)
-    )
+    found = AgentStates(snapshot.state, jnp.asarray(snapshot.finite), hyperparams, env_params)
+    states = place(model.cfg, found)
     history = blank_metrics(len(settings.agents), settings.cfg.num_updates, model.env.metrics)
     write_columns(history, slice(snapshot.updates), snapshot.metrics)
     evolution = blank_evolution(settings)
@@ -146,7 +155,7 @@ def resumed_training(
         history=history,
         compile_seconds=time.perf_counter() - started,
         evolution=evolution,
-        best=None if snapshot.best is None else shard(snapshot.best),
+        best=None if snapshot.best is None else shard(snapshot.best, model.cfg.devices_per_agent),
         updates=snapshot.updates,
         train_seconds=snapshot.train_seconds,
         resumed=True,

@@ -175,6 +175,7 @@ def resume(
     *,
     cfg: Config | None = None,
     total_timesteps: int | None = None,
+    devices_per_agent: int | None = None,
     on_chunk: OnChunk | None = None,
     loggers: Sequence[Logger] = (),
     log_every: int | None = None,
@@ -199,6 +200,8 @@ def resume(
             functions, modules and environments.
         total_timesteps: a new end for the run, at or after what is done; None for its own. A
             learning rate that falls to the end of the run follows the new one from here on.
+        devices_per_agent: that share each agent from here on; None for the run's own. The last bits
+            differ by their number.
         on_chunk: as in `fit`.
         loggers: as in `fit`; what was logged after the checkpoint is logged again.
         log_every: as in `fit`; None, here and below, for the run's own.
@@ -229,4 +232,5 @@ def resume(
     path = checkpoint_directory(directory).absolute()
     loop = Loop(loggers, on_chunk, stop_rule(max_seconds, stop_when_return), started)
     with locked_checkpoint(path, cfg, force) as found:
-        return continue_from(prolonged(found, total_timesteps, **changes), loop)
+        found = prolonged(found, total_timesteps, devices_per_agent, **changes)
+        return continue_from(found, loop)

@@ -668,6 +668,7 @@ def test_user_errors_print_one_line(args, message, tmp_path, monkeypatch):
     ("args", "message"),
     [
         (["resume", "--total-timesteps=1000"], "total_timesteps = 1000 is less than the 3968"),
+        (["resume", "--total-timesteps=5000", "--devices-per-agent=64"], "devices_per_agent = 64"),
         (["eval", "--episodes=0"], "episodes = 0 is not allowed"),
         (["eval", "--seed=-1"], "seed = -1 is not allowed"),
         (["export", "--agent=2"], "agent = 2 is not in this run; give 0 to 1"),

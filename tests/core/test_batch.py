@@ -66,12 +66,12 @@ def test_later_rollouts_are_learnt_from_as_they_were_collected():
     state = jax.jit(rpojax.make_trainer(CFG).init)(jax.random.key(0))
     first, second = jax.random.normal(jax.random.key(1), (2, 32, 16, 3)) + jnp.array(5.0)
 
-    learn_with, act_with = merge_observations(state, first)
+    learn_with, act_with = merge_observations(CFG, state, first)
     assert float(learn_with.obs_stats.count) == float(act_with.count) == 32 * 16
     np.testing.assert_array_equal(learn_with.obs_stats.mean, act_with.mean)
 
     state = state.replace(obs_stats=act_with)
-    learn_with, merged = merge_observations(state, second)
+    learn_with, merged = merge_observations(CFG, state, second)
     np.testing.assert_array_equal(learn_with.obs_stats.mean, act_with.mean)
     expected = normalize.update_stats(act_with, second)
     np.testing.assert_array_equal(merged.mean, expected.mean)
@@ -81,7 +81,7 @@ def test_later_rollouts_are_learnt_from_as_they_were_collected():
 def test_without_normalisation_there_are_no_statistics():
     cfg = CFG.replace(normalize_observations=False)
     state = jax.jit(rpojax.make_trainer(cfg).init)(jax.random.key(0))
-    assert merge_observations(state, state.obs[None]) == (state, None)
+    assert merge_observations(cfg, state, state.obs[None]) == (state, None)
 
 
 def test_a_constant_factor_scales_what_the_shaper_gives():

@@ -45,6 +45,15 @@ def test_same_key_gives_the_same_order_alone_and_among_others():
     np.testing.assert_array_equal(np.ravel(alone), drawn[17])
 
 
+@pytest.mark.parametrize("size", [96, 960])
+def test_a_share_is_a_part_of_each_minibatch(size):
+    """Of few samples, which are sorted, and of many, whose places are computed one by one."""
+    samples, key = jnp.arange(size), jax.random.key(3)
+    whole = shuffled_minibatches(key, samples, 4)
+    share = shuffled_minibatches(key, samples, 4, lambda places: places[:, 6:12])
+    np.testing.assert_array_equal(share, whole[:, 6:12])
+
+
 def test_each_place_is_equally_likely_for_each_sample():
     drawn = orders()
     places = np.argsort(drawn, axis=1)

@@ -89,3 +89,12 @@ def test_devices_in_use_are_those_of_shard_map():
     jax.eval_shape(jax.shard_map(function, mesh=mesh, in_specs=spec, out_specs=spec), values)
     jax.eval_shape(function, values)
     assert seen == [3, 1]
+
+
+def test_devices_that_share_an_agent_compute_side_by_side(monkeypatch):
+    seen = []
+    monkeypatch.setattr(rule, "agents_at_once", lambda model, devices: seen.append(devices))
+    cfg = Config(num_envs=16, num_steps=32, num_minibatches=8, devices_per_agent=2)
+    agents = rule.agents_mapped(make_model(cfg), lambda values: values)
+    jax.eval_shape(jax.vmap(agents), jax.ShapeDtypeStruct((3,), "float32"))
+    assert seen == [2]

@@ -56,3 +56,15 @@ def test_rollout_is_of_the_order_of_what_a_program_allocates():
     analysis = program.memory_analysis()
     allocated = analysis.temp_size_in_bytes + analysis.argument_size_in_bytes
     assert 0.3 < rollout_bytes(parts.model) / allocated < 3.0
+
+
+@pytest.mark.parametrize("cell", [None, "gru"])
+def test_devices_that_share_an_agent_have_less_of_it_each(cell):
+    """Half of the activations and of what is collected; all parameters, and one whole batch."""
+    network = NetworkConfig(hidden_sizes=(64,), cell=cell)
+    models = [make_model(config(network=network, devices_per_agent=devices)) for devices in (1, 2)]
+    alone, shared = (gradient_step_bytes(model) for model in models)
+    assert shared.parameters == alone.parameters
+    assert 0.45 < shared.activations / alone.activations < 0.65
+    alone, shared = (rollout_bytes(model) for model in models)
+    assert 0.5 < shared / alone < 0.75

@@ -1,0 +1,116 @@
+"""Programs of one agent on several devices, and where its arrays are.
+
+The function of an agent is mapped by `jax.shard_map` over the axis of its environments; what the
+devices tell each other is explicit (`core/device_axis.py`). `sharded_vmap` maps agents over the
+other axis of the mesh, [agents, envs].
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from rpojax.config import Config
+from rpojax.devices import AXIS, ENVS_AXIS, agents_mesh, name_of, padded, put
+from rpojax.programs.evolution import AgentStates
+from rpojax.types import PyTree, TrainState
+
+ON_ALL: Any = PartitionSpec()
+DIVIDED: Any = PartitionSpec(ENVS_AXIS)
+STATE = TrainState(
+    params=ON_ALL,
+    opt_state=ON_ALL,
+    learning_rate=ON_ALL,
+    obs_stats=ON_ALL,
+    reward_stats=ON_ALL,
+    value_stats=ON_ALL,
+    env_state=DIVIDED,
+    obs=DIVIDED,
+    reset=DIVIDED,
+    carry=DIVIDED,
+    discounted_return=DIVIDED,
+    episode=DIVIDED,
+    key=ON_ALL,
+    update_count=ON_ALL,
+)
+"""Which fields of a state are divided among the devices of its agent."""
+AGENT = AgentStates(STATE, ON_ALL, ON_ALL, ON_ALL)
+
+
+def spread(
+    cfg: Config, function: Callable[..., PyTree], in_specs: PyTree, out_specs: PyTree
+) -> Callable[..., PyTree]:
+    """`function` of one agent, on as many devices as the config says.
+
+    Within `sharded_vmap` the devices are those of its mesh; without, the first ones of JAX.
+
+    Args:
+        cfg: gives the number of devices; the function itself for one.
+        function: of core/, of one device's share.
+        in_specs, out_specs: of its arguments and results, as for `jax.shard_map`.
+
+    Raises:
+        ValueError: there are too few devices, or `sharded_vmap` was not told of them.
+    """
+    number = cfg.devices_per_agent
+    if number == 1:
+        return function
+    _require_devices(number)
+
+    def on_devices(*args: PyTree) -> PyTree:
+        mapped = jax.shard_map(
+            function,
+            mesh=_mesh(number),
+            axis_names={ENVS_AXIS},
+            in_specs=in_specs,
+            out_specs=out_specs,
+            check_vma=False,
+        )
+        return mapped(*args)
+
+    on_devices.__name__ = name_of(function)
+    return on_devices
+
+
+def place(cfg: Config, states: AgentStates) -> AgentStates:
+    """N agents where the programs of `fit` have them, padded with copies as by `shard`."""
+    number = cfg.devices_per_agent
+    shardings = agents_shardings(number)
+    return put(padded(states, jax.device_count() // number), shardings)
+
+
+def agents_shardings(devices_per_agent: int) -> AgentStates:
+    """Where the leaves [N, ...] of `AgentStates` are, over all devices: a prefix of its tree."""
+    mesh = agents_mesh(jax.devices(), devices_per_agent)
+    if devices_per_agent == 1:
+        return NamedSharding(mesh, PartitionSpec(AXIS))  # type: ignore[return-value]
+    return jax.tree.map(
+        lambda spec: NamedSharding(mesh, PartitionSpec(AXIS, *spec)),
+        AGENT,
+        is_leaf=lambda node: isinstance(node, PartitionSpec),
+    )
+
+
+def _mesh(number: int) -> Any:
+    """The mesh that a function of one agent is mapped over; None for that of `sharded_vmap`."""
+    outer = jax.sharding.get_abstract_mesh()
+    if not outer.manual_axes:
+        return Mesh(np.asarray(jax.devices()[:number]), (ENVS_AXIS,))
+    if outer.shape.get(ENVS_AXIS) == number:
+        return None
+    raise ValueError(
+        f"devices_per_agent = {number} does not agree with the mesh {dict(outer.shape)} that "
+        f"agents are mapped over; give sharded_vmap(..., devices_per_agent={number})"
+    )
+
+
+def _require_devices(number: int) -> None:
+    devices = jax.devices()
+    if number > len(devices):
+        raise ValueError(
+            f"devices_per_agent = {number} is more than JAX has here, {len(devices)} of "
+            f"{devices[0].platform!r}; give at most {len(devices)}, or, for cores of a CPU, call "
+            "rpojax.use_all_cores() right after the imports"
+        )
