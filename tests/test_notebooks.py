@@ -7,7 +7,7 @@ import nbformat
 import pytest
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
-SECONDS = 600  # for a whole notebook; two idle cores take a quarter of it
+SECONDS = 1200  # for a whole notebook; two idle cores take a tenth of it
 
 
 @pytest.mark.slow
