@@ -253,7 +253,7 @@ def test_full_disk_loses_nothing_that_was_trained(first_run, tmp_path, monkeypat
     def full_from_the_third_on(path, *args, **arguments):
         if int(path.name.removeprefix("update_")) > 2:
             raise OSError(f"checkpoint {path} could not be written: No space left on device")
-        write(path, *args)
+        write(path, *args, **arguments)
 
     monkeypatch.setattr(checkpoint.storage, "write", full_from_the_third_on)
     with pytest.warns(
@@ -267,7 +267,7 @@ def test_full_disk_loses_nothing_that_was_trained(first_run, tmp_path, monkeypat
 
 
 def test_first_checkpoint_that_cannot_be_written_is_an_error(tmp_path, monkeypatch):
-    def full(path, *args):
+    def full(path, *args, **arguments):
         raise OSError(f"checkpoint {path} could not be written: No space left on device")
 
     monkeypatch.setattr(checkpoint.storage, "write", full)
