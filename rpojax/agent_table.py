@@ -1,4 +1,4 @@
-"""Which agents a run trains: a seed and a set of hyperparameters each."""
+"""Which agents a run trains: a seed, hyperparameters and parameters of its environment each."""
 
 import dataclasses
 import functools

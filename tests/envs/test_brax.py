@@ -168,6 +168,6 @@ envs.make("brax/fast")
 @pytest.mark.parametrize("backend", ["generalized", "spring"])
 def test_positions_of_a_state_are_drawn(backend, monkeypatch):
     monkeypatch.setattr(adapter, "render_with_mujoco", placed)
-    env = envs.make(f"brax/{PENDULUM}", backend=backend)
+    env = adapter.make(PENDULUM, backend=backend)
     state, obs = jax.device_get(jax.jit(env.reset)(jax.random.split(jax.random.key(0), 3)))
     np.testing.assert_allclose(env.render(state), obs[:, :2], atol=1e-7)

@@ -191,6 +191,6 @@ def test_environment_can_be_made_inside_a_jit():
 
 def test_positions_of_a_state_are_drawn(monkeypatch):
     monkeypatch.setattr(adapter, "render_with_mujoco", placed)
-    env = envs.make(f"playground/{PENDULUM}")
+    env = adapter.make(PENDULUM)
     state, obs = jax.device_get(jax.jit(env.reset)(jax.random.split(jax.random.key(0), 3)))
     np.testing.assert_allclose(np.sin(env.render(state)), obs[:, :1], atol=1e-6)
