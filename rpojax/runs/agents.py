@@ -69,8 +69,8 @@ def initial_states(model: Model, agents: AgentTable) -> AgentStates:
     def init_one(key: Key, hyperparams: HyperParams, env_params: Mapping[str, Array]) -> TrainState:
         return init_agent(parts.with_env_params(env_params), key, hyperparams)
 
-    given = shard((agents.keys(), agents.hyperparams, dict(agents.env_params)), number)
     init = agents_mapped(model, spread(cfg, init_one, (ON_ALL, ON_ALL, ON_ALL), STATE))
+    given = shard((agents.keys(), agents.hyperparams, dict(agents.env_params)), number)
     state = sharded_vmap(init, devices_per_agent=number)(*given)
     finite = sharded_vmap(is_finite, devices_per_agent=number)(state)
     return place(cfg, AgentStates(state, finite, *given[1:]))
