@@ -5,9 +5,10 @@
     python -m benchmarks.rpo mujoco        # alphas where 0.5 is known to fail, on MJX
     python -m benchmarks.rpo gymnax        # the presets of gymnax's five tasks
     python -m benchmarks.rpo cleanrl       # Pendulum-v1 with CleanRL's settings to the letter
+    python -m benchmarks.rpo report        # results/rpo/tables.md and pictures, of what is there
 
-Each trains what benchmarks/results/rpo lacks, and saves it on the way in runs/rpo: after Ctrl-C or
-a kill, the same command goes on. The settings are in benchmarks/rpo/cells.py.
+All but the last train what benchmarks/results/rpo lacks, and save it on the way in runs/rpo: after
+Ctrl-C or a kill, the same command goes on. The settings are in benchmarks/rpo/cells.py.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import rpojax
 from benchmarks.reporting import environment_info, git_commit
 from benchmarks.rpo import records
 from benchmarks.rpo.cells import TABLES, cells_of
+from benchmarks.rpo.report import write_report
 from benchmarks.rpo.training import train
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "gymnax")
@@ -31,10 +33,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("table", choices=TABLES)
+    parser.add_argument("table", choices=(*TABLES, "report"))
     parser.add_argument("--steps", type=int, help="of each agent, in place of the table's own")
     parser.add_argument("--environments", nargs="+", help="some of the table's")
     arguments = parser.parse_args()
+    if arguments.table == "report":
+        print(write_report())
+        return
     cells = cells_of(arguments.table, arguments.steps, arguments.environments)
     rpojax.use_all_cores()
     commit = git_commit()  # of the code that is loaded now
@@ -43,7 +48,11 @@ def main() -> None:
             continue
         family = str(cell.cfg.env).partition("/")[0]
         info = environment_info((*PACKAGES, *FAMILY_PACKAGES.get(family, ())))
-        records.add(cell.table, train(cell), dataclasses.replace(info, commit=commit))
+        try:
+            trained = train(cell)
+        except rpojax.TrainingInterrupted as stop:
+            parser.exit(128 + stop.signal_number, "stopped; the same command goes on\n")
+        records.add(cell.table, trained, dataclasses.replace(info, commit=commit))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import rpojax
 
 AGENTS = 10  # of each alpha
-EPISODES = 32  # of each agent's evaluation
+EPISODES = 128  # of each agent's evaluation
 PARALLEL = {"num_envs": 64, "num_steps": 128}
 """Beside CleanRL's 1 environment x 2048 steps. All else is the preset "cleanrl"."""
 
@@ -56,8 +56,8 @@ def dm_control(steps: int | None) -> list[Cell]:
     """RPO by the paper and by skrl, and PPO, in the tasks that a CPU steps fast."""
     return [
         Cell("dm_control", _parallel(f"playground/{task}", steps or 2_000_000, perturbed), alphas)
-        for task in PLAYGROUND
         for perturbed, alphas in ((False, (0.5, 0.0)), (True, (0.5,)))
+        for task in PLAYGROUND
     ]
 
 
@@ -88,8 +88,8 @@ def ablation(steps: int | None) -> list[Cell]:
             alphas[1:] if perturbed else alphas,
         )
         for name, length in lengths.items()
-        for bootstrap in (False, True)
         for perturbed in (False, True)
+        for bootstrap in (False, True)
     ]
 
 
