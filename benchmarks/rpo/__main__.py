@@ -12,7 +12,6 @@ Ctrl-C or a kill, the same command goes on. The settings are in benchmarks/rpo/c
 """
 
 import argparse
-import dataclasses
 
 import rpojax
 from benchmarks.reporting import environment_info, git_commit
@@ -52,7 +51,7 @@ def main() -> None:
             trained = train(cell)
         except rpojax.TrainingInterrupted as stop:
             parser.exit(128 + stop.signal_number, "stopped; the same command goes on\n")
-        records.add(cell.table, trained, dataclasses.replace(info, commit=commit))
+        records.add(cell.table, trained, info.as_row() | {"commit": commit})
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.reporting import RESULTS, EnvironmentInfo, write_csv
+from benchmarks.reporting import RESULTS, write_csv
 from benchmarks.rpo.cells import Cell
 from benchmarks.rpo.training import Trained
 
@@ -43,11 +43,11 @@ def has(rows: Sequence[Mapping[str, Any]], cell: Cell) -> bool:
     return {*cell.alphas} <= {row["alpha"] for row in mine}
 
 
-def add(table: str, trained: Trained, info: EnvironmentInfo) -> None:
+def add(table: str, trained: Trained, info: Mapping[str, Any]) -> None:
     """Add the rows of a cell to the files of its table."""
     for path, rows, columns in (
         (curves_csv(table), trained.curves, {}),
-        (agents_csv(table), trained.agents, info.as_row()),
+        (agents_csv(table), trained.agents, info),
     ):
         write_csv(path, read(path) + [{**row, **columns} for row in rows])
 
