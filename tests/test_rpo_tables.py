@@ -14,8 +14,10 @@ def agent(**changes):
         "alpha": 0.5,
         "perturb_rollouts": False,
         "time_limit_bootstrap": False,
+        "num_envs": 1,
+        "num_steps": 2048,
         "seed": 0,
-        "steps": 499_712,
+        "steps": 299_008,
         "evaluation_return": -150.0,
         "training_return": -160.0,
         "action_std": 1.0,
@@ -46,7 +48,7 @@ def test_steps_and_environments_can_be_chosen():
 
 def test_a_cell_is_missing_until_all_of_its_alphas_are_there(tmp_path, monkeypatch):
     monkeypatch.setattr(records, "DIRECTORY", tmp_path)
-    (cell,) = cells_of("cleanrl", 499_712)
+    (cell,) = cells_of("cleanrl", 299_008)
     path = records.agents_csv("cleanrl")
     for alpha, complete in ((0.5, False), (0.0, True)):
         assert not records.has(records.read(path), cell)

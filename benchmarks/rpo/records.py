@@ -37,6 +37,8 @@ def has(rows: Sequence[Mapping[str, Any]], cell: Cell) -> bool:
         "environment": cell.cfg.env,
         "perturb_rollouts": cell.cfg.perturb_rollouts,
         "time_limit_bootstrap": cell.cfg.time_limit_bootstrap,
+        "num_envs": cell.cfg.num_envs,
+        "num_steps": cell.cfg.num_steps,
         "steps": cell.cfg.actual_timesteps,
     }
     mine = [row for row in rows if all(row[name] == value for name, value in wanted.items())]

@@ -65,6 +65,8 @@ def _agent_rows(
     return [
         {
             **settings,
+            "num_envs": study.settings[index].cfg.num_envs,
+            "num_steps": study.settings[index].cfg.num_steps,
             "seed": study.plan.seed + place,
             "steps": study.settings[index].cfg.actual_timesteps,
             "evaluation_return": _short(study.scores[index, place]),
