@@ -10,7 +10,7 @@ from PIL import Image
 
 from benchmarks.rpo import records
 from benchmarks.rpo.cells import AGENTS, EPISODES, TABLES, variant
-from benchmarks.rpo.published import PUBLISHED
+from benchmarks.rpo.published import PUBLISHED, Published
 from rpojax.report import plot_sample_efficiency
 from rpojax.statistics import Estimate, bootstrap_interval, make_scores, sample_efficiency
 
@@ -54,11 +54,45 @@ def write_report() -> Path:
         rows = records.read(records.agents_csv(table))
         if rows:
             parts.append(f"## {table}\n\n{provenance(rows)}\n\n{agents_table(rows)}")
+            if table == "dm_control":
+                parts.append(f"Training returns:\n\n{short_table(rows)}")
             parts.append(f"![learning curves]({table}.png)")
             draw(table, records.read(records.curves_csv(table)))
     path = records.DIRECTORY / "tables.md"
     path.write_text("\n\n".join(parts) + "\n")
     return path
+
+
+def short_table(rows: Sequence[Row]) -> str:
+    """A line for each environment: training returns, and those that CleanRL publishes."""
+    groups = groups_of(rows)
+    variants = list(dict.fromkeys(group.variant for group in groups))
+    lines = [
+        f"| | steps | {' | '.join(variants)} | CleanRL: PPO | RPO 0.5 |",
+        "|---|---|" + "---|" * (len(variants) + 2),
+    ]
+    floors = floors_of(rows, "training_return")
+    for name, steps in dict.fromkeys((group.environment, group.steps) for group in groups):
+        mine = {
+            group.variant: mean_and_std(scores_of(members, "training_return", floors[name]))
+            for group, members in groups.items()
+            if (group.environment, group.steps) == (name, steps)
+        }
+        cells = [name.partition("/")[2], f"{steps / 1e6:.2g}M"]
+        cells += [mine.get(variant, "") for variant in variants]
+        cells += [in_words(PUBLISHED.get((name, alpha))) for alpha in (0.0, 0.5)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def mean_and_std(scores: np.ndarray) -> str:
+    """Of agents, in words."""
+    return in_words(Published(float(scores.mean()), float(scores.std())))
+
+
+def in_words(score: Published | None) -> str:
+    """Mean and standard deviation; nothing where nothing is published."""
+    return "" if score is None else f"{short(score.mean)} ± {short(score.std)}"
 
 
 def groups_of(rows: Sequence[Row], steps: str = "steps") -> dict[Group, list[Row]]:
@@ -97,9 +131,9 @@ def agents_table(rows: Sequence[Row]) -> str:
             f"{group.steps / 1e6:.2g}M",
             "bootstrapped" if group.time_limit_bootstrap else "an end",
             group.variant,
-            f"{short(training.mean())} ± {short(training.std())}",
-            "" if published is None else f"{short(published.mean)} ± {short(published.std)}",
-            f"{short(evaluation.mean())} ± {short(evaluation.std())}",
+            mean_and_std(training),
+            in_words(published),
+            mean_and_std(evaluation),
             f"{short(estimate.value)} [{short(estimate.low)}, {short(estimate.high)}]",
             short(evaluation.min()),
             f"{np.mean([row['action_std'] for row in members]):.2f}",
