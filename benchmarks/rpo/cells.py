@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 import rpojax
 
 AGENTS = 10  # of each alpha
-EPISODES = 128  # of each agent's evaluation
+EPISODES = {"gymnax": 1024, "others": 128}
+"""Of each agent's evaluation. Returns in Pendulum-v1 depend on where it starts more than on the
+agent, and episodes of gymnax are short."""
 PARALLEL = {"num_envs": 16, "num_steps": 128}
 """An update's 2048 steps, of which CleanRL takes all in one environment. All else is the preset
 "cleanrl". With 64 environments there are a quarter of the updates for the same steps, and no agent
@@ -44,6 +46,11 @@ class Cell(NamedTuple):
     table: str
     cfg: rpojax.Config
     alphas: tuple[float, ...]
+
+    @property
+    def episodes(self) -> int:
+        """Of each agent's evaluation."""
+        return EPISODES["gymnax" if self.cfg.env in GYMNAX else "others"]
 
     @property
     def name(self) -> str:

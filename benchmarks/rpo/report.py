@@ -47,8 +47,9 @@ def write_report() -> Path:
         "# RPO and PPO\n\nMade by `python -m benchmarks.rpo report` of the CSV files beside it. "
         f"{AGENTS} agents each. Training: mean return of the episodes that end in the last tenth "
         "of the updates, with the stochastic policy, as CleanRL publishes it after 8M steps. "
-        f"Evaluation: mean actions, {EPISODES} episodes of each agent. IQM: interquartile mean "
-        "with its 95 % bootstrap interval."
+        f"Evaluation: mean actions, {EPISODES['others']} episodes of each agent, "
+        f"{EPISODES['gymnax']} in gymnax's tasks. IQM: interquartile mean with its 95 % bootstrap "
+        "interval."
     ]
     for table in TABLES:
         rows = records.read(records.agents_csv(table))

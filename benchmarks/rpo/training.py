@@ -9,7 +9,7 @@ import numpy as np
 
 import rpojax
 from benchmarks.reporting import REPOSITORY
-from benchmarks.rpo.cells import AGENTS, EPISODES, Cell, variant
+from benchmarks.rpo.cells import AGENTS, Cell, variant
 from rpojax.statistics.nan import mean_ignoring_nan
 from rpojax.studies import StudyResult
 from rpojax.studies.runner import LAST_PART, StudyProgress
@@ -35,7 +35,7 @@ def train(cell: Cell) -> Trained:
         cell.cfg,
         grid={"alpha": cell.alphas},
         num_seeds=AGENTS,
-        eval_episodes=EPISODES,
+        eval_episodes=cell.episodes,
         directory=RUNS / cell.name,
         on_progress=clock,
     )
