@@ -70,7 +70,7 @@ TABLE: dict[str, Preset] = {
             "learning_rate": 1e-3,
         },
         _OURS,
-        "-147.4 +- 3.7, the worst -153.3, over 10 agents (their mean returns in 1024 episodes, "
+        "-147.4 +- 1.7, the worst -150.7, over 10 agents (their mean returns in 1024 episodes, "
         "mean actions), 598,016 steps; CPU, jax 0.10.2, 2026-11-26",
     ),
     "MountainCarContinuous-v0": Preset(
