@@ -125,7 +125,7 @@ def agents_table(rows: Sequence[Row]) -> str:
         )
         estimate = bootstrap_interval(evaluation, method="expanded")
         published = None
-        if not group.perturb_rollouts:
+        if not (group.alpha and group.perturb_rollouts):
             published = PUBLISHED.get((group.environment, group.alpha))
         cells = [
             group.environment.removeprefix("playground/"),
@@ -181,7 +181,7 @@ def provenance(rows: Sequence[Row]) -> str:
     }
     return (
         f"{found['device']}, {found['cores']} cores, {found['date']}, commit {found['commit']}; "
-        f"{found['versions']}. {len(rows)} agents in {sum(cells.values()) / 3600:.1f} core hours."
+        f"{found['versions']}. {len(rows)} agents in {sum(cells.values()) / 60:.0f} core minutes."
     )
 
 

@@ -39,6 +39,7 @@ def train(cell: Cell) -> Trained:
         directory=RUNS / cell.name,
         on_progress=clock,
     )
+    costs = clock.costs()
     rows = Trained([], [])
     for index, alpha in enumerate(cell.alphas):
         settings = {
@@ -50,7 +51,7 @@ def train(cell: Cell) -> Trained:
             "time_limit_bootstrap": cell.cfg.time_limit_bootstrap,
         }
         settings["variant"] = variant(settings)
-        rows.agents.extend(_agent_rows(settings, study, index, clock.costs()))
+        rows.agents.extend(_agent_rows(settings, study, index, costs))
         rows.curves.extend(_curve_rows(settings, study, index))
     return rows
 
