@@ -69,14 +69,17 @@ TABLE: dict[str, Preset] = {
     ),
     "Pendulum-v1": Preset(
         {
-            **_SMALL,
             "env": "Pendulum-v1",
-            "total_timesteps": 300_000,
-            "gamma": 0.9,
+            "total_timesteps": 600_000,
+            "num_envs": 64,
+            "num_steps": 64,
+            "num_minibatches": 16,
+            "update_epochs": 10,
             "learning_rate": 1e-3,
         },
         _OURS,
-        _MEASURED.format("-212.8 +- 17.2", 8, "299,008"),
+        "-147.4 +- 1.7, the worst -150.7, over 10 agents (their mean returns in 1024 episodes, "
+        "mean actions), 598,016 steps; CPU, jax 0.10.2, 2026-11-26",
     ),
     "MountainCarContinuous-v0": Preset(
         {**_SMALL, "env": "MountainCarContinuous-v0", "total_timesteps": 300_000},

@@ -92,7 +92,8 @@ def _one_after_another(
 
     results = jax.lax.map(one, rows)
     if size > 1:
-        results = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:count], results)
+        total = num_blocks * size  # -1 would be ambiguous for a leaf without elements
+        results = jax.tree.map(lambda leaf: leaf.reshape(total, *leaf.shape[2:])[:count], results)
     return results
 
 

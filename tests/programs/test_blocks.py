@@ -48,6 +48,14 @@ def test_results_are_those_of_vmap_whatever_the_block(most, trip_counts):
     assert loops(jax.vmap(mapped), vectors, scalars) == trip_counts
 
 
+def test_results_may_be_without_elements():
+    """As parts of MuJoCo's states are, where a model has none of them."""
+    mapped = in_blocks(lambda vector: (jnp.sum(vector), vector[:0]), lambda: 2)
+    sums, nothing = jax.vmap(mapped)(jnp.arange(10.0).reshape(5, 2))
+    np.testing.assert_allclose(sums, [1.0, 5.0, 9.0, 13.0, 17.0])
+    assert nothing.shape == (5, 0)
+
+
 def test_arguments_that_are_not_mapped_are_shared():
     mapped, _ = counted(2, [])
     vectors = jnp.arange(20.0).reshape(4, 5)

@@ -1,0 +1,58 @@
+"""What agents learn by RPO and by PPO: 10 agents of each setting, beside published figures.
+
+    python -m benchmarks.rpo dm_control    # RPO and PPO in tasks of MuJoCo Playground
+    python -m benchmarks.rpo ablation      # alpha, where it perturbs, what a time limit is
+    python -m benchmarks.rpo mujoco        # alphas where 0.5 is known to fail, on MJX
+    python -m benchmarks.rpo gymnax        # the presets of gymnax's five tasks
+    python -m benchmarks.rpo cleanrl       # Pendulum-v1 with CleanRL's settings to the letter
+    python -m benchmarks.rpo report        # results/rpo/tables.md and pictures, of what is there
+
+All but the last train what benchmarks/results/rpo lacks, and save it on the way in runs/rpo: after
+Ctrl-C or a kill, the same command goes on. The settings are in benchmarks/rpo/cells.py.
+"""
+
+import argparse
+
+import rpojax
+from benchmarks.reporting import environment_info, git_commit
+from benchmarks.rpo import records
+from benchmarks.rpo.cells import TABLES, cells_of
+from benchmarks.rpo.report import write_report
+from benchmarks.rpo.training import train
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "gymnax")
+FAMILY_PACKAGES = {
+    "playground": ("playground", "mujoco", "mujoco-mjx"),
+    "mjx": ("mujoco", "mujoco-mjx", "gymnasium"),
+}
+
+
+def main() -> None:
+    """Train what is missing of a table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("table", choices=(*TABLES, "report"))
+    parser.add_argument("--steps", type=int, help="of each agent, in place of the table's own")
+    parser.add_argument("--environments", nargs="+", help="some of the table's")
+    arguments = parser.parse_args()
+    if arguments.table == "report":
+        print(write_report())
+        return
+    cells = cells_of(arguments.table, arguments.steps, arguments.environments)
+    rpojax.use_all_cores()
+    commit = git_commit()  # of the code that is loaded now
+    for cell in cells:
+        if records.has(records.read(records.agents_csv(cell.table)), cell):
+            continue
+        family = str(cell.cfg.env).partition("/")[0]
+        info = environment_info((*PACKAGES, *FAMILY_PACKAGES.get(family, ())))
+        try:
+            trained = train(cell)
+        except rpojax.TrainingInterrupted as stop:
+            parser.exit(128 + stop.signal_number, "stopped; the same command goes on\n")
+        records.add(cell.table, trained, info.as_row() | {"commit": commit})
+
+
+if __name__ == "__main__":
+    main()

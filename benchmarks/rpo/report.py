@@ -1,0 +1,262 @@
+"""Tables and pictures of what is in the CSV files."""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.rpo import records
+from benchmarks.rpo.cells import AGENTS, EPISODES, TABLES, variant
+from benchmarks.rpo.published import PUBLISHED, Published
+from rpojax.report import plot_sample_efficiency
+from rpojax.statistics import Estimate, bootstrap_interval, make_scores, sample_efficiency
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Row = dict[str, Any]
+Curves = dict[str, tuple[np.ndarray, Estimate]]
+DPI, PANEL_COLUMNS = 70, 2
+
+
+class Group(NamedTuple):
+    """The agents that differ in their seeds alone."""
+
+    environment: str
+    steps: int
+    time_limit_bootstrap: bool
+    perturb_rollouts: bool
+    alpha: float
+
+    @property
+    def variant(self) -> str:
+        """How it is called."""
+        return variant(self._asdict())
+
+
+def write_report() -> Path:
+    """Write the tables of all CSV files into tables.md, and a picture of each.
+
+    Returns:
+        The path of tables.md.
+    """
+    parts = [
+        "# RPO and PPO\n\nMade by `python -m benchmarks.rpo report` of the CSV files beside it. "
+        f"{AGENTS} agents each. Training: mean return of the episodes that end in the last tenth "
+        "of the updates, with the stochastic policy, as CleanRL publishes it after 8M steps. "
+        f"Evaluation: mean actions, {EPISODES['others']} episodes of each agent, "
+        f"{EPISODES['gymnax']} in gymnax's tasks. IQM: interquartile mean with its 95 % bootstrap "
+        "interval."
+    ]
+    for table in TABLES:
+        rows = records.read(records.agents_csv(table))
+        if rows:
+            parts.append(f"## {table}\n\n{provenance(rows)}\n\n{agents_table(rows)}")
+            if table == "dm_control":
+                parts.append(f"Training returns:\n\n{short_table(rows)}")
+            parts.append(f"![learning curves]({table}.png)")
+            draw(table, records.read(records.curves_csv(table)))
+    path = records.DIRECTORY / "tables.md"
+    path.write_text("\n\n".join(parts) + "\n")
+    return path
+
+
+def short_table(rows: Sequence[Row]) -> str:
+    """A line for each environment: training returns, and those that CleanRL publishes."""
+    groups = groups_of(rows)
+    variants = list(dict.fromkeys(group.variant for group in groups))
+    lines = [
+        f"| | steps | {' | '.join(variants)} | CleanRL: PPO | RPO 0.5 |",
+        "|---|---|" + "---|" * (len(variants) + 2),
+    ]
+    floors = floors_of(rows, "training_return")
+    for name, steps in dict.fromkeys((group.environment, group.steps) for group in groups):
+        mine = {
+            group.variant: mean_and_std(scores_of(members, "training_return", floors[name]))
+            for group, members in groups.items()
+            if (group.environment, group.steps) == (name, steps)
+        }
+        cells = [name.partition("/")[2], f"{steps / 1e6:.2g}M"]
+        cells += [mine.get(variant, "") for variant in variants]
+        cells += [in_words(PUBLISHED.get((name, alpha))) for alpha in (0.0, 0.5)]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def mean_and_std(scores: np.ndarray) -> str:
+    """Of agents, in words."""
+    return in_words(Published(float(scores.mean()), float(scores.std())))
+
+
+def in_words(score: Published | None) -> str:
+    """Mean and standard deviation; nothing where nothing is published."""
+    return "" if score is None else f"{short(score.mean)} ± {short(score.std)}"
+
+
+def groups_of(rows: Sequence[Row], steps: str = "steps") -> dict[Group, list[Row]]:
+    """Rows by setting; `steps` is the column that tells the length of the training."""
+    groups: dict[Group, list[Row]] = {}
+    for row in rows:
+        group = Group(
+            row["environment"],
+            row[steps],
+            row["time_limit_bootstrap"],
+            row["perturb_rollouts"],
+            row["alpha"],
+        )
+        groups.setdefault(group, []).append(row)
+    return groups
+
+
+def agents_table(rows: Sequence[Row]) -> str:
+    """A line for each setting, in Markdown."""
+    lines = [
+        "| environment | steps | time limit | | training | CleanRL | evaluation | evaluation, IQM "
+        "| worst agent | std of the policy |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    floors = {name: floors_of(rows, name) for name in ("training_return", "evaluation_return")}
+    for group, members in groups_of(rows).items():
+        training, evaluation = (
+            scores_of(members, name, floor[group.environment]) for name, floor in floors.items()
+        )
+        estimate = bootstrap_interval(evaluation, method="expanded")
+        published = None
+        if not (group.alpha and group.perturb_rollouts):
+            published = PUBLISHED.get((group.environment, group.alpha))
+        cells = [
+            group.environment.removeprefix("playground/"),
+            f"{group.steps / 1e6:.2g}M",
+            "bootstrapped" if group.time_limit_bootstrap else "an end",
+            group.variant,
+            mean_and_std(training),
+            in_words(published),
+            mean_and_std(evaluation),
+            f"{short(estimate.value)} [{short(estimate.low)}, {short(estimate.high)}]",
+            short(evaluation.min()),
+            f"{np.mean([row['action_std'] for row in members]):.2f}",
+        ]
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)
+
+
+def short(value: float | np.ndarray) -> str:
+    """Whole numbers from a hundred on, three digits below."""
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:#.3g}".rstrip(".")
+
+
+def floors_of(rows: Sequence[Row], name: str) -> dict[str, float]:
+    """The lowest score in each environment: that of an agent that diverged."""
+    floors: dict[str, float] = {}
+    for row in rows:
+        if row["finite"]:
+            environment = row["environment"]
+            floors[environment] = min(row[name], floors.get(environment, np.inf))
+    return floors
+
+
+def scores_of(rows: Sequence[Row], name: str, floor: float) -> np.ndarray:
+    """The scores of agents, f64[N]."""
+    finite = [row["finite"] for row in rows]
+    return make_scores([row[name] for row in rows], finite=finite, worst=floor).values[:, 0]
+
+
+def provenance(rows: Sequence[Row]) -> str:
+    """Where, when and with what the agents were trained, and what it took."""
+    found = {
+        name: ", ".join(dict.fromkeys(str(row[name]) for row in rows))
+        for name in ("device", "cores", "date", "commit", "versions")
+    }
+    cells = {
+        (
+            row["environment"],
+            row["steps"],
+            row["perturb_rollouts"],
+            row["time_limit_bootstrap"],
+        ): row["core_seconds"]
+        for row in rows
+    }
+    return (
+        f"{found['device']}, {found['cores']} cores, {found['date']}, commit {found['commit']}; "
+        f"{found['versions']}. {len(rows)} agents in {sum(cells.values()) / 60:.0f} core minutes."
+    )
+
+
+def draw(table: str, rows: Sequence[Row]) -> None:
+    """Draw the learning curves of a table; of the ablation, the policies' std as well."""
+    pictures = [
+        _picture(title, "episode return", _curves(groups, "episode_return"))
+        for title, groups in panels(table, rows).items()
+    ]
+    _write_sheet(pictures, records.DIRECTORY / f"{table}.png")
+    if table == "ablation":
+        pictures = [
+            _picture(title, "standard deviation of the policy", _curves(groups, "action_std"))
+            for title, groups in std_panels(rows).items()
+        ]
+        _write_sheet(pictures, records.DIRECTORY / f"{table}-action_std.png")
+
+
+def panels(table: str, rows: Sequence[Row]) -> dict[str, dict[str, list[Row]]]:
+    """By title, rows by label: an environment each, as long as it was trained most."""
+    found: dict[str, dict[str, list[Row]]] = {}
+    for group, members in _longest(rows).items():
+        label = group.variant
+        if table == "ablation":
+            if group.alpha not in (0.0, 0.5):
+                continue
+            label += ", bootstrapped" if group.time_limit_bootstrap else ""
+        found.setdefault(group.environment, {})[label] = members
+    return found
+
+
+def std_panels(rows: Sequence[Row]) -> dict[str, dict[str, list[Row]]]:
+    """By title, rows by label: alphas, in an environment and where they perturb."""
+    found: dict[str, dict[str, list[Row]]] = {}
+    for group, members in _longest(rows).items():
+        if group.time_limit_bootstrap:
+            continue
+        where = "rollout too" if group.perturb_rollouts else "update only"
+        title = f"{group.environment}, perturbed in the {where}"
+        found.setdefault(title, {})[f"alpha {group.alpha:g}"] = members
+    return found
+
+
+def _longest(rows: Sequence[Row]) -> dict[Group, list[Row]]:
+    groups = groups_of(rows, "total_steps")
+    most = {group.environment: 0 for group in groups}
+    for group in groups:
+        most[group.environment] = max(most[group.environment], group.steps)
+    return {group: rows for group, rows in groups.items() if group.steps == most[group.environment]}
+
+
+def _curves(groups: Mapping[str, list[Row]], name: str) -> Curves:
+    curves = {}
+    for label, rows in groups.items():
+        steps = np.unique([row["steps"] for row in rows])
+        values = np.reshape([row[name] for row in rows], (-1, len(steps)))
+        curves[label] = steps, sample_efficiency(steps, values, method="expanded")
+    return curves
+
+
+def _picture(title: str, ylabel: str, curves: Curves) -> "Figure":
+    return plot_sample_efficiency(curves, ylabel=ylabel, num_seeds=AGENTS, title=title)
+
+
+def _write_sheet(figures: Sequence["Figure"], path: Path) -> None:
+    """Save pictures of one size as one, side by side."""
+    images = []
+    for figure in figures:
+        file = io.BytesIO()
+        figure.savefig(file, format="png", dpi=DPI)
+        images.append(Image.open(file).convert("RGB"))
+    width = max(image.width for image in images)
+    height = max(image.height for image in images)
+    columns = min(PANEL_COLUMNS, len(images))
+    sheet = Image.new("RGB", (columns * width, -(-len(images) // columns) * height), "white")
+    for place, image in enumerate(images):
+        sheet.paste(image, (place % columns * width, place // columns * height))
+    sheet.save(path, optimize=True)

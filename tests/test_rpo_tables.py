@@ -1,0 +1,65 @@
+"""The tables of `python -m benchmarks.rpo`: which cells they have, and how agents are summed up."""
+
+import pytest
+
+from benchmarks.rpo import records, report
+from benchmarks.rpo.cells import PARALLEL, TABLES, cells_of
+from benchmarks.rpo.training import Trained
+
+
+def agent(**changes):
+    row = {
+        "environment": "Pendulum-v1",
+        "variant": "RPO 0.5",
+        "alpha": 0.5,
+        "perturb_rollouts": False,
+        "time_limit_bootstrap": False,
+        "num_envs": 1,
+        "num_steps": 2048,
+        "seed": 0,
+        "steps": 299_008,
+        "evaluation_return": -150.0,
+        "training_return": -160.0,
+        "action_std": 1.0,
+        "finite": True,
+    }
+    return row | changes
+
+
+def test_no_two_cells_are_trained_in_the_same_directory():
+    names = [cell.name for table in TABLES for cell in cells_of(table)]
+    assert len(names) == len(set(names))
+
+
+def test_strict_settings_are_those_of_cleanrl_and_the_parallel_ones_differ_in_the_rollout_alone():
+    (strict,) = cells_of("cleanrl")
+    assert (strict.cfg.num_envs, strict.cfg.num_steps) == (1, 2048)
+    cell = next(cell for cell in cells_of("ablation", 1_000_000) if cell.cfg.env == "Pendulum-v1")
+    assert cell.cfg == strict.cfg.replace(**PARALLEL)
+
+
+def test_steps_and_environments_can_be_chosen():
+    cells = cells_of("dm_control", 8_000_000, ["playground/PointMass"])
+    assert {cell.cfg.env for cell in cells} == {"playground/PointMass"}
+    assert {cell.cfg.total_timesteps for cell in cells} == {8_000_000}
+    with pytest.raises(SystemExit, match=r"'PointMass' is not in dm_control; give some of"):
+        cells_of("dm_control", None, ["PointMass"])
+
+
+def test_a_cell_is_missing_until_all_of_its_alphas_are_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(records, "DIRECTORY", tmp_path)
+    (cell,) = cells_of("cleanrl", 299_008)
+    path = records.agents_csv("cleanrl")
+    for alpha, complete in ((0.5, False), (0.0, True)):
+        assert not records.has(records.read(path), cell)
+        records.add("cleanrl", Trained([agent(alpha=alpha)], [{"seed": 0}]), {})
+        assert records.has(records.read(path), cell) is complete
+    assert records.read(path)[0] == agent()
+
+
+def test_an_agent_that_diverged_counts_as_the_worst_of_its_environment():
+    rows = [agent(), agent(seed=1, evaluation_return=-100.0, finite=False)]
+    rows += [agent(alpha=0.0, seed=seed, evaluation_return=-400.0) for seed in range(2)]
+    line = report.agents_table(rows).splitlines()[2]
+    assert "| RPO 0.5 | -160 ± 0.00 | -151 ± 3.73 | -275 ± 125 |" in line
+    assert "| -400 |" in line
