@@ -117,7 +117,7 @@ def fit(directory: str, stop_after: int | None = None, **arguments: Any) -> Any:
 
 
 def everything(directory: str) -> Any:
-    """A whole run and one that is stopped, a population, a study."""
+    """A whole run and one that is stopped, a population, agents of two devices each, a study."""
     import rpojax
 
     pbt = rpojax.PBT(every=4, hyperparams={"learning_rate": rpojax.studies.LogUniform(1e-4, 1e-2)})
@@ -125,6 +125,7 @@ def everything(directory: str) -> Any:
         "whole": fit(f"{directory}/whole"),
         "stopped": fit(f"{directory}/stopped", stop_after=8),
         "population": digests(rpojax.fit(config(), num_seeds=8, evolve=pbt)),
+        "shared": digests(rpojax.fit(config(devices_per_agent=2), num_seeds=2)),
         "study": rpojax.study(
             config(), grid={"alpha": [0.0, 0.5]}, num_seeds=2, directory=f"{directory}/study"
         ).scores.tolist(),

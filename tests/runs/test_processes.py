@@ -24,7 +24,7 @@ def trained(tmp_path_factory):
     return {1: (one, job.run(1, 4, "everything", one)), 2: (two, job.run(2, 2, "everything", two))}
 
 
-@pytest.mark.parametrize("what", ["whole", "stopped", "population", "study"])
+@pytest.mark.parametrize("what", ["whole", "stopped", "population", "shared", "study"])
 def test_two_processes_of_two_devices_are_one_of_four_to_the_bit(trained, what):
     (_, [alone]), (_, both) = trained[1], trained[2]
     assert [each[what] for each in both] == [alone[what]] * 2
