@@ -179,9 +179,11 @@ def provenance(rows: Sequence[Row]) -> str:
         ): row["core_seconds"]
         for row in rows
     }
+    known = [seconds for seconds in cells.values() if not np.isnan(seconds)]  # of one process
+    took = f" in {sum(known) / 60:.0f} core minutes" if len(known) == len(cells) else ""
     return (
         f"{found['device']}, {found['cores']} cores, {found['date']}, commit {found['commit']}; "
-        f"{found['versions']}. {len(rows)} agents in {sum(cells.values()) / 60:.0f} core minutes."
+        f"{found['versions']}. {len(rows)} agents{took}."
     )
 
 
