@@ -380,7 +380,7 @@ def test_overwrite_replaces_the_run_and_leaves_other_files(trained, tmp_path):
 
 
 def test_a_disk_that_is_full_from_the_start_leaves_no_directory(tmp_path, monkeypatch):
-    def write(path: Path, *_: Any) -> None:
+    def write(path: Path, *_: Any, **__: Any) -> None:
         raise OSError(f"checkpoint {path} could not be written: No space left on device")
 
     monkeypatch.setattr(checkpoint.storage, "write", write)

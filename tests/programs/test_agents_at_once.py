@@ -49,7 +49,7 @@ def test_threads_of_one_device_share_large_agents_and_are_spared_for_small_ones(
 
 def test_accelerators_take_as_many_as_their_memory_holds(monkeypatch):
     device = SimpleNamespace(platform="gpu", memory_stats=lambda: {"bytes_limit": 2**30})
-    monkeypatch.setattr(rule.jax, "devices", lambda: [device])
+    monkeypatch.setattr(rule.jax, "local_devices", lambda: [device])
     few = at_once(envs=2048)
     many = at_once(envs=16)
     assert 1 < few < many
