@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from rpojax.trees import is_key
 from rpojax.types import PyTree
 from rpojax.validation import nearest_divisor
 
@@ -141,12 +141,22 @@ def put(tree: PyTree, shardings: PyTree) -> PyTree:
 def _spread(leaf: Any, sharding: NamedSharding) -> Any:
     """An array over the devices of all processes, of which each gives the part of its own."""
     if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
-        return jax.jit(lambda leaf: leaf, out_shardings=sharding)(leaf)
-    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        there = leaf.sharding.is_equivalent_to(sharding, leaf.ndim)
+        return leaf if there else moved(leaf, sharding)
+    if is_key(leaf):
         data = _spread(jax.random.key_data(leaf), sharding)
         return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
     array = np.asarray(leaf)
     return jax.make_array_from_callback(array.shape, sharding, array.__getitem__)
+
+
+def moved(tree: PyTree, sharding: NamedSharding) -> PyTree:
+    """Arrays that are spread over several processes, in another way; all of these call it."""
+    return jax.jit(_same, out_shardings=sharding)(tree)
+
+
+def _same(tree: PyTree) -> PyTree:
+    return tree
 
 
 def agents_sharding(devices_per_agent: int = 1) -> NamedSharding:

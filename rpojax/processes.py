@@ -2,7 +2,7 @@
 
 Each process runs the same program on its own devices, and each array of agents is spread over the
 devices of all. What is decided on the host (when to stop, how long a chunk is) is decided once for
-all: `told_by_all`. Whatever has an effect outside (files, the terminal) happens in the first.
+all: `exchanged`. Whatever has an effect outside (files, the terminal) happens in the first.
 """
 
 import atexit
@@ -21,7 +21,8 @@ import numpy as np
 from jax._src import distributed  # the store of keys and values has no public name
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from rpojax.devices import use_all_cores
+from rpojax.devices import moved, use_all_cores
+from rpojax.trees import is_key
 from rpojax.types import PyTree
 from rpojax.validation import whole_number
 
@@ -175,7 +176,7 @@ def to_host(tree: PyTree) -> PyTree:
     With several processes, all of them must call it.
     """
     leaves, structure = jax.tree.flatten(tree)
-    plain = [jax.random.key_data(leaf) if _is_key(leaf) else leaf for leaf in leaves]
+    plain = [jax.random.key_data(leaf) if is_key(leaf) else leaf for leaf in leaves]
     far: list[Any] = [leaf for leaf in plain if not is_whole_here(leaf)]
     if far:
         near = iter(_everywhere(far[0].sharding.mesh, far))
@@ -303,22 +304,14 @@ def _store() -> Any:
 
 def _everywhere(mesh: Mesh, tree: PyTree) -> PyTree:
     """The same arrays, whole on each device of a mesh."""
-    whole = jax.jit(_same, out_shardings=NamedSharding(mesh, PartitionSpec()))(tree)
+    whole = moved(tree, NamedSharding(mesh, PartitionSpec()))
     wait_for(whole)
     return whole
 
 
-def _same(tree: PyTree) -> PyTree:
-    return tree
-
-
 def _like(plain: Any, leaf: Any) -> Any:
     """On the host; as a typed key where `leaf` is one."""
-    if not _is_key(leaf):
+    if not is_key(leaf):
         return np.asarray(plain)
     data = jax.numpy.asarray(np.asarray(plain))
     return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
-
-
-def _is_key(leaf: Any) -> bool:
-    return jax.numpy.issubdtype(leaf.dtype, jax.dtypes.prng_key)

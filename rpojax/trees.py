@@ -38,11 +38,16 @@ def leaves_by_path(tree: PyTree, simple: bool = False) -> dict[str, Any]:
     }
 
 
+def is_key(leaf: Any) -> bool:
+    """Whether an array, or its shape and dtype, is one of typed PRNG keys."""
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
 def select(flag: Array, chosen: PyTree, other: PyTree) -> PyTree:
     """`chosen` where the flag is True, `other` elsewhere: flag bool[...], leaves [..., *]."""
 
     def one(chosen: Array, other: Array) -> Array:
-        if jnp.issubdtype(chosen.dtype, jax.dtypes.prng_key):
+        if is_key(chosen):
             # On the data, since `jax_debug_key_reuse` takes a choice among keys for a use of both.
             data = one(jax.random.key_data(chosen), jax.random.key_data(other))
             return jax.random.wrap_key_data(data, impl=jax.random.key_impl(chosen))

@@ -22,7 +22,7 @@ from rpojax.config import Config
 from rpojax.core.invalid import end_where_invalid
 from rpojax.core.keys import UpdateKeys
 from rpojax.envs.base import Env, Resets, TimeStep
-from rpojax.trees import select
+from rpojax.trees import is_key, select
 from rpojax.types import Array, Key, PyTree
 
 
@@ -93,7 +93,7 @@ def rekey(env: Env, keys: Key, state: PyTree) -> PyTree:
     bits = jax.vmap(jax.random.bits)(pairs[:, 0])
 
     def one(leaf: Array) -> Array:
-        if not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        if not is_key(leaf):
             return leaf
         fold = jax.random.fold_in
         for _ in leaf.shape[1:]:

@@ -33,6 +33,7 @@ from rpojax.core.schedules import check_schedules
 from rpojax.core.update import update
 from rpojax.envs.bounds import warn_unreachable_actions
 from rpojax.hyperparams import HyperParams
+from rpojax.trees import is_key
 from rpojax.types import (
     Array,
     Batch,
@@ -115,7 +116,7 @@ def _mapped_with(key: Key, tree: PyTree) -> PyTree:
     """
 
     def same(leaf: Array) -> Array:
-        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        if is_key(leaf):
             return leaf  # made of the key already; `jax_debug_key_reuse` lets it be used once
         return jnp.where(either, leaf, leaf)
 

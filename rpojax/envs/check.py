@@ -9,7 +9,7 @@ import numpy as np
 
 from rpojax.envs.base import Env, TimeStep, fail_unless
 from rpojax.envs.contract import check_contract, check_traced_params
-from rpojax.trees import select
+from rpojax.trees import is_key, select
 from rpojax.types import Array, Key, PyTree
 
 
@@ -120,7 +120,7 @@ def _equal(a: PyTree, b: PyTree) -> Array:
     """Where two trees are equal in every leaf [B, ...], typed PRNG keys aside: bool[B]."""
 
     def equal(x: Array, y: Array) -> Array:
-        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):
+        if is_key(x):
             return jnp.ones(x.shape[0], bool)
         both_nan = (x != x) & (y != y)
         return jnp.all(((x == y) | both_nan).reshape(x.shape[0], -1), axis=1)

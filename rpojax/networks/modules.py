@@ -12,7 +12,7 @@ import numpy as np
 from rpojax.envs.base import Env
 from rpojax.network_config import PolicyDistribution
 from rpojax.networks.base import ActorCritic, Outputs, reset_carry
-from rpojax.trees import batched, leading_axes, same_avals
+from rpojax.trees import batched, is_key, leading_axes, same_avals
 from rpojax.types import Array, Key, PyTree
 from rpojax.validation import check_choice
 
@@ -46,8 +46,7 @@ def from_nnx(factory: Callable[[Any], Any], env: Env) -> ActorCritic:
     from flax import nnx
 
     def make(key: Key) -> Any:
-        typed = jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
-        return factory(nnx.Rngs(key if typed else jax.random.wrap_key_data(key)))
+        return factory(nnx.Rngs(key if is_key(key) else jax.random.wrap_key_data(key)))
 
     try:
         module = nnx.eval_shape(lambda: make(jax.random.key(0)))

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax.processes import exchanged, in_first, is_first, is_whole_here
-from rpojax.trees import leaves_by_path
+from rpojax.trees import is_key, leaves_by_path
 from rpojax.types import PyTree
 
 _REMAINS = re.compile(r".*(\.orbax-checkpoint-tmp.*|\.discarded)")
@@ -191,7 +191,7 @@ class _Written(NamedTuple):
 
 
 def _written(leaf: Any, rows: int | None) -> _Written:
-    impl = str(jax.random.key_impl(leaf)) if _is_key(leaf) else None
+    impl = str(jax.random.key_impl(leaf)) if is_key(leaf) else None
     array = leaf if impl is None else jax.random.key_data(leaf)
     shape = list(array.shape) if rows is None else [rows, *array.shape[1:]]
     if is_whole_here(array):
@@ -237,10 +237,6 @@ def _slices(part: list[list[int]]) -> tuple[slice, ...]:
 
 def _kind(leaf: Any) -> str:
     return f"{leaf.dtype}{list(leaf.shape)}"
-
-
-def _is_key(leaf: Any) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def _digest(array: np.ndarray) -> str:

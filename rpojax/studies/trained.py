@@ -11,6 +11,7 @@ from rpojax.config import Config
 from rpojax.runs.checkpoint import Snapshot
 from rpojax.statistics import interquartile_mean
 from rpojax.studies.plan import StudyPlan
+from rpojax.trees import is_key
 from rpojax.types import TrainResult
 
 
@@ -84,6 +85,6 @@ def rows_of(plan: StudyPlan, parts: Sequence[Trained], members: list[int]) -> li
 
 
 def _joined(*leaves: Any) -> Any:
-    if jnp.issubdtype(leaves[0].dtype, jax.dtypes.prng_key):
+    if is_key(leaves[0]):
         return jnp.concatenate(leaves)
     return np.concatenate(leaves)

@@ -14,6 +14,7 @@ import pytest
 
 from rpojax.runs import checkpoint, storage
 from rpojax.runs.storage import DamagedCheckpointError
+from rpojax.trees import is_key
 
 TREE = {
     "layers": [{"w/b": np.linspace(0.0, 1.0, 600, dtype=np.float32).reshape(2, 300)}, {}],
@@ -30,9 +31,7 @@ RECORD = {"updates": 3, "pi": 3.141592653589793, "name": "é", "list": [1, None]
 
 
 def kinds_and_bytes(tree):
-    unkeyed = jax.tree.map(
-        lambda leaf: jax.random.key_data(leaf) if storage._is_key(leaf) else leaf, tree
-    )
+    unkeyed = jax.tree.map(lambda leaf: jax.random.key_data(leaf) if is_key(leaf) else leaf, tree)
     return [
         (leaf.dtype, leaf.shape, np.asarray(leaf).tobytes()) for leaf in jax.tree.leaves(unkeyed)
     ]
