@@ -66,22 +66,18 @@ FAMILY_PACKAGES = {
     "mjx": ("mujoco", "mujoco-mjx", "gymnasium"),
     "playground": ("playground", "mujoco-mjx"),
 }
-USUAL = {
-    "num_envs": 64,
-    "num_steps": 32,
-    "num_minibatches": 8,
-    "update_epochs": 4,
-    "learning_rate": 1e-3,
-    "gamma": 0.99,
-    "alpha": 0.1,
+LEARNING: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "brax/inverted_pendulum": ("brax/inverted_pendulum", {}),
+    "mjx/InvertedPendulum-v5": ("mjx/InvertedPendulum-v5", {}),
+    "playground/CartpoleBalance": ("brax/inverted_pendulum", {"total_timesteps": 1_000_000}),
+    "brax/inverted_double_pendulum": ("brax/inverted_double_pendulum", {}),
+    "mjx/InvertedDoublePendulum-v5": (
+        "brax/inverted_double_pendulum",
+        {"total_timesteps": 700_000},
+    ),
 }
-LEARNING: Mapping[str, Mapping[str, Any]] = {
-    "brax/inverted_pendulum": {"total_timesteps": 300_000},
-    "mjx/InvertedPendulum-v5": {"total_timesteps": 300_000},
-    "playground/CartpoleBalance": {"total_timesteps": 1_000_000},
-    "brax/inverted_double_pendulum": {"total_timesteps": 500_000, "alpha": 0.01},
-    "mjx/InvertedDoublePendulum-v5": {"total_timesteps": 700_000, "alpha": 0.01},
-}
+"""A preset and changes to it."""
+
 REWARD, GAMMA, LIMIT = 1.0, 0.9, 8
 
 
@@ -174,7 +170,8 @@ def learning(name: str, rounds: int) -> Iterator[Figure]:
     """Evaluation returns of agents that were trained together."""
     del rounds
     rpojax.use_all_cores()
-    cfg = rpojax.Config(env=name, **(USUAL | LEARNING[name]))
+    preset, changes = LEARNING[name]
+    cfg = rpojax.Config.preset(preset, env=name, **changes)
     keys = jax.random.split(jax.random.key(0), AGENTS)
     train = rpojax.sharded_vmap(rpojax.make_train(cfg)).lower(keys).compile()
     start = time.perf_counter()
