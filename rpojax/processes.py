@@ -1,8 +1,36 @@
 """Several processes that train together, on one machine or many, connected by `jax.distributed`.
 
-Each process runs the same program on its own devices, and each array of agents is spread over the
-devices of all. What is decided on the host (when to stop, how long a chunk is) is decided once for
-all: `exchanged`. Whatever has an effect outside (files, the terminal) happens in the first.
+`rpojax train --distributed` joins the processes of a job of SLURM, Kubernetes or Open MPI, or of a
+TPU slice; `--coordinator HOST:PORT --num-processes 2 --process-id 0` (and `1`) joins any others. In
+Python, `use_all_machines()`, called right after the imports, does so; then each process calls the
+same functions with the same arguments. A job for SLURM, which goes on by `#SBATCH --requeue` and
+`rpojax resume`, on any number of processes:
+
+```shell
+#!/bin/bash
+#SBATCH --nodes=2 --ntasks-per-node=4 --cpus-per-task=8 --gpus-per-task=1 --time=1:00:00
+#SBATCH --signal=TERM@120
+srun rpojax train --distributed --env playground/CheetahRun --num-seeds 64 --output-dir /shared
+```
+
+* Agents do not communicate while they train. After each chunk of updates, about every two seconds,
+  the metrics are exchanged: 57 bytes for each agent and update.
+* With `agents_at_once=1` on CPUs, an agent has the same bits on any number of processes.
+* The first process writes logs, draws and prints. Each writes its own devices' part of a
+  checkpoint: the directory must be one that all machines see. Results are whole in each process,
+  with states of NumPy arrays.
+* A signal to any process saves the run and stops all of them. An error in one ends all, each with
+  its message. If one is killed, the others end at their next exchange, or, where a machine is
+  silent, after `lost_after` (60) seconds.
+* A number of agents that the devices do not divide is filled up with copies. What does not fit into
+  a device's memory is computed in smaller blocks of agents; if one agent at a time does not fit,
+  the error says what to lower.
+* `rpojax.study` works in the same way. Optuna's storage is the other way to share a search, by
+  independent processes.
+
+Inside, each array of agents is spread over the devices of all processes. What is decided on the
+host (when to stop, how long a chunk is) is decided once for all: `exchanged`. Whatever has an
+effect outside (files, the terminal) happens in the first.
 """
 
 import atexit

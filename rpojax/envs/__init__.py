@@ -1,4 +1,117 @@
-"""Environments: where they come from and what they must do."""
+"""Environments: where they come from and what they must do.
+
+By name, with parameters if you like; `rpojax envs` lists them. The three families of physics are
+extras: `pip install 'rpojax[brax,mjx,playground]'`:
+
+```py
+rpojax.Config(env="Pendulum-v1", env_params={"g": 1.62})
+rpojax.Config(env="brax/ant", env_params={"backend": "spring"})
+rpojax.Config(env="mjx/InvertedPendulum-v5")
+rpojax.Config(env="playground/CartpoleBalance", env_params={"episode_length": 500})
+```
+
+* **gymnax**: its five continuous tasks.
+* **brax/**: any of its backends, without its wrappers, so that a time limit truncates and each
+  episode has a start of its own. Brax is no longer maintained, and says so when it loads a model.
+  Its swimmer does not load: it calls `jnp.clip` in a way that JAX 0.10 no longer has.
+* **mjx/**: Gymnasium's MuJoCo tasks, simulated by MJX. Observations, rewards and ends are those of
+  Gymnasium, and tests compare them step by step with its own simulator. Contacts of Ant differ (MJX
+  orients friction otherwise), and HalfCheetah and Ant drift apart over an episode.
+* **playground/**: MuJoCo Playground in MJX's JAX implementation, which runs everywhere;
+  `env_params={"impl": "warp"}` takes MuJoCo Warp on an NVIDIA GPU, which is not deterministic.
+  Parameters are entries of the task's configuration (`"reward_config.scales.torques"`). Vision is
+  not supported. Where tasks observe `state` and `privileged_state`, an asymmetric critic is
+  `NetworkConfig(actor_keys=("state",), critic_keys=("privileged_state",))`. Locomotion and
+  manipulation need robots that Playground downloads with git: rpojax says how, and does not.
+
+**Your own** is any object with gymnax's interface, of one episode at a time. `make_train` checks
+shapes, dtypes and bounds; `check_env` also runs it:
+
+```python
+import jax
+import jax.numpy as jnp
+from gymnax.environments import spaces
+
+import rpojax
+
+
+class Homing:  # keep a point on a line near 0, for 50 steps
+    name = "Homing"
+    default_params = None
+
+    def action_space(self, params):
+        return spaces.Box(-1.0, 1.0, (1,))
+
+    def reset_env(self, key, params):
+        state = {"position": jax.random.uniform(key, minval=-1.0), "time": 0}
+        return jnp.array([state["position"]]), state
+
+    def step_env(self, key, state, action, params):
+        position = jnp.clip(state["position"] + 0.1 * action[0], -1.0, 1.0)
+        state = {"position": position, "time": state["time"] + 1}
+        return jnp.array([position]), state, -jnp.abs(position), False, {}
+
+    def is_truncated(self, state, params):  # a time limit, not a terminal state
+        return state["time"] >= 50
+
+
+homing = rpojax.envs.from_gymnax(Homing())
+rpojax.envs.check_env(homing)
+cfg = rpojax.Config(env=homing, total_timesteps=30_000)
+train = rpojax.make_train(cfg)
+```
+
+Or an `Env`, the batched form: `reset(keys) -> (state, obs)` and `step(keys, state, action) ->
+(state, TimeStep)`, a step of one episode. Do not reset in it: training does, and keeps the last
+observation of each episode. notebooks/03_your_own.ipynb writes one.
+
+An environment may report metrics, such as the terms of its reward: `TimeStep(...,
+metrics={"success": ...})` with the names in `Env.metrics`. Each is summed over an episode, as Brax
+does, and averaged over the episodes that end in an update: `metrics.environment["success"]`, and
+`environment/success` in logs and for `rpojax plot --metric`.
+
+A step that gives NaN or infinity, as simulations do that diverge, ends its episode as a termination
+with a reward of 0. The metric `invalid_steps` counts such steps.
+
+**Resets.** `Config(resets="exact")` computes a reset of its own for each new episode, in each step.
+`Config(resets="pool")` draws `reset_pool` (64) initial states for each rollout, and starts each new
+episode in one of them, with PRNG keys of its own. It is faster where a reset is slow. Each start
+has the right distribution, but two of one rollout are the same with probability 1/64, and their
+variance is 1/64 smaller on average. `"auto"`, the default, leaves the choice to the environment:
+`Env.resets`, "exact" for gymnax. The wrappers that come with Brax and MuJoCo Playground start all
+episodes of an environment in the one state that it was created with (Playground's by default), and
+overwrite the last observation of an episode.
+
+**Rewards** can be shaped by a pure function, before any scaling. Metrics keep the environment's
+own:
+
+```python
+def shaper(reward, timestep, timesteps):  # f32[num_envs], i32[], int -> f32[num_envs]
+    return reward * (0.5 + 0.5 * timestep / timesteps)
+
+
+train = rpojax.make_train(cfg.replace(reward_shaper=shaper))
+```
+
+**Parameters** in `Env.params` are traced: agents of one program can differ in gravity, masses or
+lengths (`env_params` of `train`, `fit`, `evaluate` and studies). They are the floats of a gymnax
+environment's parameters; fields of the MuJoCo model by MuJoCo's names (`gravity`, `body_mass`,
+`geom_friction`, `dof_damping`, ...) of `mjx/` and `playground/`; and fields of Brax's system
+(`gravity`, `link.inertia.mass`, ...). What fixes a shape, a length or the bounds of actions is not
+among them; `make` and `Config.env_params` set it. `with_traced_params` adds parameters to an `Env`
+of your own.
+
+**Domain randomisation** draws them anew at every reset, for each episode on its own:
+
+```python
+def any_length(key):  # of one episode
+    return {"l": jax.random.uniform(key, minval=0.5, maxval=1.5)}
+
+
+pendulums = rpojax.envs.randomized(rpojax.envs.make("Pendulum-v1"), any_length)
+train = rpojax.make_train(rpojax.Config(env=pendulums))
+```
+"""
 
 from rpojax.envs.base import Env, Rekey, Render, Reset, Resets, Step, TimeStep, WithParams
 from rpojax.envs.check import check_env

@@ -1,4 +1,22 @@
-"""Settings that are known to work, by name: see `Config.preset` and `Config.presets`."""
+"""Settings that are known to work, by name.
+
+Those of the paper and of CleanRL (1 x 2048 steps, perturbed in the update only, a time limit as an
+end), one for each task of gymnax, and those for the pendulums of Brax and MJX, with what they gave
+over four to ten agents. Where MuJoCo Playground is installed, its tuned settings of Brax's PPO are
+read and translated; they have `alpha=0` until you set it. `presets.playground` says how they are
+translated:
+
+```python
+import rpojax
+
+cfg = rpojax.Config.preset("Pendulum-v1", total_timesteps=100_000)
+found = rpojax.Config.presets()["Pendulum-v1"]
+print(found.source, found.result, found.settings)
+```
+
+`rpojax train --preset cleanrl --env Reacher-misc`: flags override a settings file, and that a
+preset, which a file may name too (`preset: cleanrl`).
+"""
 
 from rpojax.presets.table import Preset
 

@@ -1,4 +1,81 @@
-"""Studies: many settings and seeds, compared with honest statistics."""
+"""Studies: many settings and seeds, compared with honest statistics.
+
+`rpojax.study` trains each setting with several seeds and judges them by the interquartile mean of
+their evaluations, with a 95 % bootstrap interval. An agent that diverged counts as the worst score:
+
+```python
+import rpojax
+from rpojax.studies import LogUniform
+
+cfg = rpojax.Config(env="Pendulum-v1", total_timesteps=30_000)
+found = rpojax.study(cfg, grid={"alpha": [0.0, 0.5]}, num_seeds=4, eval_episodes=8)
+for row in found.summary():
+    print(row.setting.label, row.score, row.low, row.high)
+
+searched = rpojax.study(
+    cfg,
+    space={"learning_rate": LogUniform(1e-4, 1e-2)},
+    num_settings=4,
+    sampler="sobol",
+    num_seeds=2,
+    eval_episodes=8,
+    halving=2,  # the better half goes on to twice the length
+)
+print(searched.settings[searched.best].label)
+```
+
+Settings that differ in hyperparameters, and in parameters of the environment that can be traced
+(`"env_params.g"`), train in one program, over all devices. Others, such as `"network.hidden_sizes"`
+and `"num_envs"`, make one program each. `configs=[...]` compares anything else. With
+`directory=...` a study is saved, and the same call goes on where it was stopped, with the same
+result to the bit. `agents_at_once=1` makes each agent bit-identical to `make_train` alone, on a
+CPU.
+
+`found.curves()`, `found.agent_rows()`, `found.rank_stability()` and the pictures in `rpojax.report`
+show it. `write_table` writes CSV and Parquet, and `found.marl_eval()` is marl-eval's format. The
+statistics (Agarwal et al. 2021) take any scores:
+
+```python
+from rpojax import statistics
+
+alpha_0, alpha_half = found.scores  # f32[settings, seeds]
+print(statistics.bootstrap_interval(alpha_half))  # interquartile mean, low, high
+print(statistics.probability_of_improvement(alpha_half, alpha_0).value)
+```
+
+The command takes the same from a file, and writes `report.html`, one page with tables that sort and
+pictures: `rpojax study alpha.yaml`, `rpojax study --resume studies/alpha`, `rpojax report
+studies/alpha`:
+
+```yaml
+# alpha.yaml
+env: Pendulum-v1
+total_timesteps: 200_000
+study:
+  grid: {alpha: [0, 0.01, 0.1, 0.3, 0.5, 1]}
+  num_seeds: 16
+```
+
+Optuna's samplers and pruners work on batches that train as one program (`pip install
+'rpojax[optuna]'`). Several processes share a study through its storage:
+
+```py
+import optuna
+
+study = optuna.create_study(storage="sqlite:///study.db", study_name="a", direction="maximize")
+rpojax.studies.optimize(study, cfg, {"learning_rate": LogUniform(1e-4, 1e-2)}, num_trials=64)
+```
+
+Population-based training is compiled into the training: after every generation the worst agents
+copy the best ones and change their hyperparameters. `rpojax.report.plot_genealogy` draws the
+history:
+
+```python
+evolve = rpojax.PBT(every=1, hyperparams={"learning_rate": LogUniform(1e-5, 1e-2)})
+result = rpojax.fit(cfg, num_seeds=8, evolve=evolve)
+print(result.evolution.parents)  # [agent, generation]
+```
+"""
 
 from rpojax.ranges import Choice, LogUniform, Uniform, Whole
 from rpojax.studies.halving import Halving
