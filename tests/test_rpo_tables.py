@@ -63,3 +63,15 @@ def test_an_agent_that_diverged_counts_as_the_worst_of_its_environment():
     line = report.agents_table(rows).splitlines()[2]
     assert "| RPO 0.5 | -160 ± 0.00 | -151 ± 3.73 | -275 ± 125 |" in line
     assert "| -400 |" in line
+
+
+def test_rpo_and_ppo_are_compared_with_intervals():
+    env = "playground/PendulumSwingup"
+    rows = [agent(environment=env, seed=s, training_return=700.0 + s) for s in range(10)]
+    rows += [
+        agent(environment=env, variant="PPO", alpha=0.0, seed=s, training_return=9.0)
+        for s in range(10)
+    ]
+    line = report.comparison(rows).splitlines()[2]
+    assert line.startswith("| PendulumSwingup | 0.3M | 704 ± 2.87 [70")
+    assert "| 9.00 ± 0.00 [9.00, 9.00] | 1.00 [1.00, 1.00] | 472 ± 385 | 774 ± 21.0 |" in line

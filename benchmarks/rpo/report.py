@@ -12,7 +12,14 @@ from benchmarks.rpo import records
 from benchmarks.rpo.cells import AGENTS, EPISODES, TABLES, variant
 from benchmarks.rpo.published import PUBLISHED, Published
 from rpojax.report import plot_sample_efficiency
-from rpojax.statistics import Estimate, bootstrap_interval, make_scores, sample_efficiency
+from rpojax.statistics import (
+    Estimate,
+    bootstrap_interval,
+    make_scores,
+    mean,
+    probability_of_improvement,
+    sample_efficiency,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,6 +27,10 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 Curves = dict[str, tuple[np.ndarray, Estimate]]
 DPI, PANEL_COLUMNS = 70, 2
+COMPARISON = (
+    "Training returns: mean ± standard deviation, and the 95 % bootstrap interval of the mean. "
+    "P(RPO > PPO): how probable it is that an agent of RPO is better than one of PPO."
+)
 
 
 class Group(NamedTuple):
@@ -56,7 +67,7 @@ def write_report() -> Path:
         if rows:
             parts.append(f"## {table}\n\n{provenance(rows)}\n\n{agents_table(rows)}")
             if table == "dm_control":
-                parts.append(f"Training returns:\n\n{short_table(rows)}")
+                parts.append(f"{COMPARISON}\n\n{comparison(rows)}")
             parts.append(f"![learning curves]({table}.png)")
             draw(table, records.read(records.curves_csv(table)))
     path = records.DIRECTORY / "tables.md"
@@ -64,26 +75,45 @@ def write_report() -> Path:
     return path
 
 
-def short_table(rows: Sequence[Row]) -> str:
-    """A line for each environment: training returns, and those that CleanRL publishes."""
+def comparison(rows: Sequence[Row]) -> str:
+    """A line for each environment and length: training returns beside those of CleanRL.
+
+    Returns are mean ± standard deviation, and the 95 % interval of the mean. P(RPO > PPO) is the
+    probability that an agent of RPO, perturbed in the update only, is better than one of PPO.
+    """
     groups = groups_of(rows)
     variants = list(dict.fromkeys(group.variant for group in groups))
     lines = [
-        f"| | steps | {' | '.join(variants)} | CleanRL: PPO | RPO 0.5 |",
-        "|---|---|" + "---|" * (len(variants) + 2),
+        f"| | steps | {' | '.join(variants)} | P(RPO > PPO) | CleanRL: PPO | RPO 0.5 |",
+        "|---|---|" + "---|" * (len(variants) + 3),
     ]
     floors = floors_of(rows, "training_return")
     for name, steps in dict.fromkeys((group.environment, group.steps) for group in groups):
         mine = {
-            group.variant: mean_and_std(scores_of(members, "training_return", floors[name]))
+            group.variant: scores_of(members, "training_return", floors[name])
             for group, members in groups.items()
             if (group.environment, group.steps) == (name, steps)
         }
+        better = ""
+        if {"RPO 0.5", "PPO"} <= mine.keys():
+            better = interval_in_words(
+                probability_of_improvement(mine["RPO 0.5"], mine["PPO"], method="expanded")
+            )
         cells = [name.partition("/")[2], f"{steps / 1e6:.2g}M"]
-        cells += [mine.get(variant, "") for variant in variants]
-        cells += [in_words(PUBLISHED.get((name, alpha))) for alpha in (0.0, 0.5)]
+        cells += [_with_interval(mine[variant]) if variant in mine else "" for variant in variants]
+        cells += [better, *(in_words(PUBLISHED.get((name, alpha))) for alpha in (0.0, 0.5))]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _with_interval(scores: np.ndarray) -> str:
+    estimate = bootstrap_interval(scores, mean, method="expanded")
+    return f"{mean_and_std(scores)} [{short(estimate.low)}, {short(estimate.high)}]"
+
+
+def interval_in_words(estimate: Estimate) -> str:
+    """An estimate and its interval."""
+    return f"{short(estimate.value)} [{short(estimate.low)}, {short(estimate.high)}]"
 
 
 def mean_and_std(scores: np.ndarray) -> str:
@@ -135,7 +165,7 @@ def agents_table(rows: Sequence[Row]) -> str:
             mean_and_std(training),
             in_words(published),
             mean_and_std(evaluation),
-            f"{short(estimate.value)} [{short(estimate.low)}, {short(estimate.high)}]",
+            interval_in_words(estimate),
             short(evaluation.min()),
             f"{np.mean([row['action_std'] for row in members]):.2f}",
         ]
