@@ -18,6 +18,18 @@ for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(_number, signal.default_int_handler if _is_interrupt else signal.SIG_DFL)
 
 
+@pytest.fixture(scope="module")
+def compiled_quickly():
+    """For modules whose programs take longer to be optimized than to run.
+
+    Not for tests of equal bits, of speed or of compiled code: XLA compiles another program.
+    """
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+    jax.clear_caches()  # what other modules run is optimized
+
+
 @pytest.fixture(autouse=True)
 def _rank_promotion_raises():
     """Our own maths never broadcasts silently; gymnax's may, at its own risk."""

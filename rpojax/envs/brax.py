@@ -7,13 +7,13 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 import numpy as np
 
 from rpojax.envs import mjx_params
 from rpojax.envs.at_once import MOST
 from rpojax.envs.base import Env
 from rpojax.envs.brax_interface import Model, from_brax_interface
+from rpojax.envs.concrete import concrete_values
 from rpojax.envs.levels import BRAX, MJX, levels_kept_apart
 from rpojax.envs.mujoco_log import no_log_file, nothing_printed
 from rpojax.envs.mujoco_rendering import render_with_mujoco
@@ -84,7 +84,7 @@ def make(name: str, **params: Any) -> Env:
     wrapper = {field: params.pop(field, default) for field, default in WRAPPER.items()}
     physics: dict[str, Any] = {}
     try:
-        with no_log_file(), standard_numpy(), jax.ensure_compile_time_eval():  # also in a jit
+        with no_log_file(), standard_numpy(), concrete_values():  # also in a jit
             env = cls(**params)
             if hasattr(env, "sys"):  # "fast" has no simulation
                 physics["render"] = render_with_mujoco(name, env.sys.mj_model, _place)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax.envs.base import Env, Reset, Step, TimeStep
+from rpojax.envs.concrete import concrete_values
 from rpojax.envs.drawing import render_with
 from rpojax.envs.dtypes import as_arrays, cast, fixed_point
 from rpojax.envs.gymnax_drawings import find_drawing, frames_per_second
@@ -116,7 +117,7 @@ def from_gymnax(env: Any, params: Any = None, name: str | None = None) -> Env:
     name = name or str(getattr(env, "name", type(env).__name__))
     check_object(name, env)
     limit = episode_limit(name, env, params)
-    with jax.ensure_compile_time_eval():  # some make jax arrays of the bounds, also inside a jit
+    with concrete_values():  # some make jax arrays of the bounds, also inside a jit
         space = env.action_space(params)
         actions = box_actions(name, space)
     if actions is None:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rpojax.envs.concrete import concrete_values
 from rpojax.types import Array
 
 
@@ -51,7 +52,7 @@ def _changes_bounds(env: Any, params: Any, name: str) -> bool:
     """Whether the bounds of actions depend on a field."""
     value = getattr(params, name)
     try:
-        with jax.ensure_compile_time_eval():
+        with concrete_values():
             other = dataclasses.replace(params, **{name: value * 0.5 + 0.3})
             spaces = env.action_space(params), env.action_space(other)
     except (TypeError, ValueError):  # a field that refuses other values

@@ -16,6 +16,7 @@ import numpy as np
 
 from rpojax.envs.at_once import MOST, mapped_over_envs
 from rpojax.envs.base import Env, Reset, Step, TimeStep
+from rpojax.envs.concrete import concrete_values
 from rpojax.envs.levels import MJX, levels_kept_apart
 from rpojax.envs.mjx_params import changed, traceable
 from rpojax.envs.mjx_rewards import Moment
@@ -125,7 +126,7 @@ def simulate(name: str, task: Task, mj_model: Any) -> Env:
     with nothing_printed():
         from mujoco import mjx
 
-    with jax.ensure_compile_time_eval():  # also inside of a jit
+    with concrete_values():  # also inside of a jit
         on_device = mjx.put_model(mj_model, impl="jax"), mjx.make_data(mj_model, impl="jax")
     constants = jax.tree.map(np.asarray, on_device)  # of programs on any device
     seconds = mj_model.opt.timestep * task.frame_skip

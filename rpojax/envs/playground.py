@@ -8,6 +8,7 @@ import jax
 
 from rpojax.envs.base import Env, fail_unless
 from rpojax.envs.brax_interface import Model, from_brax_interface
+from rpojax.envs.concrete import concrete_values
 from rpojax.envs.levels import MJX, levels_kept_apart
 from rpojax.envs.mjx_params import changed, traceable
 from rpojax.envs.mujoco_log import no_log_file
@@ -82,7 +83,7 @@ def make(name: str, **params: Any) -> Env:
     changes = _checked(name, params, _flat(config.to_dict()))
     try:
         config.update_from_flattened_dict(changes)
-        with no_log_file(), standard_numpy(), jax.ensure_compile_time_eval():  # also in a jit
+        with no_log_file(), standard_numpy(), concrete_values():  # also in a jit
             env = registry.load(name, config=config)
     except (TypeError, ValueError) as error:
         raise ValueError(f"parameters {params} of {name} are refused: {error}") from error

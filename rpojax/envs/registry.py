@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import jax
 
 from rpojax.envs.base import Env
+from rpojax.envs.concrete import concrete_values
 from rpojax.envs.contract import check_contract
 
 FAMILIES = {
@@ -122,7 +123,7 @@ def _kept_or_made(name: str, params: dict[str, Any]) -> Env:
     key = (name, repr(sorted(params.items())), x64)
     env = _kept.pop(key, None)
     if env is None:
-        with jax.ensure_compile_time_eval():  # inside a jit too, it is no part of the program
+        with concrete_values():  # inside a jit too, it is no part of the program
             env = _made(name, params)
     _kept[key] = env
     while len(_kept) > ENVS_KEPT:

@@ -13,6 +13,8 @@ from rpojax.core.invalid import end_where_invalid
 from rpojax.envs import TimeStep
 from rpojax.loggers import CSVLogger
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 BAD = [np.nan, np.inf, -np.inf]
 ENVS, STEPS = 8, 32
 CFG = rpojax.Config(

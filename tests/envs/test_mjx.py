@@ -20,6 +20,8 @@ from rpojax.envs import mjx_parts
 from rpojax.envs.mjx_tasks import TASKS
 from rpojax.envs.mujoco_log import no_log_file
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 SLOW = ("Pusher-v5", "Hopper-v5", "Walker2d-v5", "Ant-v5", "Humanoid-v5")  # to compile
 NAMES = [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in TASKS]
 
@@ -121,7 +123,7 @@ def test_starts_are_those_of_gymnasium(name):
     """What is observed of the same positions and velocities, and how those are distributed."""
     with no_log_file():
         theirs = gymnasium.make(name).unwrapped
-    ours = envs.make(f"mjx/{name}")
+    ours = adapter.make(name)
     state, obs = jax.device_get(jax.jit(ours.reset)(jax.random.split(jax.random.key(0), 4000)))
     for index in range(3):
         theirs.reset(seed=0)
@@ -145,7 +147,7 @@ def test_starts_are_those_of_gymnasium(name):
 
 
 def test_pusher_starts_apart_from_its_goal():
-    env = envs.make("mjx/Pusher-v5")
+    env = adapter.make("Pusher-v5")
     state, _ = jax.device_get(jax.jit(env.reset)(jax.random.split(jax.random.key(1), 4000)))
     distance = np.linalg.norm(state.state.qpos[:, -4:-2], axis=1)
     assert distance.min() > 0.17
@@ -203,13 +205,13 @@ def test_agents_times_environments_are_a_batch():
     env = pair("InvertedPendulum-v5").ours
     keys = jax.random.split(jax.random.key(0), 6)
     action = jnp.linspace(-3.0, 3.0, 6)[:, None]
-    flat_state, _ = env.reset(keys)
+    flat_state, _ = jax.jit(env.reset)(keys)
     _, flat = jax.jit(env.step)(keys, flat_state, action)
 
     def folded(tree):
         return jax.tree.map(lambda leaf: leaf.reshape(2, 3, *leaf.shape[1:]), tree)
 
-    state, _ = jax.vmap(env.reset)(keys.reshape(2, 3))
+    state, _ = jax.jit(jax.vmap(env.reset))(keys.reshape(2, 3))
     _, nested = jax.jit(jax.vmap(env.step))(keys.reshape(2, 3), state, folded(action))
     np.testing.assert_allclose(nested.obs, folded(flat.obs), atol=1e-6)
     np.testing.assert_array_equal(nested.terminated, folded(flat.terminated))
@@ -243,19 +245,19 @@ def test_parameters_reach_the_simulation():
         "mjx/InvertedPendulum-v5", reset_noise_scale=0.0, max_episode_steps=2, frame_skip=1
     )
     keys = jax.random.split(jax.random.key(0), 1)
-    state, obs = made.reset(keys)
+    start, obs = jax.jit(made.reset)(keys)
     np.testing.assert_array_equal(obs, 0.0)
     assert made.render_fps == 50.0
     action = jnp.ones((1, 1))
     states = []
-    step = jax.jit(made.step)
+    state, step = start, jax.jit(made.step)
     for _ in range(2):
         state, timestep = step(keys, state, action)
         states.append(timestep)
     assert not states[0].truncated[0]
     assert states[1].truncated[0]
     both = pair("InvertedPendulum-v5")
-    _, two_frames = both.step(both.key, adapter.State(*made.reset(keys)[0].state), action)
+    _, two_frames = both.step(both.key, adapter.State(*start.state), action)
     np.testing.assert_allclose(states[1].obs, two_frames.obs, atol=1e-5)
 
 
@@ -268,7 +270,7 @@ RENDERING = """
 import jax, numpy as np
 from rpojax import envs
 env = envs.make("mjx/InvertedPendulum-v5", reset_noise_scale=0.3)
-states, _ = env.reset(jax.random.split(jax.random.key(0), 3))
+states, _ = jax.jit(env.reset)(jax.random.split(jax.random.key(0), 3))
 try:
     frames = env.render(jax.device_get(states))
 except ValueError as error:

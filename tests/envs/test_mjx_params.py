@@ -14,6 +14,8 @@ from rpojax.envs.contract import check_traced_params
 from rpojax.envs.mjx_tasks import TASKS
 from rpojax.envs.mujoco_log import no_log_file
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 NAME = "InvertedDoublePendulum-v5"
 TOLERANCE = 1e-4
 
@@ -89,7 +91,7 @@ def test_all_parameters_can_be_traced(name):
 
 def test_environments_of_one_batch_share_parameters_and_agents_do_not(env):
     keys = jax.random.split(jax.random.key(0), 2)
-    state, _ = env.reset(keys)
+    state, _ = jax.jit(env.reset)(keys)
 
     def step(gravity):
         return env.with_params({"gravity": gravity}).step(keys, state, jnp.zeros((2, 1)))[1].obs
@@ -107,7 +109,7 @@ def test_each_episode_can_draw_its_own_gravity(env):
 
     drawn = envs.randomized(env, draw)
     keys = jax.random.split(jax.random.key(0), 4)
-    state, _ = drawn.reset(keys)
+    state, _ = jax.jit(drawn.reset)(keys)
     obs = jax.jit(drawn.step)(keys, state, jnp.zeros((4, 1)))[1].obs
     assert len(np.unique(state.params["gravity"][:, 2])) == 4
     given = jax.jit(lambda gravity, *args: env.with_params({"gravity": gravity}).step(*args))

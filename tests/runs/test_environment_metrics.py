@@ -21,6 +21,8 @@ from rpojax.report.curves import learning_curve, read_curves
 from rpojax.report.tables import results_table
 from rpojax.types import Metrics
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 ENVS, STEPS = 8, 16
 
 
