@@ -18,7 +18,7 @@ LAYERS = (
     ("version", "validation", "types"),
     ("setting", "statistics"),
     ("trees", "hyperparams", "network_config", "ops"),
-    ("config_checks", "run_sizes", "ranges"),
+    ("config_checks", "config_types", "run_sizes", "ranges"),
     ("config", "devices", "device_memory", "agent_table", "pbt"),
     ("processes",),
     ("plain", "compat", "envs"),

@@ -13,7 +13,8 @@ from typing import Annotated, Any, TypeAlias
 import jax
 import tyro
 
-from rpojax.config import Config, NamedAlphaSchedule, NamedSchedule
+from rpojax.config import Config
+from rpojax.config_types import NamedAlphaSchedule, NamedSchedule
 from rpojax.devices import use_all_cores
 from rpojax.network_config import NetworkConfig
 from rpojax.processes import use_all_machines
