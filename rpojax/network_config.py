@@ -84,7 +84,7 @@ class NetworkConfig:
     )
     critic_hidden_sizes: tuple[int, ...] | None = setting(
         None,
-        "Such widths of the critic's own perceptron; None: those of hidden_sizes.",
+        "Widths of the hidden layers of the critic's own perceptron; None: those of hidden_sizes.",
         optional(Check(_widths)),
     )
     activation: Activation = setting(
@@ -100,7 +100,7 @@ class NetworkConfig:
     )
     cell: RecurrentCell | None = setting(
         None,
-        'Recurrent layers behind the perceptron: "rnn", "gru" or "lstm"; None for no memory.',
+        'Recurrent layers after the perceptron: "rnn", "gru" or "lstm"; None for no memory.',
         optional(choice(get_args(RecurrentCell), also=", or None")),
     )
     cell_sizes: tuple[int, ...] = setting(
@@ -123,8 +123,8 @@ class NetworkConfig:
     )
     distribution: PolicyDistribution = setting(
         "gaussian",
-        'Of actions: "gaussian", or "tanh_gaussian", a Gaussian squashed into (-1, 1) by tanh, as '
-        "Brax has it; the perturbation moves the mean before the squash.",
+        'Distribution of actions: "gaussian", or "tanh_gaussian", squashed into (-1, 1) by tanh as '
+        "in Brax; the perturbation moves the mean before the squash.",
         choice(get_args(PolicyDistribution)),
     )
     std_parameterization: StdParameterization = setting(
@@ -152,7 +152,8 @@ class NetworkConfig:
     )
     dtype: ComputeDtype = setting(
         "float32",
-        'Of products and hidden layers; "bfloat16" keeps parameters, cells and outputs float32.',
+        'Of products and hidden layers; with "bfloat16", parameters, cells and outputs stay '
+        "float32.",
         choice(get_args(ComputeDtype)),
     )
 

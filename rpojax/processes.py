@@ -17,24 +17,21 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
-import numpy as np
 from jax._src import distributed  # the store of keys and values has no public name
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from rpojax.devices import moved, use_all_cores
-from rpojax.trees import is_key
+from rpojax.devices import use_all_cores
 from rpojax.types import PyTree
 from rpojax.validation import whole_number
 
 JOIN_SECONDS = 120  # that the processes wait for each other at the start
-POLL_SECONDS = 0.02  # each look takes a core from the training
-ERROR_POLL_SECONDS = 0.5  # between looks for errors of the other processes
+POLL_SECONDS = 0.02  # between checks whether arrays are ready, each of which takes CPU time
+ERROR_POLL_SECONDS = 0.5  # between checks for errors of the other processes
 _LOST = "gloo|nccl|closed by peer|connection reset|coordination|heartbeat|unavailable"
 
 _calls = itertools.count()  # of `fit` and the like, the same in all processes
-_call: list[int] = []  # the one that is under way
+_call: list[int] = []  # the current one; empty outside of them
 _exchanges = itertools.count()  # of this call
-_lost: list[str] = []  # filled where a process has gone without a word
+_lost: list[str] = []  # errors from the loss of another process, which told no error
 
 
 class ProcessError(RuntimeError):
@@ -52,15 +49,15 @@ def use_all_machines(
 
     Call it right after the imports, in each process of the job, and then the same functions with
     the same arguments in each: `fit`, `resume`, `sharded_vmap`. On SLURM, Open MPI, Kubernetes and
-    TPU pods all arguments are found by themselves. On a CPU, each core becomes a device, as with
+    TPU pods JAX detects all arguments. On a CPU, each core becomes a device, as with
     `use_all_cores`.
 
     Args:
         coordinator: "host:port" of the first process, with a free port.
-        num_processes: P, of the job.
-        process_id: of this one, 0 to P - 1.
-        lost_after: seconds without a sign of life, such as of a machine that was switched off,
-            after which a process counts as lost and JAX ends the others.
+        num_processes: P, the number of processes in the job.
+        process_id: the index of this process, 0 to P - 1.
+        lost_after: seconds without a heartbeat after which a process counts as lost, such as one on
+            a machine that was switched off; JAX then ends the others.
 
     Returns:
         The number of processes.
@@ -69,7 +66,7 @@ def use_all_machines(
         ValueError: arguments out of range, or some of them given and the others not found.
         RuntimeError: JAX has been used already.
 
-    JAX ends a process, with a message of its own, where the others do not join within two minutes.
+    If the others do not join within two minutes, JAX ends the process with a message of its own.
     """
     given = {"coordinator": coordinator, "num_processes": num_processes, "process_id": process_id}
     if coordinator is not None and not re.fullmatch(r".+:\d{1,5}", coordinator):
@@ -111,14 +108,14 @@ def is_first() -> bool:
 
 
 def exchanged(value: Any, decide: Callable[[list[Any]], Any]) -> Any:
-    """What the first process decides, in all of them.
+    """Send a value to the first process, and return what it decides; the same in all processes.
 
-    By the job's store of keys and values, so that an error in another process ends the waiting.
+    Values travel through the job's key-value store, so an error in another process ends the wait.
 
     Args:
-        value: that this process tells the first; of what JSON can hold.
-        decide: called in the first with what each process tells, in their order; returns what JSON
-            can hold.
+        value: of this process; JSON must be able to hold it.
+        decide: called in the first process with the values of all, in their order; returns the
+            decision, which JSON must be able to hold.
 
     Raises:
         ProcessError: another process failed.
@@ -139,10 +136,10 @@ def exchanged(value: Any, decide: Callable[[list[Any]], Any]) -> Any:
 
 
 def told_by_first(find: Callable[[], Any]) -> Any:
-    """What the first process finds, in all of them.
+    """What the first process finds, returned in all of them.
 
     Args:
-        find: called in the first; returns what JSON can hold.
+        find: called in the first process; JSON must be able to hold what it returns.
 
     Raises:
         ProcessError: another process failed.
@@ -164,35 +161,16 @@ def wait_for_all() -> None:
 
 @contextlib.contextmanager
 def only_in_first(context: contextlib.AbstractContextManager[Any]) -> Iterator[None]:
-    """Inside of a context that the first process enters, and the others only after it."""
+    """Enter a context in the first process only; the others wait until it is entered."""
     with context if is_first() else contextlib.nullcontext():
         wait_for_all()
         yield
 
 
-def to_host(tree: PyTree) -> PyTree:
-    """NumPy arrays of whole arrays, in every process; typed keys become JAX arrays of this one.
-
-    With several processes, all of them must call it.
-    """
-    leaves, structure = jax.tree.flatten(tree)
-    plain = [jax.random.key_data(leaf) if is_key(leaf) else leaf for leaf in leaves]
-    far: list[Any] = [leaf for leaf in plain if not is_whole_here(leaf)]
-    if far:
-        near = iter(_everywhere(far[0].sharding.mesh, far))
-        plain = [leaf if is_whole_here(leaf) else next(near) for leaf in plain]
-    return jax.tree.unflatten(structure, map(_like, plain, leaves))
-
-
-def is_whole_here(leaf: Any) -> bool:
-    """Whether this process can read all of an array."""
-    return not isinstance(leaf, jax.Array) or leaf.is_fully_addressable or leaf.is_fully_replicated
-
-
 def wait_for(arrays: PyTree) -> None:
     """Wait until arrays are computed.
 
-    In short sleeps: signals are handled between them, and not while XLA is waited for.
+    It polls, with short sleeps: Python handles signals between them, but not while it waits in XLA.
 
     Raises:
         ProcessError: another process failed meanwhile.
@@ -208,9 +186,9 @@ def wait_for(arrays: PyTree) -> None:
 
 @contextlib.contextmanager
 def errors_shared(alike: tuple[type[BaseException], ...] = ()) -> Iterator[None]:
-    """Let an error inside end all processes, each with its message.
+    """Let an error in one process end all of them, each with the error's message.
 
-    All processes must enter and leave it together. Only the outermost counts.
+    All processes must enter and leave it together. Nested uses have no effect.
 
     Args:
         alike: errors that all processes raise together.
@@ -241,7 +219,7 @@ def errors_shared(alike: tuple[type[BaseException], ...] = ()) -> Iterator[None]
 
 
 def _scope() -> str:
-    """Before the keys of the call that is under way."""
+    """The prefix of the keys of the current call."""
     return f"rpojax/{_call[0] if _call else 'outside'}/"
 
 
@@ -300,18 +278,3 @@ def _in_words(error: BaseException) -> str:
 
 def _store() -> Any:
     return distributed.global_state.client
-
-
-def _everywhere(mesh: Mesh, tree: PyTree) -> PyTree:
-    """The same arrays, whole on each device of a mesh."""
-    whole = moved(tree, NamedSharding(mesh, PartitionSpec()))
-    wait_for(whole)
-    return whole
-
-
-def _like(plain: Any, leaf: Any) -> Any:
-    """On the host; as a typed key where `leaf` is one."""
-    if not is_key(leaf):
-        return np.asarray(plain)
-    data = jax.numpy.asarray(np.asarray(plain))
-    return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))

@@ -21,7 +21,7 @@ LAYERS = (
     ("config_checks", "config_types", "run_sizes", "ranges"),
     ("config", "devices", "device_memory", "agent_table", "pbt"),
     ("processes",),
-    ("plain", "compat", "envs"),
+    ("host_arrays", "plain", "compat", "envs"),
     ("networks", "presets"),
     ("core",),
     ("programs",),

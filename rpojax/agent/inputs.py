@@ -1,4 +1,4 @@
-"""What a policy is called with: checked against what the environment and the network give."""
+"""Checks of the inputs of a policy: observations, carries and reset flags."""
 
 from collections.abc import Callable
 from typing import Any

@@ -5,7 +5,7 @@ import inspect
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import rich.progress
 import tyro
@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from rpojax.cli.flags import ConfigFlags, JaxFlags, Switch, check_directory_name
-from rpojax.cli.reports import print_json
+from rpojax.cli.reports import print_json, with_message
 from rpojax.cli.settings_file import load_settings_file
 from rpojax.cli.train_settings import fields_over_preset
 from rpojax.compat.keys import made_from
@@ -69,7 +69,7 @@ class Study:
             with StudyBar(plan, console) as bar:
                 result = run_plan(plan, files.path, bar.show)
         except KeyboardInterrupt as stop:
-            raise _stopped(stop, files) from stop
+            raise with_message(stop, _how_to_resume(files)) from stop
         write_report({files.path.name: result}, files.report)
         console.print(_settings_table(files.path.name, result))
         console.print(bar.summary)
@@ -242,11 +242,5 @@ def _written(files: StudyDirectory) -> list[Path]:
     return [files.report, files.settings_csv, files.agents_csv, files.curves_csv]
 
 
-def _stopped(stop: KeyboardInterrupt, files: StudyDirectory) -> KeyboardInterrupt:
-    """The interruption, with a message that says how to go on."""
-    message = f"stopped, what is done is saved; go on with: rpojax study --resume {files.path}"
-    explained = KeyboardInterrupt(message)
-    number: Any = getattr(stop, "signal_number", None)
-    if number is not None:
-        explained.signal_number = number  # type: ignore[attr-defined]
-    return explained
+def _how_to_resume(files: StudyDirectory) -> str:
+    return f"stopped, what is done is saved; go on with: rpojax study --resume {files.path}"

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax.envs.at_once import mapped_over_envs
-from rpojax.envs.base import Env, Render, Reset, Step, TimeStep
+from rpojax.envs.base import MOST_FPS, Env, Render, Reset, Step, TimeStep
 from rpojax.envs.dtypes import as_arrays, cast, fixed_point
 from rpojax.envs.numpy_rules import standard_numpy
 from rpojax.envs.params import with_traced_params
@@ -138,7 +138,7 @@ def from_brax_interface(
 
     reset, step = functions({})
     bound = np.ones(env.action_size, np.float32)
-    fps = Env.render_fps if seconds is None else min(1.0 / (seconds * action_repeat), 50.0)
+    fps = Env.render_fps if seconds is None else min(1.0 / (seconds * action_repeat), MOST_FPS)
     made = Env(
         name=name,
         reset=reset,

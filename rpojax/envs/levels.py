@@ -1,4 +1,4 @@
-"""A remedy for kinematic chains that XLA's CPU backend computes over and over."""
+"""A workaround for kinematic trees that XLA's CPU backend computes redundantly."""
 
 import contextlib
 import importlib
@@ -11,7 +11,7 @@ import jax
 MJX = ("mujoco.mjx._src.scan", "body_tree")
 BRAX = ("brax.scan", "tree")
 
-_lock = threading.RLock()  # of modules that are changed; environments that are, are traced within
+_lock = threading.RLock()  # held while modules or environments are changed for a trace
 
 
 @contextlib.contextmanager

@@ -1,10 +1,10 @@
-"""The built-in actor-critic: perceptrons, recurrent layers behind them if asked for, and heads.
+"""The built-in actor-critic: perceptrons, recurrent layers after them if `cell` is set, and heads.
 
 Parameters are {layer: {"kernel": [n, m], "bias": [m]}} with the layers "actor_0", "critic_0" or
 "torso_0", ..., "mean" and "value"; {"scale": [m], "bias": [m]} with "actor_norm_0", ... if hidden
-layers are normalised; recurrent layers "actor_gru_0", ... as in `cells`; and
-"log_std", [A], or a layer of that name where it depends on the observation: the logarithm itself,
-or what softplus makes a standard deviation of.
+layers are normalised; recurrent layers "actor_gru_0", ... as in `cells`. "log_std" is [A], or a
+layer where it depends on the observation. It holds the logarithm of the standard deviation or, with
+`std_parameterization = "softplus"`, the argument of softplus.
 """
 
 import functools
@@ -113,7 +113,7 @@ def _forward(
             carries.append(last)
         hidden.append(layer)
         carry_after[torso.name] = tuple(carries)
-    actor, critic = hidden[0], hidden[-1]  # one and the same if the torso is shared
+    actor, critic = hidden[0], hidden[-1]  # the same if the torso is shared
     raw_std = (
         _dense(params["log_std"], actor) if config.state_dependent_log_std else params["log_std"]
     )
@@ -127,7 +127,7 @@ def _forward(
 
 
 def _log_std(config: NetworkConfig, raw: Array) -> Array:
-    """The logarithm of the standard deviation within its bounds, for the free number behind it."""
+    """The logarithm of the standard deviation within its bounds, from the unbounded parameter."""
     if config.std_parameterization == "softplus":
         raw = jnp.log(jax.nn.softplus(raw) + math.exp(config.log_std_min))
     return bounded(raw, config.log_std_min, config.log_std_max)

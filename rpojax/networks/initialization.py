@@ -112,7 +112,7 @@ def _kernels(config: NetworkConfig, env: Env) -> list[Kernel]:
 
 
 def _raw_std_init(config: NetworkConfig) -> float:
-    """The free number behind a standard deviation of exp(`log_std_init`)."""
+    """The unbounded parameter for a standard deviation of exp(`log_std_init`)."""
     if config.std_parameterization == "exp":
         return config.log_std_init
     above_floor = math.exp(config.log_std_init) - math.exp(config.log_std_min)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rpojax.agent_table import AgentTable
 from rpojax.config import Config
 from rpojax.device_memory import in_words
-from rpojax.runs.loop import Progress
+from rpojax.runs.progress import Progress
 from rpojax.statistics.nan import last_ignoring_nan, mean_ignoring_nan
 from rpojax.statistics.text import mean_and_std, plus_minus_sign
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from rpojax.loggers import CSVLogger, JSONLinesLogger, Logger, TensorBoardLogger, WandbLogger
-from rpojax.runs.checkpoint import SUBDIRECTORY, checkpoint_paths, updates_saved
+from rpojax.runs.checkpoint_manager import SUBDIRECTORY, checkpoint_paths, updates_saved
 from rpojax.runs.lock import require_unlocked
 from rpojax.runs.settings import RunSettings
 

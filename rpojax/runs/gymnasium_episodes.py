@@ -11,13 +11,12 @@ import numpy as np
 
 from rpojax.agent.episodes import DEFAULT_EPISODE_LIMIT
 from rpojax.agent.evaluation import Evaluation
-from rpojax.agent.gif import MOST_FPS, gif_path, write_gif
+from rpojax.agent.gif import gif_path, write_gif
 from rpojax.agent.policy import Policy, RecurrentPolicy, TrainedPolicy, trained_policy
-from rpojax.envs import Env
+from rpojax.envs.base import MOST_FPS, Env
 from rpojax.runs.trained_run import TrainedRun
 from rpojax.validation import whole_number
 
-DEFAULT_FPS = 30.0
 MOST_SEED = 2**31 - 1
 
 
@@ -118,7 +117,7 @@ def _play(
         for index in range(num_episodes)
     ]
     if video is not None:
-        fps = min(env.metadata.get("render_fps", DEFAULT_FPS), MOST_FPS)
+        fps = min(env.metadata.get("render_fps", Env.render_fps), MOST_FPS)
         write_gif(video, np.stack(played[0].frames), np.array(played[0].rewards), fps)
     arrays: dict[str, Any] = {
         "episode_return": np.array([sum(each.rewards) for each in played], np.float32),

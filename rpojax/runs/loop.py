@@ -3,77 +3,28 @@
 import dataclasses
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax.agent_table import AgentTable
-from rpojax.config import Config
 from rpojax.devices import unpad
+from rpojax.host_arrays import to_host
 from rpojax.loggers import Logger
-from rpojax.processes import exchanged, is_first, several, to_host
-from rpojax.programs.evolution import AgentStates
+from rpojax.processes import exchanged, is_first, several
+from rpojax.programs.agent_states import AgentStates
 from rpojax.runs.agents import Best, Programs
-from rpojax.runs.checkpoint import CheckpointWriter, Evolved, Snapshot
+from rpojax.runs.checkpoint import Evolved, Snapshot
+from rpojax.runs.checkpoint_manager import CheckpointWriter
 from rpojax.runs.interrupt import TrainingInterrupted, first_signal_noted
+from rpojax.runs.progress import OnChunk, Progress, StopRule
 from rpojax.runs.records import RecordWriter
 from rpojax.runs.settings import RunSettings
 from rpojax.types import Evolution, Metrics, PyTree, TrainResult
 
 SECONDS_PER_CHUNK = 2.0  # aimed at; between chunks devices wait for each other and for the host
-
-
-class Progress(NamedTuple):
-    """What `on_chunk` receives; N agents, n updates since the last call."""
-
-    updates: int  # done so far, of cfg.num_updates
-    steps: int  # environment steps done so far, by all agents together
-    agents: AgentTable
-    metrics: Metrics  # of numpy arrays, f32[N, n]
-    evaluation_return: np.ndarray | None  # f32[N], if the agents were evaluated after this chunk
-    device_bytes: int | None  # of memory that training takes on each device; None if XLA tells none
-    compile_seconds: float
-    train_seconds: float  # of all updates so far; no compilation, evaluation, saving, on_chunk
-    result: Callable[[], TrainResult]  # copies what was trained so far; metrics [N, updates]
-
-    @property
-    def steps_per_second(self) -> float:
-        """Environment steps of all agents together, per second of training."""
-        return self.steps / self.train_seconds if self.steps else 0.0
-
-
-OnChunk = Callable[[Progress], Any]
-
-
-class StopRule(NamedTuple):
-    """When a training ends before its last update; see `rpojax.fit`."""
-
-    max_seconds: float | None = None
-    episode_return: float | None = None
-    updates: int | None = None
-
-    def last_update(self, cfg: Config) -> int:
-        """The update after which the training ends, unless it ends earlier."""
-        return cfg.num_updates if self.updates is None else min(self.updates, cfg.num_updates)
-
-    def applies(self, progress: Progress, elapsed: float, seconds: float) -> bool:
-        """Whether to stop now.
-
-        Args:
-            progress: of the last chunk.
-            elapsed: seconds since the call of `fit`.
-            seconds: that the last chunk took, with all that followed it.
-        """
-        if self.max_seconds is not None and elapsed + seconds > self.max_seconds:
-            return True
-        if self.episode_return is None:
-            return False
-        evaluated = progress.evaluation_return
-        returns = progress.metrics.episode_return[:, -1] if evaluated is None else evaluated
-        return bool(np.mean(np.asarray(returns)) >= self.episode_return)  # False while one is NaN
 
 
 class Loop(NamedTuple):

@@ -21,9 +21,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax.processes import exchanged, in_first, is_first, is_whole_here
+from rpojax.host_arrays import is_whole_here
+from rpojax.processes import exchanged, in_first, is_first
 from rpojax.trees import is_key, leaves_by_path
 from rpojax.types import PyTree
+from rpojax.validation import first_line
 
 _REMAINS = re.compile(r".*(\.orbax-checkpoint-tmp.*|\.discarded)")
 
@@ -64,7 +66,7 @@ def write(path: Path, tree: PyTree, record: dict[str, Any], rows: int | None = N
         if is_first():
             clear_remains(path.parent)
         full = "No space left on device"
-        reason = full if full in str(error) else _first_line(error)
+        reason = full if full in str(error) else first_line(error)
         raise OSError(f"checkpoint {path} could not be written: {reason}") from error
 
 
@@ -150,7 +152,7 @@ def _read_signed(path: Path) -> dict[str, Any]:
         if signed.pop("sha256") != _digest_of(signed):
             raise ValueError("its record is not what was written")
     except Exception as error:  # what a damaged file raises is nowhere written down
-        raise DamagedCheckpointError(f"{path} is damaged: {_first_line(error)}") from error
+        raise DamagedCheckpointError(f"{path} is damaged: {first_line(error)}") from error
     return signed
 
 
@@ -178,7 +180,7 @@ def _read_leaves(path: Path) -> dict[str, Any]:
                 jax.random.wrap_key_data(jnp.asarray(array), impl=impl) if impl else array
             )
     except Exception as error:  # what a damaged file raises is nowhere written down
-        raise DamagedCheckpointError(f"{path} is damaged: {_first_line(error)}") from error
+        raise DamagedCheckpointError(f"{path} is damaged: {first_line(error)}") from error
     return leaves
 
 
@@ -245,8 +247,3 @@ def _digest(array: np.ndarray) -> str:
 
 def _digest_of(signed: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(signed, sort_keys=True).encode()).hexdigest()
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:300]

@@ -9,13 +9,14 @@ import numpy as np
 
 from rpojax.agent.evaluation import Evaluation
 from rpojax.agent.policy import Policy, RecurrentPolicy, policy_for
-from rpojax.agent_table import AgentTable
+from rpojax.agent_table import LARGEST_SEED, AgentTable
 from rpojax.config import Config
 from rpojax.core.model import Model
 from rpojax.envs.params import params_of_agents
 from rpojax.programs.protocols import EnvParams
 from rpojax.runs.agents import evaluate_agents, evaluation_keys
-from rpojax.runs.checkpoint import Checkpoint, checkpoint_directory, newest
+from rpojax.runs.checkpoint import Checkpoint
+from rpojax.runs.checkpoint_manager import checkpoint_directory, newest
 from rpojax.runs.loop import result_of
 from rpojax.runs.settings import RunSettings
 from rpojax.types import TrainResult, TrainState
@@ -85,7 +86,7 @@ class TrainedRun:
         num_episodes = whole_number("num_episodes", num_episodes)
         keys = evaluation_keys(self.agents)
         if seed is not None:
-            key = jax.random.key(whole_number("seed", seed, least=0, most=2**32 - 1))
+            key = jax.random.key(whole_number("seed", seed, least=0, most=LARGEST_SEED))
             keys = jnp.broadcast_to(key, keys.shape)
         count = len(self.agents)
         params = dict(self.agents.env_params)

@@ -14,10 +14,11 @@ from rpojax.loggers import Logger
 from rpojax.pbt import PBT
 from rpojax.processes import errors_shared
 from rpojax.programs.protocols import EnvParams
-from rpojax.runs.checkpoint import checkpoint_directory
+from rpojax.runs.checkpoint_manager import checkpoint_directory
 from rpojax.runs.interrupt import TrainingInterrupted
 from rpojax.runs.launch import continue_from, locked_checkpoint, prolonged, start, stop_rule
-from rpojax.runs.loop import Loop, OnChunk
+from rpojax.runs.loop import Loop
+from rpojax.runs.progress import OnChunk
 from rpojax.runs.settings import (
     DEFAULT_EVAL_EPISODES,
     DEFAULT_KEEP_CHECKPOINTS,

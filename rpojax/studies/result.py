@@ -110,6 +110,11 @@ class StudyResult:
         Args:
             seed: of the bootstrap.
         """
+        if seed not in self._summaries:
+            self._summaries[seed] = self._summarized(seed)
+        return list(self._summaries[seed])
+
+    def _summarized(self, seed: int) -> list[SettingScore]:
         rows = []
         nan = np.asarray(np.nan)
         nothing = Estimate(nan, nan, nan, 0.95)
@@ -227,6 +232,11 @@ class StudyResult:
                 absolute = {"absolute_metrics": {self.plan.objective: [float(score)]}}
                 runs[f"seed_{self.plan.seed + place}"] = {**steps, **absolute}
         return tree
+
+    @functools.cached_property
+    def _summaries(self) -> dict[int, list[SettingScore]]:
+        """What `summary` returned, by seed: tables and reports need it several times."""
+        return {}
 
     @functools.cached_property
     def _places(self) -> list[tuple[Trained, slice]]:

@@ -12,18 +12,20 @@ import numpy as np
 from rpojax.config import Config
 from rpojax.core.model import Model, make_model
 from rpojax.device_memory import out_of_memory_explained
+from rpojax.host_arrays import to_host
 from rpojax.loggers.base import ENVIRONMENT
-from rpojax.processes import in_first, is_first, to_host
-from rpojax.runs import checkpoint
+from rpojax.processes import in_first, is_first
+from rpojax.runs import checkpoint_manager
 from rpojax.runs.agents import evaluate_agents, evaluation_keys
-from rpojax.runs.checkpoint import CheckpointWriter, checkpoint_paths
+from rpojax.runs.checkpoint_manager import CheckpointWriter, checkpoint_paths
 from rpojax.runs.launch import (
     continue_from,
     first_training,
     locked_checkpoint,
     resumed_training,
 )
-from rpojax.runs.loop import Loop, Progress, StopRule, train
+from rpojax.runs.loop import Loop, train
+from rpojax.runs.progress import Progress, StopRule
 from rpojax.runs.settings import RunSettings
 from rpojax.statistics.nan import mean_ignoring_nan
 from rpojax.studies.files import StudyDirectory
@@ -231,7 +233,7 @@ def _trained(
         training = resumed_training(model, settings, snapshot_of(before), loop.started)
     if place is None:
         return train(training, None, loop)
-    in_first(lambda: checkpoint.clear(place))
+    in_first(lambda: checkpoint_manager.clear(place))
     writer = CheckpointWriter(place, settings, training.updates)
     writer.save(training.snapshot())
     return train(training, writer, loop)

@@ -10,7 +10,7 @@ from rpojax import envs
 from rpojax.config import Config
 from rpojax.hyperparams import HyperParams
 from rpojax.network_config import NetworkConfig
-from rpojax.plain import config_to_plain
+from rpojax.plain import config_to_plain, objects_in
 from rpojax.ranges import Range, check_range
 from rpojax.setting import settings_of
 from rpojax.studies.space import Sampler, draw
@@ -229,7 +229,7 @@ def _by_name(plain: Mapping[str, Any]) -> dict[str, Any]:
     named = {}
     for name, value in plain.items():
         nested = name in ("network", "env_params") and isinstance(value, Mapping)
-        if nested and set(value) != {"description"}:
+        if nested and not objects_in(value):
             named.update({f"{name}.{field}": each for field, each in value.items()})
         else:
             named[name] = value
