@@ -103,7 +103,7 @@ def agent_table(
     seed: int = 0,
     seeds: Sequence[int] | None = None,
 ) -> AgentTable:
-    """The agents that `rpojax.fit` is asked for.
+    """The agents for the arguments of `rpojax.fit`.
 
     Args:
         defaults: a config's own hyperparameters, each f32[].

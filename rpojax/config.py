@@ -205,7 +205,7 @@ class Config(RunSizes):
     devices_per_agent: int = setting(
         1,
         "Devices that share each agent: its environments and minibatches are divided among them. "
-        "What is learnt changes by rounding alone. Divides num_envs, and the samples (of a "
+        "Results differ only by rounding. Divides num_envs, and the samples (of a "
         "recurrent network, the sequences) in a minibatch.",
         whole(),
     )

@@ -177,7 +177,7 @@ class NetworkConfig:
         if self.log_std_min >= self.log_std_max:
             raise ValueError(
                 f"log_std_min = {self.log_std_min:g} is not below log_std_max = "
-                f"{self.log_std_max:g}; give bounds with room between them"
+                f"{self.log_std_max:g}; give a smaller log_std_min or a larger log_std_max"
             )
         number_in("log_std_init", self.log_std_init, Interval(self.log_std_min, self.log_std_max))
         if self.std_parameterization == "softplus" and self.log_std_init == self.log_std_min:

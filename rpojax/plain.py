@@ -36,7 +36,8 @@ def config_from_plain(recorded: Mapping[str, Any], cfg: Config | None = None) ->
 
     Args:
         recorded: as it was returned, or as JSON gave it back.
-        cfg: the recorded config, for a record that holds descriptions; None to make it anew.
+        cfg: the recorded config, for a record that holds descriptions; None to make it from the
+            record.
 
     Raises:
         ValueError: a setting that this version does not know; `cfg` differs from the record; `cfg`

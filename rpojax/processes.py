@@ -31,7 +31,7 @@ _LOST = "gloo|nccl|closed by peer|connection reset|coordination|heartbeat|unavai
 _calls = itertools.count()  # of `fit` and the like, the same in all processes
 _call: list[int] = []  # the current one; empty outside of them
 _exchanges = itertools.count()  # of this call
-_lost: list[str] = []  # errors from the loss of another process, which told no error
+_lost: list[str] = []  # errors from the loss of another process, which reported none itself
 
 
 class ProcessError(RuntimeError):
@@ -123,19 +123,19 @@ def exchanged(value: Any, decide: Callable[[list[Any]], Any]) -> Any:
     if not several():
         return decide([value])
     number = next(_exchanges)
-    told, decided = (f"{_scope()}told/{number}/", f"{_scope()}decided/{number}")
+    sent, decided = f"{_scope()}sent/{number}/", f"{_scope()}decided/{number}"
     if not is_first():
-        _store().key_value_set(f"{told}{jax.process_index()}", json.dumps(value))
+        _store().key_value_set(f"{sent}{jax.process_index()}", json.dumps(value))
         return json.loads(_waited_for_key(decided))
-    others = [_waited_for_key(f"{told}{index}") for index in range(1, jax.process_count())]
+    others = [_waited_for_key(f"{sent}{index}") for index in range(1, jax.process_count())]
     decision = decide([value, *map(json.loads, others)])
     _store().key_value_set(decided, json.dumps(decision))
-    _store().key_value_delete(told)
+    _store().key_value_delete(sent)
     _store().key_value_delete(f"{_scope()}decided/{number - 1}")  # all have read it
     return decision
 
 
-def told_by_first(find: Callable[[], Any]) -> Any:
+def found_in_first(find: Callable[[], Any]) -> Any:
     """What the first process finds, returned in all of them.
 
     Args:
@@ -144,7 +144,7 @@ def told_by_first(find: Callable[[], Any]) -> Any:
     Raises:
         ProcessError: another process failed.
     """
-    return exchanged(find() if is_first() else None, lambda told: told[0])
+    return exchanged(find() if is_first() else None, lambda values: values[0])
 
 
 def in_first(act: Callable[[], Any]) -> None:
@@ -156,7 +156,7 @@ def in_first(act: Callable[[], Any]) -> None:
 
 def wait_for_all() -> None:
     """Wait until all processes are here; ProcessError if one failed."""
-    exchanged(None, lambda told: None)
+    exchanged(None, lambda values: None)
 
 
 @contextlib.contextmanager
@@ -206,13 +206,13 @@ def errors_shared(alike: tuple[type[BaseException], ...] = ()) -> Iterator[None]
         yield
     except jax.errors.JaxRuntimeError as error:
         if not (several() and re.search(_LOST, str(error), re.IGNORECASE)):
-            _tell_others(error)
+            _report_error(error)
             raise
         _raise_errors_of_others()
         raise _lost_error(error) from error
     except (Exception, KeyboardInterrupt) as error:
         if not isinstance(error, alike):
-            _tell_others(error)
+            _report_error(error)
         raise
     finally:
         _call.clear()
@@ -223,21 +223,21 @@ def _scope() -> str:
     return f"rpojax/{_call[0] if _call else 'outside'}/"
 
 
-def _tell_others(error: BaseException) -> None:
+def _report_error(error: BaseException) -> None:
     if several() and not isinstance(error, ProcessError):
         with contextlib.suppress(jax.errors.JaxRuntimeError):  # the first process is gone
             _store().key_value_set(f"{_scope()}error/{jax.process_index()}", _in_words(error))
 
 
 def _raise_errors_of_others() -> None:
-    """Raise ProcessError with what another process has told, if any has."""
+    """Raise ProcessError with the error that another process has reported, if any has."""
     if not several():
         return
     try:
-        told = _store().key_value_dir_get(f"{_scope()}error/")
+        reported = _store().key_value_dir_get(f"{_scope()}error/")
     except jax.errors.JaxRuntimeError as error:
         raise _lost_error(error) from error
-    for key, message in told:
+    for key, message in reported:
         number = key.rpartition("/")[2]
         if number != str(jax.process_index()):
             raise ProcessError(f"process {number} of {jax.process_count()} failed: {message}")

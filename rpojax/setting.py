@@ -99,13 +99,13 @@ def whole(least: int = 1, most: int | None = None) -> Check:
     return Check(lambda name, value: whole_number(name, value, least, most), f"At least {least}")
 
 
-def whole_or(choices: Collection[str], least: int = 1) -> Check:
-    """One of `choices`, or a whole number of at least `least`."""
+def whole_or(choices: Collection[str]) -> Check:
+    """One of `choices`, or a whole number of at least 1."""
 
     def convert(name: str, value: Any) -> int | str:
         if isinstance(value, str):
-            return check_choice(name, value, choices, also=f", or a whole number from {least}")
-        return whole_number(name, value, least)
+            return check_choice(name, value, choices, also=", or a whole number from 1")
+        return whole_number(name, value)
 
     return Check(convert)
 

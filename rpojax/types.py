@@ -68,7 +68,7 @@ class Batch(NamedTuple):
     """What the update learns from: N = T * B samples, each of which can be in any minibatch.
 
     For a recurrent network N = T * B / L sequences of L steps, and every field but `carry` has an
-    axis of steps behind the first, [N, L, ...].
+    axis of steps after the first, [N, L, ...].
     """
 
     obs: PyTree  # [N, ...] as the policy saw it

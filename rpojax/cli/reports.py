@@ -1,4 +1,4 @@
-"""What subcommands report: an evaluation of all agents as JSON, and how to go on after a signal."""
+"""What subcommands report: an evaluation of all agents as JSON, and why they stopped."""
 
 import json
 import math

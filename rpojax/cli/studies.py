@@ -38,14 +38,14 @@ class Study:
     """Settings in YAML, TOML or JSON as for `rpojax train --config`, and what is compared in a
     section "study": grid, space, num_seeds and the other arguments of `rpojax.study`."""
     resume: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """Go on with the study in this directory, in place of FILE."""
+    """Resume the study in this directory, in place of FILE."""
     output_dir: Path = Path("studies")
     """Directory in which the study gets one of its own."""
     name: Annotated[
         str | None,
         tyro.conf.arg(metavar="STR", help_behavior_hint="(default: <FILE>_<date>-<time>)"),
     ] = None
-    """Name of the study's own directory; one that holds the same study goes on."""
+    """Name of the study's own directory; if it holds the same study, that is resumed."""
     json: Switch = False
     """Print one JSON object at the end, and everything else to stderr."""
     machine: Annotated[JaxFlags, tyro.conf.arg(name="")] = dataclasses.field(
@@ -139,9 +139,9 @@ def read_plan(path: Path) -> StudyPlan:
 
 
 class StudyBar(AbstractContextManager["StudyBar"]):
-    """Shows a study on its way; use it as a context manager and give its `show` to `study`.
+    """Shows the progress of a study: a context manager, whose `show` is passed to `study`.
 
-    On anything but a terminal there is no bar.
+    There is no bar if the console is not a terminal.
     """
 
     def __init__(self, plan: StudyPlan, console: Console) -> None:

@@ -18,7 +18,7 @@ from rpojax.cli.flags import ConfigFlags, JobFlags, RunArgument, Switch, check_d
 from rpojax.cli.reports import evaluation_report, print_json, with_message
 from rpojax.config import Config
 from rpojax.core.model import Model, make_model
-from rpojax.processes import in_first, is_first, only_in_first, told_by_first
+from rpojax.processes import found_in_first, in_first, is_first, only_in_first
 from rpojax.report.plotting import plot_learning_curves
 from rpojax.report.progress_bar import ProgressBar
 from rpojax.report.tables import results_table
@@ -92,7 +92,9 @@ class Train:
         settings = self._settings()
         stop = stop_rule(self.max_seconds, None)
         model = make_model(settings.cfg)
-        run = RunDirectory(Path(told_by_first(lambda: str(self._run_directory(settings.cfg).path))))
+        run = RunDirectory(
+            Path(found_in_first(lambda: str(self._run_directory(settings.cfg).path)))
+        )
         with only_in_first(run.made()):
             in_first(lambda: run.write_settings(settings))
             loggers = (

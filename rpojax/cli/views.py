@@ -81,7 +81,7 @@ class Envs:
     patterns: Annotated[
         tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[PATTERN ...]")
     ] = ()
-    """Those to list, such as brax or "playground/Cartpole*"; all if none is given."""
+    """Environments to list, such as brax or "playground/Cartpole*"; all if none is given."""
     json: Switch = False
     """Print one JSON object: "environments" by name, and "not_installed" by family.
 

@@ -98,7 +98,7 @@ def discounted_returns(
     """Running discounted sums of rewards, R_t = gamma * R_{t-1} * (1 - done_{t-1}) + r_t.
 
     The scale of a reward is the standard deviation of these (Engstrom et al. 2020,
-    arXiv 2005.12729). The sum starts anew wherever an episode ends, terminated or truncated.
+    arXiv 2005.12729). The sum restarts wherever an episode ends, terminated or truncated.
     Gymnasium's NormalizeReward, which CleanRL uses, clears it at terminations only, so that it
     continues over time limits: on Pendulum, where no episode terminates, rewards scaled by CleanRL
     are 1.5 times ours.

@@ -40,7 +40,7 @@ class Model(NamedTuple):
 
 
 class _Sums(NamedTuple):
-    """Of the steps that one action takes, up to the end of the episode."""
+    """Sums over the steps that one action takes, up to the end of the episode."""
 
     ended: Array  # bool[]
     reward: Array  # f32[]
@@ -67,7 +67,7 @@ def from_brax_interface(
     state are typed, so that training can replace them.
 
     Where one action takes several steps, their rewards and metrics are added, and none follows the
-    end of an episode. (EpisodeWrapper goes on after it, and takes the metrics of the last step.)
+    end of an episode. (EpisodeWrapper continues after it, and takes the metrics of the last step.)
 
     Args:
         name: of the environment.

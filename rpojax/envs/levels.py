@@ -18,7 +18,7 @@ _lock = threading.RLock()  # held while modules or environments are changed for 
 def levels_kept_apart(*scans: tuple[str, str]) -> Iterator[None]:
     """While it lasts, physics is traced with a barrier between the levels of a tree of bodies.
 
-    XLA fuses each level into those that follow it, and computes it anew for each of their elements:
+    XLA fuses each level into those that follow it, and recomputes it for each of their elements:
     the cost grows exponentially with depth. On MJX, the ten levels of Gymnasium's Pusher take 70 ms
     for one environment; with barriers, 7 us. In Brax's generalized backend, its Pusher compiles
     twice as fast. Values are the same. One thread traces at a time. Also a decorator.

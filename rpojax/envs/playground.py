@@ -33,7 +33,7 @@ IMPLS = ("jax", "warp")
 
 
 def names() -> tuple[str, ...]:
-    """The dm_control tasks; and locomotion and manipulation where their robots are there."""
+    """The dm_control tasks; also locomotion and manipulation if their robots are installed."""
     from mujoco_playground import dm_control_suite, registry
 
     return tuple(registry.ALL_ENVS if _has_robots() else dm_control_suite.ALL_ENVS)
@@ -156,7 +156,7 @@ def _place(data: Any, states: PyTree, index: int) -> None:
 
 
 def _has_robots() -> bool:
-    """Whether the models of robots that tasks of locomotion and manipulation need are there."""
+    """Whether the robot models that tasks of locomotion and manipulation need are installed."""
     from mujoco_playground._src import mjx_env
 
     return bool(mjx_env.MENAGERIE_PATH.exists())

@@ -160,7 +160,7 @@ def _check_outputs(
     call: Call,
     initial_carry: Callable[[tuple[int, ...]], PyTree] | None,
 ) -> None:
-    """Raise ValueError for outputs of other shapes than asked for."""
+    """Raise ValueError for outputs of other shapes than required."""
     batch = 5
     obs = batched(env.obs, batch)
     params = jax.eval_shape(lambda: init(jax.random.key(0)))

@@ -2,7 +2,7 @@
 
 On a CPU, agents that are computed together share the overhead of each operation, about a
 microsecond, and lose more than that once their working set exceeds a core's cache.
-On a GPU or TPU all agents are computed together, as far as their rollouts fit into its memory.
+On a GPU or TPU, as many agents are computed together as have rollouts that fit into its memory.
 The constants are measured; benchmarks/README.md has the figures.
 """
 
@@ -25,10 +25,10 @@ USUAL_CACHE = 2**20
 """Bytes of a core's second-level cache, assumed where the system does not report it."""
 
 CACHE_SHARE = 0.6
-"""Of a core's second-level cache, for the gradient steps that are computed together."""
+"""Share of a core's second-level cache for the gradient steps that are computed together."""
 
 CACHES_OF_A_THREAD = 6.0
-"""Such caches for each thread, where several threads share the work of one device."""
+"""Second-level caches to fill for each thread, if several threads share the work of one device."""
 
 MOST_LARGE_AGENTS = 4
 """The most agents at a time if two do not fit into the cache. The number is then the ratio of an
@@ -40,7 +40,7 @@ ONE_THREAD_BYTES = 96 * 2**10
 which for small agents costs more than it gains."""
 
 MEMORY_SHARE = 0.5
-"""Of an accelerator's memory, for the rollouts of the agents that are computed together."""
+"""Share of an accelerator's memory for the rollouts of the agents that are computed together."""
 
 
 def agents_mapped(model: Model, function: Callable[..., PyTree]) -> Any:

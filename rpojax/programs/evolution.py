@@ -44,7 +44,7 @@ def evolve(pbt: PBT, population: AgentStates, scores: Array, key: Key) -> tuple[
         lambda new, old: jnp.where(replaced, new, old), explored, population.hyperparams
     )
     learnt = {name: rows_of(getattr(population.state, name), parents) for name in LEARNT}
-    # Where the rate adapts to the KL, the state's own is what the copy goes on from.
+    # With a rate that adapts to the KL, the copy continues from the rate in the state.
     change = jnp.where(replaced, hyperparams.learning_rate / copied.learning_rate, 1.0)
     learnt["learning_rate"] = learnt["learning_rate"] * change
     state = population.state.replace(**learnt)
@@ -74,9 +74,9 @@ def explore(pbt: PBT, hyperparams: HyperParams, key: Key) -> HyperParams:
         keys = jax.random.split(jax.random.fold_in(key, index), 3)
         factors = jnp.asarray(pbt.factors, jnp.float32)
         factor = factors[jax.random.randint(keys[0], value.shape, 0, len(pbt.factors))]
-        anew = jax.random.uniform(keys[1], value.shape) < pbt.resample
+        is_drawn = jax.random.uniform(keys[1], value.shape) < pbt.resample
         drawn = _draw(interval, keys[2], value.shape)
-        moved = jnp.where(anew, drawn, value * factor)
+        moved = jnp.where(is_drawn, drawn, value * factor)
         changed[name] = jnp.clip(moved, interval.low, interval.high)
     return dataclasses.replace(hyperparams, **changed)
 

@@ -129,7 +129,7 @@ def _mapped(
 
 
 def _resolve(cfg: Config, hyperparams: HyperParams | None) -> HyperParams:
-    """The hyperparameters to train with, as float32, checked as far as they are known.
+    """The hyperparameters to train with, as float32; concrete values are checked.
 
     The barrier keeps concrete values from being folded into the program as constants, which would
     change the last bits of an agent compared with training beside other agents.

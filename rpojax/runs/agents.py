@@ -23,7 +23,7 @@ from rpojax.programs.agent_states import AgentStates
 from rpojax.programs.agents_at_once import agents_at_once, agents_mapped
 from rpojax.programs.blocks import in_blocks
 from rpojax.programs.spread import AGENT, ON_ALL, STATE, place, spread
-from rpojax.runs.chunk import advance_agent, apart, evolving
+from rpojax.runs.chunk import advance_agent, evolving, independent
 from rpojax.runs.settings import RunSettings
 from rpojax.trees import select
 from rpojax.types import Array, Evolution, Key, Metrics, PyTree, TrainState
@@ -53,7 +53,7 @@ class Programs(NamedTuple):
     """The programs of a run; what evaluates is compiled when first called."""
 
     longest: int  # updates of a chunk
-    device_bytes: int | None  # that training needs on each device; None where XLA does not tell
+    device_bytes: int | None  # of training on each device; None if XLA does not report it
     # (states, from which update to which)
     advance: Callable[[AgentStates, slice], Advanced]
     # (states, best so far) -> mean return of each agent f32[N], best
@@ -145,7 +145,7 @@ def _compile_advance(
 ) -> tuple[int, jax.stages.Compiled]:
     """The updates of the longest chunk, and the program that trains all agents for some.
 
-    The agents are computed in smaller blocks where memory wants it.
+    The agents are computed in smaller blocks if memory is short.
 
     Raises:
         MemoryError: the agents do not fit into a device's memory, even one after the other.
@@ -167,7 +167,7 @@ def _compile_advance(
     while True:
         size = functools.partial(int, block)
         if evolve is None:
-            train = apart(in_blocks(advancing(longest), size), per_agent)
+            train = independent(in_blocks(advancing(longest), size), per_agent)
         else:
             generation = in_blocks(advancing(evolve.every), size)
             train = evolving(model, settings, generation, longest)
@@ -185,7 +185,7 @@ def _compile_advance(
 
 
 def columns_sent(number: int, longest: int) -> int:
-    """Columns of the metrics of a chunk that processes send each other; few programs for many."""
+    """Columns of a chunk's metrics that processes exchange: rounded up, to compile few programs."""
     return min(longest, 1 << (number - 1).bit_length())
 
 
@@ -196,7 +196,7 @@ def _columns(tree: PyTree, number: int) -> PyTree:
 
 
 def evaluation_keys(agents: AgentTable) -> Key:
-    """The key of each agent's evaluation episodes, [N], a function of its seed alone."""
+    """The key of each agent's evaluation episodes, [N], a function of only its seed."""
     return jax.vmap(lambda key: jax.random.fold_in(key, EVALUATION_STREAM))(agents.keys())
 
 

@@ -26,9 +26,9 @@ _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
 
 
 class Evolved(NamedTuple):
-    """What a population is besides its agents' states."""
+    """What a population has besides its agents' states."""
 
-    hyperparams: HyperParams  # f32[at least N] of now
+    hyperparams: HyperParams  # f32[at least N] the current ones
     evolution: Evolution  # of numpy arrays [N, generations so far]
 
 
@@ -37,7 +37,7 @@ class Snapshot(NamedTuple):
 
     updates: int  # n
     state: TrainState  # [at least N, ...] last finite state of each agent
-    finite: np.ndarray  # bool[N] False: the agent has stopped, NaN or infinity came next
+    finite: np.ndarray  # bool[N] False: the agent has stopped before NaN or infinity
     metrics: Metrics  # of numpy arrays f32[N, n]
     train_seconds: float  # that the updates took
     best: Best | None  # [at least N] each agent at its best evaluation; None: none was evaluated
@@ -103,7 +103,7 @@ def read(path: Path, cfg: Config | None = None) -> Checkpoint:
 
 
 def versions() -> dict[str, str]:
-    """Versions and devices: results can differ in the last bits between them."""
+    """Versions and devices, on which the last bits of results depend."""
     device = jax.local_devices()[0]
     return (
         {"rpojax": __version__}

@@ -14,7 +14,7 @@ from rpojax.runs.storage import DamagedCheckpointError
 
 _COMPLETE = re.compile(PREFIX + r"\d{9}")
 SUBDIRECTORY = "checkpoints"  # of a run's directory
-ATTEMPTS = 20  # at a list of checkpoints that a training process may remove meanwhile
+ATTEMPTS = 20  # to read a checkpoint, while a training process may remove those listed
 
 
 def checkpoint_directory(directory: str | Path) -> Path:
@@ -86,7 +86,7 @@ class CheckpointWriter:
     """Saves a run into a directory and keeps the newest checkpoints."""
 
     def __init__(self, directory: Path, settings: RunSettings, last_saved: int = 0) -> None:
-        """For a run whose checkpoints up to update `last_saved` exist, if it is resumed."""
+        """`last_saved`: the update of the newest checkpoint, in a run that is resumed."""
         self.directory, self.last_saved = directory, last_saved
         self._settings = settings
 

@@ -1,4 +1,4 @@
-"""The program of a chunk: some updates of all agents of a run, apart or as a population."""
+"""The program of a chunk: some updates of all agents of a run, independent or as a population."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ EVOLUTION_STREAM = 0x65766F6C  # folded into the key of the first seed, for the 
 
 
 class Chunk(NamedTuple):
-    """What the program of a chunk returns, of as many updates as it can do at most."""
+    """What the program of a chunk returns, with room for the longest chunk."""
 
     states: AgentStates
     metrics: Metrics  # [N, updates]
@@ -32,8 +32,8 @@ class Chunk(NamedTuple):
     evolution: Evolution | None  # [N, generations]; None without `evolve`
 
 
-def apart(advance: Callable[..., Any], devices_per_agent: int) -> jax.stages.Wrapped:
-    """Agents that share nothing, over all devices.
+def independent(advance: Callable[..., Any], devices_per_agent: int) -> jax.stages.Wrapped:
+    """The program of independent agents, over all devices.
 
     Args:
         advance: (states of one agent, number of updates) -> states, metrics, taken.
@@ -59,7 +59,7 @@ def apart(advance: Callable[..., Any], devices_per_agent: int) -> jax.stages.Wra
 def evolving(
     model: Model, settings: RunSettings, generation: Callable[..., Any], longest: int
 ) -> jax.stages.Wrapped:
-    """A population, over all devices, which communicate between generations alone.
+    """The program of a population, over all devices, which communicate between generations only.
 
     Args:
         model: what is trained.
@@ -69,7 +69,7 @@ def evolving(
         longest: updates of a chunk, whole generations.
 
     Returns:
-        As `apart`; a chunk begins where a generation does.
+        As `independent`; a chunk begins where a generation does.
     """
     pbt, count = settings.evolve, len(settings.agents)
     assert pbt is not None
@@ -151,7 +151,7 @@ def evolving(
 def _next_generation(
     pbt: PBT, states: AgentStates, scores: Array, key: Key, count: int
 ) -> tuple[AgentStates, Array]:
-    """The states after `evolve`; rows behind the first `count` stay copies of the first ones."""
+    """The states after `evolve`; rows after the first `count` stay copies of the first ones."""
     evolved, parents = evolve(pbt, rows_of(states, slice(count)), scores[:count], key)
     padding = np.arange(states.finite.shape[0]) % count
     if len(padding) != count:

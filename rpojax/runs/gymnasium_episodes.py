@@ -32,9 +32,9 @@ def evaluate_gymnasium(
 ) -> Evaluation:
     """Play episodes of a Gymnasium environment with a trained policy.
 
-    Training happens in environments written in JAX only; this is for what was trained there, in
-    the simulator that others report. Needs the package gymnasium. Recurrent policies keep their
-    carry through an episode.
+    Agents are trained in environments written in JAX. This function evaluates them in the simulator
+    for which results are usually published. It needs the package gymnasium. Recurrent policies keep
+    their carry through an episode.
 
     Args:
         policy: a run, of which an agent acts with mean actions; or what `make_policy` or
@@ -54,7 +54,7 @@ def evaluate_gymnasium(
 
     Raises:
         ValueError: other observations or actions than the policy's; no such agent or environment;
-            an environment without pictures where a video is asked for; gymnasium is not installed.
+            an environment without pictures and a `video`; gymnasium is not installed.
     """
     gymnasium = _gymnasium()
     num_episodes = whole_number("num_episodes", num_episodes)
@@ -89,7 +89,7 @@ class _Played(NamedTuple):
     """One episode of n steps."""
 
     rewards: list[float]  # n
-    frames: list[np.ndarray]  # n + 1 pictures uint8[height, width, 3]; none if not asked for
+    frames: list[np.ndarray]  # n + 1 pictures uint8[height, width, 3]; empty if not wanted
     finished: bool
     invalid: bool
 

@@ -1,4 +1,4 @@
-"""Start and continue trainings: what `fit`, `resume` and the command have in common."""
+"""Start and continue trainings, for `fit`, `resume` and the command."""
 
 import contextlib
 import dataclasses
@@ -103,7 +103,7 @@ def prolonged(
     devices_per_agent: int | None = None,
     **changes: Any,
 ) -> Checkpoint:
-    """A checkpoint with another end of its run, on other devices, and with other settings.
+    """A checkpoint with another end of its run, another number of devices, or other settings.
 
     Raises:
         ValueError: the end is before what is done; a setting out of range.

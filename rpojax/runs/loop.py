@@ -79,7 +79,7 @@ class Training:
         return seconds
 
     def _warn_of_divergence(self, agents: np.ndarray) -> None:
-        """Say which agents have diverged now, when, and where the numbers were wrong first."""
+        """Warn which agents have diverged now, in which update, and in which quantity first."""
         quantities = self.programs.diagnose(self.states)
         counts = to_host(self.states.state.update_count)
         for agent in agents:
@@ -193,10 +193,10 @@ class Decision(NamedTuple):
 
 
 def agreed(own: Decision) -> Decision:
-    """One decision for all processes: to stop where any of them would, else as the first says."""
+    """One decision for all processes: stop if any wants to, otherwise as the first decides."""
 
-    def decide(told: list[Sequence[Any]]) -> Decision:
-        each = [Decision(*one) for one in told]
+    def decide(values: list[Sequence[Any]]) -> Decision:
+        each = [Decision(*one) for one in values]
         numbers = [one.signal_number for one in each if one.signal_number is not None]
         stopped = any(one.stopped for one in each)
         return Decision(each[0].updates, stopped, numbers[0] if numbers else None)
@@ -207,7 +207,7 @@ def agreed(own: Decision) -> Decision:
 def result_of(snapshot: Snapshot) -> TrainResult:
     """What was trained so far: copies, not the buffers that training reuses.
 
-    On JAX's devices; with several processes, the states are whole on the host of each.
+    The arrays are on JAX's devices; with several processes, each has the whole states on its host.
     """
     state = to_host(snapshot.state) if several() else snapshot.state
     state = unpad(state, len(snapshot.finite))
@@ -222,7 +222,7 @@ def result_of(snapshot: Snapshot) -> TrainResult:
 
 
 def write_columns(history: PyTree, columns: slice, new: PyTree) -> None:
-    """Write what is known of some updates or generations into the arrays of a run [N, ...]."""
+    """Write the columns of some updates or generations into the arrays of a run, [N, ...]."""
     for values, written in zip(jax.tree.leaves(history), jax.tree.leaves(new), strict=True):
         values[:, columns] = written
 
@@ -237,7 +237,7 @@ def _how_to_resume(training: Training, writer: CheckpointWriter | None) -> str:
 
 
 def _warn_of_invalid_steps(metrics: Metrics) -> None:
-    """Say how many steps gave NaN or infinity, if any did."""
+    """Warn how many steps gave NaN or infinity, if any did."""
     count = np.nansum(metrics.invalid_steps)
     if count:
         warnings.warn(

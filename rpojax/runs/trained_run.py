@@ -1,4 +1,4 @@
-"""A run after the fact: its settings, its agents, and what they learnt."""
+"""A run read from disk: its settings, its agents, and what they learnt."""
 
 import dataclasses
 from pathlib import Path
@@ -31,8 +31,8 @@ class TrainedRun:
         checkpoint: path of the checkpoint that was read.
         settings: all settings of the run.
         result: of N agents: state [N, ...], metrics [N, updates], finite bool[N].
-        updates: i64[N] updates after which each agent's state was saved; all the same unless the
-            best states were asked for.
+        updates: i64[N] updates after which each agent's state was saved; all the same unless
+            `load` took the best states.
         model: the environment and the network that the config stands for.
     """
 

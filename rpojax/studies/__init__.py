@@ -1,4 +1,4 @@
-"""Studies: many settings and seeds, compared with honest statistics."""
+"""Studies: compare many settings with several seeds each, with confidence intervals."""
 
 from rpojax.ranges import Choice, LogUniform, Uniform, Whole
 from rpojax.studies.halving import Halving

@@ -41,7 +41,7 @@ class SettingScore(NamedTuple):
     std: float  # over the seeds, of the population
     area: float  # mean height of the learning curves, interquartile mean over the seeds
     finite: int  # agents that did not diverge; the others count with the worst score of the study
-    fraction: float  # of the training that the setting went through
+    fraction: float  # of the training that the setting completed
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -73,7 +73,7 @@ class StudyResult:
 
     @functools.cached_property
     def filled_scores(self) -> np.ndarray:
-        """`scores` with the worst of the study for agents that diverged or have none, f64[K, S]."""
+        """`scores`, f64[K, S]; agents that diverged or have none get the worst of the study."""
         known = self.scores[np.isfinite(self.scores)]
         if not known.size:
             return np.full(self.scores.shape, np.nan)
@@ -82,7 +82,7 @@ class StudyResult:
 
     @functools.cached_property
     def fractions(self) -> np.ndarray:
-        """How much of the training each setting went through, f64[K]."""
+        """The fraction of the training that each setting completed, f64[K]."""
         rungs = self.plan.rungs
         return np.asarray([rungs[trained.rung] for trained, _ in self._places])
 
@@ -138,7 +138,7 @@ class StudyResult:
         return sorted(rows, key=lambda row: (-row.fraction, -rank(self.plan, row.score)))
 
     def rank_stability(self, seed: int = 0) -> RankStability:
-        """Whether fewer seeds would have told the same, of the settings that reached the end.
+        """How the ranking of the settings that reached the end depends on the number of seeds.
 
         Args:
             seed: of the subsamples.

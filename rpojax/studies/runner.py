@@ -42,7 +42,7 @@ from rpojax.studies.trained import (
 from rpojax.types import TrainResult
 
 LAST_PART = 0.1
-"""Of the updates so far: the score by a metric of training is its mean over them."""
+"""The last share of the updates so far, over which a score by a metric of training is averaged."""
 
 
 class StudyProgress(NamedTuple):
@@ -71,7 +71,7 @@ OnProgress = Callable[[StudyProgress], Any]
 
 
 Choose = Callable[[int, list[int], Mapping[int, float]], list[int]]
-"""(rung, settings that were compared, their scores) -> those that go on, in their order."""
+"""(rung, settings that were compared, their scores) -> those that continue, in their order."""
 
 
 def run(
@@ -84,9 +84,9 @@ def run(
 
     Args:
         plan: what to do.
-        directory: what is in it already is not done again; None to save nothing.
+        directory: of the study; what it holds already is not done again. None to save nothing.
         on_progress: as in `study`.
-        choose: the settings that go on from a rung; None for those that halving chooses.
+        choose: selects the settings that continue after a rung; None to let halving select them.
     """
     choose = choose or functools.partial(_by_halving, plan)
     runner = _Runner(plan, directory, on_progress)
@@ -122,7 +122,7 @@ def _by_halving(
 
 
 class _Runner:
-    """Trains settings, and reports how far the study is."""
+    """Trains settings, and reports the progress of the study."""
 
     def __init__(
         self, plan: StudyPlan, directory: StudyDirectory | None, on_progress: OnProgress | None
@@ -139,7 +139,7 @@ class _Runner:
     def train(
         self, number: int, cfg: Config, members: list[int], rung: int, before: list[Trained]
     ) -> list[Trained]:
-        """Train some settings of a program up to a rung; in parts if memory wants it."""
+        """Train some settings of a program up to a rung; in parts if memory is short."""
         self.rung = rung
         model = make_model(cfg)
         place = None if self.directory is None else self.directory.run(number, rung)
