@@ -11,7 +11,7 @@
 * `learning`: 4 agents with the settings in `LEARNING`, trained together, and the mean and standard
   deviation of 64 evaluation episodes of each. Agents of MJX's tasks are also scored in Gymnasium.
 * `time-limit`: the value that is learnt where episodes of a constant reward are cut off, with
-  bootstrap and without, against what it should be.
+  bootstrap and without, against the true value.
 
 Each part of each environment is a process of its own. What the CSV holds already is left out, so
 that the table can be made in several goes. Families that are not installed are skipped.
@@ -184,7 +184,7 @@ def learning(name: str, rounds: int) -> Iterator[Figure]:
 
 
 def time_limit(name: str, rounds: int) -> Iterator[Figure]:
-    """The value of a constant reward for ever, and what is learnt of it."""
+    """The value of an endless constant reward, and the values that critics learn."""
     del name, rounds
     for_ever = REWARD / (1.0 - GAMMA)
     sums = [for_ever * (1.0 - GAMMA**left) for left in range(1, LIMIT + 1)]
@@ -197,7 +197,7 @@ def time_limit(name: str, rounds: int) -> Iterator[Figure]:
 
 
 def values_of_constant_reward(bootstrap: bool) -> list[float]:
-    """What the critics of some agents say, where the observation does not tell the time."""
+    """The values of some agents' critics, with observations that do not contain the time."""
 
     def timestep(count: int) -> envs.TimeStep:
         no = jnp.zeros(count, bool)

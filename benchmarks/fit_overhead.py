@@ -7,10 +7,10 @@ all that follows it is counted: the host loop, the metrics' way to the host, the
 diverged seed finite, and the records of every update, written to CSV and JSON lines as the command
 `rpojax train` does. "Checkpoints" also saves ten times, whose time depends on the disk and on the
 length of the run. The persistent compilation cache holds the programs, since every call of `fit`
-compiles its own.
+compiles them again.
 
 A busy machine disturbs a run of seconds by more than `fit` costs. The median of the ratios of runs
-that follow each other is told, and the ratio of the fastest runs, the least disturbed ones.
+that follow each other is reported, and the ratio of the fastest runs, the least disturbed ones.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What all benchmarks share: the machine's description, paired ratios, and table, CSV and PNG."""
+"""Shared by all benchmarks: the machine's description, paired ratios, tables, CSV files, charts."""
 
 import csv
 import os

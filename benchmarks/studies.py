@@ -1,11 +1,11 @@
 """What studies cost and what they find, each part by its name.
 
     python -m benchmarks.studies speed      # 6 alphas x 16 seeds: both cores against one
-    python -m benchmarks.studies alpha      # the same study to its end; log_std held up or not
+    python -m benchmarks.studies alpha      # the same study to its end, and the policies' std
     python -m benchmarks.studies halving    # successive halving against the whole grid
     python -m benchmarks.studies pbt        # a population against settings that stay as they are
 
-`speed` starts a process for each number of devices, in turn, and tells the ratio of runs that
+`speed` starts a process for each number of devices, in turn, and reports the ratio of runs that
 follow each other. `pbt` times the same agents with and without evolution in the same way.
 """
 

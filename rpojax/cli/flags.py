@@ -116,12 +116,12 @@ class JaxFlags:
         if self.device is None:
             return
         try:
-            there = jax.devices(self.device)[0] in usual
+            is_available = jax.devices(self.device)[0] in usual
         except RuntimeError:
-            there = False
-        if not there:
+            is_available = False
+        if not is_available:
             raise ValueError(
-                f"device = {self.device!r} is not there, JAX runs on {usual[0].platform!r} here; "
+                f"device = {self.device!r} is not available, JAX runs on {usual[0].platform!r}; "
                 "leave it out, or install JAX for that device"
             )
 

@@ -66,14 +66,14 @@ def make(name: str, **params: Any) -> Env:
 
     Raises:
         ValueError: an unknown parameter, with the nearest known one; a value of another type than
-            its default, or one that is not allowed; a task whose robots are not there.
+            its default, or one that is not allowed; a task whose robots are not installed.
     """
     from mujoco_playground import dm_control_suite, registry
 
     fail_unless(
         name,
         name in dm_control_suite.ALL_ENVS or _has_robots(),
-        "its robots are not there: Playground downloads them with git when it loads a task of "
+        "its robots are not installed: Playground downloads them with git when it loads a task of "
         "locomotion or manipulation, and rpojax does not. Where there is a network, run: "
         f"python -c \"from mujoco_playground import registry; registry.load('{name}', "
         "config_overrides={'impl': 'jax'})\"",

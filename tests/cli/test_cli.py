@@ -645,7 +645,7 @@ def test_whole_numbers_may_be_written_as_config_takes_them():
         (["train", "--num-seeds", "0"], "num_seeds = 0 is not allowed"),
         (["train", "--seed", "-1"], "seed = -1 is not allowed"),
         (["train", "--keep-checkpoints", "0"], "keep_checkpoints = 0 is not allowed"),
-        (["train", "--device", "abacus"], "device = 'abacus' is not there, JAX runs on"),
+        (["train", "--device", "abacus"], "device = 'abacus' is not available, JAX runs on"),
         (["train", "--output-dir", "file"], "output_dir = 'file' is a file; give a directory"),
         (["train", "--output-dir", ".", "--run-name", "file"], "'file' is a file"),
         (["resume"], "DIR"),
