@@ -15,10 +15,11 @@ from rpojax.runs.settings import DEFAULT_EVAL_EPISODES
 from rpojax.studies.files import StudyDirectory
 from rpojax.studies.halving import Halving, check_halving
 from rpojax.studies.plan import EVALUATION, Direction, StudyPlan, plan_from_record
-from rpojax.studies.result import StudyResult, write_table
+from rpojax.studies.result import StudyResult
 from rpojax.studies.runner import OnProgress, run
 from rpojax.studies.settings import Changes, given_configs, grid_and_space
 from rpojax.studies.space import Sampler
+from rpojax.studies.tables import write_table
 
 DEFAULT_NUM_SEEDS = 8
 

@@ -1,10 +1,7 @@
 """What a study found: agents, settings, curves, as arrays and as tidy tables."""
 
-import csv
 import dataclasses
 import functools
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -23,11 +20,10 @@ from rpojax.statistics import (
 )
 from rpojax.studies.plan import StudyPlan
 from rpojax.studies.settings import Setting
+from rpojax.studies.tables import Row, plain_cell
 from rpojax.studies.trained import Trained, rank
 from rpojax.types import TrainResult
 from rpojax.validation import whole_number
-
-Row = dict[str, Any]
 
 
 class SettingScore(NamedTuple):
@@ -162,7 +158,7 @@ class StudyResult:
                     {
                         "setting": index,
                         "label": setting.label,
-                        **{name: _plain(value) for name, value in setting.changes.items()},
+                        **{name: plain_cell(value) for name, value in setting.changes.items()},
                         "seed": seed,
                         "updates": updates,
                         "steps": updates * setting.cfg.batch_size,
@@ -179,7 +175,7 @@ class StudyResult:
         return [
             {
                 "label": row.setting.label,
-                **{name: _plain(value) for name, value in row.setting.changes.items()},
+                **{name: plain_cell(value) for name, value in row.setting.changes.items()},
                 **{name: getattr(row, name) for name in SettingScore._fields[1:]},
             }
             for row in self.summary()
@@ -263,35 +259,3 @@ class StudyResult:
 
     def _checked(self, setting: int) -> int:
         return whole_number("setting", setting, least=0, most=len(self.settings) - 1)
-
-
-def write_table(rows: Sequence[Row], path: str | Path) -> None:
-    """Write rows as CSV or, by the suffix .parquet, as Parquet, which needs pyarrow.
-
-    Raises:
-        ValueError: another suffix, or pyarrow is missing.
-        OSError: the file cannot be written.
-    """
-    path = Path(path)
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    if path.suffix == ".csv":
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, names)
-            writer.writeheader()
-            writer.writerows(rows)
-        return
-    if path.suffix != ".parquet":
-        raise ValueError(f"path = {str(path)!r} has an unknown suffix; give .csv or .parquet")
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ValueError(
-            f"{str(path)!r} needs pyarrow; run: pip install 'rpojax[parquet]'"
-        ) from error
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(rows)), path)
-
-
-def _plain(value: Any) -> Any:
-    """What a cell of a table can hold."""
-    return value if isinstance(value, bool | int | float | str) or value is None else str(value)
