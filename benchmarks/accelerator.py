@@ -35,7 +35,7 @@ PRECISIONS = ("float32", "tensorfloat32")
 
 
 def config(**changes: Any) -> rpojax.Config:
-    """README's settings, without an end."""
+    """The default settings with a constant learning rate, for any number of updates."""
     return rpojax.Config(lr_schedule="constant", total_timesteps=10**9, **changes)
 
 
@@ -120,7 +120,7 @@ def main() -> None:
                     "steps/s, all agents": f"{speed:,.0f}",
                     "of the roofline": ratio(seconds, "roofline", name),
                     "of vmap, float32": ratio(seconds, "vmap, float32", name),
-                    "memory, MB": f"{needed / 2**20:,.0f}" if needed else "not told",
+                    "memory, MB": f"{needed / 2**20:,.0f}" if needed else "unknown",
                 }
             )
             print(table[-1], flush=True)

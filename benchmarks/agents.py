@@ -19,12 +19,9 @@ tanhs on all cores with nothing else (`roofline`).
 """
 
 import argparse
-import csv
 import itertools
 import json
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -37,13 +34,14 @@ import numpy as np
 
 import rpojax
 from benchmarks.reporting import (
-    REPOSITORY,
     RESULTS,
     environment_info,
     print_table,
+    read_csv,
     write_csv,
 )
 from benchmarks.timing import interleaved
+from benchmarks.worker import printed_by
 from rpojax.core.model import make_model
 from rpojax.programs.agents_at_once import agents_at_once
 
@@ -198,17 +196,6 @@ def measure_cell(count: int, width: int, envs: int, rounds: int) -> dict[str, An
     }
 
 
-def cell_in_process(cell: Cell, rounds: int) -> dict[str, Any]:
-    """`measure_cell` in a process of its own: JAX keeps all it compiles."""
-    command = [sys.executable, "-m", "benchmarks.agents", "--cell", *map(str, cell)]
-    command += ["--rounds", str(rounds)]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"cell {tuple(cell)} failed:\n{done.stderr[-2000:]}")
-    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return found
-
-
 def rows_of(cell: Cell, found: dict[str, Any]) -> list[dict[str, Any]]:
     """The lines of the CSV for one cell."""
     count, width, envs = cell
@@ -229,14 +216,6 @@ def rows_of(cell: Cell, found: dict[str, Any]) -> list[dict[str, Any]]:
         if way != "roofline"
         for index, seconds in enumerate(values)
     ]
-
-
-def read_rows() -> list[dict[str, Any]]:
-    """What the CSV holds."""
-    if not CSV.exists():
-        return []
-    with CSV.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def cell_of(row: dict[str, Any]) -> Cell:
@@ -335,14 +314,14 @@ def main() -> None:
         return
     started = time.perf_counter()
     info = environment_info()
-    rows = read_rows()
+    rows = read_csv(CSV)
     for cell in itertools.product(arguments.agents, arguments.widths, arguments.envs):
         if arguments.minutes and time.perf_counter() - started > 60 * arguments.minutes:
             break
         there = [row for row in rows if cell_of(row) == cell]
         if there and not arguments.again:
             continue
-        found = cell_in_process(cell, arguments.rounds)
+        found = printed_by("agents", "--cell", *map(str, cell), "--rounds", str(arguments.rounds))
         if not found:
             print(f"{cell}: a round would take more than a minute", flush=True)
             continue

@@ -1,4 +1,4 @@
-"""Where many agents lose against one: each part of an update, vmapped and one after the other.
+"""Where many agents are slower than one: each part of an update, vmapped and one after the other.
 
     python -m benchmarks.agents_profile [--cells 16,64,64 64,64,256] [--rounds 5]
 

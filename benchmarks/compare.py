@@ -15,6 +15,7 @@ Ratios are of seconds, this checkout over the other, round by round: below 1 is 
 
 import argparse
 import contextlib
+import functools
 import json
 import os
 import statistics
@@ -32,6 +33,7 @@ from benchmarks.reporting import (
     print_table,
     write_csv,
 )
+from benchmarks.timing import in_turn
 
 WORKER = """
 import json, sys, time
@@ -104,15 +106,15 @@ def main() -> None:
     table, rows, bars = [], [], {}
     with started(REPOSITORY) as this, started(arguments.other.resolve()) as other:
         for way in WAYS:
-            measured: dict[str, list[tuple[float, float]]] = {"this": [], "other": []}
-            processes = {"this": this, "other": other}
-            for measure in processes.values():
-                measure(way)  # warms up
-            for index in range(arguments.rounds):
-                for name in list(processes)[:: -1 if index % 2 else 1]:
-                    measured[name].append(processes[name](way))
+            measures = {
+                "this": functools.partial(this, way),
+                "other": functools.partial(other, way),
+            }
+            for measure in measures.values():
+                measure()  # warms up
+            measured = in_turn(measures, arguments.rounds)
             for part, label in enumerate(("compile", "run")):
-                ours, theirs = ([each[part] for each in measured[name]] for name in processes)
+                ours, theirs = ([each[part] for each in measured[name]] for name in measures)
                 ratio = paired_ratios(ours, theirs)
                 table.append(
                     {

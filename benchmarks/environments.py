@@ -11,19 +11,16 @@
 * `learning`: 4 agents with the settings in `LEARNING`, trained together, and the mean and standard
   deviation of 64 evaluation episodes of each. Agents of MJX's tasks are also scored in Gymnasium.
 * `time-limit`: the value that is learnt where episodes of a constant reward are cut off, with
-  bootstrap and without, against what it should be.
+  bootstrap and without, against the true value.
 
 Each part of each environment is a process of its own. What the CSV holds already is left out, so
 that the table can be made in several goes. Families that are not installed are skipped.
 """
 
 import argparse
-import csv
 import functools
 import json
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -34,14 +31,15 @@ import numpy as np
 
 import rpojax
 from benchmarks.reporting import (
-    REPOSITORY,
     RESULTS,
-    EnvironmentInfo,
     environment_info,
+    packages_of,
     print_table,
+    read_csv,
     write_csv,
 )
 from benchmarks.timing import interleaved
+from benchmarks.worker import printed_by
 from rpojax import envs
 from rpojax.core.keys import update_keys
 from rpojax.core.model import make_model
@@ -60,12 +58,6 @@ TIMED = (
     "playground/CartpoleBalance",
     "playground/PendulumSwingup",
 )
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "gymnax")
-FAMILY_PACKAGES = {
-    "brax": ("brax", "mujoco-mjx"),
-    "mjx": ("mujoco", "mujoco-mjx", "gymnasium"),
-    "playground": ("playground", "mujoco-mjx"),
-}
 LEARNING: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "brax/inverted_pendulum": ("brax/inverted_pendulum", {}),
     "mjx/InvertedPendulum-v5": ("mjx/InvertedPendulum-v5", {}),
@@ -184,32 +176,15 @@ def learning(name: str, rounds: int) -> Iterator[Figure]:
         yield Figure("return", agent, float(evaluation.episode_return.mean()))
         yield Figure("std of return", agent, float(evaluation.episode_return.std()))
         if name.startswith("mjx/"):
-            scores = in_gymnasium(cfg, state)
-            yield Figure("return in Gymnasium", agent, float(np.mean(scores)))
-            yield Figure("std of return in Gymnasium", agent, float(np.std(scores)))
-
-
-def in_gymnasium(cfg: rpojax.Config, state: Any) -> list[float]:
-    """Returns of episodes that Gymnasium simulates."""
-    import gymnasium
-
-    env = gymnasium.make(str(cfg.env).removeprefix("mjx/"))
-    act = rpojax.make_policy(cfg, state)
-    scores = []
-    for seed in range(GYMNASIUM_EPISODES):
-        obs, _ = env.reset(seed=seed)
-        total, done = 0.0, False
-        while not done:
-            obs, reward, terminated, truncated, _ = env.step(act(obs.astype(np.float32)))
-            total += float(reward)
-            done = terminated or truncated
-        scores.append(total)
-    env.close()
-    return scores
+            played = rpojax.evaluate_gymnasium(
+                rpojax.make_policy(cfg, state), name.removeprefix("mjx/"), GYMNASIUM_EPISODES
+            )
+            yield Figure("return in Gymnasium", agent, float(played.episode_return.mean()))
+            yield Figure("std of return in Gymnasium", agent, float(played.episode_return.std()))
 
 
 def time_limit(name: str, rounds: int) -> Iterator[Figure]:
-    """The value of a constant reward for ever, and what is learnt of it."""
+    """The value of an endless constant reward, and the values that critics learn."""
     del name, rounds
     for_ever = REWARD / (1.0 - GAMMA)
     sums = [for_ever * (1.0 - GAMMA**left) for left in range(1, LIMIT + 1)]
@@ -222,7 +197,7 @@ def time_limit(name: str, rounds: int) -> Iterator[Figure]:
 
 
 def values_of_constant_reward(bootstrap: bool) -> list[float]:
-    """What the critics of some agents say, where the observation does not tell the time."""
+    """The values of some agents' critics, with observations that do not contain the time."""
 
     def timestep(count: int) -> envs.TimeStep:
         no = jnp.zeros(count, bool)
@@ -281,39 +256,27 @@ def main() -> None:
         part, name = arguments.cell
         print(json.dumps(list(PARTS[part][0](name, arguments.rounds))))
         return
-    rows = read_rows()
+    rows = read_csv(CSV)
     for part in arguments.parts:
         for name in arguments.environments or PARTS[part][1]:
             there = [row for row in rows if (row["part"], row["environment"]) == (part, name)]
             if (there and not arguments.again) or not is_installed(name):
                 continue
-            info = info_of(name)
-            found = cell_in_process(part, name, arguments.rounds)
+            info = environment_info(packages_of(name))
+            figures = printed_by(
+                "environments", "--cell", part, name, "--rounds", str(arguments.rounds)
+            )
+            found = [Figure(*figure) for figure in figures]
             rows = [row for row in rows if row not in there]
             rows += [{**row, **info.as_row()} for row in rows_of(part, name, found)]
             write_csv(CSV, rows)
             print_table(f"{part}: {name}", summary(found), info)
 
 
-def cell_in_process(part: str, name: str, rounds: int) -> list[Figure]:
-    """The figures of one part of one environment, from a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.environments", "--cell", part, name]
-    command += ["--rounds", str(rounds)]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(f"{part} of {name} failed:\n{done.stderr[-2000:]}")
-    return [Figure(*figure) for figure in json.loads(done.stdout.splitlines()[-1])]
-
-
 def is_installed(name: str) -> bool:
     """Whether the family of an environment is; names without a family are always there."""
     family = name.partition("/")[0]
     return family not in FAMILIES or how_to_install(family) is None
-
-
-def info_of(name: str) -> EnvironmentInfo:
-    """Where and with what it is measured, with the versions of the family."""
-    return environment_info((*PACKAGES, *FAMILY_PACKAGES.get(name.partition("/")[0], ())))
 
 
 def rows_of(part: str, name: str, found: list[Figure]) -> list[dict[str, Any]]:
@@ -327,14 +290,6 @@ def rows_of(part: str, name: str, found: list[Figure]) -> list[dict[str, Any]]:
         }
         for figure in found
     ]
-
-
-def read_rows() -> list[dict[str, Any]]:
-    """What the CSV holds."""
-    if not CSV.exists():
-        return []
-    with CSV.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def summary(found: list[Figure]) -> list[dict[str, Any]]:

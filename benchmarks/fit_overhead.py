@@ -7,10 +7,10 @@ all that follows it is counted: the host loop, the metrics' way to the host, the
 diverged seed finite, and the records of every update, written to CSV and JSON lines as the command
 `rpojax train` does. "Checkpoints" also saves ten times, whose time depends on the disk and on the
 length of the run. The persistent compilation cache holds the programs, since every call of `fit`
-compiles its own.
+compiles them again.
 
 A busy machine disturbs a run of seconds by more than `fit` costs. The median of the ratios of runs
-that follow each other is told, and the ratio of the fastest runs, the least disturbed ones.
+that follow each other is reported, and the ratio of the fastest runs, the least disturbed ones.
 """
 
 import argparse
@@ -32,6 +32,7 @@ from benchmarks.reporting import (
     print_table,
     write_csv,
 )
+from benchmarks.timing import in_turn
 from rpojax.runs.directory import RunDirectory
 
 BASE = "bare program"
@@ -100,12 +101,9 @@ def measure(cfg: rpojax.Config, numbers: list[int], rounds: int, info: Environme
             "fit": fitted(cfg, seeds, save=False),
             "fit, checkpoints": fitted(cfg, seeds, save=True),
         }
-        seconds: dict[str, list[float]] = {name: [] for name in ways}
         for run in ways.values():
             run()  # warms up
-        for index in range(rounds):  # there and back, so that none always runs after the same one
-            for name in list(ways)[:: -1 if index % 2 else 1]:
-                seconds[name].append(ways[name]())
+        seconds = in_turn(ways, rounds)
         for name, values in seconds.items():
             ratio = paired_ratios(values, seconds[BASE])
             median = statistics.median(values)

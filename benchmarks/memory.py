@@ -1,9 +1,9 @@
-"""What a memory is worth: perceptron, GRU and LSTM where the observation hides what is needed.
+"""Perceptron, GRU and LSTM in environments whose observations are incomplete.
 
     python -m benchmarks.memory
 
 Pendulum-v1 without its angular velocity, and PointRobot-misc, whose goal shows in the rewards
-alone. Each agent is evaluated on its own after training; the spread is that over seeds.
+only. Each agent is evaluated after training; the spread is that over seeds.
 """
 
 import argparse

@@ -12,7 +12,6 @@ Results of another width, or with other flags, are kept in the file.
 """
 
 import argparse
-import csv
 import os
 import statistics
 from collections.abc import Callable
@@ -30,6 +29,7 @@ from benchmarks.reporting import (
     environment_info,
     paired_ratios,
     print_table,
+    read_csv,
     write_csv,
 )
 from benchmarks.timing import interleaved
@@ -201,12 +201,8 @@ def main() -> None:
     notes = [f"all-reduce: {bandwidth / 1e9:.1f} GB/s, {latency * 1e6:.0f} us"]
     print_table(title, table, info, notes)
     path = RESULTS / NAME
-    others = []
-    if path.exists():
-        with path.open(newline="") as file:
-            kept = csv.DictReader(file)
-            same = str(width), flags
-            others = [row for row in kept if (row["width"], row["xla_flags"]) != same]
+    same = str(width), flags
+    others = [row for row in read_csv(path) if (row["width"], row["xla_flags"]) != same]
     write_csv(path, [*others, *({**row, **info.as_row()} for row in rows)])
 
 

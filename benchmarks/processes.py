@@ -8,6 +8,7 @@ that pass through that interface while it trains, against the model in `bytes_se
 """
 
 import argparse
+import functools
 import json
 import os
 import socket
@@ -21,6 +22,7 @@ import numpy as np
 
 import rpojax
 from benchmarks.reporting import RESULTS, environment_info, paired_ratios, print_table, write_csv
+from benchmarks.timing import in_turn
 from rpojax.runs.agents import LONGEST_CHUNK, columns_sent
 
 AGENTS = 32
@@ -116,10 +118,8 @@ def main() -> None:
         print(json.dumps(train(int(processes), int(process_id), coordinator)))
         return
     info = environment_info()
-    found: dict[int, list[dict[str, float]]] = {1: [], 2: []}
-    for _ in range(arguments.rounds):
-        for processes, measures in found.items():
-            measures.append(job(processes))
+    jobs = {str(processes): functools.partial(job, processes) for processes in (1, 2)}
+    found = {int(name): each for name, each in in_turn(jobs, arguments.rounds).items()}
     speeds = {
         processes: [each["steps_per_second"] for each in measures]
         for processes, measures in found.items()
@@ -139,7 +139,7 @@ def main() -> None:
         }
         for processes, measures in found.items()
     ]
-    write_csv(RESULTS / "processes.csv", [{**row, **info.as_row()} for row in rows])
+    write_csv(RESULTS / "processes.csv", rows, info)
     print_table(f"{AGENTS} agents", rows, info)
 
 

@@ -1,4 +1,4 @@
-"""What all benchmarks share: the machine's description, paired ratios, and table, CSV and PNG."""
+"""Shared by all benchmarks: the machine's description, paired ratios, tables, CSV files, charts."""
 
 import csv
 import os
@@ -19,6 +19,14 @@ from rich.table import Table
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RESULTS = REPOSITORY / "benchmarks" / "results"
+
+PACKAGES = ("jax", "jaxlib", "flax", "optax", "gymnax")
+FAMILY_PACKAGES = {
+    "brax": ("brax", "mujoco-mjx"),
+    "mjx": ("mujoco", "mujoco-mjx", "gymnasium"),
+    "playground": ("playground", "mujoco", "mujoco-mjx"),
+}
+"""Distributions whose versions matter besides `PACKAGES`, by the prefix of environments' names."""
 
 
 def cpu_name() -> str:
@@ -74,7 +82,7 @@ class EnvironmentInfo:
 
 
 def environment_info(
-    packages: Sequence[str] = ("jax", "jaxlib", "flax", "optax", "gymnax"),
+    packages: Sequence[str] = PACKAGES,
     *,
     device: str | None = None,
 ) -> EnvironmentInfo:
@@ -93,6 +101,11 @@ def environment_info(
         python=platform.python_version(),
         versions={package: metadata.version(package) for package in packages},
     )
+
+
+def packages_of(env: str) -> tuple[str, ...]:
+    """The distributions whose versions matter for results in an environment, by its name."""
+    return (*PACKAGES, *FAMILY_PACKAGES.get(env.partition("/")[0], ()))
 
 
 def format_versions(versions: Mapping[str, str]) -> str:
@@ -146,10 +159,18 @@ def print_table(
     console.print(str(info), style="dim", highlight=False)
 
 
+def read_csv(path: Path) -> list[dict[str, Any]]:
+    """The rows of a CSV file, all values as text; none where there is no file."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def write_csv(
     path: Path, rows: Sequence[Mapping[str, Any]], info: EnvironmentInfo | None = None
 ) -> None:
-    """Writes the rows, each with the columns of `info` at its end, if they lack them."""
+    """Writes the rows, each followed by the columns of `info` if it is given."""
     path.parent.mkdir(parents=True, exist_ok=True)
     full = [{**row, **(info.as_row() if info else {})} for row in rows]
     with path.open("w", newline="") as file:

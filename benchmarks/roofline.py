@@ -111,7 +111,7 @@ def make_parts(cfg: rpojax.Config) -> dict[str, tuple[Callable[..., Any], tuple[
     done = transitions.terminated | transitions.truncated
 
     def advantages(state: TrainState, transitions: Any, done: jax.Array) -> Any:
-        episode = rollouts.tally_episodes(state.episode, transitions.reward, done)
+        episode = rollouts.tally_episodes(state.episode, transitions)
         state, reward = scale_rewards(cfg, state, transitions, done, hyperparams)
         return episode, make_batch(cfg, network, state, transitions, reward, hyperparams)
 

@@ -1,18 +1,17 @@
 """What studies cost and what they find, each part by its name.
 
     python -m benchmarks.studies speed      # 6 alphas x 16 seeds: both cores against one
-    python -m benchmarks.studies alpha      # the same study to its end; log_std held up or not
+    python -m benchmarks.studies alpha      # the same study to its end, and the policies' std
     python -m benchmarks.studies halving    # successive halving against the whole grid
     python -m benchmarks.studies pbt        # a population against settings that stay as they are
 
-`speed` starts a process for each number of devices, in turn, and tells the ratio of runs that
+`speed` starts a process for each number of devices, in turn, and reports the ratio of runs that
 follow each other. `pbt` times the same agents with and without evolution in the same way.
 """
 
 import argparse
+import functools
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +28,8 @@ from benchmarks.reporting import (
     print_table,
     write_csv,
 )
+from benchmarks.timing import in_turn
+from benchmarks.worker import printed_by
 from rpojax.report import plot_genealogy, plot_sample_efficiency
 from rpojax.statistics import bootstrap_interval, interquartile_mean, sample_efficiency
 from rpojax.studies import LogUniform, StudyResult
@@ -65,18 +66,17 @@ def one_speed(devices: int) -> float:
 
 def speed(rounds: int) -> list[Row]:
     """Both cores against one, in turn."""
-    found: dict[int, list[float]] = {1: [], 2: []}
-    for _ in range(rounds):
-        for devices, speeds in found.items():
-            command = [sys.executable, "-m", "benchmarks.studies", "worker", str(devices)]
-            printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-            speeds.append(json.loads(printed))
-    ratios = paired_ratios(found[2], found[1])
+    workers = {
+        devices: functools.partial(printed_by, "studies", "worker", devices)
+        for devices in ("1", "2")
+    }
+    found = in_turn(workers, rounds)
+    ratios = paired_ratios(found["2"], found["1"])
     return [
         {
             "devices": devices,
             "steps_per_second": round(float(np.median(speeds))),
-            "of_one_device": str(ratios) if devices == 2 else "1",
+            "of_one_device": str(ratios) if devices == "2" else "1",
         }
         for devices, speeds in found.items()
     ]
@@ -190,34 +190,25 @@ def pbt(rounds: int) -> list[Row]:
     label = f"best rate of a grid, {best.settings[best.best].label}"
     rows.append(row(label, best.scores[best.best]))
     short = cfg.replace(total_timesteps=60 * cfg.batch_size)
-    found = _times(
-        {
-            "fixed": lambda: rpojax.fit(short, on_chunk=clock, **arguments),
-            "PBT": lambda: rpojax.fit(short, on_chunk=clock, evolve=evolve, **arguments),
-        },
+
+    def seconds_of_training(evolve: rpojax.PBT | None) -> float:
+        seconds: list[float] = []
+        rpojax.fit(
+            short,
+            evolve=evolve,
+            on_chunk=lambda progress: seconds.append(progress.train_seconds),
+            **arguments,
+        )
+        return seconds[-1]
+
+    measures = {"fixed": None, "PBT": evolve}
+    found = in_turn(
+        {name: functools.partial(seconds_of_training, each) for name, each in measures.items()},
         rounds,
     )
     ratios = paired_ratios(found["PBT"], found["fixed"])
     times = {rows[0]["agents"]: "1", rows[1]["agents"]: str(ratios)}
     return [each | {"time": times.get(each["agents"], "-")} for each in rows]
-
-
-_SECONDS: list[float] = []
-
-
-def clock(progress: rpojax.Progress) -> None:
-    """Note the seconds of training so far."""
-    _SECONDS.append(progress.train_seconds)
-
-
-def _times(runs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of training of each run, in turn."""
-    found: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(rounds):
-        for name, run in runs.items():
-            run()
-            found[name].append(_SECONDS[-1])
-    return found
 
 
 def main() -> None:

@@ -1,12 +1,27 @@
 """Time functions against each other in one run: round after round, each once in every round."""
 
+import functools
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 
 from benchmarks.reporting import Ratios, paired_ratios
+
+T = TypeVar("T")
+
+
+def in_turn(measures: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
+    """What each function measures, once in every round.
+
+    Every other round goes backwards, so that no function always follows the same one.
+    """
+    found: dict[str, list[T]] = {name: [] for name in measures}
+    for index in range(rounds):
+        for name in list(measures)[:: -1 if index % 2 else 1]:
+            found[name].append(measures[name]())
+    return found
 
 
 def interleaved(
@@ -20,20 +35,19 @@ def interleaved(
       rounds: of all functions; a ratio is to be taken within a round.
       least_seconds: a function that is faster is called several times in a round.
     """
-    calls = {}
+
+    def seconds_of(function: Callable[[], Any], calls: int = 1) -> float:
+        start = time.perf_counter()
+        for _ in range(calls):
+            jax.block_until_ready(function())
+        return (time.perf_counter() - start) / calls
+
+    measures = {}
     for name, function in functions.items():
         jax.block_until_ready(function())
-        start = time.perf_counter()
-        jax.block_until_ready(function())
-        calls[name] = max(1, round(least_seconds / (time.perf_counter() - start)))
-    seconds: dict[str, list[float]] = {name: [] for name in functions}
-    for _ in range(rounds):
-        for name, function in functions.items():
-            start = time.perf_counter()
-            for _ in range(calls[name]):
-                jax.block_until_ready(function())
-            seconds[name].append((time.perf_counter() - start) / calls[name])
-    return seconds
+        calls = max(1, round(least_seconds / seconds_of(function)))
+        measures[name] = functools.partial(seconds_of, function, calls)
+    return in_turn(measures, rounds)
 
 
 def ratio(seconds: Mapping[str, list[float]], name: str, base: str) -> Ratios:

@@ -17,7 +17,7 @@ from rpojax.programs.trainer import Trainer, make_train, make_trainer
 from rpojax.report.plotting import plot_learning_curves
 from rpojax.runs.gymnasium_episodes import evaluate_gymnasium
 from rpojax.runs.interrupt import TrainingInterrupted
-from rpojax.runs.loop import Progress
+from rpojax.runs.progress import Progress
 from rpojax.runs.trained_run import TrainedRun, load
 from rpojax.runs.training import fit, resume
 from rpojax.studies.api import resume_study, study

@@ -1,4 +1,4 @@
-"""Which agents a run trains: a seed, hyperparameters and parameters of its environment each."""
+"""The agents of a run: each has a seed, hyperparameters and parameters of its environment."""
 
 import dataclasses
 import functools
@@ -13,10 +13,10 @@ from rpojax.hyperparams import HyperParams
 from rpojax.types import Key
 from rpojax.validation import whole_number
 
-ENV_PARAMS = "env_params."  # before the names of parameters of environments
+ENV_PARAMS = "env_params."  # prefix of the names of environment parameters
 LARGEST_SEED = 2**32 - 1  # a PRNG key is made of the seed's lower 32 bits
 MOST_AGENTS = 2**20
-LONGEST_LABEL = 200  # characters, since labels are names of files; a longer one ends in its digest
+LONGEST_LABEL = 200  # characters, since labels name files; a longer one ends in its digest
 
 
 class Agent(NamedTuple):
@@ -81,7 +81,7 @@ class AgentTable:
 
     @functools.cached_property
     def groups(self) -> dict[str, list[int]]:
-        """The agents that differ in their seeds alone, by label ("" where all do)."""
+        """The agents that differ only in their seeds, by label ("" if there is one group)."""
         groups: dict[str, list[int]] = {}
         for index in range(len(self)):
             values = self.identity(index)
@@ -103,7 +103,7 @@ def agent_table(
     seed: int = 0,
     seeds: Sequence[int] | None = None,
 ) -> AgentTable:
-    """The agents that `rpojax.fit` is asked for.
+    """The agents for the arguments of `rpojax.fit`.
 
     Args:
         defaults: a config's own hyperparameters, each f32[].
@@ -154,7 +154,7 @@ def agent_table(
 
 
 def shortest(value: Any) -> float:
-    """The number with the fewest digits that is this float32, so that files stay readable."""
+    """The shortest decimal number that rounds to this float32, to keep files readable."""
     return float(str(np.float32(value)))
 
 

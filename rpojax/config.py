@@ -2,10 +2,9 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import jax.numpy as jnp
-from jax.typing import ArrayLike
 
 from rpojax.config_checks import (
     environment_params,
@@ -13,6 +12,16 @@ from rpojax.config_checks import (
     network_or_settings,
     reward_shaper,
     schedule,
+)
+from rpojax.config_types import (
+    ActionTransform,
+    AdvantageNormalization,
+    AgentsAtOnce,
+    NamedAlphaSchedule,
+    NamedSchedule,
+    ResetMode,
+    RewardShaper,
+    Schedule,
 )
 from rpojax.hyperparams import HyperParams, hyperparameter
 from rpojax.network_config import NetworkConfig
@@ -30,39 +39,10 @@ from rpojax.setting import (
     whole,
     whole_or,
 )
-from rpojax.types import Array
 from rpojax.validation import Interval, check_known
 
 if TYPE_CHECKING:
     from rpojax.presets.table import Preset
-
-ActionTransform: TypeAlias = Literal["clip", "rescale"]
-AdvantageNormalization: TypeAlias = Literal["minibatch", "batch", "none"]
-ResetMode: TypeAlias = Literal["auto", "exact", "pool"]
-NamedSchedule: TypeAlias = Literal["constant", "linear", "kl_adaptive"]
-NamedAlphaSchedule: TypeAlias = Literal["constant", "linear"]
-AgentsAtOnce: TypeAlias = Literal["auto", "all"]
-
-
-class Schedule(Protocol):
-    """A factor on the learning rate or on alpha."""
-
-    def __call__(self, update_count: Array, /) -> ArrayLike:
-        """Return the factor, [], after a number of updates, i32[]."""
-
-
-class RewardShaper(Protocol):
-    """A change of the rewards before they are scaled."""
-
-    def __call__(self, reward: Array, timestep: Array, timesteps: int, /) -> Array:
-        """Return the shaped rewards [B].
-
-        Args:
-            reward: [B] the environment's own.
-            timestep: i32[] steps of all environments since the start of the run.
-            timesteps: such steps in the whole run.
-        """
-
 
 _POSITIVE = number(Interval(0.0, low_allowed=False))
 
@@ -225,7 +205,7 @@ class Config(RunSizes):
     devices_per_agent: int = setting(
         1,
         "Devices that share each agent: its environments and minibatches are divided among them. "
-        "What is learnt changes by rounding alone. Divides num_envs, and the samples (of a "
+        "Results differ only by rounding. Divides num_envs, and the samples (of a "
         "recurrent network, the sequences) in a minibatch.",
         whole(),
     )

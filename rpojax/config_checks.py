@@ -86,7 +86,7 @@ def _environment_params(name: str, value: Any) -> tuple[tuple[str, Any], ...]:
 
 
 def identity_unless_hashable(value: Any) -> Hashable:
-    """The value, or what stands for this very object if it cannot be hashed."""
+    """The value itself; for an unhashable object, a stand-in that equals no other object's."""
     try:
         hash(value)
     except TypeError:

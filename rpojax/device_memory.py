@@ -1,4 +1,4 @@
-"""What a compiled program needs of a device's memory, and what there is."""
+"""How much of a device's memory a compiled program needs, and how much there is."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ REMEDY = "give fewer agents, a smaller num_envs or num_steps, or a smaller agent
 
 
 def bytes_needed(program: jax.stages.Compiled) -> int | None:
-    """Bytes on each device while the program runs; None where XLA does not tell."""
+    """Bytes on each device while the program runs; None if XLA does not report it."""
     analysis = program.memory_analysis()
     if analysis is None:
         return None
@@ -24,7 +24,7 @@ def bytes_needed(program: jax.stages.Compiled) -> int | None:
 
 
 def bytes_available(device: jax.Device) -> int | None:
-    """Bytes that programs may use on a device; None where it does not tell.
+    """Bytes that programs may use on a device; None if the device does not report it.
 
     CPU devices have equal shares of the machine's memory.
     """

@@ -14,7 +14,7 @@ from rpojax.validation import nearest_divisor
 
 AXIS = "agents"
 ENVS_AXIS = "envs"
-"""Of the environments of an agent that several devices share."""
+"""Mesh axes: over agents, and over the environments of an agent that several devices share."""
 
 
 def use_all_cores() -> int:
@@ -42,7 +42,7 @@ def use_all_cores() -> int:
 
 
 def name_of(function: Callable[..., Any]) -> str:
-    """The name that a program of this function bears in logs and profiles."""
+    """The name that a program of this function has in logs and profiles."""
     name: str = getattr(getattr(function, "func", function), "__name__", "run")
     return name
 
@@ -63,15 +63,15 @@ def sharded_vmap(
     """`jax.jit(jax.vmap(function, in_axes))` with the mapped axis spread over devices.
 
     The devices do not communicate, except for those that share an agent. An axis that the number of
-    devices does not divide is padded with copies, whose results are dropped.
-    `sharded_vmap(train).lower(keys).compile()` tells by its `memory_analysis()` what a training
-    takes of each device's memory.
+    devices does not divide is padded with copies, whose results are dropped. To see how much memory
+    a training takes on each device, call `memory_analysis()` of
+    `sharded_vmap(train).lower(keys).compile()`.
 
     Args:
         function: such as `make_train(cfg)`.
         in_axes: as in `jax.vmap`, with axis 0 or None throughout; all outputs are mapped.
-        devices: on which; None for all of the default platform.
-        donate_argnums: arguments whose memory may be used for the results.
+        devices: to use; None for all of the default platform.
+        donate_argnums: as in `jax.jit`: arguments whose memory may be reused for the results.
         devices_per_agent: as in the config that the function was made with; it divides the number
             of devices.
 
@@ -115,8 +115,8 @@ def shard(tree: PyTree, devices_per_agent: int = 1) -> PyTree:
     """Arrays [N, ...] over all devices as `sharded_vmap` returns them, padded with copies.
 
     The result is [M, ...], where M is the least multiple of the number of devices, or of groups of
-    devices that share an agent, that is at least N. `unpad` is the way back. With several
-    processes, each gives the same arrays, which it has whole.
+    devices that share an agent, that is at least N. `unpad` undoes it. With several processes, each
+    passes the same whole arrays.
     """
     sharding = agents_sharding(devices_per_agent)
     return put(padded(tree, sharding.mesh.shape[AXIS]), sharding)
@@ -139,10 +139,10 @@ def put(tree: PyTree, shardings: PyTree) -> PyTree:
 
 
 def _spread(leaf: Any, sharding: NamedSharding) -> Any:
-    """An array over the devices of all processes, of which each gives the part of its own."""
+    """An array over the devices of all processes, each of which supplies its own part."""
     if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
         there = leaf.sharding.is_equivalent_to(sharding, leaf.ndim)
-        return leaf if there else moved(leaf, sharding)
+        return leaf if there else reshard(leaf, sharding)
     if is_key(leaf):
         data = _spread(jax.random.key_data(leaf), sharding)
         return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
@@ -150,8 +150,8 @@ def _spread(leaf: Any, sharding: NamedSharding) -> Any:
     return jax.make_array_from_callback(array.shape, sharding, array.__getitem__)
 
 
-def moved(tree: PyTree, sharding: NamedSharding) -> PyTree:
-    """Arrays that are spread over several processes, in another way; all of these call it."""
+def reshard(tree: PyTree, sharding: NamedSharding) -> PyTree:
+    """Arrays with another sharding over the devices of all processes, which all must call it."""
     return jax.jit(_same, out_shardings=sharding)(tree)
 
 
@@ -182,7 +182,7 @@ def agents_mesh(devices: Sequence[jax.Device], devices_per_agent: int) -> Mesh:
 
 
 def padded(tree: PyTree, num_groups: int) -> PyTree:
-    """Arrays [N, ...] with the first rows again behind the last, up to a multiple."""
+    """Arrays [N, ...] padded with copies of their first rows to a multiple of `num_groups`."""
     count = len(jax.tree.leaves(tree)[0])
     rows = _padded_rows(count, num_groups)
     return tree if len(rows) == count else jax.tree.map(lambda leaf: leaf[rows], tree)
@@ -194,7 +194,7 @@ def unpad(tree: PyTree, count: int) -> PyTree:
 
 
 def _padded_rows(count: int, num_groups: int) -> np.ndarray:
-    """Indices of `count` rows, followed by the first ones again up to a multiple."""
+    """Indices of `count` rows, then of the first ones again, up to a multiple of `num_groups`."""
     return np.arange(-(-count // num_groups) * num_groups) % count
 
 

@@ -38,7 +38,7 @@ class HyperParams(Struct):
     )
     alpha_end: Array = dataclasses.field(
         metadata=_leaf(
-            'What alpha_schedule = "linear" takes alpha to, at the end of the run.', _NOT_NEGATIVE
+            'Alpha at the end of the run, with alpha_schedule = "linear".', _NOT_NEGATIVE
         )
     )
     gamma: Array = dataclasses.field(metadata=_leaf("Discount per step.", _FRACTION))

@@ -84,7 +84,7 @@ class NetworkConfig:
     )
     critic_hidden_sizes: tuple[int, ...] | None = setting(
         None,
-        "Such widths of the critic's own perceptron; None: those of hidden_sizes.",
+        "Widths of the hidden layers of the critic's own perceptron; None: those of hidden_sizes.",
         optional(Check(_widths)),
     )
     activation: Activation = setting(
@@ -100,7 +100,7 @@ class NetworkConfig:
     )
     cell: RecurrentCell | None = setting(
         None,
-        'Recurrent layers behind the perceptron: "rnn", "gru" or "lstm"; None for no memory.',
+        'Recurrent layers after the perceptron: "rnn", "gru" or "lstm"; None for no memory.',
         optional(choice(get_args(RecurrentCell), also=", or None")),
     )
     cell_sizes: tuple[int, ...] = setting(
@@ -123,8 +123,8 @@ class NetworkConfig:
     )
     distribution: PolicyDistribution = setting(
         "gaussian",
-        'Of actions: "gaussian", or "tanh_gaussian", a Gaussian squashed into (-1, 1) by tanh, as '
-        "Brax has it; the perturbation moves the mean before the squash.",
+        'Distribution of actions: "gaussian", or "tanh_gaussian", squashed into (-1, 1) by tanh as '
+        "in Brax; the perturbation moves the mean before the squash.",
         choice(get_args(PolicyDistribution)),
     )
     std_parameterization: StdParameterization = setting(
@@ -152,7 +152,8 @@ class NetworkConfig:
     )
     dtype: ComputeDtype = setting(
         "float32",
-        'Of products and hidden layers; "bfloat16" keeps parameters, cells and outputs float32.',
+        'Of products and hidden layers; with "bfloat16", parameters, cells and outputs stay '
+        "float32.",
         choice(get_args(ComputeDtype)),
     )
 
@@ -176,7 +177,7 @@ class NetworkConfig:
         if self.log_std_min >= self.log_std_max:
             raise ValueError(
                 f"log_std_min = {self.log_std_min:g} is not below log_std_max = "
-                f"{self.log_std_max:g}; give bounds with room between them"
+                f"{self.log_std_max:g}; give a smaller log_std_min or a larger log_std_max"
             )
         number_in("log_std_init", self.log_std_init, Interval(self.log_std_min, self.log_std_max))
         if self.std_parameterization == "softplus" and self.log_std_init == self.log_std_min:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from rpojax.hyperparams import HyperParams
-from rpojax.ranges import LogUniform, Uniform, check_range
+from rpojax.ranges import LogUniform, Uniform, check_range, points_at
 from rpojax.setting import Check, documented, number, setting, settings_of, store_checked, whole
 from rpojax.validation import Interval, as_mapping, as_sequence, check_known, number_in, show
 
@@ -59,17 +59,20 @@ class PBT:
     every: int = setting(20, "Updates in a generation.", whole())
     hyperparams: Any = setting(
         (("learning_rate", LogUniform(1e-5, 1e-2)),),
-        'What changes, and its range: {"learning_rate": LogUniform(1e-5, 1e-2), ...}; stored as '
-        "pairs of name and range.",
+        'The hyperparameters that change, with their ranges: {"learning_rate": LogUniform(1e-5, '
+        "1e-2), ...}; stored as pairs of name and range.",
         Check(_ranges),
     )
     fraction: float = setting(
         0.2,
-        "Share of the agents that is replaced in a generation, by copies of as many of the best.",
+        "Share of the agents that is replaced after a generation, by copies of as many of the "
+        "best.",
         number(Interval(0.0, 0.5, low_allowed=False)),
     )
     factors: tuple[float, ...] = setting(
-        (0.8, 1.2), "One of which multiplies a hyperparameter that was copied.", Check(_factors)
+        (0.8, 1.2),
+        "A hyperparameter that was copied is multiplied by one of these, drawn uniformly.",
+        Check(_factors),
     )
     resample: float = setting(
         0.25,
@@ -78,8 +81,8 @@ class PBT:
     )
     eval_episodes: int = setting(
         0,
-        "Episodes with mean actions by which agents are compared, the same ones for all; 0: by the "
-        "episode return of training, over the updates of the generation.",
+        "Evaluation episodes, with mean actions and the same for all agents, whose mean return is "
+        "an agent's score; 0: the score is the episode return of training over the generation.",
         whole(0),
     )
 
@@ -92,7 +95,7 @@ class PBT:
         return dict(self.hyperparams)
 
     def number_replaced(self, num_agents: int) -> int:
-        """How many of so many agents are replaced in a generation.
+        """How many of `num_agents` agents are replaced after a generation.
 
         Raises:
             ValueError: a population of one.
@@ -107,11 +110,10 @@ class PBT:
 
     def draw(self, num_agents: int, seed: int) -> dict[str, np.ndarray]:
         """Values for each agent at the start, f32[N] by name."""
-        rng = np.random.default_rng(seed)
-        positions = rng.random((len(self.ranges), num_agents)).tolist()
+        positions = np.random.default_rng(seed).random((len(self.ranges), num_agents)).T
+        points = points_at(self.ranges, positions)
         return {
-            name: np.asarray([self.ranges[name].at(position) for position in row], np.float32)
-            for name, row in zip(self.ranges, positions, strict=True)
+            name: np.asarray([point[name] for point in points], np.float32) for name in self.ranges
         }
 
 

@@ -1,8 +1,8 @@
 """Settings as plain values, which JSON and YAML can hold, and back.
 
-A function, a module or an environment object is no plain value. Its place is taken by a
-description, which tells one from another but cannot be made into the object again: to read such
-settings, the `Config` has to be passed in.
+Functions, modules and environment objects are not plain values. They are recorded as a description,
+which distinguishes one object from another but cannot be turned back into it. To read such
+settings, pass the `Config` that was recorded.
 """
 
 import dataclasses
@@ -36,7 +36,8 @@ def config_from_plain(recorded: Mapping[str, Any], cfg: Config | None = None) ->
 
     Args:
         recorded: as it was returned, or as JSON gave it back.
-        cfg: the recorded config, for a record that holds descriptions; None to make it anew.
+        cfg: the recorded config, for a record that holds descriptions; None to make it from the
+            record.
 
     Raises:
         ValueError: a setting that this version does not know; `cfg` differs from the record; `cfg`
@@ -59,7 +60,7 @@ def config_from_plain(recorded: Mapping[str, Any], cfg: Config | None = None) ->
 
 
 def hyperparams_to_plain(hyperparams: HyperParams) -> dict[str, Any]:
-    """Each hyperparameter by name: a number or, for N agents, a list. float32 is kept exactly."""
+    """Each hyperparameter by name: a number or, for N agents, a list. float32 values are exact."""
     return {name: np.asarray(value).tolist() for name, value in vars(hyperparams).items()}
 
 
@@ -152,10 +153,10 @@ def _show(name: str, plain: Any) -> str:
 
 
 def describe(value: Any) -> str:
-    """One line that tells a function, module or object from another of its kind.
+    """One line that distinguishes a function, module or object from others of its kind.
 
-    Values that a function closes over and numbers in its code are part of it, addresses in memory
-    are not: the same definition gives the same line in another process. Two functions that
+    It includes the values that a function closes over and the numbers in its code, but no memory
+    addresses: the same definition gives the same line in another process. Two functions that
     compute different things can still have the same description.
     """
     text = " ".join(_describe(value, 0).split())
@@ -182,7 +183,7 @@ def _describe(value: Any, depth: int) -> str:
 
 
 def _has_plain_repr(value: Any) -> bool:
-    """Whether the text of an object says what is in it."""
+    """Whether the repr of an object shows its contents."""
     holds_functions = dataclasses.is_dataclass(value) and any(
         map(callable, _fields(value).values())
     )

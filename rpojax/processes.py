@@ -45,24 +45,21 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
-import numpy as np
 from jax._src import distributed  # the store of keys and values has no public name
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from rpojax.devices import moved, use_all_cores
-from rpojax.trees import is_key
+from rpojax.devices import use_all_cores
 from rpojax.types import PyTree
 from rpojax.validation import whole_number
 
 JOIN_SECONDS = 120  # that the processes wait for each other at the start
-POLL_SECONDS = 0.02  # each look takes a core from the training
-ERROR_POLL_SECONDS = 0.5  # between looks for errors of the other processes
+POLL_SECONDS = 0.02  # between checks whether arrays are ready, each of which takes CPU time
+ERROR_POLL_SECONDS = 0.5  # between checks for errors of the other processes
 _LOST = "gloo|nccl|closed by peer|connection reset|coordination|heartbeat|unavailable"
 
 _calls = itertools.count()  # of `fit` and the like, the same in all processes
-_call: list[int] = []  # the one that is under way
+_call: list[int] = []  # the current one; empty outside of them
 _exchanges = itertools.count()  # of this call
-_lost: list[str] = []  # filled where a process has gone without a word
+_lost: list[str] = []  # errors from the loss of another process, which reported none itself
 
 
 class ProcessError(RuntimeError):
@@ -80,15 +77,15 @@ def use_all_machines(
 
     Call it right after the imports, in each process of the job, and then the same functions with
     the same arguments in each: `fit`, `resume`, `sharded_vmap`. On SLURM, Open MPI, Kubernetes and
-    TPU pods all arguments are found by themselves. On a CPU, each core becomes a device, as with
+    TPU pods JAX detects all arguments. On a CPU, each core becomes a device, as with
     `use_all_cores`.
 
     Args:
         coordinator: "host:port" of the first process, with a free port.
-        num_processes: P, of the job.
-        process_id: of this one, 0 to P - 1.
-        lost_after: seconds without a sign of life, such as of a machine that was switched off,
-            after which a process counts as lost and JAX ends the others.
+        num_processes: P, the number of processes in the job.
+        process_id: the index of this process, 0 to P - 1.
+        lost_after: seconds without a heartbeat after which a process counts as lost, such as one on
+            a machine that was switched off; JAX then ends the others.
 
     Returns:
         The number of processes.
@@ -97,7 +94,7 @@ def use_all_machines(
         ValueError: arguments out of range, or some of them given and the others not found.
         RuntimeError: JAX has been used already.
 
-    JAX ends a process, with a message of its own, where the others do not join within two minutes.
+    If the others do not join within two minutes, JAX ends the process with a message of its own.
     """
     given = {"coordinator": coordinator, "num_processes": num_processes, "process_id": process_id}
     if coordinator is not None and not re.fullmatch(r".+:\d{1,5}", coordinator):
@@ -139,14 +136,14 @@ def is_first() -> bool:
 
 
 def exchanged(value: Any, decide: Callable[[list[Any]], Any]) -> Any:
-    """What the first process decides, in all of them.
+    """Send a value to the first process, and return what it decides; the same in all processes.
 
-    By the job's store of keys and values, so that an error in another process ends the waiting.
+    Values travel through the job's key-value store, so an error in another process ends the wait.
 
     Args:
-        value: that this process tells the first; of what JSON can hold.
-        decide: called in the first with what each process tells, in their order; returns what JSON
-            can hold.
+        value: of this process; JSON must be able to hold it.
+        decide: called in the first process with the values of all, in their order; returns the
+            decision, which JSON must be able to hold.
 
     Raises:
         ProcessError: another process failed.
@@ -154,28 +151,28 @@ def exchanged(value: Any, decide: Callable[[list[Any]], Any]) -> Any:
     if not several():
         return decide([value])
     number = next(_exchanges)
-    told, decided = (f"{_scope()}told/{number}/", f"{_scope()}decided/{number}")
+    sent, decided = f"{_scope()}sent/{number}/", f"{_scope()}decided/{number}"
     if not is_first():
-        _store().key_value_set(f"{told}{jax.process_index()}", json.dumps(value))
+        _store().key_value_set(f"{sent}{jax.process_index()}", json.dumps(value))
         return json.loads(_waited_for_key(decided))
-    others = [_waited_for_key(f"{told}{index}") for index in range(1, jax.process_count())]
+    others = [_waited_for_key(f"{sent}{index}") for index in range(1, jax.process_count())]
     decision = decide([value, *map(json.loads, others)])
     _store().key_value_set(decided, json.dumps(decision))
-    _store().key_value_delete(told)
+    _store().key_value_delete(sent)
     _store().key_value_delete(f"{_scope()}decided/{number - 1}")  # all have read it
     return decision
 
 
-def told_by_first(find: Callable[[], Any]) -> Any:
-    """What the first process finds, in all of them.
+def found_in_first(find: Callable[[], Any]) -> Any:
+    """What the first process finds, returned in all of them.
 
     Args:
-        find: called in the first; returns what JSON can hold.
+        find: called in the first process; JSON must be able to hold what it returns.
 
     Raises:
         ProcessError: another process failed.
     """
-    return exchanged(find() if is_first() else None, lambda told: told[0])
+    return exchanged(find() if is_first() else None, lambda values: values[0])
 
 
 def in_first(act: Callable[[], Any]) -> None:
@@ -187,40 +184,21 @@ def in_first(act: Callable[[], Any]) -> None:
 
 def wait_for_all() -> None:
     """Wait until all processes are here; ProcessError if one failed."""
-    exchanged(None, lambda told: None)
+    exchanged(None, lambda values: None)
 
 
 @contextlib.contextmanager
 def only_in_first(context: contextlib.AbstractContextManager[Any]) -> Iterator[None]:
-    """Inside of a context that the first process enters, and the others only after it."""
+    """Enter a context in the first process only; the others wait until it is entered."""
     with context if is_first() else contextlib.nullcontext():
         wait_for_all()
         yield
 
 
-def to_host(tree: PyTree) -> PyTree:
-    """NumPy arrays of whole arrays, in every process; typed keys become JAX arrays of this one.
-
-    With several processes, all of them must call it.
-    """
-    leaves, structure = jax.tree.flatten(tree)
-    plain = [jax.random.key_data(leaf) if is_key(leaf) else leaf for leaf in leaves]
-    far: list[Any] = [leaf for leaf in plain if not is_whole_here(leaf)]
-    if far:
-        near = iter(_everywhere(far[0].sharding.mesh, far))
-        plain = [leaf if is_whole_here(leaf) else next(near) for leaf in plain]
-    return jax.tree.unflatten(structure, map(_like, plain, leaves))
-
-
-def is_whole_here(leaf: Any) -> bool:
-    """Whether this process can read all of an array."""
-    return not isinstance(leaf, jax.Array) or leaf.is_fully_addressable or leaf.is_fully_replicated
-
-
 def wait_for(arrays: PyTree) -> None:
     """Wait until arrays are computed.
 
-    In short sleeps: signals are handled between them, and not while XLA is waited for.
+    It polls, with short sleeps: Python handles signals between them, but not while it waits in XLA.
 
     Raises:
         ProcessError: another process failed meanwhile.
@@ -236,9 +214,9 @@ def wait_for(arrays: PyTree) -> None:
 
 @contextlib.contextmanager
 def errors_shared(alike: tuple[type[BaseException], ...] = ()) -> Iterator[None]:
-    """Let an error inside end all processes, each with its message.
+    """Let an error in one process end all of them, each with the error's message.
 
-    All processes must enter and leave it together. Only the outermost counts.
+    All processes must enter and leave it together. Nested uses have no effect.
 
     Args:
         alike: errors that all processes raise together.
@@ -256,38 +234,38 @@ def errors_shared(alike: tuple[type[BaseException], ...] = ()) -> Iterator[None]
         yield
     except jax.errors.JaxRuntimeError as error:
         if not (several() and re.search(_LOST, str(error), re.IGNORECASE)):
-            _tell_others(error)
+            _report_error(error)
             raise
         _raise_errors_of_others()
         raise _lost_error(error) from error
     except (Exception, KeyboardInterrupt) as error:
         if not isinstance(error, alike):
-            _tell_others(error)
+            _report_error(error)
         raise
     finally:
         _call.clear()
 
 
 def _scope() -> str:
-    """Before the keys of the call that is under way."""
+    """The prefix of the keys of the current call."""
     return f"rpojax/{_call[0] if _call else 'outside'}/"
 
 
-def _tell_others(error: BaseException) -> None:
+def _report_error(error: BaseException) -> None:
     if several() and not isinstance(error, ProcessError):
         with contextlib.suppress(jax.errors.JaxRuntimeError):  # the first process is gone
             _store().key_value_set(f"{_scope()}error/{jax.process_index()}", _in_words(error))
 
 
 def _raise_errors_of_others() -> None:
-    """Raise ProcessError with what another process has told, if any has."""
+    """Raise ProcessError with the error that another process has reported, if any has."""
     if not several():
         return
     try:
-        told = _store().key_value_dir_get(f"{_scope()}error/")
+        reported = _store().key_value_dir_get(f"{_scope()}error/")
     except jax.errors.JaxRuntimeError as error:
         raise _lost_error(error) from error
-    for key, message in told:
+    for key, message in reported:
         number = key.rpartition("/")[2]
         if number != str(jax.process_index()):
             raise ProcessError(f"process {number} of {jax.process_count()} failed: {message}")
@@ -328,18 +306,3 @@ def _in_words(error: BaseException) -> str:
 
 def _store() -> Any:
     return distributed.global_state.client
-
-
-def _everywhere(mesh: Mesh, tree: PyTree) -> PyTree:
-    """The same arrays, whole on each device of a mesh."""
-    whole = moved(tree, NamedSharding(mesh, PartitionSpec()))
-    wait_for(whole)
-    return whole
-
-
-def _like(plain: Any, leaf: Any) -> Any:
-    """On the host; as a typed key where `leaf` is one."""
-    if not is_key(leaf):
-        return np.asarray(plain)
-    data = jax.numpy.asarray(np.asarray(plain))
-    return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))

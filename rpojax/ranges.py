@@ -1,8 +1,10 @@
 """Ranges of settings, from which a search draws and in which a population explores."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
+
+import numpy as np
 
 from rpojax.validation import as_mapping, as_sequence, check_choice, show, whole_number
 
@@ -63,6 +65,14 @@ class Choice(NamedTuple):
 
 KINDS = {"uniform": Uniform, "log_uniform": LogUniform, "whole": Whole, "choice": Choice}
 """Ranges by their names in a file."""
+
+
+def points_at(ranges: Mapping[str, Range], positions: np.ndarray) -> list[dict[str, Any]]:
+    """The values of settings at positions f64[count, len(ranges)] in [0, 1), by name."""
+    return [
+        {name: ranges[name].at(position) for name, position in zip(ranges, row, strict=True)}
+        for row in positions.tolist()
+    ]
 
 
 def check_range(name: str, given: Any) -> Range:

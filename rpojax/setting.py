@@ -15,7 +15,7 @@ from rpojax.validation import Interval, check_bool, check_choice, number_in, who
 T = TypeVar("T")
 Class = TypeVar("Class", bound=type[Any])
 
-_KEY = "rpojax"  # of the metadata of a dataclass field
+_KEY = "rpojax"  # under which the metadata of a dataclass field holds its `Setting`
 
 
 class Check(NamedTuple):
@@ -95,17 +95,17 @@ def anything() -> Check:
 
 
 def whole(least: int = 1, most: int | None = None) -> Check:
-    """A whole number of at least `least`, and `most` at most, stored as an int."""
+    """A whole number from `least` to `most` (None: without a limit), stored as an int."""
     return Check(lambda name, value: whole_number(name, value, least, most), f"At least {least}")
 
 
-def whole_or(choices: Collection[str], least: int = 1) -> Check:
-    """One of some words, or a whole number of at least `least`."""
+def whole_or(choices: Collection[str]) -> Check:
+    """One of `choices`, or a whole number of at least 1."""
 
     def convert(name: str, value: Any) -> int | str:
         if isinstance(value, str):
-            return check_choice(name, value, choices, also=f", or a whole number from {least}")
-        return whole_number(name, value, least)
+            return check_choice(name, value, choices, also=", or a whole number from 1")
+        return whole_number(name, value)
 
     return Check(convert)
 
@@ -121,7 +121,7 @@ def boolean() -> Check:
 
 
 def choice(choices: Collection[str], also: str = "") -> Check:
-    """One of some words, stored as a string; `also` ends the list in the error."""
+    """One of `choices`, stored as a string; `also` is appended to the list in the error."""
     return Check(lambda name, value: check_choice(name, value, choices, also))
 
 

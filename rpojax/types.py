@@ -41,7 +41,7 @@ class RunningStats(Struct):
     """Mean and population variance of all samples so far, leaf by leaf."""
 
     mean: PyTree  # the shape of one sample
-    mean_rest: PyTree  # likewise, what the mean's last rounding left out (Kahan)
+    mean_rest: PyTree  # likewise, the rounding error of the mean (Kahan summation)
     var: PyTree  # likewise
     count: Array  # [] samples seen
 
@@ -68,7 +68,7 @@ class Batch(NamedTuple):
     """What the update learns from: N = T * B samples, each of which can be in any minibatch.
 
     For a recurrent network N = T * B / L sequences of L steps, and every field but `carry` has an
-    axis of steps behind the first, [N, L, ...].
+    axis of steps after the first, [N, L, ...].
     """
 
     obs: PyTree  # [N, ...] as the policy saw it
@@ -84,7 +84,7 @@ class Batch(NamedTuple):
 
 
 class EpisodeTotals(Struct):
-    """Totals of the episode that runs in each environment."""
+    """Totals of the episode that is running in each environment."""
 
     reward: Array  # [B] sum of the environment's own rewards
     length: Array  # i32[B]
@@ -101,7 +101,7 @@ class TrainState(Struct):
     reward_stats: RunningStats | None  # of the discounted return; None: rewards are not scaled
     value_stats: RunningStats | None  # of the value targets; None: values are not normalised
     env_state: PyTree  # [B, ...] the environment's own
-    obs: PyTree  # [B, ...] what the next action will answer
+    obs: PyTree  # [B, ...] which the next action responds to
     reset: Array  # bool[B] an episode begins at obs
     carry: PyTree  # [B, ...] of the network as it comes to obs; () without memory
     discounted_return: Array  # [B] running, for the scale of the rewards
@@ -144,12 +144,12 @@ class Metrics(Struct):
 class Evolution(Struct):
     """The history of a population of N agents over G generations (`rpojax.PBT`).
 
-    Agent i is the place i in the population; it goes on with what its parent has learnt.
+    Agent i is the slot i of the population; it continues from what its parent has learnt.
     """
 
     hyperparams: PyTree  # `HyperParams` of f32[N, G], with which each generation was trained
     scores: Array  # [N, G] by which agents were compared; NaN where there was no score
-    parents: Array  # i32[N, G] which agent each goes on from after the generation
+    parents: Array  # i32[N, G] the agent that each continues from after the generation
 
 
 class TrainResult(Struct):

@@ -47,6 +47,12 @@ def show(value: Any) -> str:
         return f"<{type(value).__name__}>"
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message, at most 300 characters; its type without a message."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:300]
+
+
 def check_known(name: str, known: Collection[str], kind: str) -> None:
     """Raise ValueError unless `name` is among `known`, with the nearest of them."""
     if name not in known:

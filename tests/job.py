@@ -72,7 +72,7 @@ def digests(tree: Any) -> dict[str, str]:
     """Of the bytes of each leaf."""
     import hashlib
 
-    from rpojax.processes import to_host
+    from rpojax.host_arrays import to_host
     from rpojax.runs.storage import _written
     from rpojax.trees import leaves_by_path
 

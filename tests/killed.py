@@ -15,7 +15,8 @@ from rpojax import Config, Metrics, resume
 from rpojax.agent_table import agent_table
 from rpojax.runs import storage
 from rpojax.runs.agents import Best
-from rpojax.runs.checkpoint import CheckpointWriter, Snapshot
+from rpojax.runs.checkpoint import Snapshot
+from rpojax.runs.checkpoint_manager import CheckpointWriter
 from rpojax.runs.settings import RunSettings
 
 SETTINGS = RunSettings(

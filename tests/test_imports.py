@@ -18,10 +18,10 @@ LAYERS = (
     ("version", "validation", "types"),
     ("setting", "statistics"),
     ("trees", "hyperparams", "network_config", "ops"),
-    ("config_checks", "run_sizes", "ranges"),
+    ("config_checks", "config_types", "run_sizes", "ranges"),
     ("config", "devices", "device_memory", "agent_table", "pbt"),
     ("processes",),
-    ("plain", "compat", "envs"),
+    ("host_arrays", "plain", "compat", "envs"),
     ("networks", "presets"),
     ("core",),
     ("programs",),
@@ -42,18 +42,19 @@ PUBLIC_PACKAGES = (
     rpojax.compat,
     rpojax.report,
     rpojax.statistics,
+    rpojax.studies,
 )
 PURE_MATHS = ("distribution", "advantage", "losses")
 
 
 def files():
-    """Each module and package directly below `rpojax`, with its files."""
-    rooms = {}
+    """Each unit, a module or package directly below `rpojax`, with its files."""
+    units = {}
     for path in sorted(PACKAGE.rglob("*.py")):
-        room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-        if room not in ("__init__", "__main__"):
-            rooms.setdefault(room, []).append(path)
-    return rooms
+        unit = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        if unit not in ("__init__", "__main__"):
+            units.setdefault(unit, []).append(path)
+    return units
 
 
 def imported(path):
@@ -71,7 +72,7 @@ def imported(path):
     return names
 
 
-def rooms_used(paths):
+def units_used(paths):
     dotted = {name for path in paths for name in imported(path)}
     return {name.split(".")[1] for name in dotted if name.startswith("rpojax.")}
 
@@ -80,13 +81,13 @@ def test_every_module_has_its_place():
     assert set(files()) == set(LAYER_OF), "give each module and package a row in LAYERS"
 
 
-@pytest.mark.parametrize("room", sorted(files()))
-def test_module_imports_only_from_layers_before_its_own(room):
-    used = rooms_used(files()[room]) - {room}
-    used -= {name for importer, name in LAZY if importer == room}
+@pytest.mark.parametrize("unit", sorted(files()))
+def test_module_imports_only_from_layers_before_its_own(unit):
+    used = units_used(files()[unit]) - {unit}
+    used -= {name for importer, name in LAZY if importer == unit}
     assert used <= set(LAYER_OF), "import from the module that defines a name, not from the package"
-    later = {other for other in used if LAYER_OF[other] >= LAYER_OF[room]}
-    assert not later, f"{room} imports {later} of the same or of a later layer"
+    later = {other for other in used if LAYER_OF[other] >= LAYER_OF[unit]}
+    assert not later, f"{unit} imports {later} of the same or of a later layer"
 
 
 @pytest.mark.parametrize("package", sorted({path.parent for path in PACKAGE.rglob("*.py")}))
@@ -125,7 +126,7 @@ def test_no_public_name_is_also_a_module():
 
 @pytest.mark.parametrize("module", PURE_MATHS)
 def test_pure_maths_knows_nothing_of_the_package(module):
-    assert not rooms_used([PACKAGE / "core" / f"{module}.py"])
+    assert not units_used([PACKAGE / "core" / f"{module}.py"])
 
 
 def test_whole_package_is_not_imported_from_inside():

@@ -15,6 +15,7 @@ from rpojax.validation import (
     as_sequence,
     check_bool,
     check_known,
+    first_line,
     nearest_divisor,
     number_in,
     numbers_in,
@@ -162,3 +163,15 @@ def test_nearest_divisor_is_that_of_a_search_over_all():
             expected = min(divisors, key=lambda divisor: abs(divisor - wanted))
             assert nearest_divisor(number, wanted) == expected
     assert nearest_divisor(2**31 - 1, 1000) == 1  # a prime: found at once
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (OSError(" first\nsecond"), "first"),
+        (KeyError(), "KeyError"),
+        (ValueError("x" * 400), "x" * 300),
+    ],
+)
+def test_first_line_of_an_error_is_its_message_or_its_type(error, text):
+    assert first_line(error) == text

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 
-from benchmarks.reporting import device_name
+from benchmarks.reporting import PACKAGES, device_name
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def serve(
     build: Callable[[Work], Callable[[], None]],
     *,
     differences: Sequence[str] = (),
-    packages: Sequence[str] = ("jax", "jaxlib", "flax", "optax", "gymnax"),
+    packages: Sequence[str] = PACKAGES,
 ) -> None:
     """Runs one worker.
 

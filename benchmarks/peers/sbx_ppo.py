@@ -13,6 +13,7 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 
 from benchmarks.peers.common import Work, serve
 from benchmarks.peers.gymnax_batch import to_gymnasium
+from benchmarks.reporting import PACKAGES
 
 DIFFERENCES = (
     "PPO: no perturbation",
@@ -138,5 +139,5 @@ if __name__ == "__main__":
         version("sbx-rl"),
         build,
         differences=DIFFERENCES,
-        packages=("jax", "jaxlib", "flax", "optax", "gymnax", "stable-baselines3", "torch"),
+        packages=(*PACKAGES, "stable-baselines3", "torch"),
     )

@@ -14,17 +14,11 @@ Ctrl-C or a kill, the same command goes on. The settings are in benchmarks/rpo/c
 import argparse
 
 import rpojax
-from benchmarks.reporting import environment_info, git_commit
+from benchmarks.reporting import environment_info, git_commit, packages_of
 from benchmarks.rpo import records
 from benchmarks.rpo.cells import TABLES, cells_of
 from benchmarks.rpo.report import write_report
 from benchmarks.rpo.training import train
-
-PACKAGES = ("jax", "jaxlib", "flax", "optax", "gymnax")
-FAMILY_PACKAGES = {
-    "playground": ("playground", "mujoco", "mujoco-mjx"),
-    "mjx": ("mujoco", "mujoco-mjx", "gymnasium"),
-}
 
 
 def main() -> None:
@@ -45,8 +39,7 @@ def main() -> None:
     for cell in cells:
         if records.has(records.read(records.agents_csv(cell.table)), cell):
             continue
-        family = str(cell.cfg.env).partition("/")[0]
-        info = environment_info((*PACKAGES, *FAMILY_PACKAGES.get(family, ())))
+        info = environment_info(packages_of(str(cell.cfg.env)))
         try:
             trained = train(cell)
         except rpojax.TrainingInterrupted as stop:

@@ -146,7 +146,7 @@ def cells_of(
 
 
 def variant(row: Mapping[str, Any]) -> str:
-    """How an agent is called in tables and pictures."""
+    """The name of an agent's algorithm in tables and pictures."""
     if row["alpha"] == 0.0:
         return "PPO"
     return f"RPO {row['alpha']:g}" + (", rollout too" if row["perturb_rollouts"] else "")

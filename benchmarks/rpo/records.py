@@ -1,11 +1,10 @@
 """The CSV files of the tables: a row for each agent, and rows for the points of its curves."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.reporting import RESULTS, write_csv
+from benchmarks.reporting import RESULTS, read_csv, write_csv
 from benchmarks.rpo.cells import Cell
 from benchmarks.rpo.training import Trained
 
@@ -25,10 +24,7 @@ def curves_csv(table: str) -> Path:
 
 def read(path: Path) -> list[Row]:
     """The rows of a file, with numbers where there are any; none where there is no file."""
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return [{name: _value(text) for name, text in row.items()} for row in csv.DictReader(file)]
+    return [{name: _value(text) for name, text in row.items()} for row in read_csv(path)]
 
 
 def has(rows: Sequence[Mapping[str, Any]], cell: Cell) -> bool:

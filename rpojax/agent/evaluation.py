@@ -21,7 +21,7 @@ from rpojax.trees import select
 from rpojax.types import Array, Key, PyTree, Struct, TrainState
 from rpojax.validation import check_one_agent, whole_number
 
-PROGRAMS_KEPT = 16  # compiled evaluations; each holds some megabytes
+PROGRAMS_KEPT = 16  # compiled evaluations, of some megabytes each
 
 
 class Evaluation(Struct):
@@ -29,13 +29,13 @@ class Evaluation(Struct):
 
     episode_return: Array  # [N]
     episode_length: Array  # i32[N]
-    finished: Array  # bool[N] False: still running when max_steps were over
-    invalid: Array  # bool[N] True: ended by a step that gave NaN or infinity, which counts 0
+    finished: Array  # bool[N] False: still running after max_steps
+    invalid: Array  # bool[N] True: ended by a step that gave NaN or infinity, with reward 0
     metrics: Mapping[str, Array]  # [N] the environment's own, summed over the episode
 
 
 class _Episodes(NamedTuple):
-    """N episodes as they are; one that has ended stays as it is."""
+    """N episodes; one that has ended does not change any more."""
 
     env_state: PyTree  # [N, ...]
     obs: PyTree  # [N, ...]
@@ -95,7 +95,7 @@ def _as_evaluated(cfg: Config) -> Config:
 def _program(
     cfg: Config, num_episodes: int, deterministic: bool, max_steps: int | None
 ) -> Callable[[TrainState, Key, EnvParams | None], Evaluation]:
-    """The jitted evaluation; JAX's own cache would keep one for each new config for ever."""
+    """The jitted evaluation. JAX's own cache would keep one for each config without a limit."""
     model = make_model(cfg)
 
     def play(state: TrainState, key: Key, env_params: Mapping[str, Array] | None) -> Evaluation:

@@ -1,4 +1,4 @@
-"""Pictures of an episode as an animated GIF."""
+"""Write pictures of an episode as an animated GIF."""
 
 from pathlib import Path
 
@@ -8,7 +8,6 @@ CAPTION_PIXELS = 20  # height of the line above each picture
 FONT_PIXELS = 12
 INK = "#22313f"
 MOST_COLORS = 64
-MOST_FPS = 50.0  # as far as browsers follow
 
 
 def gif_path(path: str | Path, name: str = "path") -> Path:

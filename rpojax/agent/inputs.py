@@ -1,4 +1,4 @@
-"""What a policy is called with: checked against what the environment and the network give."""
+"""Checks of the inputs of a policy: observations, carries and reset flags."""
 
 from collections.abc import Callable
 from typing import Any
@@ -77,7 +77,7 @@ def _as_array(leaf: Any) -> Any:
 
 
 def _leading(leaf: Any, like: jax.ShapeDtypeStruct) -> tuple[int, ...] | None:
-    """The axes in front of those of one observation; None where its own are not there."""
+    """The axes before those of one observation; None if the shape does not end in its shape."""
     shape, ndim = np.shape(leaf), len(like.shape)
     if len(shape) < ndim or shape[len(shape) - ndim :] != like.shape:
         return None

@@ -11,15 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax.agent.episodes import episode_limit
-from rpojax.agent.gif import MOST_FPS, gif_path, write_gif
+from rpojax.agent.gif import gif_path, write_gif
 from rpojax.agent.policy import recurrent_policy_for
 from rpojax.config import Config
 from rpojax.core.invalid import end_where_invalid
 from rpojax.core.model import Model, make_model
 from rpojax.envs import Draw, Env, Render, render_with
+from rpojax.envs.base import MOST_FPS
 from rpojax.envs.params import resolve_params
 from rpojax.programs.protocols import EnvParams
-from rpojax.trees import select
+from rpojax.trees import is_key, select
 from rpojax.types import Array, Key, PyTree, TrainState
 from rpojax.validation import Interval, number_in
 
@@ -47,7 +48,7 @@ def render_episode(
         key: for the start and the environment.
         max_steps: after which to stop the episode; None for the environment's own limit, or 1000 if
             it has none.
-        fps: frames per second, at most 50, as far as browsers follow; None for `Env.render_fps`.
+        fps: frames per second, at most 50, which is what browsers show; None for `Env.render_fps`.
         draw: called with empty square axes and one state of the environment; see
             `rpojax.envs.Draw`. None for the environment's own `Env.render`.
         env_params: parameters of the environment to change, as for `make_train`; pictures show
@@ -84,7 +85,7 @@ def _play(model: Model, state: TrainState, key: Key, limit: int) -> tuple[PyTree
         action, carry = act(obs, carry)
         next_state, timestep = env.step(key[None], env_state, action)
         timestep, invalid = end_where_invalid(obs, timestep)
-        next_state = select(invalid, env_state, next_state)  # what NaN looks like is unknown
+        next_state = select(invalid, env_state, next_state)  # a renderer may fail on NaN
         done = timestep.terminated | timestep.truncated
         return (next_state, timestep.obs, carry), (next_state, timestep.reward, done)
 
@@ -105,8 +106,7 @@ def _play(model: Model, state: TrainState, key: Key, limit: int) -> tuple[PyTree
 
 def _to_host(leaf: Array) -> Any:
     """A NumPy array; typed PRNG keys, which NumPy cannot hold, stay as they are."""
-    is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.extended)
-    return leaf if is_key else np.asarray(leaf)
+    return leaf if is_key(leaf) else np.asarray(leaf)
 
 
 def _frames(env: Env, render: Render, env_states: PyTree) -> np.ndarray:

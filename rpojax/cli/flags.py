@@ -13,7 +13,8 @@ from typing import Annotated, Any, TypeAlias
 import jax
 import tyro
 
-from rpojax.config import Config, NamedAlphaSchedule, NamedSchedule
+from rpojax.config import Config
+from rpojax.config_types import NamedAlphaSchedule, NamedSchedule
 from rpojax.devices import use_all_cores
 from rpojax.network_config import NetworkConfig
 from rpojax.processes import use_all_machines
@@ -22,7 +23,7 @@ from rpojax.setting import anything, setting, settings_of
 Switch: TypeAlias = Annotated[bool, tyro.conf.FlagCreatePairsOff]  # without a --no-... beside it
 RunArgument: TypeAlias = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
 
-JAX_MIN_COMPILE_SECONDS = 1.0  # below which JAX keeps no program, if nobody says otherwise
+JAX_MIN_COMPILE_SECONDS = 1.0  # JAX's default: programs that compile faster are not kept
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,7 +56,7 @@ class ConfigFlags(Config):
             object.__setattr__(self, name, convert(name, getattr(self, name)))
 
     def to_config(self) -> Config:
-        """The settings that were asked for; ValueError as from `Config`."""
+        """The settings as a `Config`; ValueError as from `Config`."""
         names = [field.name for field in dataclasses.fields(self)]
         return Config(**{name: getattr(self, name) for name in names})
 
@@ -98,7 +99,7 @@ class JaxFlags:
     JAX_COMPILATION_CACHE_DIR, or rpojax/xla in the user's directory for caches."""
 
     def start_jax(self) -> None:
-        """Set JAX up; ValueError if there is no such device."""
+        """Set up JAX; ValueError if there is no such device."""
         if self.device is not None:
             # JAX takes no "gpu" here unless it knows GPUs of each make; it prefers them by itself.
             jax.config.update("jax_platforms", "cpu" if self.device == "cpu" else "")
@@ -106,7 +107,7 @@ class JaxFlags:
         self._keep_programs()
         try:
             usual = jax.devices()
-        except (RuntimeError, AssertionError) as error:  # which one depends on what is missing
+        except (RuntimeError, AssertionError) as error:  # the type depends on what is missing
             asked = jax.config.values["jax_platforms"]
             raise ValueError(
                 f"JAX finds no device to run on, with JAX_PLATFORMS = {asked!r}; install JAX for "
@@ -115,12 +116,12 @@ class JaxFlags:
         if self.device is None:
             return
         try:
-            there = jax.devices(self.device)[0] in usual
+            is_available = jax.devices(self.device)[0] in usual
         except RuntimeError:
-            there = False
-        if not there:
+            is_available = False
+        if not is_available:
             raise ValueError(
-                f"device = {self.device!r} is not there, JAX runs on {usual[0].platform!r} here; "
+                f"device = {self.device!r} is not available, JAX runs on {usual[0].platform!r}; "
                 "leave it out, or install JAX for that device"
             )
 
@@ -153,17 +154,17 @@ class JobFlags(JaxFlags):
     """The same, for what several processes may do together."""
 
     distributed: Switch = False
-    """Train with the other processes of this job, on the devices of all of them; SLURM, Open MPI,
-    Kubernetes and TPU pods tell by themselves which these are."""
+    """Train with the other processes of this job, on the devices of all of them, as detected on
+    SLURM, Open MPI, Kubernetes and TPU pods."""
     coordinator: Annotated[str | None, tyro.conf.arg(metavar="HOST:PORT")] = None
-    """The same, where nothing tells: address of the first process, with a free port."""
+    """The same, where nothing is detected: address of the first process, with a free port."""
     num_processes: int | None = None
     """How many processes there are, with --coordinator."""
     process_id: int | None = None
     """Which of them this is, from 0 on, with --coordinator."""
 
     def _use_all_devices(self) -> None:
-        """Those of all processes, if there are several."""
+        """The devices of all processes, if there are several."""
         job = (self.coordinator, self.num_processes, self.process_id)
         if self.distributed or any(given is not None for given in job):
             use_all_machines(*job)

@@ -78,7 +78,7 @@ def _parse(args: Sequence[str], train: Train) -> Command:
 
 
 def _on_one_line(box: str) -> str:
-    """What tyro says under a title in a box, without frame, title and references to --help."""
+    """The message in tyro's box, without the frame, the title and references to --help."""
     plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
     body = "\n".join(row.strip(" │") for row in plain.splitlines()[1:])
     sections = [" ".join(section.split()) for section in re.split(r"[╰─╯]{2,}|-{3,}", body)]

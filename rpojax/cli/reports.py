@@ -1,7 +1,8 @@
-"""What subcommands report of agents: an evaluation of all of them, as JSON."""
+"""What subcommands report: an evaluation of all agents as JSON, and why they stopped."""
 
 import json
 import math
+import signal
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,13 @@ def evaluation_report(
         ],
         "groups": [group(members) for members in agents.groups.values()],
     }
+
+
+def with_message(stop: KeyboardInterrupt, message: str) -> KeyboardInterrupt:
+    """An interruption with another message and the same signal, which gives the exit status."""
+    explained = KeyboardInterrupt(message)
+    explained.signal_number = getattr(stop, "signal_number", signal.SIGINT)  # type: ignore[attr-defined]
+    return explained
 
 
 def print_json(report: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ import inspect
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import rich.progress
 import tyro
@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from rpojax.cli.flags import ConfigFlags, JaxFlags, Switch, check_directory_name
-from rpojax.cli.reports import print_json
+from rpojax.cli.reports import print_json, with_message
 from rpojax.cli.settings_file import load_settings_file
 from rpojax.cli.train_settings import fields_over_preset
 from rpojax.compat.keys import made_from
@@ -38,14 +38,14 @@ class Study:
     """Settings in YAML, TOML or JSON as for `rpojax train --config`, and what is compared in a
     section "study": grid, space, num_seeds and the other arguments of `rpojax.study`."""
     resume: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
-    """Go on with the study in this directory, in place of FILE."""
+    """Resume the study in this directory, in place of FILE."""
     output_dir: Path = Path("studies")
     """Directory in which the study gets one of its own."""
     name: Annotated[
         str | None,
         tyro.conf.arg(metavar="STR", help_behavior_hint="(default: <FILE>_<date>-<time>)"),
     ] = None
-    """Name of the study's own directory; one that holds the same study goes on."""
+    """Name of the study's own directory; if it holds the same study, that is resumed."""
     json: Switch = False
     """Print one JSON object at the end, and everything else to stderr."""
     machine: Annotated[JaxFlags, tyro.conf.arg(name="")] = dataclasses.field(
@@ -69,7 +69,7 @@ class Study:
             with StudyBar(plan, console) as bar:
                 result = run_plan(plan, files.path, bar.show)
         except KeyboardInterrupt as stop:
-            raise _stopped(stop, files) from stop
+            raise with_message(stop, _how_to_resume(files)) from stop
         write_report({files.path.name: result}, files.report)
         console.print(_settings_table(files.path.name, result))
         console.print(bar.summary)
@@ -139,9 +139,9 @@ def read_plan(path: Path) -> StudyPlan:
 
 
 class StudyBar(AbstractContextManager["StudyBar"]):
-    """Shows a study on its way; use it as a context manager and give its `show` to `study`.
+    """Shows the progress of a study: a context manager, whose `show` is passed to `study`.
 
-    On anything but a terminal there is no bar.
+    There is no bar if the console is not a terminal.
     """
 
     def __init__(self, plan: StudyPlan, console: Console) -> None:
@@ -242,11 +242,5 @@ def _written(files: StudyDirectory) -> list[Path]:
     return [files.report, files.settings_csv, files.agents_csv, files.curves_csv]
 
 
-def _stopped(stop: KeyboardInterrupt, files: StudyDirectory) -> KeyboardInterrupt:
-    """The interruption, with a message that says how to go on."""
-    message = f"stopped, what is done is saved; go on with: rpojax study --resume {files.path}"
-    explained = KeyboardInterrupt(message)
-    number: Any = getattr(stop, "signal_number", None)
-    if number is not None:
-        explained.signal_number = number  # type: ignore[attr-defined]
-    return explained
+def _how_to_resume(files: StudyDirectory) -> str:
+    return f"stopped, what is done is saved; go on with: rpojax study --resume {files.path}"

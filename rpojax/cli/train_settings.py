@@ -1,4 +1,4 @@
-"""Settings of `rpojax train` that are no plain flags: a file, a preset, `--env-params.NAME`."""
+"""Settings of `rpojax train` from a file, a preset, or `--env-params.NAME`."""
 
 import contextlib
 import dataclasses
@@ -20,7 +20,7 @@ _LEAST = {"num_seeds": 1, "seed": 0}  # settings of a run that a file may hold, 
 
 @dataclasses.dataclass(frozen=True)
 class GivenSettings:
-    """What a settings file and a preset say, as the defaults of `rpojax train`."""
+    """The settings of a file and a preset, as the defaults of `rpojax train`."""
 
     path: Path | None
     defaults: Train

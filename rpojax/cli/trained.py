@@ -12,6 +12,7 @@ from rich.console import Console
 from rpojax.agent.evaluation import Evaluation
 from rpojax.agent.export import export_params, export_policy
 from rpojax.agent.rendering import render_episode
+from rpojax.agent_table import LARGEST_SEED
 from rpojax.cli.flags import JaxFlags, RunArgument, Switch
 from rpojax.cli.reports import evaluation_report, print_json
 from rpojax.report.tables import results_table
@@ -179,7 +180,7 @@ class Render(AgentFlags):
 
     def __call__(self) -> None:
         """Write the file and print its path."""
-        seed = whole_number("seed", self.seed, least=0, most=2**32 - 1)
+        seed = whole_number("seed", self.seed, least=0, most=LARGEST_SEED)
         run = self.load_checked()
         path = self.place(f"episode_{self.agent}.gif")
         key = jax.random.key(seed)

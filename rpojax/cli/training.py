@@ -2,7 +2,6 @@
 
 import dataclasses
 import re
-import signal
 import sys
 import time
 from collections.abc import Callable
@@ -16,17 +15,18 @@ from rich.console import Console
 from rpojax.agent.evaluation import Evaluation
 from rpojax.agent_table import agent_table
 from rpojax.cli.flags import ConfigFlags, JobFlags, RunArgument, Switch, check_directory_name
-from rpojax.cli.reports import evaluation_report, print_json
+from rpojax.cli.reports import evaluation_report, print_json, with_message
 from rpojax.config import Config
 from rpojax.core.model import Model, make_model
-from rpojax.processes import in_first, is_first, only_in_first, told_by_first
+from rpojax.processes import found_in_first, in_first, is_first, only_in_first
 from rpojax.report.plotting import plot_learning_curves
 from rpojax.report.progress_bar import ProgressBar
 from rpojax.report.tables import results_table
 from rpojax.runs.agents import evaluate_agents, evaluation_keys
 from rpojax.runs.directory import RunDirectory
 from rpojax.runs.launch import continue_from, locked_checkpoint, prolonged, start, stop_rule
-from rpojax.runs.loop import Loop, OnChunk
+from rpojax.runs.loop import Loop
+from rpojax.runs.progress import OnChunk
 from rpojax.runs.settings import (
     DEFAULT_EVAL_EPISODES,
     DEFAULT_KEEP_CHECKPOINTS,
@@ -92,7 +92,9 @@ class Train:
         settings = self._settings()
         stop = stop_rule(self.max_seconds, None)
         model = make_model(settings.cfg)
-        run = RunDirectory(Path(told_by_first(lambda: str(self._run_directory(settings.cfg).path))))
+        run = RunDirectory(
+            Path(found_in_first(lambda: str(self._run_directory(settings.cfg).path)))
+        )
         with only_in_first(run.made()):
             in_first(lambda: run.write_settings(settings))
             loggers = (
@@ -194,11 +196,8 @@ def _train(
                 agents.env_params,
                 EVALUATION_EPISODES,
             )
-    except KeyboardInterrupt as error:
-        signal_number = getattr(error, "signal_number", signal.SIGINT)
-        stop = KeyboardInterrupt(_how_to_resume(run, cfg))
-        stop.signal_number = signal_number  # type: ignore[attr-defined]
-        raise stop from error
+    except KeyboardInterrupt as stop:
+        raise with_message(stop, _how_to_resume(run, cfg)) from stop
     if is_first():
         _report(run, settings, result, evaluation, bar, as_json)
     if not result.finite.any():

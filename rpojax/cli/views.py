@@ -13,7 +13,7 @@ from rpojax.cli.reports import print_json
 from rpojax.envs import registry
 from rpojax.report.curves import Curve, group_curves, learning_curve, read_curves
 from rpojax.report.plotting import plot_curves
-from rpojax.runs.checkpoint import recorded_settings
+from rpojax.runs.checkpoint_manager import recorded_settings
 from rpojax.runs.directory import RunDirectory
 from rpojax.runs.trained_run import load
 from rpojax.trees import leaves_by_path
@@ -81,7 +81,7 @@ class Envs:
     patterns: Annotated[
         tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="[PATTERN ...]")
     ] = ()
-    """Those to list, such as brax or "playground/Cartpole*"; all if none is given."""
+    """Environments to list, such as brax or "playground/Cartpole*"; all if none is given."""
     json: Switch = False
     """Print one JSON object: "environments" by name, and "not_installed" by family.
 

@@ -1,4 +1,4 @@
-"""Foreign settings: read from any container, with errors that name the keys which users wrote."""
+"""Settings of other libraries: read from any container, with errors that name the user's keys."""
 
 import argparse
 import dataclasses
@@ -12,7 +12,7 @@ C = TypeVar("C")
 
 
 def made_from(make: Callable[..., C], fields: Mapping[str, Any], key_of: Mapping[str, Any]) -> C:
-    """What `make` makes of translated settings.
+    """Call `make` with translated settings.
 
     Args:
         make: `Config`, or a function of its fields.

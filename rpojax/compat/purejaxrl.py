@@ -19,7 +19,7 @@ PUREJAXRL: dict[str, Callable[[str, Any], dict[str, Any]]] = {
         "normalize_rewards": check_bool(key, value),
     },
     "ACTIVATION": lambda key, value: {"activation": value},  # of the network
-    # Computed from the other settings there, and written into the dictionary; so they are here.
+    # PureJaxRL computes them from the other settings and writes them into the dictionary.
     "NUM_UPDATES": lambda key, value: {},
     "MINIBATCH_SIZE": lambda key, value: {},
     # Prints from inside the program, which holds no callbacks here: `fit` reports progress.

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rpojax.config import ActionTransform, Config
+from rpojax.config import Config
+from rpojax.config_types import ActionTransform
 from rpojax.core.model import Model
 from rpojax.core.normalize import normalize
 from rpojax.core.perturbation import perturb

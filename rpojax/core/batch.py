@@ -1,4 +1,4 @@
-"""From a rollout to what the update learns from: rewards scaled, values, advantages, targets."""
+"""From a rollout to the batch that the update learns from: scaled rewards, advantages, targets."""
 
 import jax
 import jax.numpy as jnp
@@ -78,8 +78,8 @@ def make_batch(
     """Values, advantages and targets of a rollout, as N = T * B samples or as sequences.
 
     All values come from batched passes over the whole rollout: a value for each step, inside the
-    loop over time, would cost more and change nothing. A recurrent critic is no exception, for
-    the carries of all steps were kept.
+    loop over time, would cost more and change nothing. This holds for a recurrent critic too, since
+    the carries of all steps are stored.
     """
 
     def critic(obs: PyTree, carry: PyTree, reset: Array | None = None) -> Array:

@@ -1,4 +1,4 @@
-"""One agent over several devices: what they compute apart, and where they communicate.
+"""One agent over several devices: what each computes, and where they communicate.
 
 With `Config.devices_per_agent` = k the program of an agent runs on k devices. Each steps B / k of
 the environments and computes their values and advantages. Parameters, statistics and keys are on
@@ -12,10 +12,10 @@ all of them, and stay equal to the last bit. The devices communicate
   would take, and the gradient and the losses are the means over devices.
 
 Random numbers are those of one device: each device draws all of them and takes its share. What is
-learnt is therefore the same but for the order in which floats are added.
+learnt is therefore the same, apart from the order in which floats are added.
 
 Each function of core/ computes on one device's share, and calls the methods of `DeviceAxis` where
-it needs the others'. On one device these return what they are given.
+it needs the other shares. With one device, these methods return their argument.
 """
 
 from typing import NamedTuple

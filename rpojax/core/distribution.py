@@ -18,7 +18,7 @@ from jax import Array
 
 LOG_2PI = math.log(2.0 * math.pi)
 QUADRATURE_NODES = 12
-"""Of `tanh_entropy`, whose error is 1e-4 nats per dimension at a std of 1, and 0.01 at one of 2."""
+"""In `tanh_entropy`, whose error is 1e-4 nats per dimension at a std of 1, and 0.01 at 2."""
 
 
 class Distribution(NamedTuple):
@@ -29,7 +29,7 @@ class Distribution(NamedTuple):
     entropy: Callable[[Array, Array], Array]  # (mean, log_std) -> [...]
     # (mean_p, log_std_p, mean_q, log_std_q) -> [...]
     kl_divergence: Callable[[Array, Array, Array, Array], Array]
-    # action -> what it stands for [..., A]; of the mean, the action of a deterministic policy
+    # action -> squashed action [..., A]; of the mean, the action of a deterministic policy
     squash: Callable[[Array], Array]
 
 
@@ -75,9 +75,9 @@ def tanh_entropy(mean: Array, log_std: Array) -> Array:
 
     That of the Gaussian plus E[log tanh'], which has no closed form. Brax estimates it by one
     sample. Here it is a Gauss-Hermite quadrature, since the coordinates are independent: no random
-    numbers, no noise in the gradient, and a gradient that knows of the squash. (The stored action
-    would need no random numbers either, but its gradient for the mean is 0, although entropy falls
-    where the mean goes to a bound.)
+    numbers, no noise in the gradient, and a gradient that accounts for the squash. (The stored
+    action would need no random numbers either, but its gradient for the mean is 0, although entropy
+    falls where the mean goes to a bound.)
     """
     chex.assert_equal_shape([mean, log_std])
     nodes, weights = np.polynomial.hermite_e.hermegauss(QUADRATURE_NODES)

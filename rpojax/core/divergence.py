@@ -1,4 +1,4 @@
-"""Where a training left the finite numbers."""
+"""Find what became NaN or infinite first in a training that diverged."""
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ QUANTITIES = ("observation", "reward", "loss", "gradient", "parameters")
 
 
 def first_not_finite(model: Model, state: TrainState, hyperparams: HyperParams) -> Array:
-    """What is NaN or infinite first in the update that follows a finite state.
+    """The quantity that is NaN or infinite first in the update after a finite state.
 
     Args:
         model: what is trained; state: of one agent; hyperparams: of that agent, each f32[].
@@ -47,7 +47,7 @@ def first_not_finite(model: Model, state: TrainState, hyperparams: HyperParams) 
     step_of_gradient = _first(~jnp.isfinite(metrics.grad_norm).ravel())
     found = jnp.stack(
         [
-            _any_not_finite(collected.transitions.obs),  # of a reset: others end their episode
+            _any_not_finite(collected.transitions.obs),  # only from a reset; see core/invalid.py
             _any_not_finite(collected.reward),  # by a reward_shaper
             (step_of_loss < losses.size) & (step_of_loss <= step_of_gradient),
             step_of_gradient < losses.size,

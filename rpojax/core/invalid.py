@@ -1,12 +1,12 @@
 """Steps that gave NaN or infinity: they end their episode, and nothing else.
 
-A simulation that diverges gives NaN once, and every statistic, gradient and parameter that the
-number reaches would be NaN for good. Such a step counts as a termination: no value is bootstrapped
+A simulation that diverges gives NaN once, and every statistic, gradient and parameter that it
+reaches would stay NaN. Such a step counts as a termination: no value is bootstrapped
 from it, its reward is 0, and its observation is the one before it, the last that was finite.
 
-The observation and the reward are looked at, since they are all that learning sees. The state is
-not: it may hold infinity on purpose, such as the best distance so far; what is wrong in it shows in
-an observation sooner or later, or never matters; and it is dropped where the episode ends.
+Observations and rewards are checked, since learning uses nothing else. States are not: they may
+hold infinity on purpose, such as the best distance so far. An invalid number in a state either
+appears in a later observation or never matters, and it is dropped where the episode ends.
 """
 
 import jax
@@ -18,7 +18,7 @@ from rpojax.types import Array, PyTree
 
 
 def end_where_invalid(obs: PyTree, timestep: TimeStep) -> tuple[TimeStep, Array]:
-    """What a step led to, in finite numbers, and where it was not so, bool[B].
+    """The time step with invalid results replaced, and which were invalid, bool[B].
 
     Args:
         obs: [B, ...] that was acted on.

@@ -32,7 +32,7 @@ class UpdateKeys(NamedTuple):
     """What one update uses: a rollout and the gradient steps on it."""
 
     next: Key  # []
-    noise: Key  # [] of the rollout: the actions' noise and the perturbation, from one draw
+    noise: Key  # [] of the rollout: noise of the actions and the perturbation, in one draw
     shuffle: Key  # [E] the order of the samples
     perturbation: Key  # [E] of the means in the gradient steps
     environment: Key  # [T, B] steps and resets

@@ -15,7 +15,7 @@ def clipped_surrogate(ratio: Array, advantage: Array, clip_eps: Array) -> Array:
     """-E[min(ratio * A, clip(ratio, 1 - eps, 1 + eps) * A)], []; to be minimised.
 
     Args:
-        ratio: [N] probability of the action now over then; advantage: [N]; clip_eps: [].
+        ratio: [N] probability of the action, new over old; advantage: [N]; clip_eps: [].
     """
     chex.assert_rank([ratio, advantage], 1)
     clipped = jnp.clip(ratio, 1.0 - clip_eps, 1.0 + clip_eps)
@@ -44,8 +44,8 @@ def normalize_advantage(advantage: Array) -> Array:
     """(A - mean) / (std + 1e-8) over all samples given, [N] or [T, B]; 0 where all are equal.
 
     The std is that of the population, sqrt(mean((A - mean)^2)). CleanRL divides by the sample's,
-    which is sqrt(N / (N - 1)) larger. Equal advantages are compared, and not left to the division:
-    the mean of equal numbers is rounded, so that numerator and denominator would be noise.
+    which is sqrt(N / (N - 1)) larger. Equal advantages are detected by comparison, since rounding
+    their mean would leave noise in both numerator and denominator.
     """
     equal = jnp.all(advantage == jnp.ravel(advantage)[0])
     normalized = (advantage - jnp.mean(advantage)) / (jnp.std(advantage) + 1e-8)
@@ -53,7 +53,7 @@ def normalize_advantage(advantage: Array) -> Array:
 
 
 def probability_ratio(log_prob: Array, old_log_prob: Array) -> tuple[Array, Array]:
-    """Probability of an action now over then, [N], and its logarithm, [N].
+    """Probability of an action under the new over the old policy, [N], and its logarithm, [N].
 
     The logarithm is bounded from above by `MAX_LOG_RATIO`. `exp` overflows at 88, and the gradient
     of an infinite ratio is NaN even where `clipped_surrogate` takes the clipped one. Beyond the

@@ -1,4 +1,4 @@
-"""What a config stands for: its environment and its network, built once and passed on."""
+"""The environment and the network of a config, built once and passed on."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -34,7 +34,7 @@ class Model(NamedTuple):
         """The model with some parameters of its environment changed, which may be traced."""
         if not env_params:
             return self
-        assert self.env.with_params is not None  # `resolve_params` has seen to it
+        assert self.env.with_params is not None  # checked by `resolve_params`
         return self._replace(env=self.env.with_params(env_params))
 
 

@@ -1,7 +1,7 @@
 """Running mean and variance, and what is scaled with them: observations, rewards, values.
 
-float32 throughout, and right for as long as a run may take. The mean and the variance are kept
-as such, not as sums that outgrow float32, and are merged batch by batch with the parallel
+All in float32, accurate for runs of any length. The mean and the variance are stored directly, not
+as sums that outgrow float32, and are merged batch by batch with the parallel
 formula of Chan, Golub and LeVeque (1983), https://doi.org/10.1080/00031305.1983.10483115.
 """
 
@@ -39,7 +39,7 @@ def update_stats(
 
     Args:
         stats: of one agent; batch: this device's samples.
-        devices: of which each has as many samples.
+        devices: of the agent, each with the same number of samples.
     """
     leaf, mean = jax.tree.leaves(batch)[0], jax.tree.leaves(stats.mean)[0]
     own_count = leaf.size // max(mean.size, 1)
@@ -98,7 +98,7 @@ def discounted_returns(
     """Running discounted sums of rewards, R_t = gamma * R_{t-1} * (1 - done_{t-1}) + r_t.
 
     The scale of a reward is the standard deviation of these (Engstrom et al. 2020,
-    arXiv 2005.12729). The sum starts anew wherever an episode ends, terminated or truncated.
+    arXiv 2005.12729). The sum restarts wherever an episode ends, terminated or truncated.
     Gymnasium's NormalizeReward, which CleanRL uses, clears it at terminations only, so that it
     continues over time limits: on Pendulum, where no episode terminates, rewards scaled by CleanRL
     are 1.5 times ours.

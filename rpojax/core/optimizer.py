@@ -1,4 +1,4 @@
-"""Adam behind a global-norm clip, and how its step size changes over a run."""
+"""Adam after a global-norm clip, and how its step size changes over a run."""
 
 from collections.abc import Callable
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""A new episode in the same step in which one ends.
+"""Start a new episode in the step in which one ends.
 
 `Env.step` is a step of one episode; training alone adds resets to it. Evaluation and rendering
 play one episode, and compile none.
@@ -43,7 +43,7 @@ def draw_starts(cfg: Config, env: Env, keys: UpdateKeys) -> Starts:
 
 
 def reset_mode(cfg: Config, env: Env) -> Resets:
-    """That of the config or, where it leaves the choice, of the environment."""
+    """The config's choice or, if that is "auto", the environment's."""
     return env.resets if cfg.resets == "auto" else cfg.resets
 
 

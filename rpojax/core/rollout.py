@@ -40,7 +40,7 @@ def collect(
     """One rollout with the policy of `state`, whose observation statistics stay as they are.
 
     Args:
-        model: what acts in what.
+        model: the environment and the network that acts in it.
         state, hyperparams: with which to act.
         keys: of this update.
 

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax.config import Config
+from rpojax.validation import first_line
 
 _LEAST_PEAK = 0.05
-"""A schedule that never passes this was written as the rate itself, not as a factor on it."""
+"""A schedule that never exceeds this was probably written as the rate, not as a factor on it."""
 _COUNTS_TRIED = 9
 
 
@@ -35,11 +36,10 @@ def _checked_factors(cfg: Config, name: str) -> np.ndarray | None:
         with jax.ensure_compile_time_eval():  # also where a caller is being traced
             return _factors(schedule, counts)
     except Exception as error:  # of the user's function
-        reason = str(error).strip().split("\n")[0]
         raise ValueError(
-            f"{name} = {schedule!r} is not a schedule: {reason}; give a function of the number of "
-            "updates done, i32[], to a finite factor of at least 0, which JAX can trace: jnp.where "
-            "in place of a Python if"
+            f"{name} = {schedule!r} is not a schedule: {first_line(error)}; give a function of the "
+            "number of updates done, i32[], to a finite factor of at least 0, which JAX can trace: "
+            "jnp.where in place of a Python if"
         ) from error
 
 

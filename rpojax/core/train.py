@@ -59,7 +59,7 @@ class Parts(NamedTuple):
 
 
 def make_parts(model: Model) -> Parts:
-    """The parts of a training; ValueError for a schedule that is none."""
+    """The parts of a training; ValueError for an invalid schedule."""
     check_schedules(model.cfg)
     squashed = model.network.distribution == "tanh_gaussian"
     warn_unreachable_actions(model.env, model.cfg.action_transform, squashed)
@@ -109,15 +109,15 @@ def init_agent(parts: Parts, key: Key, hyperparams: HyperParams) -> TrainState:
 def _mapped_with(key: Key, tree: PyTree) -> PyTree:
     """The tree as it is, with every leaf made to depend on the key.
 
-    Under `vmap` over keys a leaf such as `update_count` would else have no mapped axis in
-    `train_agent`, where XLA sees its beginning, and have one in a program that takes the state as
-    an argument, as in `fit`; XLA rounds the two programs differently. A choice between a leaf and
-    itself goes away when it is compiled.
+    Otherwise, under `vmap` over keys, a leaf such as `update_count` would have no mapped axis in
+    `train_agent`, where it starts as a constant, but one in a program that takes the state as an
+    argument, as in `fit`. XLA rounds the two programs differently. The choice between a leaf and
+    itself is removed by the compiler.
     """
 
     def same(leaf: Array) -> Array:
         if is_key(leaf):
-            return leaf  # made of the key already; `jax_debug_key_reuse` lets it be used once
+            return leaf  # depends on the key already; `jax_debug_key_reuse` allows one use
         return jnp.where(either, leaf, leaf)
 
     either = jnp.ravel(jax.random.key_data(key))[0] == 0
@@ -218,7 +218,7 @@ def _per_episode(total: Array, count: Array) -> Array:
     """Mean over the episodes that ended, f32[]; NaN if none did.
 
     `jax_debug_nans` raises for any NaN in the result of a compiled program. While it is set, the
-    mean over no episodes is 0, and `Metrics.episode_count` tells it from an episode's.
+    mean over no episodes is 0; `Metrics.episode_count` distinguishes it from a return of 0.
     """
     if jax.config.jax_debug_nans:  # type: ignore[attr-defined]
         count = jnp.maximum(count, 1.0)

@@ -22,7 +22,7 @@ from rpojax.types import Array, Batch, Key, PyTree
 
 
 class StepMetrics(NamedTuple):
-    """What one gradient step tells, each f32[]; the fields of `Metrics` with the same names."""
+    """Metrics of one gradient step, each f32[]; the fields of `Metrics` with the same names."""
 
     policy_loss: Array
     value_loss: Array
@@ -189,6 +189,6 @@ def gradient_steps(
 
 
 def _mean_where(values: Array, where: Array) -> Array:
-    """Mean of the values that are marked; 0 where none is."""
+    """Mean of the values where `where` is True; 0 if it is nowhere."""
     total = jnp.sum(jnp.where(where, values, 0.0))
     return total / jnp.maximum(jnp.sum(where.astype(jnp.float32)), 1.0)

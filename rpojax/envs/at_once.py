@@ -8,21 +8,21 @@ import jax
 from rpojax.types import PyTree
 
 MOST = 512
-"""Environments of Brax and of MJX that a CPU computes at a time. Larger batches are slower there:
-thousands of steps per second on two cores, 512 environments; 2048 together; 2048 in blocks of 512:
-brax/inverted_pendulum 115, 35, 122; mjx/InvertedPendulum-v5 57, 41, 56; brax/ant 6.9, 6.3, 6.8. Not
-so in MuJoCo Playground: CartpoleBalance 747 where 4096 are together, 608 in blocks of 256."""
+"""Environments of Brax and of MJX that a CPU computes at a time, since larger batches are slower.
+Thousands of steps per second on two cores, with 512 environments, 2048 together, and 2048 in blocks
+of 512: brax/inverted_pendulum 115, 35, 122; mjx/InvertedPendulum-v5 57, 41, 56; brax/ant 6.9, 6.3,
+6.8. MuJoCo Playground loses: CartpoleBalance 747 with 4096 together, 608 in blocks of 256."""
 
 
 def mapped_over_envs(function: Callable[..., PyTree], most: int | None) -> Callable[..., PyTree]:
     """`jax.vmap(function)` that, on a CPU, computes at most `most` environments at a time.
 
-    Blocks are of one size, a divisor of the batch; where there is none of a fourth of `most` or
-    more, all are computed together. Other devices always compute all together.
+    All blocks have the same size, a divisor of the batch. If no divisor is at least a fourth of
+    `most`, all environments are computed together, as they always are on other devices.
 
     Args:
         function: of one environment, pure.
-        most: None for all together.
+        most: the largest block; None for all together.
     """
     together = jax.vmap(function)
 

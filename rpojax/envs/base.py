@@ -1,8 +1,8 @@
 """What an environment is: a bundle of batched pure functions and a description.
 
-An adapter for a family of environments settles every quirk of theirs (bounds, dtypes, shapes,
-how episodes end, what a state looks like) and returns an `Env`; nothing else in the package knows
-where one came from.
+The adapter of a family of environments handles all of the family's peculiarities (bounds, dtypes,
+shapes, how episodes end, what a state looks like) and returns an `Env`. Nothing else in the package
+depends on the family.
 """
 
 import dataclasses
@@ -14,9 +14,11 @@ import numpy as np
 from rpojax.types import Array, Key, PyTree
 
 UNBOUNDED = 1e38
-"""Action bounds of this magnitude or more mean that there is none: some environments write the
-largest float32, 3.4e38, in place of infinity."""
+"""Action bounds of this magnitude or more count as infinite: some environments give the largest
+float32, 3.4e38."""
 
+MOST_FPS = 50.0
+"""Frames per second that browsers and other viewers of GIFs show at most."""
 
 Resets: TypeAlias = Literal["exact", "pool"]
 """How training starts a new episode: `Env.reset` in each step, or a choice from a pool of states
@@ -28,7 +30,7 @@ class TimeStep(NamedTuple):
 
     obs: PyTree  # [B, ...]
     reward: Array  # f32[B]
-    terminated: Array  # bool[B] the episode ended by itself, nothing follows
+    terminated: Array  # bool[B] the episode reached a terminal state
     truncated: Array  # bool[B] the episode was cut off, by a time limit for example
     # f32[B] each, by the names of `Env.metrics`: what this step adds to the sum over the episode
     metrics: Mapping[str, Array] = {}
@@ -55,7 +57,7 @@ class Rekey(Protocol):
     """Gives states new random numbers, where they hold PRNG keys as plain numbers."""
 
     def __call__(self, keys: Key, state: PyTree, /) -> PyTree:
-        """Return states [B, ...] that differ from `state` in what follows from `keys` [B] alone."""
+        """Return `state`, [B, ...], with new PRNG keys, made from `keys` [B]."""
 
 
 class Render(Protocol):
@@ -125,7 +127,7 @@ class Env:
             object.__setattr__(self, field, _as_bounds(getattr(self, field)))
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
-        """By its name, where it was made by one; else as other objects, by its functions."""
+        """Pickle an environment that was made by name by that name, others by their functions."""
         if self.remake is None:
             return super().__reduce_ex__(protocol)
         return _call, (self.remake,)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax.envs.at_once import mapped_over_envs
-from rpojax.envs.base import Env, Render, Reset, Step, TimeStep
+from rpojax.envs.base import MOST_FPS, Env, Render, Reset, Step, TimeStep
 from rpojax.envs.dtypes import as_arrays, cast, fixed_point
 from rpojax.envs.numpy_rules import standard_numpy
 from rpojax.envs.params import with_traced_params
@@ -40,7 +40,7 @@ class Model(NamedTuple):
 
 
 class _Sums(NamedTuple):
-    """Of the steps that one action takes, up to the end of the episode."""
+    """Sums over the steps that one action takes, up to the end of the episode."""
 
     ended: Array  # bool[]
     reward: Array  # f32[]
@@ -67,7 +67,7 @@ def from_brax_interface(
     state are typed, so that training can replace them.
 
     Where one action takes several steps, their rewards and metrics are added, and none follows the
-    end of an episode. (EpisodeWrapper goes on after it, and takes the metrics of the last step.)
+    end of an episode. (EpisodeWrapper continues after it, and takes the metrics of the last step.)
 
     Args:
         name: of the environment.
@@ -138,7 +138,7 @@ def from_brax_interface(
 
     reset, step = functions({})
     bound = np.ones(env.action_size, np.float32)
-    fps = Env.render_fps if seconds is None else min(1.0 / (seconds * action_repeat), 50.0)
+    fps = Env.render_fps if seconds is None else min(1.0 / (seconds * action_repeat), MOST_FPS)
     made = Env(
         name=name,
         reset=reset,

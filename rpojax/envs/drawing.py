@@ -28,7 +28,7 @@ class Draw(Protocol):
 def render_with(draw: Draw) -> Render:
     """A renderer, for `Env.render`, of a function that draws one state.
 
-    pyplot is left alone.
+    It does not use pyplot.
     """
 
     def render(states: PyTree) -> np.ndarray:
@@ -43,7 +43,7 @@ def render_with(draw: Draw) -> Render:
         blank = set(axes.get_children())
         frames = np.empty((len(jax.tree.leaves(states)[0]), PIXELS, PIXELS, 3), np.uint8)
         for index, frame in enumerate(frames):
-            # Far quicker than axes.clear(), which makes all ticks anew.
+            # Much faster than axes.clear(), which makes all ticks again.
             for drawn in set(axes.get_children()) - blank:
                 drawn.remove()
             axes.relim()

@@ -1,4 +1,4 @@
-"""One dtype per leaf for `reset` and `step`: a scan can carry it, and no value is narrowed."""
+"""One dtype per leaf for `reset` and `step`, so that a scan can carry it without narrowing."""
 
 from collections.abc import Callable
 
@@ -38,7 +38,7 @@ def as_arrays(name: str, part: str, tree: PyTree) -> PyTree:
 
 
 def cast(tree: PyTree, like: PyTree) -> PyTree:
-    """Leaves with the dtypes of `like`, which hold all that the leaves can."""
+    """Leaves with the dtypes of `like`, which can represent all values of the leaves."""
     return jax.tree.map(lambda leaf, spec: _cast(leaf, spec.dtype), tree, like)
 
 

@@ -81,7 +81,7 @@ def make(name: str, **params: Any) -> Env:
 def from_gymnax(env: Any, params: Any = None, name: str | None = None) -> Env:
     """An `Env` from an object with gymnax's interface: reset_env, step_env, action_space.
 
-    `step_env` returns five values, and its flag means termination alone. Time limits are reported
+    `step_env` returns five values, and its flag means termination only. Time limits are reported
     by `is_truncated(state, params)`; without that method, and without `max_steps_in_episode` in
     the parameters, episodes are never cut off.
 

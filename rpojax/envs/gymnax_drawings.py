@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from rpojax.envs.base import MOST_FPS, Env
 from rpojax.envs.drawing import Draw
 
 if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.axes import Axes
 
 INK, RAIL, ACCENT, GOAL, DANGER = "#22313f", "#c9d1d6", "#2a6fbb", "#3a9d5d", "#c8553d"
-
-DEFAULT_FPS = 30  # where a step stands for no length of time
-MOST_FPS = 50  # which viewers of GIFs follow
 
 
 def find_drawing(state: Any, params: Any) -> Draw | None:
@@ -40,10 +38,10 @@ def find_drawing(state: Any, params: Any) -> Draw | None:
 
 
 def frames_per_second(params: Any) -> float:
-    """Of the environment's own time, which `params.dt` tells."""
+    """Frames per second of the environment's own time, by `params.dt`; the default without it."""
     dt = getattr(params, "dt", None)
     if dt is None or isinstance(dt, jax.core.Tracer):
-        return float(DEFAULT_FPS)
+        return Env.render_fps
     return float(np.clip(1.0 / max(float(dt), 1e-3), 1.0, MOST_FPS))
 
 

@@ -1,6 +1,6 @@
 """gymnax's interface: what an object must offer, and calls that check what it returns.
 
-An object that does something else than this interface says is refused, never guessed at.
+An object that deviates from this interface is refused; nothing is guessed.
 """
 
 import dataclasses
@@ -82,7 +82,7 @@ class Interface(NamedTuple):
 
 
 def check_object(name: str, env: Any) -> None:
-    """Raise ValueError where behaviour would be lost by calling `reset_env` and `step_env`."""
+    """Raise ValueError for methods that calls of `reset_env` and `step_env` would skip."""
     for wrapped in _wrapped(env):
         for method in ("step", "reset"):
             owner = _owner(wrapped, method)

@@ -1,4 +1,4 @@
-"""A remedy for kinematic chains that XLA's CPU backend computes over and over."""
+"""A workaround for kinematic trees that XLA's CPU backend computes redundantly."""
 
 import contextlib
 import importlib
@@ -11,14 +11,14 @@ import jax
 MJX = ("mujoco.mjx._src.scan", "body_tree")
 BRAX = ("brax.scan", "tree")
 
-_lock = threading.RLock()  # of modules that are changed; environments that are, are traced within
+_lock = threading.RLock()  # held while modules or environments are changed for a trace
 
 
 @contextlib.contextmanager
 def levels_kept_apart(*scans: tuple[str, str]) -> Iterator[None]:
     """While it lasts, physics is traced with a barrier between the levels of a tree of bodies.
 
-    XLA fuses each level into those that follow it, and computes it anew for each of their elements:
+    XLA fuses each level into those that follow it, and recomputes it for each of their elements:
     the cost grows exponentially with depth. On MJX, the ten levels of Gymnasium's Pusher take 70 ms
     for one environment; with barriers, 7 us. In Brax's generalized backend, its Pusher compiles
     twice as fast. Values are the same. One thread traces at a time. Also a decorator.

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax.envs.at_once import MOST, mapped_over_envs
-from rpojax.envs.base import Env, Reset, Step, TimeStep
+from rpojax.envs.base import MOST_FPS, Env, Reset, Step, TimeStep
 from rpojax.envs.concrete import concrete_values
 from rpojax.envs.levels import MJX, levels_kept_apart
 from rpojax.envs.mjx_params import changed, traceable
@@ -41,9 +41,9 @@ EXTRA = "mjx"
 SLOW_TO_MAKE = True
 
 ITERATIONS, LINE_SEARCH_ITERATIONS = 8, 8
-"""Of the constraint solver, at most. The models' own 100 and 50 change no observation by more than
-float32 rounds (of Ant, none at all in 200 steps of random actions; Humanoid was not compared), and
-all environments of a batch wait for the slowest: they are three times slower."""
+"""Limits of the constraint solver. The models' own, 100 and 50, change no observation by more than
+float32 rounding (in Ant by nothing, in 200 steps of random actions; Humanoid was not compared), and
+are three times slower, since all environments of a batch wait for the slowest."""
 
 
 class State(NamedTuple):
@@ -114,7 +114,7 @@ def load_model(task: Task) -> Any:
 
 
 def simulate(name: str, task: Task, mj_model: Any) -> Env:
-    """A task with a model of one's own and without a time limit.
+    """A task with a given model and without a time limit.
 
     `Env.params` are those of the model; see `rpojax.envs.mjx_params`.
 
@@ -196,13 +196,13 @@ def simulate(name: str, task: Task, mj_model: Any) -> Env:
         action_high=high,
         metrics=tuple(jax.eval_shape(step_one, {}, key, state, action)[1].metrics),
         render=render_with_mujoco(name, mj_model, place),
-        render_fps=min(1.0 / seconds, 50.0),
+        render_fps=min(1.0 / seconds, MOST_FPS),
     )
     return with_traced_params(made, traceable(constants[0]), functions)
 
 
 def _observe(task: Task, data: Any) -> Array:
-    """The parts of an observation, without those that are set aside."""
+    """The observation, made of the parts that the settings include."""
     parts = task.observe(data, task.settings)
     shown = [
         part

@@ -72,8 +72,8 @@ def observe_joints(
     """Positions and velocities of all joints.
 
     Args:
-        hidden: how many of the positions say where the body is, and are left out.
-        most_speed: at which velocities are clipped; None for as they are.
+        hidden: how many of the first positions give the place of the body, and are left out.
+        most_speed: velocities are clipped to [-most_speed, most_speed]; None for no clipping.
     """
 
     def observe(data: Any, settings: Settings) -> Parts:
@@ -97,7 +97,7 @@ def observe_double_pendulum(data: Any, settings: Settings) -> Parts:
 
 
 def observe_reacher(data: Any, settings: Settings) -> Parts:
-    """The arm's angles and velocities, the goal, and the way from it to the finger tip."""
+    """The arm's angles and velocities, the goal, and the vector from the goal to the finger tip."""
     angles = data.qpos[:2]
     return {
         "cos": jnp.cos(angles),

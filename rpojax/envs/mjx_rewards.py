@@ -97,7 +97,7 @@ def _distance(moment: Moment, first: int, second: int) -> Array:
 
 
 def always(data: Any, settings: Settings) -> Array:
-    """Healthy whatever happens: episodes end by the time limit alone."""
+    """Healthy whatever happens: episodes end only by the time limit."""
     return jnp.array(True)
 
 

@@ -1,4 +1,4 @@
-"""MuJoCo's messages, kept from files and from the output of a program."""
+"""Keep MuJoCo's messages out of log files and of a program's output."""
 
 import contextlib
 import io
@@ -31,7 +31,7 @@ def no_log_file() -> Iterator[None]:
 def nothing_printed() -> Iterator[None]:
     """While it lasts, prints are dropped: MJX prints, when it is imported, that there is no Warp.
 
-    It would stand before the JSON of a command.
+    The message would precede the JSON that a command prints.
     """
     with contextlib.redirect_stdout(io.StringIO()):
         yield

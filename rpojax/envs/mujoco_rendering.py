@@ -8,6 +8,7 @@ import numpy as np
 from rpojax.envs.base import Render
 from rpojax.envs.mujoco_log import no_log_file
 from rpojax.types import PyTree
+from rpojax.validation import first_line
 
 WIDTH, HEIGHT = 320, 240
 
@@ -53,8 +54,7 @@ def _renderer(name: str, mj_model: Any) -> Any:
     try:
         return mujoco.Renderer(mj_model, height=HEIGHT, width=WIDTH)
     except Exception as error:  # each of MuJoCo's OpenGL back ends fails in its own way
-        problem = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(
-            f"environment {name!r}: MuJoCo cannot draw here ({problem}). Without a screen, start "
-            "Python with the environment variable MUJOCO_GL=egl (or osmesa)"
+            f"environment {name!r}: MuJoCo cannot draw here ({first_line(error)}). Without a "
+            "screen, start Python with the environment variable MUJOCO_GL=egl (or osmesa)"
         ) from error

@@ -1,4 +1,4 @@
-"""JAX's own defaults for the code of others, whatever rules the user has set."""
+"""JAX's default promotion rules for third-party environments, whatever the user has set."""
 
 import contextlib
 from collections.abc import Iterator

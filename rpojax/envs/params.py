@@ -52,10 +52,10 @@ def with_traced_params(env: Env, defaults: Mapping[str, Any], functions: Functio
 
 
 def resolve_params(env: Env, env_params: Any) -> dict[str, Array] | None:
-    """Changed parameters of an environment as float32, checked; None or none of them: None.
+    """Changed parameters of an environment as float32, checked; None if there are none.
 
-    The barrier keeps those that are known from being folded into the program as constants, which
-    would change the last bits of an agent from what they are beside other agents.
+    The barrier keeps concrete values from being folded into the program as constants, which would
+    change the last bits of an agent compared with training beside other agents.
 
     Args:
         env: the environment.

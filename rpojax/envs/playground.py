@@ -34,7 +34,7 @@ IMPLS = ("jax", "warp")
 
 
 def names() -> tuple[str, ...]:
-    """The dm_control tasks; and locomotion and manipulation where their robots are there."""
+    """The dm_control tasks; also locomotion and manipulation if their robots are installed."""
     from mujoco_playground import dm_control_suite, registry
 
     return tuple(registry.ALL_ENVS if _has_robots() else dm_control_suite.ALL_ENVS)
@@ -67,14 +67,14 @@ def make(name: str, **params: Any) -> Env:
 
     Raises:
         ValueError: an unknown parameter, with the nearest known one; a value of another type than
-            its default, or one that is not allowed; a task whose robots are not there.
+            its default, or one that is not allowed; a task whose robots are not installed.
     """
     from mujoco_playground import dm_control_suite, registry
 
     fail_unless(
         name,
         name in dm_control_suite.ALL_ENVS or _has_robots(),
-        "its robots are not there: Playground downloads them with git when it loads a task of "
+        "its robots are not installed: Playground downloads them with git when it loads a task of "
         "locomotion or manipulation, and rpojax does not. Where there is a network, run: "
         f"python -c \"from mujoco_playground import registry; registry.load('{name}', "
         "config_overrides={'impl': 'jax'})\"",
@@ -157,7 +157,7 @@ def _place(data: Any, states: PyTree, index: int) -> None:
 
 
 def _has_robots() -> bool:
-    """Whether the models of robots that tasks of locomotion and manipulation need are there."""
+    """Whether the robot models that tasks of locomotion and manipulation need are installed."""
     from mujoco_playground._src import mjx_env
 
     return bool(mjx_env.MENAGERIE_PATH.exists())

@@ -32,12 +32,12 @@ class Randomized(NamedTuple):
 
 
 def randomized(env: Env, draw: DrawParams) -> Env:
-    """`env` with parameters that are drawn anew at every reset, for each episode on its own.
+    """`env` with parameters that are drawn at every reset, independently for each episode.
 
     The state holds the parameters of its episode. Those of a pool of initial states
     (`Config.resets`) are drawn with the pool, and an episode that starts in one of its states has
-    the parameters of that state. The same keys give the same starts as in `env`, as far as these do
-    not depend on the parameters.
+    the parameters of that state. The same keys give the same starts as in `env`, unless these
+    depend on the parameters.
 
     Training with a constant draw gives the agent of `train(key, env_params=...)` with its values,
     to the last bit with `agents_at_once=1`.

@@ -1,4 +1,4 @@
-"""From what a config names to an `Env`."""
+"""From the environment that a config names to an `Env`."""
 
 import difflib
 import functools
@@ -25,8 +25,8 @@ To add a family, add its adapter here; see `Family` for what the module defines.
 DEFAULT_FAMILY = "gymnax"  # whose names need no prefix
 
 ENVS_KEPT = 16
-"""Environments that `make` made last by their names: physics models take seconds to build, and a
-program that was traced once is not traced again for the same `Env`."""
+"""Environments that `make` keeps by name, the latest ones: physics models take seconds to build,
+and a program is not traced again for the same `Env`."""
 
 _kept: dict[tuple[Any, ...], Env] = {}  # the newest last
 
@@ -39,7 +39,7 @@ class Family(Protocol):
     SLOW_TO_MAKE: bool  # seconds for each environment, as physics models take
 
     def names(self) -> tuple[str, ...]:
-        """Those that can be trained in, without the prefix. May import the packages."""
+        """The environments that can be trained in, without the prefix. May import the packages."""
 
     def is_known(self, name: str, /) -> bool:
         """Whether the packages have an environment of this name."""

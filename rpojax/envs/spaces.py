@@ -82,7 +82,7 @@ def encode(name: str, space: Any, obs: PyTree, path: str = "obs") -> PyTree:
 
 
 def _parts(obs: PyTree, named: bool) -> dict[Any, PyTree]:
-    """The parts of an observation by name or by place; none where it is not made of parts."""
+    """The parts of an observation by name or by index; none if it has no parts."""
     if not named:
         return dict(enumerate(obs)) if isinstance(obs, tuple | list) else {}
     if isinstance(obs, Mapping):

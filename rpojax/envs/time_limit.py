@@ -1,4 +1,4 @@
-"""A time limit of our own, for families whose limit is set aside or lives in a wrapper."""
+"""A time limit, for families whose own limit is in a wrapper that is not used."""
 
 import dataclasses
 import functools

@@ -30,13 +30,13 @@ TAGS = {
     "evaluation_return": "Evaluation / Total reward (mean)",
     "steps_per_second": "Stats / Steps per second",
 }
-"""Names in charts, "family / name": skrl's own for its metrics, and its families for all others.
+"""Names in charts, "family / name": skrl's names for its metrics, and its families for all others.
 
-The environment's own metrics have theirs behind `ENVIRONMENT`.
+The environment's own metrics are named `ENVIRONMENT` + name.
 """
 
 ENVIRONMENT = "environment/"
-"""Before the names of an environment's own metrics, in columns and in charts."""
+"""Prefix of the names of an environment's own metrics, in columns and in charts."""
 
 METRICS = tuple(field.name for field in dataclasses.fields(Metrics) if field.name != "environment")
 

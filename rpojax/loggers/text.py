@@ -92,7 +92,7 @@ class _RowFile:
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
         self._file: IO[str] | None = None
-        self._columns: tuple[str, ...] = ()  # but for those of the environment's own metrics
+        self._columns: tuple[str, ...] = ()  # without those of the environment's own metrics
         self._environment: tuple[str, ...] | None = None  # those; None before the first record
         self._identities: list[dict[str, float]] = []  # of each agent
 

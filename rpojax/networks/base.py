@@ -1,4 +1,4 @@
-"""What a network is: pure functions of parameters, observations and, if it remembers, a carry."""
+"""What a network is: pure functions of parameters, observations and, if recurrent, a carry."""
 
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
@@ -9,7 +9,7 @@ from rpojax.types import Array, Key, PyTree
 
 
 class Outputs(NamedTuple):
-    """What a network says of observations [..., *obs.shape]."""
+    """The outputs of a network for observations [..., *obs.shape]."""
 
     mean: Array  # [..., A] of the policy's Gaussian, unperturbed
     log_std: Array  # [..., A] likewise
@@ -17,7 +17,7 @@ class Outputs(NamedTuple):
 
 
 def no_carry(batch_shape: tuple[int, ...]) -> PyTree:
-    """The carry of a network that remembers nothing."""
+    """The carry of a feed-forward network."""
     return ()
 
 

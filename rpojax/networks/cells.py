@@ -2,7 +2,7 @@
 
 A cell's products with its inputs do not wait for one another: `unroll` takes them for all steps
 at once, and leaves in the loop over time only the product with the hidden state. The gradient for
-that product's kernel is likewise one product over all steps, behind the loop.
+that product's kernel is likewise one product over all steps, after the loop.
 
 Shapes: D = inputs, H = hidden units, G = H times the cell's gates.
 """
@@ -22,7 +22,7 @@ Params = dict[str, Array]  # input [D, G], hidden [H, G], bias [G]; of a GRU als
 
 
 class Cell(NamedTuple):
-    """The equations of a cell behind its two products."""
+    """The equations of a cell, given its two products."""
 
     gates: int
     # (params, input @ kernel + bias [..., G], hidden @ kernel [..., G], carry) -> carry
@@ -37,7 +37,7 @@ def _rnn(params: Params, inputs: Array, recurrent: Array, hidden: Array) -> Arra
 
 
 def _gru(params: Params, inputs: Array, recurrent: Array, hidden: Array) -> Array:
-    """Cho et al. (2014), arXiv 1406.1078, with the reset behind the product, as in cuDNN.
+    """Cho et al. (2014), arXiv 1406.1078, with the reset after the product, as in cuDNN.
 
     r, z = sigmoid(W x + b + U h);  n = tanh(W x + b + r * (U h + c));  h' = (1 - z) * n + z * h.
     """

@@ -1,4 +1,4 @@
-"""From what a config names to an `ActorCritic`."""
+"""From the network of a config to an `ActorCritic`."""
 
 from typing import Any
 

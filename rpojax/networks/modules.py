@@ -25,7 +25,7 @@ class Call(Protocol):
 
 
 def from_linen(module: nn.Module, env: Env) -> ActorCritic:
-    """The network that a linen module is; see `rpojax.networks.make_network`."""
+    """The network of a linen module; see `rpojax.networks.make_network`."""
     example = jax.tree.map(lambda leaf: np.zeros((1, *leaf.shape), leaf.dtype), env.obs)
     initial_carry = getattr(module, "initial_carry", None)
 
@@ -91,7 +91,7 @@ def _checked(
     initial_carry: Callable[[tuple[int, ...]], PyTree] | None,
     distribution: PolicyDistribution,
 ) -> ActorCritic:
-    """The network of a module's calls, whose outputs have been looked at."""
+    """The network of a module, whose output shapes have been checked."""
     _check_outputs(network, env, init, call, initial_carry)
     if initial_carry is None:
 
@@ -160,7 +160,7 @@ def _check_outputs(
     call: Call,
     initial_carry: Callable[[tuple[int, ...]], PyTree] | None,
 ) -> None:
-    """Raise ValueError for outputs of other shapes than asked for."""
+    """Raise ValueError for outputs of other shapes than required."""
     batch = 5
     obs = batched(env.obs, batch)
     params = jax.eval_shape(lambda: init(jax.random.key(0)))

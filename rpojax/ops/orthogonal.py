@@ -10,9 +10,9 @@ def orthogonal(noise: Array) -> Array:
     """A matrix with orthonormal rows or columns (whichever are fewer) from a Gaussian one.
 
     It is Haar-distributed: the product of the Householder reflections of Gaussian vectors of
-    decreasing length, Stewart (1980), https://doi.org/10.1137/0717034. Matrix-vector products
-    alone: the QR that jax.nn.initializers.orthogonal calls deadlocks XLA's CPU backend when it is
-    batched.
+    decreasing length, Stewart (1980), https://doi.org/10.1137/0717034. It needs only matrix-vector
+    products. The QR that jax.nn.initializers.orthogonal calls deadlocks XLA's CPU backend when it
+    is batched.
 
     Args:
         noise: [rows, columns] from a standard normal.

@@ -23,7 +23,7 @@ def shuffled_minibatches(
         key: of this epoch.
         batch: pytree of [N, ...].
         num_minibatches: M, which divides N.
-        share: takes some columns of [M, N / M]: those samples of each minibatch are returned.
+        share: selects columns of an array [M, N / M]: the samples of each minibatch to return.
     """
     size = jax.tree.leaves(batch)[0].shape[0]
     order = random_permutation(
@@ -43,13 +43,13 @@ def random_permutation(
 
     For more, the swap-or-not shuffle of Hoang, Morris and Rogaway (2012), arXiv 1208.1176: in each
     round an index and its partner (partner = offset - index, modulo size) change places or not, by
-    one pseudo-random bit that both see. Elementwise arithmetic only, so it runs at the speed of
+    one pseudo-random bit of the pair. Elementwise arithmetic only, so it runs at the speed of
     memory where a sort takes a sixth of the whole update on a CPU.
 
     Args:
         key: PRNG key.
         size: at most 2^30.
-        take: takes those places from [size] whose numbers are returned; all by default.
+        take: selects the positions of [size] whose numbers are returned; all by default.
     """
     if size <= MOST_SORTED:
         return take(jax.random.permutation(key, size))

@@ -28,7 +28,7 @@ def preset(name: str) -> Preset:
 
 
 def names() -> list[str]:
-    """Of all presets."""
+    """The names of all presets."""
     return [*TABLE, *(PREFIX + task for task in (tasks() if _has_playground() else ()))]
 
 

@@ -1,7 +1,6 @@
 """MuJoCo Playground's tuned settings of Brax's PPO, as settings of a `Config`.
 
-They are read from the installed package, `mujoco_playground.config`, and mean the same here, as
-far as the two algorithms are the same:
+They are read from the installed package, `mujoco_playground.config`, and translated as follows:
 
 * An update of Brax collects batch_size * num_minibatches unrolls of unroll_length steps, several
   from each of its num_envs environments, and cuts the advantages at the end of each unroll. Here a
@@ -9,7 +8,7 @@ far as the two algorithms are the same:
   Samples of an update and of a minibatch, gradient steps and the cut are those of Brax; there are
   more environments, each for fewer steps. (Its own num_envs with longer rollouts would need less
   memory, and its advantages would look further ahead.) Lower num_envs on a small machine.
-* What Brax's PPO has as defaults is spelled out: clip_eps = 0.3, no clipping of the value loss, no
+* The defaults of Brax's PPO are spelled out: clip_eps = 0.3, no clipping of the value loss, no
   limit to the gradient unless the task sets one, a constant learning rate, Adam's epsilon 1e-8.
 * reward_scaling is the constant `reward_scale`; rewards are not normalised.
 * Networks are Brax's: swish, actor and critic of their own sizes, a Gaussian squashed by tanh
@@ -17,7 +16,7 @@ far as the two algorithms are the same:
   at softplus(0). The initial weights are ours (orthogonal).
 * The settings were tuned for PPO, so that alpha = 0; give `alpha` for RPO.
 
-What is different on purpose: here minibatches are of single steps, and not of whole unrolls; each
+These differences remain: here minibatches are of single steps, and not of whole unrolls; each
 advantage is computed once, before the gradient steps; a truncated episode is worth the value of its
 last observation, where Brax drops that step; normalised observations are clipped at 10; resets are
 those of `Config.resets`.
@@ -95,7 +94,7 @@ def _network(task: str, factory: dict[str, Any]) -> dict[str, Any]:
 
 
 def _env_params(task: str, upstream: dict[str, Any]) -> dict[str, Any]:
-    """Where the training's view of an episode is not that of the task's own configuration."""
+    """The settings of an episode in which the training differs from the task's configuration."""
     own = _suite_of()[task].get_default_config(task)
     return {
         name: upstream[name]

@@ -1,11 +1,11 @@
-"""The presets that this library brings: settings, where they are from, what they gave here."""
+"""The presets of this library: settings, their source, and the results that they gave here."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 
 class Preset(NamedTuple):
-    """Settings with where they are from, and what they gave here."""
+    """Settings, their source, and the results that they gave here."""
 
     settings: Mapping[str, Any]  # fields of `Config`
     source: str

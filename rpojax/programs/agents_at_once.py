@@ -1,8 +1,8 @@
 """How many agents of a mapped axis to compute at a time: the rule behind `agents_at_once`.
 
-On a CPU, agents that are computed together share the cost of each operation, a microsecond for
-those of a small agent, and lose more than that once what they pass over leaves a core's cache.
-On a GPU or TPU all agents are computed together, as far as their rollouts fit into its memory.
+On a CPU, agents that are computed together share the overhead of each operation, about a
+microsecond, and lose more than that once their working set exceeds a core's cache.
+On a GPU or TPU, as many agents are computed together as have rollouts that fit into its memory.
 The constants are measured; benchmarks/README.md has the figures.
 """
 
@@ -22,29 +22,29 @@ from rpojax.programs.working_set import gradient_step_bytes, rollout_bytes
 from rpojax.types import PyTree
 
 USUAL_CACHE = 2**20
-"""Bytes of a core's second-level cache where the system does not tell."""
+"""Bytes of a core's second-level cache, assumed where the system does not report it."""
 
 CACHE_SHARE = 0.6
-"""Of a core's second-level cache, for the gradient steps that are computed together."""
+"""Share of a core's second-level cache for the gradient steps that are computed together."""
 
 CACHES_OF_A_THREAD = 6.0
-"""Such caches for each thread, where several threads share the work of one device."""
+"""Second-level caches to fill for each thread, if several threads share the work of one device."""
 
 MOST_LARGE_AGENTS = 4
-"""Of agents that do not fit into the cache together. As many are computed together as their
-parameters outweigh their activations: these must last until the backward pass, while parameters
-leave the cache before the next step either way."""
+"""The most agents at a time if two do not fit into the cache. The number is then the ratio of an
+agent's vectors of parameters to its activations: activations must stay in the cache until the
+backward pass, while parameters leave it before the next step in any case."""
 
 ONE_THREAD_BYTES = 96 * 2**10
-"""Of the parameters of all agents together, from which XLA spreads their operations over threads;
-for small agents that costs more than it gains."""
+"""Size of all agents' parameters together from which XLA spreads their operations over threads,
+which for small agents costs more than it gains."""
 
 MEMORY_SHARE = 0.5
-"""Of an accelerator's memory, for the rollouts of the agents that are computed together."""
+"""Share of an accelerator's memory for the rollouts of the agents that are computed together."""
 
 
 def agents_mapped(model: Model, function: Callable[..., PyTree]) -> Any:
-    """`function` of one agent, whose `vmap` computes as many at a time as the config says."""
+    """`function` of one agent, with a `vmap` that computes `cfg.agents_at_once` at a time."""
     mapped = in_blocks(function, lambda: agents_at_once(model, _devices_at_work(model)))
 
     @functools.wraps(mapped)
@@ -105,7 +105,7 @@ def devices_in_use() -> int:
 
 
 def second_level_cache() -> int:
-    """Bytes of a core's second-level cache, as Linux tells."""
+    """Bytes of a core's second-level cache, as Linux reports it."""
     path = Path("/sys/devices/system/cpu/cpu0/cache/index2")
     try:
         if (path / "level").read_text().strip() != "2":

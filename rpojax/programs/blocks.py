@@ -15,10 +15,10 @@ Function = Callable[..., PyTree]
 def in_blocks(function: Function, most: Callable[[], int | None]) -> Function:
     """`function` with a `vmap` that executes blocks of the mapped axis one after the other.
 
-    With `most() = 1` each element of a mapped axis is computed by the program of one alone, so
-    that a result does not depend on what else is mapped. Blocks of a mapped axis are of one size;
-    where they do not divide it, the last one is filled up with copies. Nested `vmap`s count
-    together: the axis of the innermost is filled first. Reverse-mode differentiation goes through
+    With `most() = 1` each element of a mapped axis is computed by the program of a single element,
+    so a result does not depend on what else is mapped. All blocks have the same size; where it does
+    not divide the axis, the last block is padded with copies. In nested `vmap`s, a block is filled
+    from the innermost axis first. Reverse-mode differentiation goes through
     `function` itself, as if it were not wrapped.
 
     Args:
@@ -61,7 +61,7 @@ def _mappable(function: Function, most: Callable[[], int | None], count: int) ->
 
 
 def _block_size(count: int, most: int) -> int:
-    """Elements of each block, `most` at most: a divisor of `count`, or blocks that are even."""
+    """Elements of each block, at most `most`: a divisor of `count`, or blocks of similar size."""
     if count <= most:
         return count
     divisor = max(size for size in range(1, most + 1) if count % size == 0)

@@ -5,29 +5,19 @@ arXiv 1711.09846, section 4.1.1, as pure functions of a whole population of N ag
 """
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from rpojax.hyperparams import HyperParams
 from rpojax.pbt import PBT
+from rpojax.programs.agent_states import AgentStates, rows_of
 from rpojax.ranges import LogUniform, Uniform
-from rpojax.types import Array, Key, PyTree, TrainState
+from rpojax.types import Array, Key
 
 LEARNT = ("params", "opt_state", "learning_rate", "obs_stats", "reward_stats", "value_stats")
 """Fields of `TrainState` that are copied. Environments, their parameters, episodes and keys stay an
 agent's own."""
-
-
-class AgentStates(NamedTuple):
-    """N agents between two updates; `fit` pads them with copies to a multiple of the devices."""
-
-    state: TrainState  # [N, ...] the last finite one
-    finite: Array  # bool[N] False: the next update gave NaN or infinity, the agent has stopped
-    hyperparams: HyperParams  # f32[N]
-    env_params: Mapping[str, Array]  # f32[N, ...] changed parameters of the environments
 
 
 def evolve(pbt: PBT, population: AgentStates, scores: Array, key: Key) -> tuple[AgentStates, Array]:
@@ -54,7 +44,7 @@ def evolve(pbt: PBT, population: AgentStates, scores: Array, key: Key) -> tuple[
         lambda new, old: jnp.where(replaced, new, old), explored, population.hyperparams
     )
     learnt = {name: rows_of(getattr(population.state, name), parents) for name in LEARNT}
-    # Where the rate adapts to the KL, the state's own is what the copy goes on from.
+    # With a rate that adapts to the KL, the copy continues from the rate in the state.
     change = jnp.where(replaced, hyperparams.learning_rate / copied.learning_rate, 1.0)
     learnt["learning_rate"] = learnt["learning_rate"] * change
     state = population.state.replace(**learnt)
@@ -84,9 +74,9 @@ def explore(pbt: PBT, hyperparams: HyperParams, key: Key) -> HyperParams:
         keys = jax.random.split(jax.random.fold_in(key, index), 3)
         factors = jnp.asarray(pbt.factors, jnp.float32)
         factor = factors[jax.random.randint(keys[0], value.shape, 0, len(pbt.factors))]
-        anew = jax.random.uniform(keys[1], value.shape) < pbt.resample
+        is_drawn = jax.random.uniform(keys[1], value.shape) < pbt.resample
         drawn = _draw(interval, keys[2], value.shape)
-        moved = jnp.where(anew, drawn, value * factor)
+        moved = jnp.where(is_drawn, drawn, value * factor)
         changed[name] = jnp.clip(moved, interval.low, interval.high)
     return dataclasses.replace(hyperparams, **changed)
 
@@ -105,8 +95,3 @@ def training_scores(episode_return: Array, episode_count: Array) -> Array:
     """
     total = jnp.sum(jnp.where(episode_count > 0, episode_return * episode_count, 0.0), axis=1)
     return total / jnp.sum(episode_count, axis=1)
-
-
-def rows_of(tree: PyTree, rows: Any) -> PyTree:
-    """These rows of every leaf [N, ...]."""
-    return jax.tree.map(lambda leaf: leaf[rows], tree)

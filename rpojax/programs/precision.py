@@ -1,4 +1,4 @@
-"""TF32: what NVIDIA GPUs make of float32 products unless they are told otherwise."""
+"""TF32, in which NVIDIA GPUs compute float32 products by default."""
 
 import warnings
 

@@ -1,7 +1,7 @@
-"""Programs of one agent on several devices, and where its arrays are.
+"""Programs of one agent on several devices, and how its arrays are divided among them.
 
 The function of an agent is mapped by `jax.shard_map` over the axis of its environments; what the
-devices tell each other is explicit (`core/device_axis.py`). `sharded_vmap` maps agents over the
+devices communicate is explicit (`core/device_axis.py`). `sharded_vmap` maps agents over the
 other axis of the mesh, [agents, envs].
 """
 
@@ -14,7 +14,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from rpojax.config import Config
 from rpojax.devices import AXIS, ENVS_AXIS, agents_mesh, name_of, padded, put
-from rpojax.programs.evolution import AgentStates
+from rpojax.programs.agent_states import AgentStates
 from rpojax.types import PyTree, TrainState
 
 ON_ALL: Any = PartitionSpec()
@@ -42,7 +42,7 @@ AGENT = AgentStates(STATE, ON_ALL, ON_ALL, ON_ALL)
 def spread(
     cfg: Config, function: Callable[..., PyTree], in_specs: PyTree, out_specs: PyTree
 ) -> Callable[..., PyTree]:
-    """`function` of one agent, on as many devices as the config says.
+    """`function` of one agent, on `cfg.devices_per_agent` devices.
 
     Within `sharded_vmap` the devices are those of its mesh; without, the first ones of JAX.
 
@@ -52,17 +52,17 @@ def spread(
         in_specs, out_specs: of its arguments and results, as for `jax.shard_map`.
 
     Raises:
-        ValueError: there are too few devices, or `sharded_vmap` was not told of them.
+        ValueError: there are too few devices, or `sharded_vmap` was given another number.
     """
-    number = cfg.devices_per_agent
-    if number == 1:
+    num_devices = cfg.devices_per_agent
+    if num_devices == 1:
         return function
-    _require_devices(number)
+    _require_devices(num_devices)
 
     def on_devices(*args: PyTree) -> PyTree:
         mapped = jax.shard_map(
             function,
-            mesh=_mesh(number),
+            mesh=_mesh(num_devices),
             axis_names={ENVS_AXIS},
             in_specs=in_specs,
             out_specs=out_specs,
@@ -76,9 +76,8 @@ def spread(
 
 def place(cfg: Config, states: AgentStates) -> AgentStates:
     """N agents where the programs of `fit` have them, padded with copies as by `shard`."""
-    number = cfg.devices_per_agent
-    shardings = agents_shardings(number)
-    return put(padded(states, jax.device_count() // number), shardings)
+    shardings = agents_shardings(cfg.devices_per_agent)
+    return put(padded(states, jax.device_count() // cfg.devices_per_agent), shardings)
 
 
 def agents_shardings(devices_per_agent: int) -> AgentStates:
@@ -93,24 +92,24 @@ def agents_shardings(devices_per_agent: int) -> AgentStates:
     )
 
 
-def _mesh(number: int) -> Any:
+def _mesh(num_devices: int) -> Any:
     """The mesh that a function of one agent is mapped over; None for that of `sharded_vmap`."""
     outer = jax.sharding.get_abstract_mesh()
     if not outer.manual_axes:
-        return Mesh(np.asarray(jax.devices()[:number]), (ENVS_AXIS,))
-    if outer.shape.get(ENVS_AXIS) == number:
+        return Mesh(np.asarray(jax.devices()[:num_devices]), (ENVS_AXIS,))
+    if outer.shape.get(ENVS_AXIS) == num_devices:
         return None
     raise ValueError(
-        f"devices_per_agent = {number} does not agree with the mesh {dict(outer.shape)} that "
-        f"agents are mapped over; give sharded_vmap(..., devices_per_agent={number})"
+        f"devices_per_agent = {num_devices} does not agree with the mesh {dict(outer.shape)} that "
+        f"agents are mapped over; give sharded_vmap(..., devices_per_agent={num_devices})"
     )
 
 
-def _require_devices(number: int) -> None:
+def _require_devices(num_devices: int) -> None:
     devices = jax.devices()
-    if number > len(devices):
+    if num_devices > len(devices):
         raise ValueError(
-            f"devices_per_agent = {number} is more than JAX has here, {len(devices)} of "
+            f"devices_per_agent = {num_devices} is more than JAX has here, {len(devices)} of "
             f"{devices[0].platform!r}; give at most {len(devices)}, or, for cores of a CPU, call "
             "rpojax.use_all_cores() right after the imports"
         )

@@ -129,10 +129,10 @@ def _mapped(
 
 
 def _resolve(cfg: Config, hyperparams: HyperParams | None) -> HyperParams:
-    """The hyperparameters to train with, as float32, checked as far as they are known.
+    """The hyperparameters to train with, as float32; concrete values are checked.
 
-    The barrier keeps those that are known from being folded into the program as constants, which
-    would change the last bits of an agent from what they are beside other agents.
+    The barrier keeps concrete values from being folded into the program as constants, which would
+    change the last bits of an agent compared with training beside other agents.
     """
     if hyperparams is None:
         hyperparams = cfg.hyperparams()
@@ -154,10 +154,10 @@ def _resolve(cfg: Config, hyperparams: HyperParams | None) -> HyperParams:
 
 
 def _unfolded(given: PyTree, state: TrainState) -> PyTree:
-    """Hyperparameters and parameters of the environment as they are, made to depend on the state.
+    """Hyperparameters and parameters of the environment, made to depend on the state.
 
-    XLA folds constants in spite of the barriers of `_resolve` and `resolve_params` where there is
-    no loop around them: in one update alone.
+    XLA folds constants despite the barriers of `_resolve` and `resolve_params` where no loop
+    surrounds them, as in a single update.
     """
     begun = state.update_count >= 0
     return jax.tree.map(lambda leaf: jnp.where(begun, leaf, 0.0), given)

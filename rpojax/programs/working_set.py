@@ -1,4 +1,4 @@
-"""What an agent needs of each device's memory, by abstract evaluation: nothing is computed."""
+"""How much memory an agent needs on each device, by abstract evaluation: nothing is computed."""
 
 import functools
 import math
@@ -52,11 +52,11 @@ def gradient_step_bytes(model: Model) -> StepBytes:
 
 @functools.lru_cache(MODELS_KEPT)
 def rollout_bytes(model: Model) -> int:
-    """Bytes of what one agent keeps of a rollout: transitions, advantages and shuffled samples.
+    """Bytes that one agent keeps of a rollout: transitions, advantages and shuffled samples.
 
-    Devices that share an agent divide all of it among them but the samples before the shuffle.
+    Devices that share an agent divide all of them, except for the samples before the shuffle.
     """
-    number, model = model.cfg.devices_per_agent, model.on_one_device
+    num_devices, model = model.cfg.devices_per_agent, model.on_one_device
 
     def collected(key: Any, hyperparams: Any) -> PyTree:
         state = init_agent(make_parts(model), key, hyperparams)
@@ -65,7 +65,7 @@ def rollout_bytes(model: Model) -> int:
         return (state, found.transitions, found.batch), found.batch
 
     divided, whole = jax.eval_shape(collected, _key(), model.cfg.hyperparams())
-    return _bytes(divided) // number + _bytes(whole)
+    return _bytes(divided) // num_devices + _bytes(whole)
 
 
 def _minibatch(model: Model) -> tuple[Batch, Any]:

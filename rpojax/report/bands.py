@@ -1,4 +1,4 @@
-"""Curves with a band around each: the one way in which they are drawn."""
+"""Curves with a band around each, such as a confidence interval."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -161,8 +161,7 @@ def plot_bands(
         axes.text(0.5, 0.5, "no values", transform=axes.transAxes, ha="center", color=look.muted)
     if len(bands) > 1:
         add_legend(figure, look)
-    if path is not None:
-        save(figure, path)
+    save(figure, path)
     return figure
 
 
@@ -170,7 +169,7 @@ def _draw(axes: "Axes", label: str, band: Band, color: Any) -> None:
     known = ~np.isnan(band.value)
     alone = known & ~np.append(False, known[:-1]) & ~np.append(known[1:], False)
     axes.plot(band.x, band.value, color=color, linewidth=1.8, zorder=3, label=label)
-    if alone.any():  # a line has no length there
+    if alone.any():  # single points, which a line does not show
         axes.plot(band.x[alone], band.value[alone], "o", color=color, markersize=4, zorder=3)
     if not np.isnan(band.low).all():
         axes.fill_between(band.x, band.low, band.high, color=color, alpha=0.2, linewidth=0)

@@ -65,7 +65,7 @@ def learning_curve(cfg: Config, metrics: Metrics, metric: str = "episode_return"
 def group_curves(curve: Curve, agents: AgentTable) -> dict[str, Curve]:
     """The curve of a whole run, split by the hyperparameters of its agents.
 
-    The labels are those of `AgentTable.groups`: "" where agents differ in their seeds alone.
+    The labels are those of `AgentTable.groups`: "" where agents differ only in their seeds.
 
     Raises:
         ValueError: the curve is of another number of agents.
@@ -118,7 +118,7 @@ def read_curves(path: str | Path, metric: str) -> dict[str, Curve]:
 
 
 def _differing(header: Sequence[str]) -> list[str]:
-    """In what agents differ, by the header of a CSV file; ValueError for one of another kind."""
+    """What agents differ in, from the header of a CSV file; ValueError for another kind of file."""
     known = [field.name for field in dataclasses.fields(HyperParams)]
     differing = [name for name in known if hyperparam_column(name) in header]
     differing += [name for name in header if name.startswith(ENV_PARAMS)]

@@ -82,8 +82,7 @@ def plot_genealogy(
     panels[-1].set_xlabel("generation" if steps is None else "environment steps of each agent")
     explanation = f"{agents} agents; orange: copied from another; thick: ancestors of the best"
     set_titles(panels[0], look, title, explanation)
-    if path is not None:
-        save(figure, path)
+    save(figure, path)
     return figure
 
 

@@ -37,7 +37,7 @@ def plot_parallel_coordinates(
     """Draw each setting of a search as a line through its hyperparameters, coloured by its score.
 
     Each hyperparameter has an axis from its least to its greatest value, logarithmic where its
-    values are spread like that; values that are no numbers are categories. The best setting is
+    values are spread over decades; values that are not numbers are categories. The best setting is
     drawn thick, and settings without a score are dotted.
 
     Args:
@@ -96,8 +96,7 @@ def plot_parallel_coordinates(
     if np.isnan(scores).any():
         explanation += f", {np.isnan(scores).sum()} without a score dotted"
     set_titles(axes, look, title, explanation)
-    if path is not None:
-        save(figure, path)
+    save(figure, path)
     return figure
 
 

@@ -150,6 +150,6 @@ def _band(curve: Curve) -> Band:
 
 
 def _in_words(count: int) -> str:
-    """What curve and band of so many agents are, "" for one."""
+    """What the curve and the band of `count` agents show; "" for one agent."""
     band = "10th to 90th percentile" if count >= MANY_AGENTS else "range"
     return f"mean and {band} of {count} seeds" if count > 1 else ""

@@ -10,7 +10,7 @@ from rich.console import Console
 from rpojax.agent_table import AgentTable
 from rpojax.config import Config
 from rpojax.device_memory import in_words
-from rpojax.runs.loop import Progress
+from rpojax.runs.progress import Progress
 from rpojax.statistics.nan import last_ignoring_nan, mean_ignoring_nan
 from rpojax.statistics.text import mean_and_std, plus_minus_sign
 
@@ -18,10 +18,10 @@ COMPILE_EVENT = "/jax/core/compile/backend_compile_duration"
 
 
 class ProgressBar(AbstractContextManager["ProgressBar"]):
-    """Shows a training on its way; use it as a context manager and give its `show` to `fit`.
+    """Shows the progress of a training: a context manager, whose `show` is passed to `fit`.
 
     The bar shows the mean return over all agents or, if they differ in hyperparameters, over the
-    group with the best mean. On anything but a terminal there is no bar.
+    group with the best mean. There is no bar if the console is not a terminal.
 
     Example::
 
@@ -99,7 +99,7 @@ class ProgressBar(AbstractContextManager["ProgressBar"]):
 
     @property
     def measures(self) -> dict[str, float | None]:
-        """Steps and times of all agents together, and bytes of memory that each device gives.
+        """Steps and times of all agents together, and bytes of memory used on each device.
 
         None where nothing was left to train.
         """
@@ -125,7 +125,7 @@ class ProgressBar(AbstractContextManager["ProgressBar"]):
         return f"{text} ({best})" if len(means) > 1 else text
 
     def _print_rounding(self) -> None:
-        """Print how many steps are trained, where these are not the steps asked for."""
+        """Print how many steps are trained if they differ from total_timesteps."""
         cfg = self._cfg
         if cfg.actual_timesteps != cfg.total_timesteps:
             self._console.print(

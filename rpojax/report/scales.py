@@ -13,7 +13,7 @@ MOST_TICKS = 12  # at the values themselves; more would overlap
 
 
 def as_values(values: Sequence[Any] | np.ndarray) -> tuple[np.ndarray, list[str] | None]:
-    """Numbers as f64[K] and None; anything else as places among the categories, and their names.
+    """Numbers as f64[K] and None; anything else as indices of categories, and their names.
 
     Categories are in the order in which they come. Truth values and tuples are categories too.
     """

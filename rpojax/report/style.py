@@ -22,10 +22,10 @@ class Theme(NamedTuple):
 
     background: str
     text: str
-    muted: str  # of what explains the picture
+    muted: str  # of explanations
     grid: str
     palette: tuple[str, ...]  # Okabe and Ito 2008, without what the background hides
-    shades: tuple[float, float]  # the part of the colour map that stands out
+    shades: tuple[float, float]  # the part of the colour map that contrasts with the background
 
 
 THEMES = {
@@ -87,7 +87,7 @@ def set_titles(axes: "Axes", theme: Theme, title: str, explanation: str) -> None
 
 
 def add_legend(figure: "Figure", theme: Theme) -> None:
-    """Labels of what the first axes show, beside them, where they cover nothing."""
+    """A legend of the first axes, beside them so that it covers nothing."""
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(
         handles,
@@ -139,13 +139,17 @@ def explain(statistic: str, estimates: Sequence[Estimate], num_seeds: int | tupl
     return f"{statistic}{interval} of {seeds_in_words(num_seeds)}"
 
 
-def save(figure: "Figure", path: str | Path) -> None:
-    """Write the picture: drawn in memory first, as backends fail in other ways on a full disk.
+def save(figure: "Figure", path: str | Path | None) -> None:
+    """Write a picture if a path is given.
+
+    It is drawn in memory first, since backends fail in other ways on a full disk.
 
     Raises:
         ValueError: a format that matplotlib does not know.
         OSError: the picture cannot be saved; the message names the file.
     """
+    if path is None:
+        return
     path = Path(path)
     picture = io.BytesIO()
     figure.savefig(picture, dpi=150, format=path.suffix[1:] or "png")

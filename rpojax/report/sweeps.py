@@ -40,8 +40,8 @@ def plot_sensitivity(
 ) -> "Figure":
     """Draw how a score depends on one hyperparameter, with the interval of each setting.
 
-    The axis is logarithmic where the values are spread like that. Values that are no numbers are
-    categories.
+    The axis is logarithmic where the values are spread over decades. Values that are not numbers
+    are categories.
 
     Args:
         values: of the hyperparameter, K of them.
@@ -82,8 +82,7 @@ def plot_sensitivity(
     set_titles(axes, look, title, f"{explanation} for each setting")
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
-    if path is not None:
-        save(figure, path)
+    save(figure, path)
     return figure
 
 
@@ -158,8 +157,7 @@ def plot_heatmap(
     set_titles(axes, look, title, f"{statistic} of {seeds_in_words(num_seeds)} for each setting")
     axes.set_xlabel(xlabel)
     axes.set_ylabel(ylabel)
-    if path is not None:
-        save(figure, path)
+    save(figure, path)
     return figure
 
 

@@ -17,7 +17,7 @@ from rpojax.types import TrainResult
 def results_table(
     agents: AgentTable, result: TrainResult, evaluation: Evaluation, title: str
 ) -> ConsoleRenderable:
-    """What each of N agents has reached, and each group of several that share hyperparameters.
+    """The results of N agents, and of each group of several agents that share hyperparameters.
 
     A group's means are over its finite agents: one that has diverged does not count as a result.
     If the environment has metrics of its own, a second table shows them for each group.
@@ -124,7 +124,7 @@ def _divergence(update: int | None) -> str:
 
 
 class _ForEncoding:
-    """A table that is built for the sign which the console can show."""
+    """A table with the plus-minus sign that the console's encoding can show."""
 
     def __init__(self, build: Callable[[str], ConsoleRenderable]) -> None:
         self._build = build

@@ -16,13 +16,14 @@ from rpojax.core.model import Model
 from rpojax.core.train import init_agent, is_finite, make_parts
 from rpojax.device_memory import REMEDY, bytes_available, bytes_needed, in_words
 from rpojax.devices import shard, sharded_vmap
+from rpojax.host_arrays import to_host
 from rpojax.hyperparams import HyperParams
-from rpojax.processes import several, to_host, wait_for
+from rpojax.processes import several, wait_for
+from rpojax.programs.agent_states import AgentStates
 from rpojax.programs.agents_at_once import agents_at_once, agents_mapped
 from rpojax.programs.blocks import in_blocks
-from rpojax.programs.evolution import AgentStates
 from rpojax.programs.spread import AGENT, ON_ALL, STATE, place, spread
-from rpojax.runs.chunk import advance_agent, apart, evolving
+from rpojax.runs.chunk import advance_agent, evolving, independent
 from rpojax.runs.settings import RunSettings
 from rpojax.trees import select
 from rpojax.types import Array, Evolution, Key, Metrics, PyTree, TrainState
@@ -52,7 +53,7 @@ class Programs(NamedTuple):
     """The programs of a run; what evaluates is compiled when first called."""
 
     longest: int  # updates of a chunk
-    device_bytes: int | None  # that training needs on each device; None where XLA does not tell
+    device_bytes: int | None  # of training on each device; None if XLA does not report it
     # (states, from which update to which)
     advance: Callable[[AgentStates, slice], Advanced]
     # (states, best so far) -> mean return of each agent f32[N], best
@@ -64,23 +65,23 @@ class Programs(NamedTuple):
 def initial_states(model: Model, agents: AgentTable) -> AgentStates:
     """The agents before their first update."""
     cfg, parts = model.cfg, make_parts(model)
-    number = cfg.devices_per_agent
+    per_agent = cfg.devices_per_agent
 
     def init_one(key: Key, hyperparams: HyperParams, env_params: Mapping[str, Array]) -> TrainState:
         return init_agent(parts.with_env_params(env_params), key, hyperparams)
 
     init = agents_mapped(model, spread(cfg, init_one, (ON_ALL, ON_ALL, ON_ALL), STATE))
-    given = shard((agents.keys(), agents.hyperparams, dict(agents.env_params)), number)
-    state = sharded_vmap(init, devices_per_agent=number)(*given)
-    finite = sharded_vmap(is_finite, devices_per_agent=number)(state)
+    given = shard((agents.keys(), agents.hyperparams, dict(agents.env_params)), per_agent)
+    state = sharded_vmap(init, devices_per_agent=per_agent)(*given)
+    finite = sharded_vmap(is_finite, devices_per_agent=per_agent)(state)
     return place(cfg, AgentStates(state, finite, *given[1:]))
 
 
 def compile_programs(model: Model, settings: RunSettings, states: AgentStates) -> Programs:
     """Compile the program that trains these agents."""
     agents, count = settings.agents, len(settings.agents)
-    number = settings.cfg.devices_per_agent
-    keys = shard(evaluation_keys(agents), number)
+    per_agent = settings.cfg.devices_per_agent
+    keys = shard(evaluation_keys(agents), per_agent)
     longest, program = _compile_advance(model, settings, states)
 
     def advance(states: AgentStates, updates: slice) -> Advanced:
@@ -112,7 +113,7 @@ def compile_programs(model: Model, settings: RunSettings, states: AgentStates) -
         return mean, select(mean > best.evaluation_return, found, best)
 
     evaluate_and_compare = sharded_vmap(
-        agents_mapped(model, evaluate_agent), devices_per_agent=number
+        agents_mapped(model, evaluate_agent), devices_per_agent=per_agent
     )
 
     def evaluate(states: AgentStates, best: Best | None) -> tuple[np.ndarray, Best]:
@@ -128,7 +129,7 @@ def compile_programs(model: Model, settings: RunSettings, states: AgentStates) -
         return first_not_finite(own, states.state, states.hyperparams)
 
     first = sharded_vmap(
-        spread(settings.cfg, diagnose_agent, (AGENT,), ON_ALL), devices_per_agent=number
+        spread(settings.cfg, diagnose_agent, (AGENT,), ON_ALL), devices_per_agent=per_agent
     )
 
     def diagnose(states: AgentStates) -> list[str]:
@@ -144,7 +145,7 @@ def _compile_advance(
 ) -> tuple[int, jax.stages.Compiled]:
     """The updates of the longest chunk, and the program that trains all agents for some.
 
-    The agents are computed in smaller blocks where memory wants it.
+    The agents are computed in smaller blocks if memory is short.
 
     Raises:
         MemoryError: the agents do not fit into a device's memory, even one after the other.
@@ -155,8 +156,8 @@ def _compile_advance(
         longest = evolve.every * max(1, longest // evolve.every)
     device = jax.local_devices()[0]
     available = bytes_available(device)
-    number = settings.cfg.devices_per_agent
-    most = len(states.finite) // (jax.device_count() // number)
+    per_agent = settings.cfg.devices_per_agent
+    most = len(states.finite) // (jax.device_count() // per_agent)
     block = agents_at_once(model, jax.local_device_count()) or most
 
     def advancing(updates: int) -> Callable[..., Any]:
@@ -166,7 +167,7 @@ def _compile_advance(
     while True:
         size = functools.partial(int, block)
         if evolve is None:
-            train = apart(in_blocks(advancing(longest), size), number)
+            train = independent(in_blocks(advancing(longest), size), per_agent)
         else:
             generation = in_blocks(advancing(evolve.every), size)
             train = evolving(model, settings, generation, longest)
@@ -184,7 +185,7 @@ def _compile_advance(
 
 
 def columns_sent(number: int, longest: int) -> int:
-    """Columns of the metrics of a chunk that processes send each other; few programs for many."""
+    """Columns of a chunk's metrics that processes exchange: rounded up, to compile few programs."""
     return min(longest, 1 << (number - 1).bit_length())
 
 
@@ -195,7 +196,7 @@ def _columns(tree: PyTree, number: int) -> PyTree:
 
 
 def evaluation_keys(agents: AgentTable) -> Key:
-    """The key of each agent's evaluation episodes, [N], a function of its seed alone."""
+    """The key of each agent's evaluation episodes, [N], a function of only its seed."""
     return jax.vmap(lambda key: jax.random.fold_in(key, EVALUATION_STREAM))(agents.keys())
 
 

@@ -1,4 +1,4 @@
-"""The program of a chunk: some updates of all agents of a run, apart or as a population."""
+"""The program of a chunk: some updates of all agents of a run, independent or as a population."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -12,8 +12,9 @@ from rpojax.core.model import Model
 from rpojax.core.train import Parts, is_finite, iterate
 from rpojax.devices import agents_sharding, sharded_vmap
 from rpojax.pbt import PBT
+from rpojax.programs.agent_states import AgentStates, rows_of
 from rpojax.programs.agents_at_once import agents_mapped
-from rpojax.programs.evolution import AgentStates, evolve, rows_of, training_scores
+from rpojax.programs.evolution import evolve, training_scores
 from rpojax.programs.spread import agents_shardings
 from rpojax.runs.settings import RunSettings
 from rpojax.trees import select
@@ -23,7 +24,7 @@ EVOLUTION_STREAM = 0x65766F6C  # folded into the key of the first seed, for the 
 
 
 class Chunk(NamedTuple):
-    """What the program of a chunk returns, of as many updates as it can do at most."""
+    """What the program of a chunk returns, with room for the longest chunk."""
 
     states: AgentStates
     metrics: Metrics  # [N, updates]
@@ -31,8 +32,8 @@ class Chunk(NamedTuple):
     evolution: Evolution | None  # [N, generations]; None without `evolve`
 
 
-def apart(advance: Callable[..., Any], devices_per_agent: int) -> jax.stages.Wrapped:
-    """Agents that share nothing, over all devices.
+def independent(advance: Callable[..., Any], devices_per_agent: int) -> jax.stages.Wrapped:
+    """The program of independent agents, over all devices.
 
     Args:
         advance: (states of one agent, number of updates) -> states, metrics, taken.
@@ -58,7 +59,7 @@ def apart(advance: Callable[..., Any], devices_per_agent: int) -> jax.stages.Wra
 def evolving(
     model: Model, settings: RunSettings, generation: Callable[..., Any], longest: int
 ) -> jax.stages.Wrapped:
-    """A population, over all devices, which communicate between generations alone.
+    """The program of a population, over all devices, which communicate between generations only.
 
     Args:
         model: what is trained.
@@ -68,20 +69,22 @@ def evolving(
         longest: updates of a chunk, whole generations.
 
     Returns:
-        As `apart`; a chunk begins where a generation does.
+        As `independent`; a chunk begins where a generation does.
     """
     pbt, count = settings.evolve, len(settings.agents)
     assert pbt is not None
     every, last_update = pbt.every, settings.cfg.num_updates
-    number = settings.cfg.devices_per_agent
-    train_generation = sharded_vmap(generation, (0, None), devices_per_agent=number)
+    per_agent = settings.cfg.devices_per_agent
+    train_generation = sharded_vmap(generation, (0, None), devices_per_agent=per_agent)
     base_key = jax.random.fold_in(jax.random.key(settings.agents.seeds[0]), EVOLUTION_STREAM)
 
     def play(state: TrainState, env_params: Mapping[str, Array], key: Key) -> Array:
         own = model.with_env_params(env_params)
         return jnp.mean(evaluate_model(own, state, key, pbt.eval_episodes).episode_return)
 
-    evaluate_all = sharded_vmap(agents_mapped(model, play), (0, 0, None), devices_per_agent=number)
+    evaluate_all = sharded_vmap(
+        agents_mapped(model, play), (0, 0, None), devices_per_agent=per_agent
+    )
 
     def scores_of(states: AgentStates, metrics: Metrics, key: Key) -> Array:
         if pbt.eval_episodes:
@@ -91,16 +94,16 @@ def evolving(
 
     def one_generation(carry: tuple[Array, Chunk], first_update: Array, num_updates: Array) -> Any:
         done, (states, metrics, taken, history) = carry
-        number = first_update + done
-        key = jax.random.fold_in(base_key, number // every)
+        start = first_update + done
+        key = jax.random.fold_in(base_key, start // every)
         evolve_key, play_key = jax.random.split(key)
         updates = jnp.minimum(every, num_updates - done)
         used = states.hyperparams
         states, rows, rows_taken = train_generation(states, updates)
         scores = scores_of(states, rows, play_key)
-        ended = (number + updates) % every == 0
+        end = start + updates
         states, parents = jax.lax.cond(
-            ended & (number + updates < last_update),
+            (end % every == 0) & (end < last_update),
             lambda states: _next_generation(pbt, states, scores, evolve_key, count),
             lambda states: (states, jnp.arange(len(scores))),
             states,
@@ -135,8 +138,8 @@ def evolving(
         )
         return chunk
 
-    of_agents: Any = agents_sharding(number)
-    of_states = agents_shardings(number)
+    of_agents: Any = agents_sharding(per_agent)
+    of_states = agents_shardings(per_agent)
     return jax.jit(
         advance_population,
         donate_argnums=(0,),
@@ -148,7 +151,7 @@ def evolving(
 def _next_generation(
     pbt: PBT, states: AgentStates, scores: Array, key: Key, count: int
 ) -> tuple[AgentStates, Array]:
-    """The states after `evolve`; rows behind the first `count` stay copies of the first ones."""
+    """The states after `evolve`; rows after the first `count` stay copies of the first ones."""
     evolved, parents = evolve(pbt, rows_of(states, slice(count)), scores[:count], key)
     padding = np.arange(states.finite.shape[0]) % count
     if len(padding) != count:

@@ -1,4 +1,4 @@
-"""The directory of a run: what is where in it, and when one may be made."""
+"""The directory of a run: where its files are, and when it may be made."""
 
 import contextlib
 import dataclasses
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from rpojax.loggers import CSVLogger, JSONLinesLogger, Logger, TensorBoardLogger, WandbLogger
-from rpojax.runs.checkpoint import SUBDIRECTORY, checkpoint_paths, updates_saved
+from rpojax.runs.checkpoint_manager import SUBDIRECTORY, checkpoint_paths, updates_saved
 from rpojax.runs.lock import require_unlocked
 from rpojax.runs.settings import RunSettings
 
@@ -27,7 +27,7 @@ class RunDirectory:
 
     @classmethod
     def reserve(cls, parent: Path, name: str) -> Self:
-        """Make a new directory in one step; a name that is taken gets a number behind it."""
+        """Make a new directory in one step; a number is appended to a name that is taken."""
         if parent.exists() and not parent.is_dir():
             raise ValueError(f"output_dir = {str(parent)!r} is a file; give a directory")
         parent.mkdir(parents=True, exist_ok=True)
@@ -65,12 +65,12 @@ class RunDirectory:
 
     @property
     def tensorboard(self) -> Path:
-        """Event files, if they were asked for."""
+        """Event files, if TensorBoard was chosen."""
         return self.path / "tensorboard"
 
     @property
     def wandb(self) -> Path:
-        """Arguments of the run's `WandbLogger`, if one was asked for."""
+        """Arguments of the run's `WandbLogger`, if W&B was chosen."""
         return self.path / "wandb.json"
 
     @property
@@ -93,7 +93,7 @@ class RunDirectory:
             )
 
     def require_free(self, overwrite: bool) -> None:
-        """Raise ValueError if there is something that a new run would mix with."""
+        """Raise ValueError if there are files that a new run would mix with."""
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"{str(self.path)!r} is a file; give another --run-name")
         if not self.path.is_dir():
@@ -108,7 +108,7 @@ class RunDirectory:
 
     @contextlib.contextmanager
     def made(self) -> Iterator[None]:
-        """Make the directory for a new run; a run that is there is removed at the first checkpoint.
+        """Make the directory for a new run; an existing run is removed at the first checkpoint.
 
         On an error before that, the directory is left as it was.
         """
@@ -151,7 +151,7 @@ class RunDirectory:
         return chosen
 
     def loggers_again(self) -> list[Logger]:
-        """The loggers that the run had; ValueError as `loggers`."""
+        """The loggers of a run that is resumed; ValueError as for `loggers`."""
         chosen = self._text_loggers()
         if self.tensorboard.is_dir():
             chosen.append(TensorBoardLogger(self.tensorboard))
@@ -160,7 +160,7 @@ class RunDirectory:
         return chosen
 
     def files(self) -> dict[str, str]:
-        """Paths of what is there, by kind."""
+        """Paths of the existing files, by kind."""
         paths = {
             "settings": self.settings,
             "checkpoints": self.checkpoints,

@@ -11,13 +11,12 @@ import numpy as np
 
 from rpojax.agent.episodes import DEFAULT_EPISODE_LIMIT
 from rpojax.agent.evaluation import Evaluation
-from rpojax.agent.gif import MOST_FPS, gif_path, write_gif
+from rpojax.agent.gif import gif_path, write_gif
 from rpojax.agent.policy import Policy, RecurrentPolicy, TrainedPolicy, trained_policy
-from rpojax.envs import Env
+from rpojax.envs.base import MOST_FPS, Env
 from rpojax.runs.trained_run import TrainedRun
 from rpojax.validation import whole_number
 
-DEFAULT_FPS = 30.0
 MOST_SEED = 2**31 - 1
 
 
@@ -33,9 +32,9 @@ def evaluate_gymnasium(
 ) -> Evaluation:
     """Play episodes of a Gymnasium environment with a trained policy.
 
-    Training happens in environments written in JAX only; this is for what was trained there, in
-    the simulator that others report. Needs the package gymnasium. Recurrent policies keep their
-    carry through an episode.
+    Agents are trained in environments written in JAX. This function evaluates them in the simulator
+    for which results are usually published. It needs the package gymnasium. Recurrent policies keep
+    their carry through an episode.
 
     Args:
         policy: a run, of which an agent acts with mean actions; or what `make_policy` or
@@ -55,7 +54,7 @@ def evaluate_gymnasium(
 
     Raises:
         ValueError: other observations or actions than the policy's; no such agent or environment;
-            an environment without pictures where a video is asked for; gymnasium is not installed.
+            an environment without pictures and a `video`; gymnasium is not installed.
     """
     gymnasium = _gymnasium()
     num_episodes = whole_number("num_episodes", num_episodes)
@@ -90,7 +89,7 @@ class _Played(NamedTuple):
     """One episode of n steps."""
 
     rewards: list[float]  # n
-    frames: list[np.ndarray]  # n + 1 pictures uint8[height, width, 3]; none if not asked for
+    frames: list[np.ndarray]  # n + 1 pictures uint8[height, width, 3]; empty if not wanted
     finished: bool
     invalid: bool
 
@@ -118,7 +117,7 @@ def _play(
         for index in range(num_episodes)
     ]
     if video is not None:
-        fps = min(env.metadata.get("render_fps", DEFAULT_FPS), MOST_FPS)
+        fps = min(env.metadata.get("render_fps", Env.render_fps), MOST_FPS)
         write_gif(video, np.stack(played[0].frames), np.array(played[0].rewards), fps)
     arrays: dict[str, Any] = {
         "episode_return": np.array([sum(each.rewards) for each in played], np.float32),

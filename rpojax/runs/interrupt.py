@@ -38,7 +38,7 @@ class TrainingInterrupted(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def first_signal_noted() -> Iterator[Callable[[], int | None]]:
-    """Inside, the first Ctrl-C, SIGTERM or SIGHUP is only noted; a second acts as it did outside.
+    """Note the first Ctrl-C, SIGTERM or SIGHUP inside; a second one acts as it does outside.
 
     Yields a function that returns the number of the signal, or None. A signal is not handled
     outside the main thread, where Python allows no handlers, nor where it is ignored or handled

@@ -1,4 +1,4 @@
-"""Start and continue trainings: what `fit`, `resume` and the command have in common."""
+"""Start and continue trainings, for `fit`, `resume` and the command."""
 
 import contextlib
 import dataclasses
@@ -15,19 +15,22 @@ from rpojax.config import Config
 from rpojax.core.model import Model
 from rpojax.device_memory import out_of_memory_explained
 from rpojax.devices import shard, unpad
-from rpojax.processes import in_first, only_in_first, to_host
-from rpojax.programs.evolution import AgentStates
+from rpojax.host_arrays import to_host
+from rpojax.processes import in_first, only_in_first
+from rpojax.programs.agent_states import AgentStates
 from rpojax.programs.spread import place
-from rpojax.runs import checkpoint
+from rpojax.runs import checkpoint, checkpoint_manager
 from rpojax.runs.agents import (
     blank_evolution,
     blank_metrics,
     compile_programs,
     initial_states,
 )
-from rpojax.runs.checkpoint import Checkpoint, CheckpointWriter, Snapshot
+from rpojax.runs.checkpoint import Checkpoint, Snapshot
+from rpojax.runs.checkpoint_manager import CheckpointWriter
 from rpojax.runs.lock import exclusive
-from rpojax.runs.loop import Loop, StopRule, Training, result_of, train, write_columns
+from rpojax.runs.loop import Loop, Training, result_of, train, write_columns
+from rpojax.runs.progress import StopRule
 from rpojax.runs.settings import RunSettings
 from rpojax.runs.trained_run import TrainedRun
 from rpojax.runs.warm_start import InitialPart, warm_started
@@ -50,10 +53,10 @@ def start(
         settings = dataclasses.replace(settings, checkpoint_every=0)
         return train(first_training(model, settings, initial, loop.started), None, loop)
     directory = Path(checkpoint_dir).absolute()
-    in_first(lambda: checkpoint.require_free(directory, overwrite))
+    in_first(lambda: checkpoint_manager.require_free(directory, overwrite))
     with only_in_first(exclusive(directory)):
         training = first_training(model, settings, initial, loop.started)
-        in_first(lambda: checkpoint.clear(directory))
+        in_first(lambda: checkpoint_manager.clear(directory))
         writer = CheckpointWriter(directory, settings)
         writer.save(training.snapshot())
         return train(training, writer, loop)
@@ -89,9 +92,9 @@ def locked_checkpoint(
 ) -> Iterator[Checkpoint]:
     """The checkpoint to resume from, with the lock of its directory held."""
     if not directory.is_dir():
-        checkpoint.newest(directory, cfg)  # raises, and makes no directory
+        checkpoint_manager.newest(directory, cfg)  # raises, and makes no directory
     with only_in_first(exclusive(directory, force)):
-        yield checkpoint.newest(directory, cfg)
+        yield checkpoint_manager.newest(directory, cfg)
 
 
 def prolonged(
@@ -100,7 +103,7 @@ def prolonged(
     devices_per_agent: int | None = None,
     **changes: Any,
 ) -> Checkpoint:
-    """A checkpoint with another end of its run, on other devices, and with other settings.
+    """A checkpoint with another end of its run, another number of devices, or other settings.
 
     Raises:
         ValueError: the end is before what is done; a setting out of range.
@@ -128,7 +131,7 @@ def continue_from(found: Checkpoint, loop: Loop) -> TrainResult:
     if snapshot.updates >= loop.stop.last_update(settings.cfg):
         return result_of(snapshot)
     checkpoint.warn_of_other_versions(found)
-    in_first(lambda: checkpoint.set_newer_aside(found))
+    in_first(lambda: checkpoint_manager.set_newer_aside(found))
     training = resumed_training(found.model, settings, snapshot, loop.started)
     return train(training, CheckpointWriter(found.path.parent, settings, snapshot.updates), loop)
 

@@ -89,7 +89,7 @@ def _create(path: Path, identity: dict[str, Any]) -> bool:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """What the lock says; None if there is none. A file that says nothing counts as stale."""
+    """The contents of the lock; None if there is none. An unreadable file counts as stale."""
     try:
         holder = json.loads(path.read_text())
     except FileNotFoundError:
@@ -129,7 +129,7 @@ def _is_running(holder: dict[str, Any]) -> bool:
 
 
 def _start_of(pid: int) -> str | None:
-    """When a process started, in clock ticks since boot; None where the system does not tell."""
+    """When a process started, in clock ticks since boot; None if the system does not report it."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

@@ -3,77 +3,28 @@
 import dataclasses
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax.agent_table import AgentTable
-from rpojax.config import Config
 from rpojax.devices import unpad
+from rpojax.host_arrays import to_host
 from rpojax.loggers import Logger
-from rpojax.processes import exchanged, is_first, several, to_host
-from rpojax.programs.evolution import AgentStates
+from rpojax.processes import exchanged, is_first, several
+from rpojax.programs.agent_states import AgentStates
 from rpojax.runs.agents import Best, Programs
-from rpojax.runs.checkpoint import CheckpointWriter, Evolved, Snapshot
+from rpojax.runs.checkpoint import Evolved, Snapshot
+from rpojax.runs.checkpoint_manager import CheckpointWriter
 from rpojax.runs.interrupt import TrainingInterrupted, first_signal_noted
+from rpojax.runs.progress import OnChunk, Progress, StopRule
 from rpojax.runs.records import RecordWriter
 from rpojax.runs.settings import RunSettings
 from rpojax.types import Evolution, Metrics, PyTree, TrainResult
 
 SECONDS_PER_CHUNK = 2.0  # aimed at; between chunks devices wait for each other and for the host
-
-
-class Progress(NamedTuple):
-    """What `on_chunk` receives; N agents, n updates since the last call."""
-
-    updates: int  # done so far, of cfg.num_updates
-    steps: int  # environment steps done so far, by all agents together
-    agents: AgentTable
-    metrics: Metrics  # of numpy arrays, f32[N, n]
-    evaluation_return: np.ndarray | None  # f32[N], if the agents were evaluated after this chunk
-    device_bytes: int | None  # of memory that training takes on each device; None if XLA tells none
-    compile_seconds: float
-    train_seconds: float  # of all updates so far; no compilation, evaluation, saving, on_chunk
-    result: Callable[[], TrainResult]  # copies what was trained so far; metrics [N, updates]
-
-    @property
-    def steps_per_second(self) -> float:
-        """Environment steps of all agents together, per second of training."""
-        return self.steps / self.train_seconds if self.steps else 0.0
-
-
-OnChunk = Callable[[Progress], Any]
-
-
-class StopRule(NamedTuple):
-    """When a training ends before its last update; see `rpojax.fit`."""
-
-    max_seconds: float | None = None
-    episode_return: float | None = None
-    updates: int | None = None
-
-    def last_update(self, cfg: Config) -> int:
-        """The update after which the training ends, unless it ends earlier."""
-        return cfg.num_updates if self.updates is None else min(self.updates, cfg.num_updates)
-
-    def applies(self, progress: Progress, elapsed: float, seconds: float) -> bool:
-        """Whether to stop now.
-
-        Args:
-            progress: of the last chunk.
-            elapsed: seconds since the call of `fit`.
-            seconds: that the last chunk took, with all that followed it.
-        """
-        if self.max_seconds is not None and elapsed + seconds > self.max_seconds:
-            return True
-        if self.episode_return is None:
-            return False
-        evaluated = progress.evaluation_return
-        returns = progress.metrics.episode_return[:, -1] if evaluated is None else evaluated
-        return bool(np.mean(np.asarray(returns)) >= self.episode_return)  # False while one is NaN
 
 
 class Loop(NamedTuple):
@@ -128,7 +79,7 @@ class Training:
         return seconds
 
     def _warn_of_divergence(self, agents: np.ndarray) -> None:
-        """Say which agents have diverged now, when, and where the numbers were wrong first."""
+        """Warn which agents have diverged now, in which update, and in which quantity first."""
         quantities = self.programs.diagnose(self.states)
         counts = to_host(self.states.state.update_count)
         for agent in agents:
@@ -242,10 +193,10 @@ class Decision(NamedTuple):
 
 
 def agreed(own: Decision) -> Decision:
-    """One decision for all processes: to stop where any of them would, else as the first says."""
+    """One decision for all processes: stop if any wants to, otherwise as the first decides."""
 
-    def decide(told: list[Sequence[Any]]) -> Decision:
-        each = [Decision(*one) for one in told]
+    def decide(values: list[Sequence[Any]]) -> Decision:
+        each = [Decision(*one) for one in values]
         numbers = [one.signal_number for one in each if one.signal_number is not None]
         stopped = any(one.stopped for one in each)
         return Decision(each[0].updates, stopped, numbers[0] if numbers else None)
@@ -256,7 +207,7 @@ def agreed(own: Decision) -> Decision:
 def result_of(snapshot: Snapshot) -> TrainResult:
     """What was trained so far: copies, not the buffers that training reuses.
 
-    On JAX's devices; with several processes, the states are whole on the host of each.
+    The arrays are on JAX's devices; with several processes, each has the whole states on its host.
     """
     state = to_host(snapshot.state) if several() else snapshot.state
     state = unpad(state, len(snapshot.finite))
@@ -271,7 +222,7 @@ def result_of(snapshot: Snapshot) -> TrainResult:
 
 
 def write_columns(history: PyTree, columns: slice, new: PyTree) -> None:
-    """Write what is known of some updates or generations into the arrays of a run [N, ...]."""
+    """Write the columns of some updates or generations into the arrays of a run, [N, ...]."""
     for values, written in zip(jax.tree.leaves(history), jax.tree.leaves(new), strict=True):
         values[:, columns] = written
 
@@ -286,7 +237,7 @@ def _how_to_resume(training: Training, writer: CheckpointWriter | None) -> str:
 
 
 def _warn_of_invalid_steps(metrics: Metrics) -> None:
-    """Say how many steps gave NaN or infinity, if any did."""
+    """Warn how many steps gave NaN or infinity, if any did."""
     count = np.nansum(metrics.invalid_steps)
     if count:
         warnings.warn(

@@ -1,4 +1,4 @@
-"""The settings of a run, checked: everything that `resume` must know beside the state."""
+"""The settings of a run, checked: everything that `resume` needs besides the state."""
 
 import dataclasses
 from collections.abc import Mapping

@@ -2,7 +2,7 @@
 
 orbax writes under a temporary name and renames, so that a process that dies leaves no partial
 checkpoint under the final name. The record, in JSON, has the SHA-256 of each array and of itself:
-data that has changed on disk raises an error when it is read. With several processes, each writes
+data that has changed on disk raises an error on reading. With several processes, each writes
 the parts of an array that are on its own devices, into a directory that all of them see; any
 number of processes may read them.
 """
@@ -21,22 +21,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax.processes import exchanged, in_first, is_first, is_whole_here
+from rpojax.host_arrays import is_whole_here
+from rpojax.processes import exchanged, in_first, is_first
 from rpojax.trees import is_key, leaves_by_path
 from rpojax.types import PyTree
+from rpojax.validation import first_line
 
 _REMAINS = re.compile(r".*(\.orbax-checkpoint-tmp.*|\.discarded)")
 
 
 class DamagedCheckpointError(ValueError):
-    """A checkpoint is there and cannot be used: something in it is missing or changed."""
+    """A checkpoint exists and cannot be used: something in it is missing or changed."""
 
 
 def write(path: Path, tree: PyTree, record: dict[str, Any], rows: int | None = None) -> None:
     """Write arrays and a record at `path`, atomically for any reader.
 
     Args:
-        path: of the directory to make; one that is there is replaced.
+        path: of the directory to make; an existing one is replaced.
         tree: of numpy and JAX arrays, typed PRNG keys among them.
         record: of what JSON can hold.
         rows: of each array that count, from its first on; None for all.
@@ -64,7 +66,7 @@ def write(path: Path, tree: PyTree, record: dict[str, Any], rows: int | None = N
         if is_first():
             clear_remains(path.parent)
         full = "No space left on device"
-        reason = full if full in str(error) else _first_line(error)
+        reason = full if full in str(error) else first_line(error)
         raise OSError(f"checkpoint {path} could not be written: {reason}") from error
 
 
@@ -85,7 +87,7 @@ def read_tree(path: Path, expected: PyTree) -> PyTree:
 
     Raises:
         DamagedCheckpointError: something is missing or changed.
-        ValueError: all is as it was written, and other than expected.
+        ValueError: it is undamaged, and differs from what is expected.
     """
     leaves = _read_leaves(path)
     kinds = {name: _kind(leaf) for name, leaf in leaves_by_path(expected).items()}
@@ -101,7 +103,7 @@ def read_tree(path: Path, expected: PyTree) -> PyTree:
 
 
 def discard(path: Path) -> None:
-    """Remove a checkpoint, if it is there; no moment leaves a part of it under its name."""
+    """Remove a checkpoint if it exists; at no time is a part of it left under its name."""
     if path.exists():
         doomed = path.with_name(f"{path.name}.discarded")
         shutil.rmtree(doomed, ignore_errors=True)
@@ -149,8 +151,8 @@ def _read_signed(path: Path) -> dict[str, Any]:
         signed = dict(restored.record)
         if signed.pop("sha256") != _digest_of(signed):
             raise ValueError("its record is not what was written")
-    except Exception as error:  # what a damaged file raises is nowhere written down
-        raise DamagedCheckpointError(f"{path} is damaged: {_first_line(error)}") from error
+    except Exception as error:  # the errors for damaged files are not documented
+        raise DamagedCheckpointError(f"{path} is damaged: {first_line(error)}") from error
     return signed
 
 
@@ -177,8 +179,8 @@ def _read_leaves(path: Path) -> dict[str, Any]:
             leaves[entry["name"]] = (
                 jax.random.wrap_key_data(jnp.asarray(array), impl=impl) if impl else array
             )
-    except Exception as error:  # what a damaged file raises is nowhere written down
-        raise DamagedCheckpointError(f"{path} is damaged: {_first_line(error)}") from error
+    except Exception as error:  # the errors for damaged files are not documented
+        raise DamagedCheckpointError(f"{path} is damaged: {first_line(error)}") from error
     return leaves
 
 
@@ -201,14 +203,14 @@ def _written(leaf: Any, rows: int | None) -> _Written:
 
 def _entries(leaves: dict[str, _Written]) -> list[dict[str, Any]]:
     """What the record says of each leaf; the digests are those of its parts, from all processes."""
-    told: list[Any] = []  # stays empty in all processes but the first, which writes the record
-    exchanged([_digests(leaf) for leaf in leaves.values()], told.extend)
+    digests: list[Any] = []  # stays empty in all processes but the first, which writes the record
+    exchanged([_digests(leaf) for leaf in leaves.values()], digests.extend)
     return [
         {
             "name": name,
             "dtype": str(leaf.array.dtype),
             "shape": leaf.shape,
-            "sha256": [part for parts in told for part in parts[i]],
+            "sha256": [part for parts in digests for part in parts[i]],
             "key_impl": leaf.key_impl,
         }
         for i, (name, leaf) in enumerate(leaves.items())
@@ -245,8 +247,3 @@ def _digest(array: np.ndarray) -> str:
 
 def _digest_of(signed: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(signed, sort_keys=True).encode()).hexdigest()
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:300]

@@ -1,4 +1,4 @@
-"""A run after the fact: its settings, its agents, and what they learnt."""
+"""A run read from disk: its settings, its agents, and what they learnt."""
 
 import dataclasses
 from pathlib import Path
@@ -9,13 +9,14 @@ import numpy as np
 
 from rpojax.agent.evaluation import Evaluation
 from rpojax.agent.policy import Policy, RecurrentPolicy, policy_for
-from rpojax.agent_table import AgentTable
+from rpojax.agent_table import LARGEST_SEED, AgentTable
 from rpojax.config import Config
 from rpojax.core.model import Model
 from rpojax.envs.params import params_of_agents
 from rpojax.programs.protocols import EnvParams
 from rpojax.runs.agents import evaluate_agents, evaluation_keys
-from rpojax.runs.checkpoint import Checkpoint, checkpoint_directory, newest
+from rpojax.runs.checkpoint import Checkpoint
+from rpojax.runs.checkpoint_manager import checkpoint_directory, newest
 from rpojax.runs.loop import result_of
 from rpojax.runs.settings import RunSettings
 from rpojax.types import TrainResult, TrainState
@@ -30,8 +31,8 @@ class TrainedRun:
         checkpoint: path of the checkpoint that was read.
         settings: all settings of the run.
         result: of N agents: state [N, ...], metrics [N, updates], finite bool[N].
-        updates: i64[N] updates after which each agent's state was saved; all the same unless the
-            best states were asked for.
+        updates: i64[N] updates after which each agent's state was saved; all the same unless
+            `load` took the best states.
         model: the environment and the network that the config stands for.
     """
 
@@ -85,7 +86,7 @@ class TrainedRun:
         num_episodes = whole_number("num_episodes", num_episodes)
         keys = evaluation_keys(self.agents)
         if seed is not None:
-            key = jax.random.key(whole_number("seed", seed, least=0, most=2**32 - 1))
+            key = jax.random.key(whole_number("seed", seed, least=0, most=LARGEST_SEED))
             keys = jnp.broadcast_to(key, keys.shape)
         count = len(self.agents)
         params = dict(self.agents.env_params)

@@ -14,10 +14,11 @@ from rpojax.loggers import Logger
 from rpojax.pbt import PBT
 from rpojax.processes import errors_shared
 from rpojax.programs.protocols import EnvParams
-from rpojax.runs.checkpoint import checkpoint_directory
+from rpojax.runs.checkpoint_manager import checkpoint_directory
 from rpojax.runs.interrupt import TrainingInterrupted
 from rpojax.runs.launch import continue_from, locked_checkpoint, prolonged, start, stop_rule
-from rpojax.runs.loop import Loop, OnChunk
+from rpojax.runs.loop import Loop
+from rpojax.runs.progress import OnChunk
 from rpojax.runs.settings import (
     DEFAULT_EVAL_EPISODES,
     DEFAULT_KEEP_CHECKPOINTS,
@@ -59,18 +60,20 @@ def fit(
     They are arguments of the compiled program: one program serves all their values.
 
     The agents are spread over all devices; `use_all_cores` makes a device of each core of a CPU.
+
     After `use_all_machines`, the devices are those of several processes, which all make the same
-    call. `on_chunk` is called in each, and `progress.result()` is for all or none of them. Loggers
-    and files are the first one's, the directory must be one that all see, and the result is whole
-    in each, with states of NumPy arrays. An error in one ends them all.
+    call. `on_chunk` is called in each process, and either all or none call `progress.result()`. The
+    first process writes logs and files; all processes must see the directory. Each returns the
+    whole result, with states of NumPy arrays. An error in one process ends them all.
+
     On one device the result is bit-identical to `jax.jit(jax.vmap(make_train(cfg)))(keys,
     hyperparams, env_params)` with keys [N], `jax.random.key(seed)` for each agent, and
     hyperparameters and parameters [N], whatever is logged, evaluated and saved in between. Only an
     agent that diverges differs: it is stopped before the update that gave NaN or infinity, and its
     metrics are NaN from there on.
 
-    The number of updates in a chunk is an argument of the compiled program. Chunks follow the
-    clock and change no result.
+    The number of updates in a chunk is an argument of the compiled program. It depends on the
+    clock, and changes no result.
 
     The first Ctrl-C, SIGTERM or SIGHUP finishes the chunk, saves, and raises
     `TrainingInterrupted`, a KeyboardInterrupt that holds the result so far; a second one stops at
@@ -84,9 +87,8 @@ def fit(
         hyperparams: leaves of shape [], for all agents alike, or [N]; None for the config's own.
         seeds: one for each agent, 0 to 2**32 - 1. Two agents may share a seed if their
             hyperparameters or environments differ.
-        evolve: population-based training: agents copy better ones and change hyperparameters; the
-            result's `evolution` is its history. Files and labels show the hyperparameters that
-            agents started with.
+        evolve: population-based training: agents copy better ones and change hyperparameters. The
+            result's `evolution` is its history. Files and labels show the initial hyperparameters.
         env_params: parameters of the environment to change, by their names in `Env.params`: each
             in its own shape, for all agents alike, or with a leading axis [N], such as
             `{"g": [1.62, 9.81]}`. Evaluations are in each agent's own environment.
@@ -96,8 +98,8 @@ def fit(
         initial_parts: what to take from them: "params"; "statistics" (the running means and
             variances that normalise); "optimizer" (its state and the learning rate).
         on_chunk: called with a `Progress` once when the program is compiled, then after every
-            chunk, about every two seconds. If it returns True, the training stops there. What it
-            raises ends the training.
+            chunk, about every two seconds. If it returns True, the training stops there. An
+            exception that it raises ends the training.
         loggers: receive a record of every `log_every` updates; one that raises is dropped with a
             warning.
         log_every: updates in a record, 0 for no records.
@@ -162,7 +164,7 @@ def fit(
 
 
 def with_drawn_hyperparams(agents: AgentTable, evolve: PBT) -> AgentTable:
-    """The agents, with values of their own for what evolves and all of them share."""
+    """The agents, with a draw for each of the hyperparameters that evolve and that all share."""
     drawn = evolve.draw(len(agents), agents.seeds[0])
     shared = {name: values for name, values in drawn.items() if name not in agents.differing}
     hyperparams = agents.hyperparams.replace(**shared)
@@ -211,8 +213,8 @@ def resume(
         keep_checkpoints: as in `fit`.
         max_seconds: as in `fit`.
         stop_when_return: as in `fit`.
-        force: ignore the lock of another process, which does not run any more. Locks of processes
-            that ended on the same host are ignored without it.
+        force: ignore the lock of a process on another host, which is not running any more. Locks of
+            processes that ended on the same host are ignored anyway.
 
     Raises:
         ValueError: another process trains this run; there is no run in the directory, or no

@@ -25,7 +25,7 @@ def warm_started(
     parts: Collection[InitialPart],
     num_agents: int,
 ) -> TrainState:
-    """The first state of a run, with parts of trained agents in it.
+    """The first state of a run, with parts taken from trained agents.
 
     Args:
         state: of N agents, [N, ...], as `init` made it.

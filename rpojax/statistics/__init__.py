@@ -1,7 +1,7 @@
 """Statistics of runs: Agarwal et al. 2021, "Deep RL at the edge of the statistical precipice".
 
-Scores are [R, M], of R runs of M tasks, or [R] of one task; `make_scores` says what becomes of
-missing runs and of those that diverged. NumPy only; random numbers come from a seed.
+Scores are [R, M], of R runs of M tasks, or [R] of one task; `make_scores` decides how missing and
+diverged runs count. NumPy only; random numbers come from a seed.
 """
 
 from rpojax.statistics.aggregates import (

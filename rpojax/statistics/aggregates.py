@@ -32,7 +32,7 @@ def mean(scores: ScoresLike) -> np.ndarray:
 def median(scores: ScoresLike) -> np.ndarray:
     """The median over tasks of the mean over runs, f64[...].
 
-    Of one task, it is the mean of its runs.
+    For one task, it is the mean of its runs.
 
     Args:
         scores: as `make_scores` takes them, or `Scores`.

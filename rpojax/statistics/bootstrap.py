@@ -1,4 +1,4 @@
-"""Stratified bootstrap: the interval of a statistic, by resampling the runs of each task."""
+"""Stratified bootstrap: confidence intervals by resampling the runs of each task."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -36,14 +36,14 @@ def bootstrap_interval(
     (Agarwal et al. 2021, arXiv 2108.13264). The interval says what other seeds might have given on
     the same tasks; it says nothing about other tasks.
 
-    Percentile intervals of few runs are too narrow, and the expanded ones are not. Of the nominal
-    95 %, as simulated for the interquartile mean of 4 tasks with normal scores, they cover::
+    Percentile intervals of few runs are too narrow; expanded ones correct for that. Simulated
+    coverage of intervals of 95 %, for the interquartile mean of 4 tasks with normal scores::
 
         runs of each task     5       8      16      32
         percentile         89 %    92 %    94 %    94 %
         expanded           94 %    95 %    95 %    95 %
 
-    Of 3 or 4 runs, both are too narrow.
+    With 3 or 4 runs, both are too narrow.
 
     Args:
         scores: as `make_scores` takes them, or its result, [R, M].
@@ -102,7 +102,7 @@ def interval_of(
 
 
 def resampled_weights(num_runs: int, num_resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """How often each run is drawn in a resample, as shares of it: f64[num_resamples, num_runs]."""
+    """The share of each run in each resample, f64[num_resamples, num_runs]."""
     draws = rng.multinomial(num_runs, np.full(num_runs, 1.0 / num_runs), num_resamples)
     return draws / num_runs
 

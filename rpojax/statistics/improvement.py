@@ -23,9 +23,9 @@ def probability_of_improvement(
 ) -> Estimate:
     """P(X > Y): that a run of X has a higher score than a run of Y, averaged over tasks.
 
-    Of each task it is the share of all pairs of runs in which X is higher, ties counted half: the
-    Mann-Whitney U divided by the number of pairs (Agarwal et al. 2021, arXiv 2108.13264). It says
-    how often X is better, not by how much.
+    For each task, it is the share of all pairs of runs in which X is higher, with ties counted
+    half: the Mann-Whitney U divided by the number of pairs (Agarwal et al. 2021, arXiv 2108.13264).
+    It says how often X is better, not by how much.
 
     Args:
         x: scores [R, M] or [R] as `make_scores` takes them, or its result.

@@ -1,4 +1,4 @@
-"""Would fewer seeds have told the same? How stable a ranking of settings is."""
+"""How stable a ranking of settings is if there are fewer seeds."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -30,9 +30,9 @@ def rank_stability(
 ) -> RankStability:
     """The agreement of rankings by n of N seeds with the ranking by all, for several n.
 
-    Subsamples of n different seeds are drawn, the same seeds for all settings, as a smaller study
-    would have had. The N seeds stand for the truth and contain the n, so that the agreement is 1
-    at n = N, and too good where n is more than about half of N.
+    Subsamples of n different seeds are drawn, the same seeds for all settings, as in a smaller
+    study. The ranking by all N seeds is taken as the truth. It contains the n seeds, so the
+    agreement is 1 at n = N, and overestimated where n is more than about half of N.
 
     Args:
         scores: [N, K] of N seeds of K settings; higher is better. As `make_scores` takes them, or

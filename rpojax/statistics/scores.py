@@ -1,4 +1,4 @@
-"""Scores of runs: one number for each run of each task, and what becomes of diverged runs."""
+"""Scores of runs: one number for each run of each task, and how diverged runs count."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -34,8 +34,8 @@ def make_scores(
 ) -> Scores:
     """Scores for the functions of this package, with an explicit choice for runs that diverged.
 
-    A run that diverged is a result, the worst there is. To leave it out would make an algorithm
-    that diverges look better than it is, so that it is an error unless `worst` is given.
+    A run that diverged is a result, and the worst one. Leaving it out would make an algorithm that
+    diverges look better than it is. Diverged runs are therefore an error unless `worst` is given.
 
     Args:
         scores: [R, M] of R runs of M tasks; [R] of one task; or a mapping of tasks to their scores

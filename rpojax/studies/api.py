@@ -15,10 +15,11 @@ from rpojax.runs.settings import DEFAULT_EVAL_EPISODES
 from rpojax.studies.files import StudyDirectory
 from rpojax.studies.halving import Halving, check_halving
 from rpojax.studies.plan import EVALUATION, Direction, StudyPlan, plan_from_record
-from rpojax.studies.result import StudyResult, write_table
+from rpojax.studies.result import StudyResult
 from rpojax.studies.runner import OnProgress, run
 from rpojax.studies.settings import Changes, given_configs, grid_and_space
 from rpojax.studies.space import Sampler
+from rpojax.studies.tables import write_table
 
 DEFAULT_NUM_SEEDS = 8
 
@@ -45,15 +46,15 @@ def study(
     Settings that differ in hyperparameters (`HyperParams`) and in traced parameters of the
     environment (`Env.params`) alone are arguments of one compiled program and train side by side
     over all devices, as in `fit`; those that differ in anything else (`num_envs`, the network, the
-    environment) make one program each. What does not fit into memory together trains in parts. Each
-    setting has the same seeds. With `Config.agents_at_once = 1`, an agent is bit-identical to
-    `make_train` alone with its hyperparameters and `env_params`, on a CPU.
+    environment) make one program each. Settings that do not fit into memory together train in
+    parts. Each setting has the same seeds. With `Config.agents_at_once = 1`, an agent is
+    bit-identical to `make_train` alone with its hyperparameters and `env_params`, on a CPU.
 
-    Called again with the same arguments and the same directory, a study goes on where it stopped,
-    and its result is the same to the bit.
+    Called again with the same arguments and the same directory, a study resumes where it stopped,
+    and its result is bit-identical.
 
     Args:
-        cfg: the settings that all have in common.
+        cfg: the settings that are common to all.
         grid: values of some settings, all combinations of which are compared. Names are fields of
             `Config`; "network.hidden_sizes" and the like, fields of `NetworkConfig`; "env_params.g"
             and the like, parameters of the environment.
@@ -61,12 +62,12 @@ def study(
             `num_settings` points are drawn; together with a grid, each point for each combination.
         num_settings: how many points.
         sampler: "random" or "sobol", which covers the space more evenly.
-        configs: settings one by one in place of grid and space: configs, or changes of `cfg` by
-            name; or such by label.
+        configs: a list of settings in place of grid and space, each a config or changes of `cfg` by
+            name; or a dictionary of them by label.
         num_seeds: S, agents of each setting.
         seed: of the first agent of each setting, and of the sampler.
-        halving: successive halving: 3, say, lets the best third of the settings go on from each
-            rung to one of three times the length; or a `Halving`. None: all train to the end.
+        halving: successive halving: with 3, the best third of the settings at each rung train on to
+            a rung of three times the length; or a `Halving`. None: all train to the end.
         objective: what is compared: "evaluation_return", the mean return over episodes with mean
             actions after training; "environment/NAME", a metric of the environment in these
             episodes; or a field of `Metrics`, the mean over the last tenth of the updates.
@@ -114,7 +115,7 @@ def make_plan(
     direction: Direction = "maximize",
     eval_episodes: int = DEFAULT_EVAL_EPISODES,
 ) -> StudyPlan:
-    """What `study` is asked for, checked; see there for arguments and errors."""
+    """The plan of a study, checked; see `study` for arguments and errors."""
     check_config(cfg)
     if configs is not None:
         if grid is not None or space is not None or num_settings is not None:
@@ -134,7 +135,7 @@ def make_plan(
 
 
 def resume_study(directory: str | Path, on_progress: OnProgress | None = None) -> StudyResult:
-    """Go on with the study in a directory, or read it if it is finished.
+    """Resume the study in a directory, or read it if it is finished.
 
     Args:
         directory: of `study`.
@@ -170,7 +171,7 @@ def run_plan(
 
 @contextlib.contextmanager
 def _how_to_go_on(files: StudyDirectory) -> Iterator[None]:
-    """Let the message of an interruption say how to go on with the study."""
+    """Let the message of an interruption say how to resume the study."""
     try:
         yield
     except TrainingInterrupted as stop:

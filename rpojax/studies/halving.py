@@ -1,7 +1,7 @@
 """Successive halving: settings that do badly stop early.
 
 Jamieson & Talwalkar (2016), Non-stochastic Best Arm Identification and Hyperparameter Optimization,
-arXiv 1502.07943. At each rung the best 1 / factor of the settings go on, to a budget that is
+arXiv 1502.07943. At each rung the best 1 / factor of the settings continue, with a budget that is
 `factor` times as large.
 """
 
@@ -15,12 +15,12 @@ from rpojax.validation import Interval, number_in, whole_number
 
 @dataclasses.dataclass(frozen=True)
 class Halving:
-    """When settings stop, and how many go on.
+    """When settings are compared, and how many continue.
 
     Attributes:
-        factor: of the settings that train to a rung, 1 / factor go on; at least 2.
-        first: the first rung, as a fraction of the training; None: factor ** -(rungs - 1), with so
-            many rungs that one setting or a few reach the end.
+        factor: of the settings that train to a rung, 1 / factor continue; at least 2.
+        first: the first rung, as a fraction of the training; None: factor ** -(rungs - 1), with as
+            many rungs as leave one setting or a few at the end.
     """
 
     factor: int = 3
@@ -45,7 +45,7 @@ class Halving:
         return rungs
 
     def number_kept(self, num_settings: int) -> int:
-        """How many of so many settings go on."""
+        """How many of `num_settings` settings continue."""
         return max(1, math.ceil(num_settings / self.factor))
 
 
@@ -62,12 +62,12 @@ def check_halving(given: Any) -> Halving | None:
 
 
 def survivors(halving: Halving, settings: Sequence[int], scores: Mapping[int, float]) -> list[int]:
-    """The settings that go on: those of the highest scores, in their order.
+    """The settings that continue: those with the highest scores, in their order.
 
     Args:
-        halving: how many.
+        halving: says how many.
         settings: that were compared.
-        scores: of each, higher is better; NaN is the worst. Of equal ones the first go on.
+        scores: of each, higher is better; NaN is the worst. Of equal scores, the first continue.
     """
 
     def rank(setting: int) -> float:

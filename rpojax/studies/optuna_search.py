@@ -41,20 +41,20 @@ def optimize(
     one study by its storage, such as `optuna.create_study(storage="sqlite:///study.db",
     study_name="pendulum", load_if_exists=True)`, with a `seed` of its sampler each.
 
-    A trial that was running in a process that was killed stays "running" in the storage, as Optuna
-    has it for ask-and-tell.
+    If a process is killed, its trials stay "running" in the storage, as always with Optuna's
+    ask-and-tell interface.
 
     Args:
         study: gives sampler, pruner, storage and direction; it has one objective.
         cfg: the settings that all trials have in common.
         space: ranges by the names of settings, as in `rpojax.study`; the options of a `Choice` are
-            numbers, text or truth values.
-        num_trials: to run, beside those that the study has.
+            numbers, strings or booleans.
+        num_trials: to run, in addition to those that the study has.
         batch_size: trials that are proposed, and trained, together. Proposals in a batch do not
             know of each other's results.
         num_seeds: agents of each trial.
         seed: of the first agent of each trial.
-        reports: how often a trial reports; 1 where the pruner is to have no say.
+        reports: how often a trial reports; with 1, the pruner ends none early.
         objective: as in `rpojax.study`; the direction is the study's.
         eval_episodes: as in `rpojax.study`.
         on_progress: as in `rpojax.study`, for each batch.
@@ -127,7 +127,7 @@ def _run_batch(
 
 
 def _first_of_each(settings: Sequence[Setting]) -> list[int]:
-    """For each setting the first one with the same config: samplers may repeat themselves."""
+    """For each setting the index of the first with the same config: samplers may repeat one."""
     first: dict[Config, int] = {}
     return [first.setdefault(setting.cfg, index) for index, setting in enumerate(settings)]
 

@@ -69,7 +69,7 @@ class StudyPlan:
         return 1.0 if self.direction == "maximize" else -1.0
 
     def only(self, members: list[int]) -> "StudyPlan":
-        """The plan with these settings alone."""
+        """The plan with these settings only."""
         return dataclasses.replace(self, settings=tuple(self.settings[each] for each in members))
 
     @functools.cached_property
@@ -79,7 +79,7 @@ class StudyPlan:
 
     @property
     def programs(self) -> dict[Config, list[int]]:
-        """The settings of each program: they differ in the program's arguments alone."""
+        """The settings of each program: they differ only in the program's arguments."""
         programs: dict[Config, list[int]] = {}
         for index, setting in enumerate(self.settings):
             traced = self.traced_params.get(setting.cfg.env, ())
@@ -114,7 +114,7 @@ class StudyPlan:
         return agent_table(hyperparams, hyperparams, env_params=env_params, seeds=seeds)
 
     def steps(self) -> int:
-        """Environment steps of all agents up to the end, as if settings were alike in length."""
+        """Environment steps of all agents up to the end, as if all settings had the mean length."""
         whole = [setting.cfg.actual_timesteps for setting in self.settings]
         count, before, total = len(whole), 0.0, 0.0
         for rung in self.rungs:
@@ -145,7 +145,7 @@ class StudyPlan:
 
 
 def difference(recorded: Mapping[str, Any], plan: StudyPlan) -> str | None:
-    """In what a recorded plan differs from another, in words; None where they are the same."""
+    """How a recorded plan differs from another, as text; None if they are the same."""
     now = plan.record()
     for name, value in now.items():
         before = recorded.get(name)

@@ -1,10 +1,7 @@
 """What a study found: agents, settings, curves, as arrays and as tidy tables."""
 
-import csv
 import dataclasses
 import functools
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -23,11 +20,10 @@ from rpojax.statistics import (
 )
 from rpojax.studies.plan import StudyPlan
 from rpojax.studies.settings import Setting
+from rpojax.studies.tables import Row, plain_cell
 from rpojax.studies.trained import Trained, rank
 from rpojax.types import TrainResult
 from rpojax.validation import whole_number
-
-Row = dict[str, Any]
 
 
 class SettingScore(NamedTuple):
@@ -41,7 +37,7 @@ class SettingScore(NamedTuple):
     std: float  # over the seeds, of the population
     area: float  # mean height of the learning curves, interquartile mean over the seeds
     finite: int  # agents that did not diverge; the others count with the worst score of the study
-    fraction: float  # of the training that the setting went through
+    fraction: float  # of the training that the setting completed
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -73,7 +69,7 @@ class StudyResult:
 
     @functools.cached_property
     def filled_scores(self) -> np.ndarray:
-        """`scores` with the worst of the study for agents that diverged or have none, f64[K, S]."""
+        """`scores`, f64[K, S]; agents that diverged or have none get the worst of the study."""
         known = self.scores[np.isfinite(self.scores)]
         if not known.size:
             return np.full(self.scores.shape, np.nan)
@@ -82,7 +78,7 @@ class StudyResult:
 
     @functools.cached_property
     def fractions(self) -> np.ndarray:
-        """How much of the training each setting went through, f64[K]."""
+        """The fraction of the training that each setting completed, f64[K]."""
         rungs = self.plan.rungs
         return np.asarray([rungs[trained.rung] for trained, _ in self._places])
 
@@ -110,6 +106,11 @@ class StudyResult:
         Args:
             seed: of the bootstrap.
         """
+        if seed not in self._summaries:
+            self._summaries[seed] = self._summarized(seed)
+        return list(self._summaries[seed])
+
+    def _summarized(self, seed: int) -> list[SettingScore]:
         rows = []
         nan = np.asarray(np.nan)
         nothing = Estimate(nan, nan, nan, 0.95)
@@ -133,7 +134,7 @@ class StudyResult:
         return sorted(rows, key=lambda row: (-row.fraction, -rank(self.plan, row.score)))
 
     def rank_stability(self, seed: int = 0) -> RankStability:
-        """Whether fewer seeds would have told the same, of the settings that reached the end.
+        """How the ranking of the settings that reached the end depends on the number of seeds.
 
         Args:
             seed: of the subsamples.
@@ -157,7 +158,7 @@ class StudyResult:
                     {
                         "setting": index,
                         "label": setting.label,
-                        **{name: _plain(value) for name, value in setting.changes.items()},
+                        **{name: plain_cell(value) for name, value in setting.changes.items()},
                         "seed": seed,
                         "updates": updates,
                         "steps": updates * setting.cfg.batch_size,
@@ -174,7 +175,7 @@ class StudyResult:
         return [
             {
                 "label": row.setting.label,
-                **{name: _plain(value) for name, value in row.setting.changes.items()},
+                **{name: plain_cell(value) for name, value in row.setting.changes.items()},
                 **{name: getattr(row, name) for name in SettingScore._fields[1:]},
             }
             for row in self.summary()
@@ -229,6 +230,11 @@ class StudyResult:
         return tree
 
     @functools.cached_property
+    def _summaries(self) -> dict[int, list[SettingScore]]:
+        """What `summary` returned, by seed: tables and reports need it several times."""
+        return {}
+
+    @functools.cached_property
     def _places(self) -> list[tuple[Trained, slice]]:
         """Where each setting is: what was trained together, and its rows there."""
         places: dict[int, tuple[Trained, slice]] = {}
@@ -253,35 +259,3 @@ class StudyResult:
 
     def _checked(self, setting: int) -> int:
         return whole_number("setting", setting, least=0, most=len(self.settings) - 1)
-
-
-def write_table(rows: Sequence[Row], path: str | Path) -> None:
-    """Write rows as CSV or, by the suffix .parquet, as Parquet, which needs pyarrow.
-
-    Raises:
-        ValueError: another suffix, or pyarrow is missing.
-        OSError: the file cannot be written.
-    """
-    path = Path(path)
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    if path.suffix == ".csv":
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, names)
-            writer.writeheader()
-            writer.writerows(rows)
-        return
-    if path.suffix != ".parquet":
-        raise ValueError(f"path = {str(path)!r} has an unknown suffix; give .csv or .parquet")
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ValueError(
-            f"{str(path)!r} needs pyarrow; run: pip install 'rpojax[parquet]'"
-        ) from error
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(rows)), path)
-
-
-def _plain(value: Any) -> Any:
-    """What a cell of a table can hold."""
-    return value if isinstance(value, bool | int | float | str) or value is None else str(value)

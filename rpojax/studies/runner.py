@@ -12,18 +12,20 @@ import numpy as np
 from rpojax.config import Config
 from rpojax.core.model import Model, make_model
 from rpojax.device_memory import out_of_memory_explained
+from rpojax.host_arrays import to_host
 from rpojax.loggers.base import ENVIRONMENT
-from rpojax.processes import in_first, is_first, to_host
-from rpojax.runs import checkpoint
+from rpojax.processes import in_first, is_first
+from rpojax.runs import checkpoint_manager
 from rpojax.runs.agents import evaluate_agents, evaluation_keys
-from rpojax.runs.checkpoint import CheckpointWriter, checkpoint_paths
+from rpojax.runs.checkpoint_manager import CheckpointWriter, checkpoint_paths
 from rpojax.runs.launch import (
     continue_from,
     first_training,
     locked_checkpoint,
     resumed_training,
 )
-from rpojax.runs.loop import Loop, Progress, StopRule, train
+from rpojax.runs.loop import Loop, train
+from rpojax.runs.progress import Progress, StopRule
 from rpojax.runs.settings import RunSettings
 from rpojax.statistics.nan import mean_ignoring_nan
 from rpojax.studies.files import StudyDirectory
@@ -40,7 +42,7 @@ from rpojax.studies.trained import (
 from rpojax.types import TrainResult
 
 LAST_PART = 0.1
-"""Of the updates so far: the score by a metric of training is its mean over them."""
+"""The last share of the updates so far, over which a score by a metric of training is averaged."""
 
 
 class StudyProgress(NamedTuple):
@@ -69,7 +71,7 @@ OnProgress = Callable[[StudyProgress], Any]
 
 
 Choose = Callable[[int, list[int], Mapping[int, float]], list[int]]
-"""(rung, settings that were compared, their scores) -> those that go on, in their order."""
+"""(rung, settings that were compared, their scores) -> those that continue, in their order."""
 
 
 def run(
@@ -82,9 +84,9 @@ def run(
 
     Args:
         plan: what to do.
-        directory: what is in it already is not done again; None to save nothing.
+        directory: of the study; what it holds already is not done again. None to save nothing.
         on_progress: as in `study`.
-        choose: the settings that go on from a rung; None for those that halving chooses.
+        choose: selects the settings that continue after a rung; None to let halving select them.
     """
     choose = choose or functools.partial(_by_halving, plan)
     runner = _Runner(plan, directory, on_progress)
@@ -120,7 +122,7 @@ def _by_halving(
 
 
 class _Runner:
-    """Trains settings, and reports how far the study is."""
+    """Trains settings, and reports the progress of the study."""
 
     def __init__(
         self, plan: StudyPlan, directory: StudyDirectory | None, on_progress: OnProgress | None
@@ -137,7 +139,7 @@ class _Runner:
     def train(
         self, number: int, cfg: Config, members: list[int], rung: int, before: list[Trained]
     ) -> list[Trained]:
-        """Train some settings of a program up to a rung; in parts if memory wants it."""
+        """Train some settings of a program up to a rung; in parts if memory is short."""
         self.rung = rung
         model = make_model(cfg)
         place = None if self.directory is None else self.directory.run(number, rung)
@@ -231,7 +233,7 @@ def _trained(
         training = resumed_training(model, settings, snapshot_of(before), loop.started)
     if place is None:
         return train(training, None, loop)
-    in_first(lambda: checkpoint.clear(place))
+    in_first(lambda: checkpoint_manager.clear(place))
     writer = CheckpointWriter(place, settings, training.updates)
     writer.save(training.snapshot())
     return train(training, writer, loop)

@@ -10,7 +10,7 @@ from rpojax import envs
 from rpojax.config import Config
 from rpojax.hyperparams import HyperParams
 from rpojax.network_config import NetworkConfig
-from rpojax.plain import config_to_plain
+from rpojax.plain import config_to_plain, objects_in
 from rpojax.ranges import Range, check_range
 from rpojax.setting import settings_of
 from rpojax.studies.space import Sampler, draw
@@ -20,7 +20,7 @@ Changes = Mapping[str, Any]
 
 
 class Setting(NamedTuple):
-    """A config under comparison, and in what it differs from the others."""
+    """A config under comparison, and how it differs from the others."""
 
     label: str  # such as "alpha=0.3,network.hidden_sizes=64x64"; "" where there is one only
     changes: dict[str, Any]  # by the names that `with_changes` takes
@@ -100,7 +100,7 @@ def grid_and_space(
 def given_configs(
     base: Config, configs: Sequence[Config | Changes] | Mapping[str, Config | Changes]
 ) -> list[Setting]:
-    """Settings that are given one by one, with labels of their own or by their differences.
+    """Settings given as a list, with labels from the user or made of their differences.
 
     Args:
         base: that dictionaries of changes change.
@@ -161,7 +161,7 @@ def in_words(value: Any) -> str:
 
 
 def program_config(cfg: Config, traced: Collection[str] = ()) -> Config:
-    """The config that settings of one program share: what differs between them is its arguments.
+    """The config that settings of one program share; they differ in the program's arguments.
 
     Args:
         cfg: of one of the settings.
@@ -197,7 +197,7 @@ def traced_params(settings: Sequence[Setting]) -> dict[Any, list[str]]:
 def params_of_settings(configs: Sequence[Config], names: Sequence[str]) -> dict[str, np.ndarray]:
     """The values of some parameters of the environment in each of K configs, f32[K, ...] by name.
 
-    A config that does not say has the environment's own.
+    A config that does not set a parameter has the environment's own value.
     """
     if not names:
         return {}
@@ -229,7 +229,7 @@ def _by_name(plain: Mapping[str, Any]) -> dict[str, Any]:
     named = {}
     for name, value in plain.items():
         nested = name in ("network", "env_params") and isinstance(value, Mapping)
-        if nested and set(value) != {"description"}:
+        if nested and not objects_in(value):
             named.update({f"{name}.{field}": each for field, each in value.items()})
         else:
             named[name] = value

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from rpojax.ranges import Range
+from rpojax.ranges import Range, points_at
 from rpojax.validation import check_choice, whole_number
 
 Sampler: TypeAlias = Literal["random", "sobol"]
@@ -37,7 +37,4 @@ def draw(
         positions = sequence.random_base2(max(0, math.ceil(math.log2(count))))[:count]
     else:
         positions = np.random.default_rng(seed).random((count, len(space)))
-    return [
-        {name: space[name].at(position) for name, position in zip(space, row, strict=True)}
-        for row in positions.tolist()
-    ]
+    return points_at(space, positions)

@@ -1,4 +1,4 @@
-"""Settings as they are at a rung: their agents, how they compare, and what to go on from."""
+"""Settings at a rung: their agents, their scores, and the state to continue from."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -49,12 +49,12 @@ def rank(plan: StudyPlan, score: float) -> float:
 
 
 def updates_done(before: Sequence[Trained]) -> int:
-    """The updates after which settings are as they are; 0 where there are none."""
+    """The updates that settings have done; 0 if there are none."""
     return before[0].result.metrics.episode_return.shape[1] if before else 0
 
 
 def snapshot_of(before: Sequence[Trained]) -> Snapshot:
-    """What to go on from."""
+    """The state that the next rung continues from."""
     parts = [each.result for each in before]
     result = parts[0] if len(parts) == 1 else jax.tree.map(_joined, *parts)
     return Snapshot(
@@ -68,7 +68,7 @@ def snapshot_of(before: Sequence[Trained]) -> Snapshot:
 
 
 def rows_of(plan: StudyPlan, parts: Sequence[Trained], members: list[int]) -> list[Trained]:
-    """The parts, with these settings alone."""
+    """The parts, with these settings only."""
     chosen = []
     for part in parts:
         kept = [member for member in part.members if member in members]

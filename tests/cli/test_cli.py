@@ -25,7 +25,7 @@ from rpojax.cli import main
 from rpojax.cli.flags import ConfigFlags, JaxFlags
 from rpojax.cli.parsing import _on_one_line, parse
 from rpojax.cli.training import Train
-from rpojax.runs import checkpoint
+from rpojax.runs import checkpoint, checkpoint_manager
 from rpojax.runs import directory as run_directory
 from rpojax.runs.directory import RunDirectory
 
@@ -175,7 +175,7 @@ def test_train_leaves_its_files_in_the_run_directory(trained):
     assert {Path(path).parent for path in files.values()} == {trained.path}
 
     rows = rows_of(trained.path / "metrics.csv")
-    settings = checkpoint.recorded_settings(trained.path / "checkpoints")
+    settings = checkpoint_manager.recorded_settings(trained.path / "checkpoints")
     assert tuple(rows[0]) == loggers.columns(settings.agents)
     for seed in ("0", "1"):
         of_seed = [row for row in rows if row["seed"] == seed]
@@ -189,14 +189,16 @@ def test_train_leaves_its_files_in_the_run_directory(trained):
     assert pixels.shape[:2] == (600, 1050)
     assert pixels.std() > 0.05
     assert list((trained.path / "tensorboard" / "seed=1").glob(loggers.charts.EVENT_FILES))
-    saved = [path.name for path in checkpoint.checkpoint_paths(trained.path / "checkpoints")]
+    saved = [
+        path.name for path in checkpoint_manager.checkpoint_paths(trained.path / "checkpoints")
+    ]
     assert saved[-3:] == ["update_000000027", "update_000000030", "update_000000031"]
 
 
 def test_settings_of_a_run_start_it_again(trained):
     path = trained.path / "settings.yaml"
     again = parsed(f"--config={path}")
-    recorded = checkpoint.recorded_settings(trained.path / "checkpoints")
+    recorded = checkpoint_manager.recorded_settings(trained.path / "checkpoints")
     assert again.config.to_config() == recorded.cfg
     assert tuple(range(again.seed, again.seed + again.num_seeds)) == recorded.agents.seeds
     changed = parsed(f"--config={path}", "--alpha=0.25", "--num-seeds=7")
@@ -406,7 +408,7 @@ def test_a_disk_that_is_full_at_the_end_costs_the_picture_alone(trained, tmp_pat
 
 def test_a_damaged_checkpoint_is_skipped_with_a_warning_of_one_line(trained, tmp_path):
     path = trained.copy(tmp_path)
-    newest = checkpoint.checkpoint_paths(path / "checkpoints")
+    newest = checkpoint_manager.checkpoint_paths(path / "checkpoints")
     shutil.rmtree(newest[-1] / "arrays")
     finished = run("eval", path, "--episodes=4", "--json")
     assert finished.report["checkpoint"] == str(newest[-2])
@@ -643,7 +645,7 @@ def test_whole_numbers_may_be_written_as_config_takes_them():
         (["train", "--num-seeds", "0"], "num_seeds = 0 is not allowed"),
         (["train", "--seed", "-1"], "seed = -1 is not allowed"),
         (["train", "--keep-checkpoints", "0"], "keep_checkpoints = 0 is not allowed"),
-        (["train", "--device", "abacus"], "device = 'abacus' is not there, JAX runs on"),
+        (["train", "--device", "abacus"], "device = 'abacus' is not available, JAX runs on"),
         (["train", "--output-dir", "file"], "output_dir = 'file' is a file; give a directory"),
         (["train", "--output-dir", ".", "--run-name", "file"], "'file' is a file"),
         (["resume"], "DIR"),
@@ -837,7 +839,9 @@ def stopped(tmp_path_factory) -> list[Stopped]:
 
 def test_other_hyperparameters_compile_nothing_anew(stopped):
     first, second = stopped
-    one, other = (checkpoint.recorded_settings(stop.path / "checkpoints") for stop in stopped)
+    one, other = (
+        checkpoint_manager.recorded_settings(stop.path / "checkpoints") for stop in stopped
+    )
     for name, values in vars(one.agents.hyperparams).items():
         assert (values != getattr(other.agents.hyperparams, name)).all(), name
     assert any("_advance" in name for name in first.programs)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from test_cli import TINY, finish, rows_of, started
 
-from rpojax.runs.checkpoint import checkpoint_paths
+from rpojax.runs.checkpoint_manager import checkpoint_paths
 
 SHORT = ("train", *TINY, "--total-timesteps=2560")
 ENDLESS = ("train", *TINY, f"--total-timesteps={10**8}", "--checkpoint-every=5")

@@ -110,7 +110,7 @@ def _no_robots(monkeypatch, tmp_path):
 @pytest.mark.usefixtures("_no_robots")
 @pytest.mark.parametrize("name", ["Go1JoystickFlatTerrain", "PandaPickCube"])
 def test_robots_that_are_not_there_are_not_downloaded(name, tmp_path):
-    with pytest.raises(ValueError, match=f"{name!r}: its robots are not there: .*git") as error:
+    with pytest.raises(ValueError, match=f"{name!r}: its robots are not installed: .*git") as error:
         envs.make(f"playground/{name}")
     assert f"registry.load('{name}', config_overrides={{'impl': 'jax'}})" in str(error.value)
     assert "\n" not in str(error.value)

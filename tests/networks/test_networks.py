@@ -15,7 +15,7 @@ from rpojax import NetworkConfig
 from rpojax.envs import Env
 from rpojax.network_config import Activation
 from rpojax.networks import make_network
-from rpojax.networks.builtin import LARGEST_DRAWN_TOGETHER
+from rpojax.networks.initialization import LARGEST_DRAWN_TOGETHER
 
 OBS, ACTIONS = 3, 2
 

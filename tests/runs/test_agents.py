@@ -16,7 +16,7 @@ from test_fit import assert_same_bits
 from rpojax import Config, fit, load, make_train, resume
 from rpojax.cli import main
 from rpojax.loggers import CSVLogger
-from rpojax.runs import checkpoint
+from rpojax.runs import checkpoint_manager
 
 ALPHAS, SEEDS = (0.0, 0.3, 0.5), (4, 9)
 IDENTITIES = [(alpha, seed) for alpha in ALPHAS for seed in SEEDS]
@@ -94,7 +94,7 @@ def test_killed_and_resumed_they_are_bit_identical(study, tmp_path):
     place, result, _ = study
     at = tmp_path / "run"
     shutil.copytree(place, at)
-    for path in checkpoint.checkpoint_paths(at / "checkpoints")[1:]:
+    for path in checkpoint_manager.checkpoint_paths(at / "checkpoints")[1:]:
         shutil.rmtree(path)
     cache = jax.config.jax_compilation_cache_dir
     process, connection = killed.start(killed.resume_and_report, str(at), cache)

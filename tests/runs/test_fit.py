@@ -22,8 +22,8 @@ from rpojax.agent_table import agent_table
 from rpojax.core.model import make_model
 from rpojax.core.train import init_agent, make_parts
 from rpojax.programs import blocks as blocks_module
-from rpojax.runs import agents, checkpoint, chunk, loop
-from rpojax.runs.loop import Progress
+from rpojax.runs import agents, checkpoint, checkpoint_manager, chunk, loop
+from rpojax.runs.progress import Progress
 from rpojax.runs.training import fit, resume
 
 # 320 steps in each environment: Pendulum's episodes of 200 end in some updates and not in others.
@@ -174,7 +174,7 @@ def test_logs_evaluations_and_checkpoints_change_no_bit_and_say_what_happened(wa
     )
     returns = np.stack([record.evaluation_return for record in memory.records])
     np.testing.assert_allclose(returns[-1], played.mean(axis=1), rtol=1e-5)
-    snapshot = checkpoint.newest(tmp_path / "run").snapshot
+    snapshot = checkpoint_manager.newest(tmp_path / "run").snapshot
     np.testing.assert_array_equal(snapshot.best.evaluation_return, returns.max(axis=0))
     updates = np.asarray([record.updates for record in memory.records])
     np.testing.assert_array_equal(snapshot.best.updates, updates[returns.argmax(axis=0)])
@@ -214,7 +214,7 @@ def test_diverged_agent_keeps_its_last_finite_state_and_the_others_are_unaffecte
         for agent in np.flatnonzero(~finite)
     ]
     np.testing.assert_array_equal(result.finite, finite)
-    before = checkpoint.read(checkpoint.checkpoint_paths(tmp_path)[2], cfg).snapshot
+    before = checkpoint.read(checkpoint_manager.checkpoint_paths(tmp_path)[2], cfg).snapshot
     assert before.updates == 2
     assert before.finite.all()
     for seed in range(4):
@@ -226,7 +226,7 @@ def test_diverged_agent_keeps_its_last_finite_state_and_the_others_are_unaffecte
             assert int(result.state.update_count[seed]) == 2
             losses = np.asarray(result.metrics.policy_loss[seed])
             np.testing.assert_array_equal(np.isnan(losses), [False, False, True, True, True])
-    last = checkpoint.newest(tmp_path, cfg).snapshot
+    last = checkpoint_manager.newest(tmp_path, cfg).snapshot
     np.testing.assert_array_equal(last.finite, finite)
     assert_same_bits(resume(tmp_path, cfg=cfg), result)
 
@@ -259,7 +259,7 @@ def test_first_interrupt_saves_and_says_how_to_resume(watched, tmp_path, monkeyp
     assert signal.getsignal(signal.SIGINT) is former
     first = jax.tree.map(lambda leaf: leaf[:, :3], watched[0].metrics)
     jax.tree.map(np.testing.assert_array_equal, stopped.value.result.metrics, first)
-    assert checkpoint.newest(tmp_path).snapshot.updates == 3
+    assert checkpoint_manager.newest(tmp_path).snapshot.updates == 3
     assert_same_bits(resume(tmp_path), watched[0])
 
 
@@ -275,7 +275,7 @@ def test_second_interrupt_stops_at_once(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt) as stopped:
         fit(CFG, on_chunk=press_at(2, times=2), checkpoint_dir=tmp_path, checkpoint_every=5)
     assert not isinstance(stopped.value, TrainingInterrupted)
-    assert checkpoint.newest(tmp_path).snapshot.updates == 0
+    assert checkpoint_manager.newest(tmp_path).snapshot.updates == 0
 
 
 def test_it_trains_away_from_the_main_thread_too():

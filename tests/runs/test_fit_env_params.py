@@ -8,7 +8,8 @@ import pytest
 
 import rpojax
 from rpojax.loggers import CSVLogger
-from rpojax.programs.evolution import AgentStates, evolve
+from rpojax.programs.agent_states import AgentStates
+from rpojax.programs.evolution import evolve
 from rpojax.ranges import Uniform
 from rpojax.report.curves import read_curves
 from rpojax.runs.training import fit, resume

@@ -12,8 +12,8 @@ from test_fit import Memory, assert_same_bits, vmapped
 
 import rpojax
 from rpojax import Config, NetworkConfig
-from rpojax.runs import checkpoint
-from rpojax.runs.loop import Progress
+from rpojax.runs import checkpoint, checkpoint_manager
+from rpojax.runs.progress import Progress
 from rpojax.runs.training import fit, resume
 
 SEEDS, UPDATES = 3, 12
@@ -68,7 +68,7 @@ def first_run(tmp_path_factory):
 def stopped_after(directory, updates, at):
     """A copy of a run as it was after so many updates."""
     shutil.copytree(directory, at)
-    for path in checkpoint.checkpoint_paths(at):
+    for path in checkpoint_manager.checkpoint_paths(at):
         if int(path.name.removeprefix("update_")) > updates:
             shutil.rmtree(path)
     return at
@@ -83,7 +83,7 @@ def test_resumed_run_is_bit_identical(whole_run, tmp_path):
         assert_same_bits(resume(at, on_chunk=seen.append), result)
         assert seen[0].updates == cut
         assert seen[-1].steps == SEEDS * cfg.actual_timesteps
-        assert checkpoint.newest(at).snapshot.updates == UPDATES
+        assert checkpoint_manager.newest(at).snapshot.updates == UPDATES
 
 
 def test_resume_twice_with_evaluations_switched_on_and_the_config_given(first_run, tmp_path):
@@ -99,10 +99,10 @@ def test_resume_twice_with_evaluations_switched_on_and_the_config_given(first_ru
 
     with pytest.raises(StopError):
         resume(at, cfg=cfg, on_chunk=stop, eval_every=2, eval_episodes=2)
-    assert checkpoint.newest(at).snapshot.updates >= 7
+    assert checkpoint_manager.newest(at).snapshot.updates >= 7
     assert_same_bits(resume(at), result)
-    assert checkpoint.newest(at).settings.eval_every == 2
-    best = checkpoint.newest(at).snapshot.best
+    assert checkpoint_manager.newest(at).settings.eval_every == 2
+    best = checkpoint_manager.newest(at).snapshot.best
     assert best.evaluation_return.shape == (SEEDS,)
     assert set(np.asarray(best.updates).tolist()) <= {4, 6, 8, 10, 12}
 
@@ -137,7 +137,7 @@ def test_run_can_be_prolonged(first_run, tmp_path):
     half = cfg.replace(total_timesteps=cfg.total_timesteps // 2)
     fit(half, SEEDS, seed=5, checkpoint_dir=tmp_path / "half")
     assert_same_bits(resume(tmp_path / "half", total_timesteps=cfg.total_timesteps), result)
-    assert checkpoint.newest(tmp_path / "half").settings.cfg == cfg
+    assert checkpoint_manager.newest(tmp_path / "half").settings.cfg == cfg
     with pytest.raises(ValueError, match=r"total_timesteps = 128 is less than the 1536 steps that"):
         resume(directory, total_timesteps=128)
 
@@ -153,7 +153,7 @@ def damage(path):
 def test_damaged_checkpoint_is_set_aside_and_the_one_before_is_taken(first_run, tmp_path):
     _, result, directory = first_run
     at = stopped_after(directory, 5, tmp_path / "run")
-    for path in checkpoint.checkpoint_paths(at)[-2:]:
+    for path in checkpoint_manager.checkpoint_paths(at)[-2:]:
         damage(path)
     seen: list[Progress] = []
     with pytest.warns(RuntimeWarning, match=r"update_00000000[45] is damaged.*the one bef") as told:
@@ -168,7 +168,7 @@ def test_damaged_checkpoint_is_set_aside_and_the_one_before_is_taken(first_run, 
 @pytest.mark.filterwarnings("ignore:.*trying the one before:RuntimeWarning")
 def test_no_undamaged_checkpoint_is_an_error(first_run, tmp_path):
     at = stopped_after(first_run[2], 1, tmp_path / "run")
-    for path in checkpoint.checkpoint_paths(at):
+    for path in checkpoint_manager.checkpoint_paths(at):
         damage(path)
     with pytest.raises(ValueError, match=r"all 2 checkpoints in .* are damaged; start a new run"):
         resume(at)
@@ -211,9 +211,9 @@ def test_existing_run_is_refused_and_overwritten_only_on_demand(first_run, tmp_p
     (at / "notes.txt").write_text("mine")
     with pytest.raises(ValueError, match=r"holds a run already; resume it with rpojax\.resume\(.*"):
         fit(cfg, SEEDS, seed=6, checkpoint_dir=at)
-    assert checkpoint.newest(at).snapshot.updates == 2
+    assert checkpoint_manager.newest(at).snapshot.updates == 2
     fit(cfg, SEEDS, seed=6, checkpoint_dir=at, overwrite=True)
-    assert checkpoint.newest(at).settings.agents.seeds == (6, 7, 8)
+    assert checkpoint_manager.newest(at).settings.agents.seeds == (6, 7, 8)
     assert (at / "notes.txt").read_text() == "mine"
     with pytest.raises(ValueError, match=r"checkpoint_dir = .*notes\.txt' is a file"):
         fit(cfg, checkpoint_dir=at / "notes.txt")
@@ -261,7 +261,7 @@ def test_full_disk_loses_nothing_that_was_trained(first_run, tmp_path, monkeypat
     ):
         done = fit(cfg, SEEDS, 5, checkpoint_dir=tmp_path / "run", checkpoint_every=1)
     assert_same_bits(done, result)
-    assert checkpoint.newest(tmp_path / "run").snapshot.updates == 2
+    assert checkpoint_manager.newest(tmp_path / "run").snapshot.updates == 2
     monkeypatch.undo()
     assert_same_bits(resume(tmp_path / "run"), result)
 
@@ -285,7 +285,9 @@ def test_relative_directory_stays_the_same_after_a_change_of_directory(tmp_path,
         monkeypatch.chdir(tmp_path / "elsewhere")
 
     fit(cfg, checkpoint_dir="run", on_chunk=leave)
-    assert [path.name for path in checkpoint.checkpoint_paths(tmp_path / "run")][-1].endswith("2")
+    assert [path.name for path in checkpoint_manager.checkpoint_paths(tmp_path / "run")][
+        -1
+    ].endswith("2")
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
@@ -302,7 +304,7 @@ def test_run_killed_again_and_again_is_bit_identical(first_run, tmp_path):
         process.kill()
         process.join(60)
         seen = killed.last_message(told)
-        newest = checkpoint.newest(at).snapshot
+        newest = checkpoint_manager.newest(at).snapshot
         assert newest.updates >= seen
         whole = jax.tree.map(lambda leaf: leaf[:, : newest.updates], result.metrics)  # noqa: B023
         jax.tree.map(np.testing.assert_array_equal, newest.metrics, whole)

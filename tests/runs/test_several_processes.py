@@ -113,7 +113,8 @@ def test_the_command_prints_and_draws_in_the_first_process(tmp_path):
 def test_a_signal_to_one_process_saves_and_stops_all(tmp_path):
     started = job.start(command(tmp_path, "--total-timesteps", "100000000"))
     try:
-        while not (tmp_path / "job/metrics.csv").exists():
+        metrics = tmp_path / "job/metrics.csv"
+        while not (metrics.exists() and metrics.read_text()):  # empty until the first record
             assert started[0].poll() is None, started[0].communicate()
             time.sleep(0.2)
         started[1].terminate()

@@ -9,7 +9,7 @@ from test_fit import assert_same_bits
 
 from rpojax import Config, TrainingInterrupted, fit, resume
 from rpojax.runs import loop
-from rpojax.runs.checkpoint import checkpoint_paths
+from rpojax.runs.checkpoint_manager import checkpoint_paths
 
 # 6 x 64 steps: Pendulum's episodes of 200 end in the fourth update.
 CFG = Config(total_timesteps=6 * 4 * 64, num_envs=4, num_steps=64, num_minibatches=2)

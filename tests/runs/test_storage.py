@@ -12,7 +12,7 @@ import killed
 import numpy as np
 import pytest
 
-from rpojax.runs import checkpoint, storage
+from rpojax.runs import checkpoint_manager, storage
 from rpojax.runs.storage import DamagedCheckpointError
 from rpojax.trees import is_key
 
@@ -187,7 +187,7 @@ def test_twenty_kills_lose_no_checkpoint_that_was_saved(tmp_path):
         process.join(60)
         saved = killed.last_message(told)
 
-        paths = checkpoint.checkpoint_paths(tmp_path)
+        paths = checkpoint_manager.checkpoint_paths(tmp_path)
         newest = int(paths[-1].name.removeprefix("update_"))
         assert newest in (saved, saved + 1)  # killed between saving and telling
         assert len(paths) <= killed.SETTINGS.keep_checkpoints + 1  # killed while removing
@@ -211,4 +211,4 @@ def test_remains_are_cleared_and_checkpoints_stay(tmp_path):
     }
     aside = storage.set_aside(tmp_path / "update_000000001")
     assert aside == Path(tmp_path, "update_000000001.damaged")
-    assert not checkpoint.checkpoint_paths(tmp_path)
+    assert not checkpoint_manager.checkpoint_paths(tmp_path)

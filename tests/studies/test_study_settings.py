@@ -1,10 +1,13 @@
 """From grids, spaces and configs to the settings of a study."""
 
+import inspect
+
 import numpy as np
 import pytest
 
 from rpojax import Config, NetworkConfig
 from rpojax.studies import LogUniform
+from rpojax.studies.api import make_plan, study
 from rpojax.studies.plan import StudyPlan, difference, plan_from_record
 from rpojax.studies.settings import given_configs, grid_and_space, with_changes
 
@@ -166,3 +169,11 @@ def test_difference_of_plans_is_named(changes, message):
 def test_bad_plan_is_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         plan(**changes)
+
+
+def test_a_plan_has_the_arguments_and_defaults_of_a_study():
+    plan, of_study = (inspect.signature(each).parameters for each in (make_plan, study))
+    assert set(of_study) - set(plan) == {"directory", "on_progress"}
+    assert {name: each.default for name, each in plan.items()} == {
+        name: of_study[name].default for name in plan
+    }

@@ -1,4 +1,4 @@
-"""Where skrl's settings send files and logs, in the terms of `rpojax.fit`."""
+"""What skrl's settings say about files and logs, as arguments of `rpojax.fit`."""
 
 from datetime import datetime
 from pathlib import Path

@@ -1,7 +1,6 @@
-"""Each of our settings from skrl's.
+"""Translate skrl's settings into fields of `Config`.
 
-A setting without a counterpart here is a ValueError, unless the caller sets the field that it would
-set.
+A setting without a counterpart is a ValueError, unless the caller sets the corresponding field.
 """
 
 import dataclasses
@@ -27,7 +26,7 @@ class LinearFactor:
 
     start: float
     end: float
-    updates: float  # in which it gets there
+    updates: float  # after which it reaches `end`
 
     def __call__(self, update_count: Array) -> Array:
         """The factor, [], after `update_count` updates, i32[]."""

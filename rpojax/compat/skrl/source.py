@@ -1,6 +1,6 @@
 """skrl's settings of RPO: their keys, versions and defaults.
 
-Read after skrl 1.4.3, 2.0.0 and 2.1.1: `RPO_DEFAULT_CONFIG` of 1.x, `RPO_CFG` of 2.x.
+As of skrl 1.4.3, 2.0.0 and 2.1.1: `RPO_DEFAULT_CONFIG` of 1.x, `RPO_CFG` of 2.x.
 """
 
 from collections.abc import Collection, Mapping
@@ -119,7 +119,7 @@ class Source(NamedTuple):
 def read(settings: Any, num_envs: int = 1) -> Source:
     """Complete settings: what was given, and skrl's defaults for what was left out.
 
-    The defaults are skrl 2's where a key is there that only skrl 2 has, and skrl 1's otherwise.
+    The defaults are skrl 2's if there is a key that only skrl 2 has, and skrl 1's otherwise.
 
     Args:
         settings: a mapping, or skrl 2's RPO_CFG.

@@ -7,12 +7,13 @@ import jax
 import killed
 import pytest
 
-from rpojax.runs import checkpoint
-from rpojax.runs.checkpoint import Checkpoint, CheckpointWriter, checkpoint_directory
+from rpojax.runs import checkpoint, checkpoint_manager
+from rpojax.runs.checkpoint import Checkpoint
+from rpojax.runs.checkpoint_manager import CheckpointWriter, checkpoint_directory
 
 
 def kept(directory):
-    return [int(path.name[-3:]) for path in checkpoint.checkpoint_paths(directory)]
+    return [int(path.name[-3:]) for path in checkpoint_manager.checkpoint_paths(directory)]
 
 
 def test_newest_are_kept(tmp_path):
@@ -45,9 +46,9 @@ def test_settings_are_read_past_a_damaged_record(tmp_path):
     for updates, every in ((1, 5), (2, 7)):
         settings = dataclasses.replace(killed.SETTINGS, eval_every=every)
         checkpoint.save(tmp_path, settings, killed.snapshot(updates))
-    assert checkpoint.recorded_settings(tmp_path).eval_every == 7
-    (checkpoint.checkpoint_paths(tmp_path)[1] / "record" / "metadata").write_text("{")
-    assert checkpoint.recorded_settings(tmp_path).eval_every == 5
+    assert checkpoint_manager.recorded_settings(tmp_path).eval_every == 7
+    (checkpoint_manager.checkpoint_paths(tmp_path)[1] / "record" / "metadata").write_text("{")
+    assert checkpoint_manager.recorded_settings(tmp_path).eval_every == 5
 
 
 def test_record_that_lacks_a_setting_is_read_and_one_with_an_unknown_setting_is_refused(
@@ -57,7 +58,7 @@ def test_record_that_lacks_a_setting_is_read_and_one_with_an_unknown_setting_is_
     del record["cfg"]["alpha"], record["hyperparams"]["gamma"], record["eval_every"]
     monkeypatch.setattr(checkpoint, "settings_to_record", lambda settings: record)
     checkpoint.save(tmp_path, killed.SETTINGS, killed.snapshot(1))
-    settings = checkpoint.recorded_settings(tmp_path)
+    settings = checkpoint_manager.recorded_settings(tmp_path)
     assert settings.cfg == killed.SETTINGS.cfg
     assert settings.agents[0] == killed.SETTINGS.agents[0]
     assert settings.eval_every == 0
@@ -65,7 +66,7 @@ def test_record_that_lacks_a_setting_is_read_and_one_with_an_unknown_setting_is_
         place[name] = 1
         checkpoint.save(tmp_path, killed.SETTINGS, killed.snapshot(1))
         with pytest.raises(ValueError, match=rf"does not know.*{name}|{name}.*does not know"):
-            checkpoint.recorded_settings(tmp_path)
+            checkpoint_manager.recorded_settings(tmp_path)
         del place[name]
 
 
@@ -73,9 +74,9 @@ def test_only_complete_checkpoints_are_listed_oldest_first(tmp_path):
     names = ["update_000000010", "update_000000002", "update_000000003.damaged", "update_4", "x"]
     for name in names:
         (tmp_path / name).mkdir()
-    found = [path.name for path in checkpoint.checkpoint_paths(tmp_path)]
+    found = [path.name for path in checkpoint_manager.checkpoint_paths(tmp_path)]
     assert found == ["update_000000002", "update_000000010"]
-    assert checkpoint.checkpoint_paths(tmp_path / "missing") == []
+    assert checkpoint_manager.checkpoint_paths(tmp_path / "missing") == []
 
 
 def test_a_run_directory_stands_for_the_checkpoints_in_it(tmp_path):
@@ -90,15 +91,15 @@ def test_newer_ones_than_the_one_read_are_set_aside_for_good(tmp_path):
     for _ in range(2):
         for updates in (1, 2):
             checkpoint.save(tmp_path, killed.SETTINGS, killed.snapshot(updates))
-        path = checkpoint.checkpoint_paths(tmp_path)[0]
+        path = checkpoint_manager.checkpoint_paths(tmp_path)[0]
         found = Checkpoint(path, killed.SETTINGS, None, killed.snapshot(1), {})
-        checkpoint.set_newer_aside(found)
+        checkpoint_manager.set_newer_aside(found)
         assert sorted(entry.name for entry in tmp_path.iterdir()) == [
             "update_000000001",
             "update_000000002.damaged",
         ]
     shutil.rmtree(found.path)
-    assert checkpoint.checkpoint_paths(tmp_path) == []
+    assert checkpoint_manager.checkpoint_paths(tmp_path) == []
 
 
 def test_reader_lists_again_when_a_checkpoint_is_removed_meanwhile(tmp_path, monkeypatch):
@@ -109,8 +110,8 @@ def test_reader_lists_again_when_a_checkpoint_is_removed_meanwhile(tmp_path, mon
         if path.name.endswith("1"):
             checkpoint.save(tmp_path, killed.SETTINGS, killed.snapshot(2))
             shutil.rmtree(path)
-            raise checkpoint.DamagedCheckpointError(f"{path} is damaged")
+            raise checkpoint.storage.DamagedCheckpointError(f"{path} is damaged")
         return path.name
 
-    monkeypatch.setattr(checkpoint, "read", read)
-    assert checkpoint.newest(tmp_path) == "update_000000002"
+    monkeypatch.setattr(checkpoint_manager, "read", read)
+    assert checkpoint_manager.newest(tmp_path) == "update_000000002"

@@ -1,0 +1,153 @@
+"""The checkpoints in a run's directory: which are kept, and from which one a run resumes."""
+
+import contextlib
+import re
+import warnings
+from pathlib import Path
+
+from rpojax.config import Config
+from rpojax.processes import is_first, several
+from rpojax.runs import storage
+from rpojax.runs.checkpoint import PREFIX, Checkpoint, Snapshot, read, save
+from rpojax.runs.settings import RunSettings, settings_from_record
+from rpojax.runs.storage import DamagedCheckpointError
+
+_COMPLETE = re.compile(PREFIX + r"\d{9}")
+SUBDIRECTORY = "checkpoints"  # of a run's directory
+ATTEMPTS = 20  # to read a checkpoint, while a training process may remove those listed
+
+
+def checkpoint_directory(directory: str | Path) -> Path:
+    """Where the checkpoints of a run are: given its directory, or that of the checkpoints."""
+    path = Path(directory)
+    inner = path / SUBDIRECTORY
+    return inner if inner.is_dir() and not checkpoint_paths(path) else path
+
+
+def checkpoint_paths(directory: Path) -> list[Path]:
+    """The checkpoints in a directory, oldest first."""
+    return sorted(
+        entry for entry in directory.glob(f"{PREFIX}*") if _COMPLETE.fullmatch(entry.name)
+    )
+
+
+def newest(directory: Path, cfg: Config | None = None) -> Checkpoint:
+    """The newest undamaged checkpoint in a directory. Warns of each damaged one that it skips.
+
+    Raises:
+        ValueError: there is no checkpoint, all are damaged, or `cfg` is not the run's.
+    """
+    for _ in range(ATTEMPTS):
+        paths = checkpoint_paths(directory)[::-1]
+        if not paths:
+            kind = "holds no checkpoint" if directory.is_dir() else "is not a directory"
+            raise ValueError(
+                f"{str(directory)!r} {kind}; give the checkpoint_dir of rpojax.fit, or the "
+                "directory of a run of `rpojax train`"
+            )
+        damaged = []
+        for path in paths:
+            try:
+                found = read(path, cfg)
+            except DamagedCheckpointError as error:
+                damaged.append(error)
+                continue
+            for skipped in damaged:
+                warnings.warn(f"{skipped}; trying the one before", RuntimeWarning, stacklevel=2)
+            return found
+        if all(path.exists() for path in paths):
+            break  # none was removed by the process that trains: they are damaged
+    raise ValueError(
+        f"all {len(paths)} checkpoints in {str(directory)!r} are damaged; start a new run"
+    )
+
+
+def recorded_settings(directory: Path) -> RunSettings:
+    """A run's settings, from its newest checkpoint with an undamaged record; reads no arrays.
+
+    Raises:
+        ValueError: there is none, or the config holds objects that a file cannot hold.
+    """
+    for path in checkpoint_paths(directory)[::-1]:
+        with contextlib.suppress(DamagedCheckpointError):
+            return settings_from_record(storage.read_record(path)["settings"])
+    raise ValueError(
+        f"no checkpoint in {str(directory)!r} has an undamaged record; start a new run"
+    )
+
+
+def updates_saved(directory: Path) -> int | None:
+    """The updates that the newest checkpoint holds; None if there is none."""
+    paths = checkpoint_paths(directory)
+    return int(paths[-1].name.removeprefix(PREFIX)) if paths else None
+
+
+class CheckpointWriter:
+    """Saves a run into a directory and keeps the newest checkpoints."""
+
+    def __init__(self, directory: Path, settings: RunSettings, last_saved: int = 0) -> None:
+        """`last_saved`: the update of the newest checkpoint, in a run that is resumed."""
+        self.directory, self.last_saved = directory, last_saved
+        self._settings = settings
+
+    @property
+    def how_to_resume(self) -> str:
+        """A sentence with the call that resumes the run."""
+        return f"rpojax.resume({str(self.directory)!r}) resumes it"
+
+    def is_due(self, updates: int) -> bool:
+        """Whether a checkpoint follows this update."""
+        every = self._settings.checkpoint_every
+        return bool(every and updates % every == 0)
+
+    def save(self, snapshot: Snapshot) -> None:
+        """Save, then remove the checkpoints that need not be kept; OSError if it fails."""
+        if not self.directory.is_dir():
+            raise OSError(f"{str(self.directory)!r} was removed while the run trained")
+        save(self.directory, self._settings, snapshot)
+        self.last_saved = snapshot.updates
+        if is_first():
+            for old in checkpoint_paths(self.directory)[: -self._settings.keep_checkpoints]:
+                storage.discard(old)
+
+    def try_to_save(self, snapshot: Snapshot) -> None:
+        """Save; where that fails, warn and let the training continue, unless others save too."""
+        try:
+            self.save(snapshot)
+        except OSError as error:
+            if several():
+                raise
+            warnings.warn(
+                f"{error}; the training continues, and the last checkpoint is that of update "
+                f"{self.last_saved}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+
+def require_free(directory: Path, overwrite: bool) -> None:
+    """Raise ValueError if the directory holds a run that must not be overwritten."""
+    if directory.exists() and not directory.is_dir():
+        raise ValueError(f"checkpoint_dir = {str(directory)!r} is a file; give a directory")
+    if checkpoint_paths(directory) and not overwrite:
+        raise ValueError(
+            f"checkpoint_dir = {str(directory)!r} holds a run already; resume it with "
+            f"rpojax.resume({str(directory)!r}), give another directory, or set overwrite=True to "
+            "remove its checkpoints"
+        )
+
+
+def clear(directory: Path) -> None:
+    """Prepare a directory for a new run: checkpoints are removed, other files stay."""
+    directory.mkdir(parents=True, exist_ok=True)
+    storage.clear_remains(directory)
+    for path in checkpoint_paths(directory):
+        storage.discard(path)
+
+
+def set_newer_aside(found: Checkpoint) -> None:
+    """Rename the checkpoints that are newer than the one a run resumes from: they are damaged."""
+    storage.clear_remains(found.path.parent)
+    for path in checkpoint_paths(found.path.parent):
+        if path.name > found.path.name:
+            storage.set_aside(path)

@@ -1,0 +1,62 @@
+"""What a training reports between chunks, and when it ends early."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rpojax.agent_table import AgentTable
+from rpojax.config import Config
+from rpojax.types import Metrics, TrainResult
+
+
+class Progress(NamedTuple):
+    """What `on_chunk` receives; N agents, n updates since the last call."""
+
+    updates: int  # done so far, of cfg.num_updates
+    steps: int  # environment steps done so far, by all agents together
+    agents: AgentTable
+    metrics: Metrics  # of numpy arrays, f32[N, n]
+    evaluation_return: np.ndarray | None  # f32[N], if the agents were evaluated after this chunk
+    device_bytes: (
+        int | None
+    )  # memory of the training on each device; None if XLA does not report it
+    compile_seconds: float
+    train_seconds: float  # of all updates so far, without compilation, evaluation, saving, on_chunk
+    result: Callable[[], TrainResult]  # copies what was trained so far; metrics [N, updates]
+
+    @property
+    def steps_per_second(self) -> float:
+        """Environment steps of all agents together, per second of training."""
+        return self.steps / self.train_seconds if self.steps else 0.0
+
+
+OnChunk = Callable[[Progress], Any]
+
+
+class StopRule(NamedTuple):
+    """When a training ends before its last update; see `rpojax.fit`."""
+
+    max_seconds: float | None = None
+    episode_return: float | None = None
+    updates: int | None = None
+
+    def last_update(self, cfg: Config) -> int:
+        """The update after which the training ends, unless it ends earlier."""
+        return cfg.num_updates if self.updates is None else min(self.updates, cfg.num_updates)
+
+    def applies(self, progress: Progress, elapsed: float, seconds: float) -> bool:
+        """Whether to stop now.
+
+        Args:
+            progress: of the last chunk.
+            elapsed: seconds since the call of `fit`.
+            seconds: that the last chunk took, with all that followed it.
+        """
+        if self.max_seconds is not None and elapsed + seconds > self.max_seconds:
+            return True
+        if self.episode_return is None:
+            return False
+        evaluated = progress.evaluation_return
+        returns = progress.metrics.episode_return[:, -1] if evaluated is None else evaluated
+        return bool(np.mean(np.asarray(returns)) >= self.episode_return)  # False while one is NaN
