@@ -7,13 +7,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from shortened import FEW_STEPS, with_fewer_steps
 
 from rpojax.cli import main
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 GUIDES = ("agent", "compat", "envs", "networks", "presets", "programs", "runs", "studies")
-FEW_STEPS = 16_384
 
 
 def guide(name: str) -> str:
@@ -25,8 +25,7 @@ def blocks(language: str, text: str = README) -> list[str]:
 
 
 def with_less_training(text: str) -> str:
-    text = re.sub(r"(total_timesteps[=:] ?)[\d_]+", rf"\g<1>{FEW_STEPS}", text)
-    text = re.sub(r"(num_seeds[=:] ?)\d+", r"\g<1>2", text)
+    text = re.sub(r"(num_seeds[=:] ?)\d+", r"\g<1>2", with_fewer_steps(text))
     return text.replace("jax.random.key(0), 64)", "jax.random.key(0), 8)")
 
 
