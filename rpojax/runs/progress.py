@@ -18,9 +18,7 @@ class Progress(NamedTuple):
     agents: AgentTable
     metrics: Metrics  # of numpy arrays, f32[N, n]
     evaluation_return: np.ndarray | None  # f32[N], if the agents were evaluated after this chunk
-    device_bytes: (
-        int | None
-    )  # memory of the training on each device; None if XLA does not report it
+    device_bytes: int | None  # of training on each device; None if XLA does not report it
     compile_seconds: float
     train_seconds: float  # of all updates so far, without compilation, evaluation, saving, on_chunk
     result: Callable[[], TrainResult]  # copies what was trained so far; metrics [N, updates]

@@ -285,9 +285,7 @@ def test_relative_directory_stays_the_same_after_a_change_of_directory(tmp_path,
         monkeypatch.chdir(tmp_path / "elsewhere")
 
     fit(cfg, checkpoint_dir="run", on_chunk=leave)
-    assert [path.name for path in checkpoint_manager.checkpoint_paths(tmp_path / "run")][
-        -1
-    ].endswith("2")
+    assert checkpoint_manager.checkpoint_paths(tmp_path / "run")[-1].name.endswith("2")
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
