@@ -9,6 +9,8 @@ import pytest
 
 import rpojax
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 TINY = {
     "num_envs": 2,
     "num_steps": 4,

@@ -29,6 +29,8 @@ from rpojax.runs import checkpoint, checkpoint_manager
 from rpojax.runs import directory as run_directory
 from rpojax.runs.directory import RunDirectory
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 # A shell starts background jobs with SIGINT ignored, and children inherit that.
 AS_FROM_A_TERMINAL = """
 import os, signal, sys

@@ -20,6 +20,8 @@ from rpojax import envs
 from rpojax.envs import brax as adapter
 from rpojax.envs.numpy_rules import standard_numpy
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 PENDULUM = "inverted_pendulum"
 STEPS = 8
 

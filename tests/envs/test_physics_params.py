@@ -8,6 +8,8 @@ import pytest
 from rpojax import envs
 from rpojax.envs.contract import check_traced_params
 
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
+
 
 def after(env, steps=3):
     """The observation after some steps with one action, [2, ...]."""
