@@ -75,3 +75,17 @@ def test_rpo_and_ppo_are_compared_with_intervals():
     line = report.comparison(rows).splitlines()[2]
     assert line.startswith("| PendulumSwingup | 0.3M | 704 ± 2.87 [70")
     assert "| 9.00 ± 0.00 [9.00, 9.00] | 1.00 [1.00, 1.00] | 472 ± 385 | 774 ± 21.0 |" in line
+
+
+def test_curves_of_the_policys_std_have_a_line_for_each_alpha_in_the_same_order():
+    settings = {"total_steps": 299_008, "steps": 2048, "seed": 0}
+    rows = [
+        agent(alpha=alpha, perturb_rollouts=perturbed, time_limit_bootstrap=bootstrap)
+        for perturbed, alphas in ((False, (0.0, 0.1, 0.5)), (True, (0.1, 0.5)))
+        for bootstrap in (False, True)
+        for alpha in alphas
+    ]
+    found = report.std_panels([row | settings for row in rows])
+    where = "update only", "rollout too"
+    assert list(found) == [f"Pendulum-v1, perturbed in the {place}" for place in where]
+    assert all(list(lines) == ["alpha 0", "alpha 0.1", "alpha 0.5"] for lines in found.values())

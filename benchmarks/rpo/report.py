@@ -69,6 +69,8 @@ def write_report() -> Path:
             if table == "dm_control":
                 parts.append(f"{COMPARISON}\n\n{comparison(rows)}")
             parts.append(f"![learning curves]({table}.png)")
+            if table == "ablation":
+                parts.append(f"![standard deviation of the policy]({table}-action_std.png)")
             draw(table, records.read(records.curves_csv(table)))
     path = records.DIRECTORY / "tables.md"
     path.write_text("\n\n".join(parts) + "\n")
@@ -246,14 +248,18 @@ def panels(table: str, rows: Sequence[Row]) -> dict[str, dict[str, list[Row]]]:
 
 
 def std_panels(rows: Sequence[Row]) -> dict[str, dict[str, list[Row]]]:
-    """By title, rows by label: alphas, in an environment and where they perturb."""
+    """By title, rows by label: alphas, in an environment and where they perturb.
+
+    Alpha 0 perturbs nowhere, and is in both.
+    """
     found: dict[str, dict[str, list[Row]]] = {}
     for group, members in _longest(rows).items():
         if group.time_limit_bootstrap:
             continue
-        where = "rollout too" if group.perturb_rollouts else "update only"
-        title = f"{group.environment}, perturbed in the {where}"
-        found.setdefault(title, {})[f"alpha {group.alpha:g}"] = members
+        for perturb_rollouts, where in ((False, "update only"), (True, "rollout too")):
+            if group.alpha == 0.0 or group.perturb_rollouts == perturb_rollouts:
+                title = f"{group.environment}, perturbed in the {where}"
+                found.setdefault(title, {})[f"alpha {group.alpha:g}"] = members
     return found
 
 
