@@ -32,7 +32,7 @@ def test_no_two_cells_are_trained_in_the_same_directory():
 
 
 def test_strict_settings_are_those_of_cleanrl_and_the_parallel_ones_differ_in_the_rollout_alone():
-    (strict,) = cells_of("cleanrl")
+    (strict,) = cells_of("cleanrl", 1_000_000, ["Pendulum-v1"])
     assert (strict.cfg.num_envs, strict.cfg.num_steps) == (1, 2048)
     cell = next(cell for cell in cells_of("ablation", 1_000_000) if cell.cfg.env == "Pendulum-v1")
     assert cell.cfg == strict.cfg.replace(**PARALLEL)
@@ -48,7 +48,7 @@ def test_steps_and_environments_can_be_chosen():
 
 def test_a_cell_is_missing_until_all_of_its_alphas_are_there(tmp_path, monkeypatch):
     monkeypatch.setattr(records, "DIRECTORY", tmp_path)
-    (cell,) = cells_of("cleanrl", 299_008)
+    (cell,) = cells_of("cleanrl", 299_008, ["Pendulum-v1"])
     path = records.agents_csv("cleanrl")
     for alpha, complete in ((0.5, False), (0.0, True)):
         assert not records.has(records.read(path), cell)

@@ -4,7 +4,7 @@
     python -m benchmarks.rpo ablation      # alpha, where it perturbs, what a time limit is
     python -m benchmarks.rpo mujoco        # alphas where 0.5 is known to fail, on MJX
     python -m benchmarks.rpo gymnax        # the presets of gymnax's five tasks
-    python -m benchmarks.rpo cleanrl       # Pendulum-v1 with CleanRL's settings to the letter
+    python -m benchmarks.rpo cleanrl       # CleanRL's settings to the letter
     python -m benchmarks.rpo report        # results/rpo/tables.md and pictures, of what is there
 
 All but the last train what benchmarks/results/rpo lacks, and save it on the way in runs/rpo: after

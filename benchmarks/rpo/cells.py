@@ -111,8 +111,15 @@ def gymnax(steps: int | None) -> list[Cell]:
 
 def cleanrl(steps: int | None) -> list[Cell]:
     """CleanRL's settings to the letter: one environment, 2048 steps."""
-    cfg = rpojax.Config.preset("cleanrl", env="Pendulum-v1", total_timesteps=steps or 1_000_000)
-    return [Cell("cleanrl", cfg, (0.5, 0.0))]
+    lengths = {"Pendulum-v1": 1_000_000, "playground/PendulumSwingup": 2_000_000}
+    return [
+        Cell(
+            "cleanrl",
+            rpojax.Config.preset("cleanrl", env=name, total_timesteps=steps or length),
+            (0.5, 0.0),
+        )
+        for name, length in lengths.items()
+    ]
 
 
 TABLES = {
