@@ -60,7 +60,7 @@ class Transition(NamedTuple):
     reward: Array  # [T, B] the environment's own
     terminated: Array  # bool[T, B] the episode ended in a terminal state
     truncated: Array  # bool[T, B] the episode was cut off; it could have continued
-    invalid: Array  # bool[T, B] the step gave NaN or infinity and counts as a termination
+    invalid: Array  # bool[T, B] the step ended its episode; see core/invalid.py
     metrics: Mapping[str, Array]  # [T, B] the environment's own
 
 
@@ -130,7 +130,7 @@ class Metrics(Struct):
     grad_norm: Array  # global, before clipping
     learning_rate: Array
     action_std: Array  # mean of the policy's standard deviations over the rollout, before a squash
-    invalid_steps: Array  # steps of the environment that gave NaN or infinity
+    invalid_steps: Array  # steps that gave NaN, infinity or a number beyond 1e15
     # the environment's own, by name: sums over an episode; their mean as that of episode_return
     environment: Mapping[str, Array] = dataclasses.field(default_factory=dict)
 

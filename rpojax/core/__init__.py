@@ -28,6 +28,9 @@ Where CleanRL and Gymnasium do something else, on purpose:
   step.
 * Observations of the first rollout are collected unscaled, and scaled by the statistics at its end
   in its update. Gymnasium scales by the statistics up to each step.
+* A sample further than 1000 standard deviations from the mean so far (of at least 1 each) counts in
+  the statistics as that far: simulations that diverge give 1e8 before they give NaN. In Gymnasium,
+  one such observation among millions scales all later ones to 0.
 * Losses in the metrics are means over all minibatches of an update. CleanRL logs the last
   minibatch.
 * A log-ratio is bounded by 20, so that `exp` cannot overflow. CleanRL's is NaN or infinite from 88

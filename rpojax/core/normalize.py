@@ -13,6 +13,11 @@ from rpojax.types import Array, PyTree, RunningStats
 
 EPSILON = 1e-8  # added to a variance before its root, as in Gymnasium's and skrl's scalers
 
+OUTLIER = 1000.0
+"""Standard deviations, of at least 1 each: a sample further than that from the mean counts as that
+far. Physics that diverges gives velocities of 1e8 before it gives NaN, and one of them among
+millions would flatten all observations after it for good."""
+
 
 def init_stats(sample: PyTree) -> RunningStats:
     """Statistics of no samples: mean 0, variance 1.
@@ -35,7 +40,8 @@ def update_stats(
     """Merge a batch: pytree of [..., *sample.shape], all leaves with the same number of samples.
 
     A batch weighs n_b / (n + n_b). Where that is so little that its step is lost in the rounding
-    of a mean far from 0, the step is kept for the next merge (Kahan's summation).
+    of a mean far from 0, the step is kept for the next merge (Kahan's summation). Samples count as
+    within `OUTLIER` standard deviations of the mean so far.
 
     Args:
         stats: of one agent; batch: this device's samples.
@@ -49,6 +55,9 @@ def update_stats(
 
     def merge(leaf: Array, mean: Array, rest: Array, var: Array) -> tuple[Array, Array, Array]:
         samples = leaf.astype(jnp.float32).reshape(own_count, *mean.shape)
+        known = stats.count > 0.0  # the first batch may have any scale
+        reach = jnp.where(known, OUTLIER * jnp.sqrt(jnp.maximum(var, 1.0)), jnp.inf)
+        samples = jnp.clip(samples, (mean - reach)[None], (mean + reach)[None])
         batch_mean = jnp.mean(samples, axis=0)
         batch_var = jnp.mean(jnp.square(samples - batch_mean[None]), axis=0)
         batch_mean, batch_var = devices.moments(batch_mean, batch_var)

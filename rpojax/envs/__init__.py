@@ -70,8 +70,8 @@ metrics={"success": ...})` with the names in `Env.metrics`. Each is summed over 
 does, and averaged over the episodes that end in an update: `metrics.environment["success"]`, and
 `environment/success` in logs and for `rpojax plot --metric`.
 
-A step that gives NaN or infinity, as simulations do that diverge, ends its episode as a termination
-with a reward of 0. The metric `invalid_steps` counts such steps.
+A step that gives NaN, infinity or a number beyond 1e15, as simulations do that diverge, ends its
+episode as a termination with a reward of 0. The metric `invalid_steps` counts such steps.
 
 **Resets.** `Config(resets="exact")` computes a reset of its own for each new episode, in each step.
 `Config(resets="pool")` draws `reset_pool` (64) initial states for each rollout, and starts each new

@@ -17,6 +17,12 @@ UNBOUNDED = 1e38
 """Action bounds of this magnitude or more count as infinite: some environments give the largest
 float32, 3.4e38."""
 
+LARGEST = 1e15
+"""The largest number in an observation or a reward that counts as valid. The squares of 10^8 of
+them add up to less than what float32 can hold, 3e38."""
+
+INVALID = f"NaN, infinity or a number beyond {LARGEST:g}"
+
 MOST_FPS = 50.0
 """Frames per second that browsers and other viewers of GIFs show at most."""
 
@@ -140,6 +146,16 @@ class Env:
 
 def _call(function: Callable[[], Env]) -> Env:
     return function()
+
+
+def is_valid(values: Any) -> Any:
+    """Where numbers are neither NaN nor larger than `LARGEST`, as bool of their shape.
+
+    Args:
+        values: an array of numpy or of jax, of any dtype.
+    """
+    with np.errstate(over="ignore"):
+        return abs(values.astype(np.float32)) <= LARGEST
 
 
 def fail_unless(name: str, condition: bool, problem: str) -> None:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax.envs.base import Env, TimeStep, fail_unless
+from rpojax.envs.base import INVALID, Env, TimeStep, fail_unless, is_valid
 from rpojax.envs.contract import check_contract, check_traced_params
 from rpojax.trees import is_key, select
 from rpojax.types import Array, Key, PyTree
@@ -26,7 +26,7 @@ class _Rollout(NamedTuple):
     steps: TimeStep  # [T, B, ...]
     repeated: _Led  # bool[T, B] where the same step with another key led to the same
     at_start: _Led  # bool[T, B] where it led to the start of its own episode
-    finite_start: Array  # bool[T, B] where a reset gave an observation of finite numbers
+    valid_start: Array  # bool[T, B] where a reset gave an observation of valid numbers
 
 
 def check_env(env: Env, num_envs: int = 3, num_steps: int = 1000) -> None:
@@ -45,8 +45,8 @@ def check_env(env: Env, num_envs: int = 3, num_steps: int = 1000) -> None:
     - `with_params`, if there is one, takes traced parameters and changes no shape or dtype.
 
     Warns where all episodes terminate exactly at `max_episode_steps`, since a time limit should
-    truncate; and where a step that terminates gives NaN or infinity, in whose place training counts
-    a reward of 0 and the observation before.
+    truncate; and where a step that terminates gives NaN, infinity or a number beyond 1e15, in whose
+    place training counts a reward of 0 and the observation before.
     """
     check_contract(env)
     check_traced_params(env)
@@ -66,8 +66,8 @@ def check_env(env: Env, num_envs: int = 3, num_steps: int = 1000) -> None:
         )
     fail_unless(
         env.name,
-        bool(rollout.finite_start.all()),
-        "obs of reset holds NaN or infinity; training cannot start there",
+        bool(rollout.valid_start.all()),
+        f"obs of reset holds {INVALID}; training cannot start there",
     )
     _check_values(env, rollout.steps)
     fail_unless(
@@ -101,9 +101,9 @@ def _random_rollout(env: Env, key: Key, num_envs: int, num_steps: int) -> _Rollo
         _, other = step(other_key)
         fresh = _Led(*env.reset(jax.random.split(reset_key, num_envs)))
         done = timestep.terminated | timestep.truncated
-        finite = jax.tree.map(jnp.isfinite, fresh.observation)
-        finite_start = _equal(finite, jax.tree.map(jnp.ones_like, finite))
-        found = _Rollout(timestep, _agree(after, other), _agree(after, start), finite_start)
+        valid = jax.tree.map(is_valid, fresh.observation)
+        valid_start = _equal(valid, jax.tree.map(jnp.ones_like, valid))
+        found = _Rollout(timestep, _agree(after, other), _agree(after, start), valid_start)
         return select(done, (fresh, fresh), (after, start)), found
 
     start = _Led(*env.reset(jax.random.split(reset_key, num_envs)))
@@ -132,18 +132,18 @@ def _check_values(env: Env, steps: TimeStep) -> None:
     invalid = np.zeros_like(steps.terminated)
     for name in ("obs", "reward", "metrics"):
         for path, leaf in jax.tree_util.tree_leaves_with_path(getattr(steps, name)):
-            where = ~np.isfinite(leaf).all(axis=tuple(range(2, leaf.ndim)))
+            where = ~is_valid(leaf).all(axis=tuple(range(2, leaf.ndim)))
             invalid |= where
             fail_unless(
                 env.name,
                 not (where & ~steps.terminated).any(),
-                f"{name}{jax.tree_util.keystr(path)} holds NaN or infinity under random actions; "
+                f"{name}{jax.tree_util.keystr(path)} holds {INVALID} under random actions; "
                 "terminate where the state diverges",
             )
     if invalid.any():
         warnings.warn(
             f"environment {env.name!r}: {np.count_nonzero(invalid)} of {invalid.size} steps under "
-            "random actions terminated with NaN or infinity; training counts such a step as a "
+            f"random actions terminated with {INVALID}; training counts such a step as a "
             "termination with a reward of 0",
             stacklevel=3,
         )

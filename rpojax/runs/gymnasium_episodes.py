@@ -13,7 +13,7 @@ from rpojax.agent.episodes import DEFAULT_EPISODE_LIMIT
 from rpojax.agent.evaluation import Evaluation
 from rpojax.agent.gif import gif_path, write_gif
 from rpojax.agent.policy import Policy, RecurrentPolicy, TrainedPolicy, trained_policy
-from rpojax.envs.base import MOST_FPS, Env
+from rpojax.envs.base import MOST_FPS, Env, is_valid
 from rpojax.runs.trained_run import TrainedRun
 from rpojax.validation import whole_number
 
@@ -143,7 +143,7 @@ def _episode(
         action, carry = policy(obs, carry, key=key)
         obs, reward, terminated, truncated, _ = env.step(np.asarray(action, env.action_space.dtype))
         leaves = [np.asarray(reward, np.float64), *jax.tree.leaves(obs)]
-        invalid = not all(np.isfinite(leaf).all() for leaf in leaves)
+        invalid = not all(is_valid(leaf).all() for leaf in leaves)
         finished = bool(terminated or truncated or invalid)
         rewards.append(0.0 if invalid else float(reward))
         if with_frames:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax.devices import unpad
+from rpojax.envs.base import INVALID
 from rpojax.host_arrays import to_host
 from rpojax.loggers import Logger
 from rpojax.processes import exchanged, is_first, several
@@ -237,12 +238,12 @@ def _how_to_resume(training: Training, writer: CheckpointWriter | None) -> str:
 
 
 def _warn_of_invalid_steps(metrics: Metrics) -> None:
-    """Warn how many steps gave NaN or infinity, if any did."""
+    """Warn how many steps were invalid, if any were."""
     count = np.nansum(metrics.invalid_steps)
     if count:
         warnings.warn(
-            f"{count:.0f} steps of the environment gave NaN or infinity; each ends its episode as "
-            "a termination with a reward of 0. The metric invalid_steps counts them from here on",
+            f"{count:.0f} steps of the environment gave {INVALID}; each ends its episode as a "
+            "termination with a reward of 0. The metric invalid_steps counts them from here on",
             RuntimeWarning,
             stacklevel=2,
         )

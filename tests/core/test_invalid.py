@@ -1,4 +1,4 @@
-"""NaN and infinity of an environment end an episode, not the agent."""
+"""NaN, infinity and what overflows in an environment end an episode, not the agent."""
 
 import dataclasses
 
@@ -15,7 +15,8 @@ from rpojax.loggers import CSVLogger
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 
-BAD = [np.nan, np.inf, -np.inf]
+HUGE = 1e25  # its square is infinite in float32
+BAD = [np.nan, np.inf, -np.inf, HUGE, -HUGE]
 ENVS, STEPS = 8, 32
 CFG = rpojax.Config(
     num_envs=ENVS,
@@ -85,7 +86,7 @@ def diverging(part, bad=jnp.nan, share=0.05):
 
 
 @pytest.mark.parametrize("resets", ["exact", "pool"])
-@pytest.mark.parametrize("bad", [jnp.nan, jnp.inf])
+@pytest.mark.parametrize("bad", [jnp.nan, jnp.inf, HUGE])
 @pytest.mark.parametrize("part", ["obs", "reward"])
 def test_agents_train_on_and_the_steps_are_counted(part, bad, resets):
     cfg = CFG.replace(env=diverging(part, bad), resets=resets)

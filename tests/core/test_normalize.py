@@ -113,6 +113,29 @@ def test_mean_far_from_zero_still_moves_after_a_billion_samples():
     assert abs(float(stats.mean) - mean) < 0.1 * (mean - 100.0)
 
 
+@pytest.mark.parametrize("outlier", [1e8, -1e15])
+def test_an_outlier_among_many_samples_leaves_their_scale(outlier):
+    rng = np.random.default_rng(0)
+    batches = rng.normal(3.0, 10.0, (100, 2000)).astype(np.float32)
+    batches[50, 7] = outlier
+    stats = merge_all(init_stats(spec()), jnp.asarray(batches))
+    assert abs(float(stats.mean) - 3.0) < 0.3
+    assert 10.0 < float(jnp.sqrt(stats.var)) < 30.0
+
+
+def test_the_first_batch_and_slow_growth_may_have_any_scale():
+    """And a feature whose scale jumps is followed within some batches."""
+    rng = np.random.default_rng(0)
+    batches = rng.normal(0.0, 1.0, (40, 500)).astype(np.float32)
+    batches[0] *= 1e9
+    first = merge_all(init_stats(spec()), jnp.asarray(batches[:1]))
+    np.testing.assert_allclose(first.var, np.var(batches[0], dtype=np.float64), rtol=1e-5)
+    later = batches[1:].copy()
+    later[5:] *= 1e6
+    stats = merge_all(init_stats(spec()), jnp.asarray(later))
+    np.testing.assert_allclose(stats.var, np.var(later, dtype=np.float64), rtol=0.1)
+
+
 def test_statistics_of_a_pytree_are_those_of_its_leaves():
     rng = np.random.default_rng(2)
     sample = {"image": spec(2, 3, dtype=jnp.uint8), "speed": spec(4), "height": spec()}

@@ -59,11 +59,15 @@ BROKEN = {
     "nan in reward": (lambda: nan_at_the_limit("reward"), "reward holds NaN"),
     "infinite reward": (
         lambda: with_step(lambda t: {"reward": t.reward / jnp.zeros_like(t.reward)}),
-        "reward holds NaN or infinity",
+        "reward holds NaN, infinity or a number beyond 1e",
     ),
     "nan in the first obs": (
         lambda: with_reset(lambda state, obs: (state, obs.at[0].set(jnp.nan))),
-        "obs of reset holds NaN or infinity; training cannot start there",
+        r"obs of reset holds NaN, infinity or .* 1e\+15; training cannot start there",
+    ),
+    "overflowing squares in obs": (
+        lambda: with_step(lambda t: {"obs": t.obs * 1e25}),
+        r"obs holds NaN, infinity or a number beyond 1e\+15 under random actions",
     ),
     "nan in a metric": (
         lambda: with_step(
@@ -264,6 +268,6 @@ def test_nan_of_a_diverged_simulation_that_terminates_is_warned_of(part):
         flag = timestep.terminated.reshape(-1, *[1] * (values.ndim - 1))
         return {part: jnp.where(flag, jnp.nan, values)}
 
-    message = r"'Counter-v0': \d+ of 300 steps under random actions terminated with NaN or inf"
+    message = r"'Counter-v0': \d+ of 300 steps under random actions terminated with NaN, inf"
     with pytest.warns(UserWarning, match=message):
         check_env(with_step(change), num_steps=100)
