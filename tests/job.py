@@ -13,6 +13,8 @@ from typing import Any
 
 LOST_AFTER = 15  # seconds
 SECONDS = 400  # for a job; two idle cores take a tenth of it
+PATIENT = f"--xla_cpu_collective_call_terminate_timeout_seconds={SECONDS}"
+"""XLA kills a process whose devices wait 40 seconds for one another, as on a busy machine."""
 
 
 class Ended:
@@ -36,8 +38,10 @@ def free_port() -> int:
 
 
 def start(commands: Sequence[Sequence[str]]) -> list[subprocess.Popen[str]]:
+    environment = {**os.environ, "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {PATIENT}"}
+    pipe = subprocess.PIPE
     return [
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment)
         for command in commands
     ]
 

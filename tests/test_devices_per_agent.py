@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 import shared_agents
+from job import PATIENT
 
 import rpojax
 
@@ -31,7 +32,7 @@ def told(tmp_path_factory):
         text=True,
         timeout=1800,
         check=False,
-        env={**os.environ, "XLA_FLAGS": QUICKLY},
+        env={**os.environ, "XLA_FLAGS": f"{QUICKLY} {PATIENT}"},
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
