@@ -142,8 +142,8 @@ def _episode(
             key = jax.random.fold_in(sampling, len(rewards))
         action, carry = policy(obs, carry, key=key)
         obs, reward, terminated, truncated, _ = env.step(np.asarray(action, env.action_space.dtype))
-        leaves = [np.asarray(reward, np.float64), *jax.tree.leaves(obs)]
-        invalid = not all(is_valid(leaf).all() for leaf in leaves)
+        numbers = [reward, *jax.tree.leaves(obs)]
+        invalid = not all(is_valid(np.asarray(each)).all() for each in numbers)
         finished = bool(terminated or truncated or invalid)
         rewards.append(0.0 if invalid else float(reward))
         if with_frames:
