@@ -1,6 +1,5 @@
 """Checks of the inputs of a policy: observations, carries and reset flags."""
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -34,17 +33,14 @@ def as_observations(obs: Any, spec: PyTree) -> tuple[PyTree, tuple[int, ...]]:
     return obs, leading[0]
 
 
-def check_carry(
-    carry: PyTree, leading: tuple[int, ...], initial_carry: Callable[[tuple[int, ...]], PyTree]
-) -> None:
+def check_carry(carry: PyTree, leading: tuple[int, ...], one: PyTree) -> None:
     """Raise ValueError unless a carry is one for observations with these leading axes.
 
     Args:
         carry: given by a user, as a policy returned it.
         leading: the leading axes of the observations.
-        initial_carry: of the network.
+        one: `ShapeDtypeStruct`s of a carry with one leading axis of length 1.
     """
-    one = jax.eval_shape(lambda: initial_carry((1,)))
     wanted = jax.tree.map(lambda leaf: (*leading, *leaf.shape[1:]), one)
     try:
         given = jax.tree.map(lambda _, leaf: np.shape(leaf), one, carry)

@@ -116,6 +116,7 @@ class TrainedPolicy:
 
     def __init__(self, model: Model, state: TrainState, deterministic: bool) -> None:
         self._model, self._state, self._deterministic = model, state, deterministic
+        self._one_carry = jax.eval_shape(lambda: model.network.initial_carry((1,)))
         self._step = jax.jit(self._play)
 
     @property
@@ -139,14 +140,13 @@ class TrainedPolicy:
                 "key = None, but the policy is stochastic; give a new PRNG key in each call, or "
                 "make it with deterministic=True"
             )
-        network = self._model.network
         obs, leading = as_observations(obs, self._model.env.obs)
         if reset is not None:
             check_reset(reset, leading)
         if carry is None:
-            carry = network.initial_carry(leading)
+            carry = self._model.network.initial_carry(leading)
         else:
-            check_carry(carry, leading, network.initial_carry)
+            check_carry(carry, leading, self._one_carry)
         action, carry = self._step(obs, carry, reset, key)
         on_host = all(isinstance(leaf, np.ndarray | np.generic) for leaf in jax.tree.leaves(obs))
         return (np.asarray(action) if on_host else action), carry

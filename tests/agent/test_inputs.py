@@ -99,3 +99,19 @@ def test_leaves_of_an_observation_share_their_leading_axes():
     ):
         with pytest.raises(ValueError, match=r"'position': '\[..., 2\]', 'time': '\[...\]'"):
             as_observations(wrong, SHAPED)
+
+
+@pytest.mark.parametrize("cell", [None, "lstm"])
+def test_a_further_step_traces_nothing(cell):
+    """Tracing takes several times as long as acting."""
+    cfg = CFG.replace(network=rpojax.NetworkConfig(cell=cell))
+    state = jax.jit(rpojax.make_trainer(cfg).init)(jax.random.key(0))
+    act = rpojax.make_recurrent_policy(cfg, state, deterministic=False)
+    obs, key = np.zeros(3, np.float32), jax.random.key(1)
+    _, carry = act(obs, key=key)
+    act(obs, carry, key=key)
+    jax.config.update("jax_no_tracing", True)
+    try:
+        act(obs, carry, key=key)
+    finally:
+        jax.config.update("jax_no_tracing", False)

@@ -176,6 +176,7 @@ def test_disk_that_is_really_full(tmp_path):
     assert 1 <= int(run.stdout) < 100
 
 
+@pytest.mark.slow
 def test_twenty_kills_lose_no_checkpoint_that_was_saved(tmp_path):
     rng = np.random.default_rng(0)
     newest = 0
