@@ -5,10 +5,14 @@ from pathlib import Path
 import jax
 import pytest
 
-# Programs that several tests compile are compiled once, also across runs.
-CACHE = Path(os.environ.get("RPOJAX_TEST_CACHE", Path(__file__).parent.parent / ".jax_cache"))
-jax.config.update("jax_compilation_cache_dir", str(CACHE))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+# Programs that several tests, or processes that they start, compile are compiled once, also across
+# runs.
+CACHE = os.environ.setdefault(
+    "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent.parent / ".jax_cache")
+)
+LEAST_SECONDS = os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.5")
+jax.config.update("jax_compilation_cache_dir", CACHE)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", float(LEAST_SECONDS))
 jax.config.update("jax_default_matmul_precision", "float32")  # not TF32, on a GPU
 
 # A shell starts background jobs with these ignored; the tests of signals need what Python does.

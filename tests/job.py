@@ -185,8 +185,6 @@ def main() -> None:
 
     import rpojax
 
-    if cache := os.environ.get("RPOJAX_TEST_CACHE"):
-        jax.config.update("jax_compilation_cache_dir", cache)
     if number == "1":
         jax.config.update("jax_num_cpu_devices", int(devices))
     else:

@@ -81,8 +81,6 @@ def save_without_end(directory: str, first: int, done: Connection) -> None:
         done.send(updates)
 
 
-def resume_and_report(directory: str, cache: str, done: Connection) -> None:
+def resume_and_report(directory: str, done: Connection) -> None:
     """Resume a run, and send the number of updates after each chunk."""
-    jax.config.update("jax_compilation_cache_dir", cache)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     resume(directory, on_chunk=lambda progress: done.send(progress.updates))

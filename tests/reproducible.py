@@ -1,6 +1,6 @@
 """Eight agents of their own seeds and alphas, trained one at a time; run, on three devices.
 
-`python reproducible.py CACHE DIRECTORY` prints the digests of agents by the way they were trained,
+`python reproducible.py DIRECTORY` prints the digests of agents by the way they were trained,
 and leaves a run of three of them in DIRECTORY, stopped on its way.
 """
 
@@ -80,12 +80,10 @@ def ways():
 
 def main():
     jax.config.update("jax_num_cpu_devices", 3)
-    jax.config.update("jax_compilation_cache_dir", sys.argv[1])
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     found = {str(way): trained_together(*way) for way in ways()}
     found["fit"] = digests(fitted())
     fitted(
-        checkpoint_dir=sys.argv[2],
+        checkpoint_dir=sys.argv[1],
         checkpoint_every=1,
         on_chunk=lambda progress: progress.updates >= 2,
     )

@@ -1,6 +1,6 @@
 """Agents that several devices share, in a process whose CPU is four of them.
 
-`python shared_agents.py CACHE DIRECTORY` prints how far they are from agents on one device.
+`python shared_agents.py DIRECTORY` prints how far they are from agents on one device.
 """
 
 import dataclasses
@@ -224,10 +224,8 @@ def not_told():
 
 def main():
     jax.config.update("jax_num_cpu_devices", 4)
-    jax.config.update("jax_compilation_cache_dir", sys.argv[1])
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     found = {name: compare(cfg) for name, cfg in CASES.items()}
-    found["many"] = many(Path(sys.argv[2]))
+    found["many"] = many(Path(sys.argv[1]))
     found["evolved"] = evolved()
     found["in steps"] = in_steps()
     found["diverged"] = diverged()

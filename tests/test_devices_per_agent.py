@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 
-import jax
 import numpy as np
 import pytest
 import shared_agents
@@ -25,9 +24,8 @@ QUICKLY = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passe
 @pytest.fixture(scope="module")
 def told(tmp_path_factory):
     """What a process with four devices found."""
-    cache = jax.config.values["jax_compilation_cache_dir"]
     done = subprocess.run(
-        [sys.executable, shared_agents.__file__, cache, tmp_path_factory.mktemp("runs")],
+        [sys.executable, shared_agents.__file__, tmp_path_factory.mktemp("runs")],
         capture_output=True,
         text=True,
         timeout=1800,

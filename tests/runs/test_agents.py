@@ -96,8 +96,7 @@ def test_killed_and_resumed_they_are_bit_identical(study, tmp_path):
     shutil.copytree(place, at)
     for path in checkpoint_manager.checkpoint_paths(at / "checkpoints")[1:]:
         shutil.rmtree(path)
-    cache = jax.config.jax_compilation_cache_dir
-    process, connection = killed.start(killed.resume_and_report, str(at), cache)
+    process, connection = killed.start(killed.resume_and_report, str(at))
     try:
         assert connection.poll(120)
         time.sleep(0.2)

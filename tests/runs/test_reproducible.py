@@ -20,9 +20,8 @@ def run_directory(tmp_path_factory):
 @pytest.fixture(scope="module")
 def elsewhere(run_directory):
     """Digests of agents trained in a process with three devices, by way."""
-    cache = jax.config.values["jax_compilation_cache_dir"]
     done = subprocess.run(
-        [sys.executable, reproducible.__file__, cache, run_directory],
+        [sys.executable, reproducible.__file__, run_directory],
         capture_output=True,
         text=True,
         timeout=900,

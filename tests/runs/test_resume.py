@@ -293,10 +293,9 @@ def test_relative_directory_stays_the_same_after_a_change_of_directory(tmp_path,
 def test_run_killed_again_and_again_is_bit_identical(first_run, tmp_path):
     _, result, directory = first_run
     at = stopped_after(directory, 0, tmp_path / "run")
-    cache = jax.config.jax_compilation_cache_dir
     rng = np.random.default_rng(0)
     for _ in range(5):
-        process, told = killed.start(killed.resume_and_report, str(at), cache)
+        process, told = killed.start(killed.resume_and_report, str(at))
         assert told.poll(120)
         time.sleep(rng.uniform(0.0, 0.4))
         process.kill()
