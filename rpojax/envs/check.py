@@ -48,7 +48,7 @@ def check_env(env: Env, num_envs: int = 3, num_steps: int = 1000) -> None:
     truncate; and where a step that terminates gives NaN, infinity or a number beyond 1e15, in whose
     place training counts a reward of 0 and the observation before.
 
-    The program holds two resets and three steps. Where XLA compiles those for long, set
+    Two resets and two steps are compiled, twice. Where XLA takes long for that, set
     `JAX_DISABLE_MOST_OPTIMIZATIONS=1`: the check of `mjx/Humanoid-v5`, with 100 steps, takes two
     minutes instead of more than ten.
     """
