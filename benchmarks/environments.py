@@ -65,7 +65,7 @@ LEARNING: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "brax/inverted_double_pendulum": ("brax/inverted_double_pendulum", {}),
     "mjx/InvertedDoublePendulum-v5": (
         "brax/inverted_double_pendulum",
-        {"total_timesteps": 700_000},
+        {"total_timesteps": 1_500_000},
     ),
 }
 """A preset and changes to it."""
