@@ -63,10 +63,7 @@ LEARNING: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "mjx/InvertedPendulum-v5": ("mjx/InvertedPendulum-v5", {}),
     "playground/CartpoleBalance": ("brax/inverted_pendulum", {"total_timesteps": 1_000_000}),
     "brax/inverted_double_pendulum": ("brax/inverted_double_pendulum", {}),
-    "mjx/InvertedDoublePendulum-v5": (
-        "brax/inverted_double_pendulum",
-        {"total_timesteps": 1_500_000},
-    ),
+    "mjx/InvertedDoublePendulum-v5": ("mjx/InvertedDoublePendulum-v5", {}),
 }
 """A preset and changes to it."""
 

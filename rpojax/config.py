@@ -282,8 +282,8 @@ class Config(RunSizes):
     def presets(cls) -> "dict[str, Preset]":
         """All presets by name, each with its `settings`, its `source` and its `result`.
 
-        "paper", "cleanrl", tasks of gymnax, pendulums of Brax and MJX, and the tasks of MuJoCo
-        Playground if it is installed.
+        "paper", "cleanrl", "dm_control", tasks of gymnax, pendulums of Brax and MJX, and the tasks
+        of MuJoCo Playground if it is installed.
         `settings` are fields of a `Config`; `source` says where they are from; `result` is what
         they gave here, None where they were not tried.
         """

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.rpo import records, report
-from benchmarks.rpo.cells import PARALLEL, TABLES, cells_of
+from benchmarks.rpo.cells import TABLES, cells_of
 from benchmarks.rpo.training import Trained
 
 
@@ -35,7 +35,7 @@ def test_strict_settings_are_those_of_cleanrl_and_the_parallel_ones_differ_in_th
     (strict,) = cells_of("cleanrl", 1_000_000, ["Pendulum-v1"])
     assert (strict.cfg.num_envs, strict.cfg.num_steps) == (1, 2048)
     cell = next(cell for cell in cells_of("ablation", 1_000_000) if cell.cfg.env == "Pendulum-v1")
-    assert cell.cfg == strict.cfg.replace(**PARALLEL)
+    assert cell.cfg == strict.cfg.replace(num_envs=16, num_steps=128)
 
 
 def test_steps_and_environments_can_be_chosen():

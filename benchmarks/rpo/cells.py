@@ -13,10 +13,6 @@ AGENTS = 10  # of each alpha
 EPISODES = {"gymnax": 1024, "others": 128}
 """Of each agent's evaluation. Returns in Pendulum-v1 depend on where it starts more than on the
 agent, and episodes of gymnax are short."""
-PARALLEL = {"num_envs": 16, "num_steps": 128}
-"""An update's 2048 steps, of which CleanRL takes all in one environment. All else is the preset
-"cleanrl". With 64 environments there are a quarter of the updates for the same steps, and no agent
-of four learnt PendulumSwingup in 1.5M steps."""
 
 PLAYGROUND = (
     "PendulumSwingup",
@@ -160,11 +156,15 @@ def variant(row: Mapping[str, Any]) -> str:
 
 
 def _parallel(env: str, steps: int, perturb_rollouts: bool, **changes: Any) -> rpojax.Config:
+    """CleanRL's settings, with the 2048 steps of an update from 16 environments.
+
+    With 64 environments there are a quarter of the updates for the same steps, and no agent of four
+    learnt PendulumSwingup in 1.5M steps.
+    """
     return rpojax.Config.preset(
-        "cleanrl",
+        "dm_control",
         env=env,
         total_timesteps=steps,
         perturb_rollouts=perturb_rollouts,
-        **PARALLEL,
         **changes,
     )

@@ -41,7 +41,7 @@ def test_each_task_of_gymnax_has_a_preset_with_its_result():
 
 def test_each_pendulum_of_brax_and_mjx_has_a_preset_with_its_result():
     physics = [name for name in TABLE if name.startswith(("brax/", "mjx/"))]
-    assert len(physics) >= 3
+    assert len(physics) >= 4
     for name in physics:
         assert rpojax.Config.preset(name).env == name
         assert "4 agents" in TABLE[name].result
@@ -64,7 +64,7 @@ def test_presets_are_listed_with_what_they_hold():
     ("name", "message"),
     [
         ("clean", "unknown preset 'clean'; did you mean 'cleanrl'"),
-        ("zzzz", "unknown preset 'zzzz'; known: paper, cleanrl, Pendulum-v1"),
+        ("zzzz", "unknown preset 'zzzz'; known: paper, cleanrl, dm_control"),
     ],
 )
 def test_unknown_preset_is_refused(name, message):
