@@ -54,7 +54,7 @@ _PHYSICS = {
 }
 _MEASURED = (
     "{} over {} agents (mean and standard deviation of their mean returns in 64 episodes, mean "
-    "actions), {} steps; CPU, jax 0.10.2, 2026-11-26"
+    "actions), {} steps; CPU, jax 0.10.2, November 2026"
 )
 
 TABLE: dict[str, Preset] = {
