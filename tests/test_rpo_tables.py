@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.rpo import records, report
+from benchmarks.rpo import pictures, records, report
 from benchmarks.rpo.cells import TABLES, cells_of
 from benchmarks.rpo.training import Trained
 
@@ -77,15 +77,38 @@ def test_rpo_and_ppo_are_compared_with_intervals():
     assert "| 9.00 ± 0.00 [9.00, 9.00] | 1.00 [1.00, 1.00] | 472 ± 385 | 774 ± 21.0 |" in line
 
 
-def test_curves_of_the_policys_std_have_a_line_for_each_alpha_in_the_same_order():
-    settings = {"total_steps": 299_008, "steps": 2048, "seed": 0}
+CURVE = {"total_steps": 299_008, "steps": 2048, "episode_return": 1.0}
+
+
+def test_a_picture_of_the_ablation_has_a_panel_for_each_factor_with_alphas_in_the_same_order():
     rows = [
-        agent(alpha=alpha, perturb_rollouts=perturbed, time_limit_bootstrap=bootstrap)
+        agent(alpha=alpha, perturb_rollouts=perturbed, time_limit_bootstrap=bootstrap) | CURVE
         for perturbed, alphas in ((False, (0.0, 0.1, 0.5)), (True, (0.1, 0.5)))
         for bootstrap in (False, True)
         for alpha in alphas
     ]
-    found = report.std_panels([row | settings for row in rows])
-    where = "update only", "rollout too"
-    assert list(found) == [f"Pendulum-v1, perturbed in the {place}" for place in where]
-    assert all(list(lines) == ["alpha 0", "alpha 0.1", "alpha 0.5"] for lines in found.values())
+    found = pictures.factor_panels(pictures.longest(rows))
+    assert list(found) == [
+        f"Pendulum-v1: {limit}, {where}"
+        for limit in ("termination", "bootstrapped")
+        for where in ("update only", "rollout too")
+    ]
+    for groups in found.values():
+        assert [group.alpha for group in groups] == [0.0, 0.1, 0.5]
+
+
+def test_each_environment_is_drawn_with_its_longest_training(tmp_path):
+    rows = [
+        agent(alpha=alpha, seed=seed, perturb_rollouts=alpha > 0) | CURVE | {"total_steps": total}
+        for alpha in (0.0, 0.5)
+        for total in (299_008, 999_424)
+        for seed in range(2)
+    ]
+    assert {group.steps for group in pictures.longest(rows)} == {999_424}
+    for table in ("cleanrl", "ablation"):
+        pictures.draw(table, rows, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "cleanrl.png",
+        "ablation.png",
+        "ablation-action_std.png",
+    }

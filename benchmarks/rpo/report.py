@@ -1,51 +1,28 @@
-"""Tables and pictures of what is in the CSV files."""
+"""Tables of what is in the CSV files, and its pictures."""
 
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from PIL import Image
+from numpy.typing import ArrayLike
 
 from benchmarks.rpo import records
-from benchmarks.rpo.cells import AGENTS, EPISODES, TABLES, variant
+from benchmarks.rpo.cells import AGENTS, EPISODES, TABLES
+from benchmarks.rpo.groups import Row, groups_of
+from benchmarks.rpo.pictures import draw
 from benchmarks.rpo.published import PUBLISHED, Published
-from rpojax.report import plot_sample_efficiency
 from rpojax.statistics import (
     Estimate,
     bootstrap_interval,
     make_scores,
     mean,
     probability_of_improvement,
-    sample_efficiency,
 )
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-Row = dict[str, Any]
-Curves = dict[str, tuple[np.ndarray, Estimate]]
-DPI, PANEL_COLUMNS = 70, 2
 COMPARISON = (
     "Training returns: mean ± standard deviation, and the 95 % bootstrap interval of the mean. "
-    "P(RPO > PPO): how probable it is that an agent of RPO is better than one of PPO."
+    "P(RPO > PPO): the probability that an agent of RPO is better than an agent of PPO."
 )
-
-
-class Group(NamedTuple):
-    """The agents that differ in their seeds alone."""
-
-    environment: str
-    steps: int
-    time_limit_bootstrap: bool
-    perturb_rollouts: bool
-    alpha: float
-
-    @property
-    def variant(self) -> str:
-        """How it is called."""
-        return variant(self._asdict())
 
 
 def write_report() -> Path:
@@ -71,7 +48,7 @@ def write_report() -> Path:
             parts.append(f"![learning curves]({table}.png)")
             if table == "ablation":
                 parts.append(f"![standard deviation of the policy]({table}-action_std.png)")
-            draw(table, records.read(records.curves_csv(table)))
+            draw(table, records.read(records.curves_csv(table)), records.DIRECTORY)
     path = records.DIRECTORY / "tables.md"
     path.write_text("\n\n".join(parts) + "\n")
     return path
@@ -81,7 +58,7 @@ def comparison(rows: Sequence[Row]) -> str:
     """A line for each environment and length: training returns beside those of CleanRL.
 
     Returns are mean ± standard deviation, and the 95 % interval of the mean. P(RPO > PPO) is the
-    probability that an agent of RPO, perturbed in the update only, is better than one of PPO.
+    probability that an agent of RPO, perturbed in the update only, is better than an agent of PPO.
     """
     groups = groups_of(rows)
     variants = list(dict.fromkeys(group.variant for group in groups))
@@ -128,21 +105,6 @@ def in_words(score: Published | None) -> str:
     return "" if score is None else f"{short(score.mean)} ± {short(score.std)}"
 
 
-def groups_of(rows: Sequence[Row], steps: str = "steps") -> dict[Group, list[Row]]:
-    """Rows by setting; `steps` is the column that tells the length of the training."""
-    groups: dict[Group, list[Row]] = {}
-    for row in rows:
-        group = Group(
-            row["environment"],
-            row[steps],
-            row["time_limit_bootstrap"],
-            row["perturb_rollouts"],
-            row["alpha"],
-        )
-        groups.setdefault(group, []).append(row)
-    return groups
-
-
 def agents_table(rows: Sequence[Row]) -> str:
     """A line for each setting, in Markdown."""
     lines = [
@@ -162,7 +124,7 @@ def agents_table(rows: Sequence[Row]) -> str:
         cells = [
             group.environment.removeprefix("playground/"),
             f"{group.steps / 1e6:.2g}M",
-            "bootstrapped" if group.time_limit_bootstrap else "an end",
+            "bootstrapped" if group.time_limit_bootstrap else "termination",
             group.variant,
             mean_and_std(training),
             in_words(published),
@@ -175,8 +137,9 @@ def agents_table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def short(value: float | np.ndarray) -> str:
+def short(value: ArrayLike) -> str:
     """Whole numbers from a hundred on, three digits below."""
+    value = float(np.asarray(value))
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:#.3g}".rstrip(".")
 
 
@@ -217,84 +180,3 @@ def provenance(rows: Sequence[Row]) -> str:
         f"{found['device']}, {found['cores']} cores, {found['date']}, commit {found['commit']}; "
         f"{found['versions']}. {len(rows)} agents{took}."
     )
-
-
-def draw(table: str, rows: Sequence[Row]) -> None:
-    """Draw the learning curves of a table; of the ablation, the policies' std as well."""
-    pictures = [
-        _picture(title, "episode return", _curves(groups, "episode_return"))
-        for title, groups in panels(table, rows).items()
-    ]
-    _write_sheet(pictures, records.DIRECTORY / f"{table}.png")
-    if table == "ablation":
-        pictures = [
-            _picture(title, "standard deviation of the policy", _curves(groups, "action_std"))
-            for title, groups in std_panels(rows).items()
-        ]
-        _write_sheet(pictures, records.DIRECTORY / f"{table}-action_std.png")
-
-
-def panels(table: str, rows: Sequence[Row]) -> dict[str, dict[str, list[Row]]]:
-    """By title, rows by label: an environment each, as long as it was trained most."""
-    found: dict[str, dict[str, list[Row]]] = {}
-    for group, members in _longest(rows).items():
-        label = group.variant
-        if table == "ablation":
-            if group.alpha not in (0.0, 0.5):
-                continue
-            label += ", bootstrapped" if group.time_limit_bootstrap else ""
-        found.setdefault(group.environment, {})[label] = members
-    return found
-
-
-def std_panels(rows: Sequence[Row]) -> dict[str, dict[str, list[Row]]]:
-    """By title, rows by label: alphas, in an environment and where they perturb.
-
-    Alpha 0 perturbs nowhere, and is in both.
-    """
-    found: dict[str, dict[str, list[Row]]] = {}
-    for group, members in _longest(rows).items():
-        if group.time_limit_bootstrap:
-            continue
-        for perturb_rollouts, where in ((False, "update only"), (True, "rollout too")):
-            if group.alpha == 0.0 or group.perturb_rollouts == perturb_rollouts:
-                title = f"{group.environment}, perturbed in the {where}"
-                found.setdefault(title, {})[f"alpha {group.alpha:g}"] = members
-    return found
-
-
-def _longest(rows: Sequence[Row]) -> dict[Group, list[Row]]:
-    groups = groups_of(rows, "total_steps")
-    most = {group.environment: 0 for group in groups}
-    for group in groups:
-        most[group.environment] = max(most[group.environment], group.steps)
-    return {group: rows for group, rows in groups.items() if group.steps == most[group.environment]}
-
-
-def _curves(groups: Mapping[str, list[Row]], name: str) -> Curves:
-    curves = {}
-    for label, rows in groups.items():
-        steps = np.unique([row["steps"] for row in rows])
-        values = np.reshape([row[name] for row in rows], (-1, len(steps)))
-        curves[label] = steps, sample_efficiency(steps, values, method="expanded")
-    return curves
-
-
-def _picture(title: str, ylabel: str, curves: Curves) -> "Figure":
-    return plot_sample_efficiency(curves, ylabel=ylabel, num_seeds=AGENTS, title=title)
-
-
-def _write_sheet(figures: Sequence["Figure"], path: Path) -> None:
-    """Save pictures of one size as one, side by side."""
-    images = []
-    for figure in figures:
-        file = io.BytesIO()
-        figure.savefig(file, format="png", dpi=DPI)
-        images.append(Image.open(file).convert("RGB"))
-    width = max(image.width for image in images)
-    height = max(image.height for image in images)
-    columns = min(PANEL_COLUMNS, len(images))
-    sheet = Image.new("RGB", (columns * width, -(-len(images) // columns) * height), "white")
-    for place, image in enumerate(images):
-        sheet.paste(image, (place % columns * width, place // columns * height))
-    sheet.save(path, optimize=True)
