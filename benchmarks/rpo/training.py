@@ -10,9 +10,10 @@ import numpy as np
 import rpojax
 from benchmarks.reporting import REPOSITORY
 from benchmarks.rpo.cells import AGENTS, Cell, variant
-from rpojax.statistics.nan import mean_ignoring_nan
+from rpojax.runs.records import means_over_updates
 from rpojax.studies import StudyResult
-from rpojax.studies.runner import LAST_PART, StudyProgress
+from rpojax.studies.runner import StudyProgress
+from rpojax.studies.trained import metrics_at_end, metrics_between
 
 RUNS = REPOSITORY / "runs" / "rpo"
 """Where the training of a cell is saved; git ignores it."""
@@ -60,9 +61,7 @@ def _agent_rows(
     settings: Row, study: StudyResult, index: int, costs: Mapping[str, float]
 ) -> list[Row]:
     result = study.result(index)
-    returns = np.asarray(result.metrics.episode_return)
-    last = max(1, round(LAST_PART * returns.shape[1]))
-    at_end = mean_ignoring_nan(returns[:, -last:])
+    at_end = metrics_at_end(result.metrics).episode_return
     return [
         {
             **settings,
@@ -81,28 +80,27 @@ def _agent_rows(
 
 
 def _curve_rows(settings: Row, study: StudyResult, index: int) -> list[Row]:
-    """Learning curves, thinned: each point is the mean over the updates since the one before."""
-    curves = {
-        name: np.asarray(getattr(study.result(index).metrics, name))
-        for name in ("episode_return", "action_std")
-    }
-    updates = curves["episode_return"].shape[1]
+    """Learning curves, thinned: each point sums up the updates since the one before."""
+    metrics = study.result(index).metrics
+    updates = metrics.episode_return.shape[1]
     ends = np.unique(np.linspace(0, updates, POINTS + 1).round().astype(int))
     cfg = study.settings[index].cfg
     named = {name: value for name, value in settings.items() if name not in ("table", "variant")}
+    points = {
+        end: means_over_updates(metrics_between(metrics, start, end))
+        for start, end in itertools.pairwise(ends)
+    }
     return [
         {
             **named,
             "seed": study.plan.seed + place,
             "total_steps": cfg.actual_timesteps,
             "steps": int(end) * cfg.batch_size,
-            **{
-                name: _short(mean_ignoring_nan(values[place, start:end]))
-                for name, values in curves.items()
-            },
+            "episode_return": _short(point.episode_return[place]),
+            "action_std": _short(point.action_std[place]),
         }
         for place in range(study.plan.num_seeds)
-        for start, end in itertools.pairwise(ends)
+        for end, point in points.items()
     ]
 
 

@@ -70,7 +70,8 @@ def study(
             a rung of three times the length; or a `Halving`. None: all train to the end.
         objective: what is compared: "evaluation_return", the mean return over episodes with mean
             actions after training; "environment/NAME", a metric of the environment in these
-            episodes; or a field of `Metrics`, the mean over the last tenth of the updates.
+            episodes; or a field of `Metrics`, of the last tenth of the updates together: a mean
+            over the episodes that end in them, or over the updates; numbers of events are summed.
         direction: "maximize" or "minimize".
         eval_episodes: of each agent.
         directory: where the study is saved, with its tables; None to save nothing.

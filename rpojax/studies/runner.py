@@ -27,12 +27,12 @@ from rpojax.runs.launch import (
 from rpojax.runs.loop import Loop, train
 from rpojax.runs.progress import Progress, StopRule
 from rpojax.runs.settings import RunSettings
-from rpojax.statistics.nan import mean_ignoring_nan
 from rpojax.studies.files import StudyDirectory
 from rpojax.studies.halving import survivors
 from rpojax.studies.plan import EVALUATION, StudyPlan
 from rpojax.studies.trained import (
     Trained,
+    metrics_at_end,
     rank,
     rows_of,
     setting_scores,
@@ -40,9 +40,6 @@ from rpojax.studies.trained import (
     updates_done,
 )
 from rpojax.types import TrainResult
-
-LAST_PART = 0.1
-"""The last share of the updates so far, over which a score by a metric of training is averaged."""
 
 
 class StudyProgress(NamedTuple):
@@ -256,8 +253,7 @@ def _scores(
         values = np.asarray(own[plan.objective.removeprefix(ENVIRONMENT)], np.float64)
         scores = values.mean(axis=1)
     else:
-        rows = np.asarray(getattr(result.metrics, plan.objective))
-        scores = mean_ignoring_nan(rows[:, -max(1, round(LAST_PART * updates)) :])
+        scores = np.asarray(getattr(metrics_at_end(result.metrics), plan.objective), np.float64)
     if file is not None and is_first():
         StudyDirectory.write_json(file, scores.tolist())
     return scores

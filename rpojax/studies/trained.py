@@ -9,10 +9,14 @@ import numpy as np
 
 from rpojax.config import Config
 from rpojax.runs.checkpoint import Snapshot
+from rpojax.runs.records import means_over_updates
 from rpojax.statistics import interquartile_mean
 from rpojax.studies.plan import StudyPlan
 from rpojax.trees import is_key
-from rpojax.types import TrainResult
+from rpojax.types import Metrics, TrainResult
+
+LAST_PART = 0.1
+"""The last share of the updates so far, from which a score by a metric of training is taken."""
 
 
 class Trained(NamedTuple):
@@ -23,6 +27,18 @@ class Trained(NamedTuple):
     rung: int
     result: TrainResult  # of N agents, in the memory of the host
     scores: np.ndarray  # f64[N] of the objective, as it is
+
+
+def metrics_at_end(metrics: Metrics) -> Metrics:
+    """Metrics f32[N] of the last tenth of the updates together, from those of each, [N, n]."""
+    updates = metrics.episode_return.shape[1]
+    first = updates - max(1, round(LAST_PART * updates))
+    return means_over_updates(metrics_between(metrics, first, updates))
+
+
+def metrics_between(metrics: Metrics, start: int, end: int) -> Metrics:
+    """Metrics [N, end - start] of some of the updates."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[:, start:end], metrics)
 
 
 def setting_scores(plan: StudyPlan, compared: Sequence[Trained]) -> dict[int, float]:

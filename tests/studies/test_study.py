@@ -1,5 +1,6 @@
 """Studies from start to end: what is trained, what is kept, what comes out."""
 
+import dataclasses
 import json
 
 import jax
@@ -10,6 +11,8 @@ import rpojax
 from rpojax import Config, NetworkConfig, make_train, resume_study, study
 from rpojax.studies import Halving, write_table
 from rpojax.studies import runner as runner_module
+from rpojax.studies.trained import metrics_at_end
+from rpojax.types import Metrics
 
 CFG = Config(
     env="MountainCarContinuous-v0",
@@ -156,6 +159,17 @@ def test_static_settings_make_programs_of_their_own():
     steps = sum(2 * setting.cfg.actual_timesteps for setting in result.settings)
     assert seen[-1].steps == seen[-1].steps_now == seen[-1].total_steps == steps
     assert {progress.running for progress in seen} == {2, 0}
+
+
+def test_an_objective_of_training_counts_all_episodes_of_the_last_tenth_alike():
+    nothing = np.zeros((2, 20), np.float32)
+    metrics = Metrics(**{field.name: nothing for field in dataclasses.fields(Metrics)})
+    count = np.ones((2, 20), np.float32)
+    count[:, -2:] = [[1, 3], [0, 5]]
+    returns = np.full((2, 20), -1000.0, np.float32)
+    returns[:, -2:] = [[10, 2], [np.nan, 7]]
+    metrics = metrics.replace(environment={}, episode_count=count, episode_return=returns)
+    np.testing.assert_array_equal(metrics_at_end(metrics).episode_return, np.float32([4, 7]))
 
 
 def test_halving_stops_the_worse_settings_and_packs_the_others(tmp_path):
