@@ -119,7 +119,8 @@ def agents_table(rows: Sequence[Row]) -> str:
         )
         estimate = bootstrap_interval(evaluation, method="expanded")
         published = None
-        if not (group.alpha and group.perturb_rollouts):
+        # CleanRL's agents are perturbed in the update only, and a time limit terminates.
+        if not group.time_limit_bootstrap and not (group.alpha and group.perturb_rollouts):
             published = PUBLISHED.get((group.environment, group.alpha))
         cells = [
             group.environment.removeprefix("playground/"),
