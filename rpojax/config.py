@@ -50,13 +50,13 @@ _POSITIVE = number(Interval(0.0, low_allowed=False))
 @documented
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Config(RunSizes):
-    """The settings of a run: everything that fixes a shape or a branch of the compiled program.
+    """The settings of a run.
 
-    The hyperparameters among the fields (see `HyperParams`) are default values that
-    `hyperparams()` turns into a traced pytree; all else is static. A config is checked when it is
-    made: a ValueError names the field, the value, what is allowed and the remedy. What depends on
-    the environment (its name, its action space) is checked by `make_train`, and so are
-    callable schedules; `Config` itself runs no JAX.
+    Some fields are hyperparameters (see `HyperParams`): default values that `hyperparams()` turns
+    into a traced pytree. All others are static: they fix a shape or a branch of the program. A
+    config is checked when it is made: a ValueError names the field, the value, what is allowed and
+    the remedy. What depends on the environment (its name, its action space) is checked by
+    `make_train`, and so are callable schedules; `Config` itself runs no JAX.
 
     NumPy scalars and the containers of OmegaConf and ml_collections are stored as plain values.
     Configs are hashable. Two are equal if all fields are equal; environments, networks and

@@ -5,7 +5,7 @@ rpojax train --env Pendulum-v1 --alpha 0.3 --network.cell gru --eval-every 10 --
 rpojax train --preset cleanrl --env Reacher-misc --num-seeds 8 --tensorboard
 rpojax train --config settings.yaml --num-minibatches 16  # flags override the file
 rpojax train --max-seconds 3000     # save and exit before a job's time limit
-rpojax resume runs/first            # after Ctrl-C or a crash; bit-identical to a run without it
+rpojax resume runs/first            # after Ctrl-C or a crash; same bits as if it never stopped
 rpojax eval runs/first --best --json
 rpojax eval runs/first --gymnasium Pendulum-v1 --video pendulum.gif
 rpojax export runs/first --agent 2  # a program for jax.export, or --format npz

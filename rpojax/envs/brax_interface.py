@@ -62,9 +62,9 @@ def from_brax_interface(
     """An `Env` with the time limit and the repeated actions of Brax's EpisodeWrapper.
 
     `env` has no wrappers: Brax's and Playground's overwrite the last observation of an episode, and
-    count a time limit as an end. Actions are in [-1, 1]; `done` means terminated. Those metrics of
-    the environment that are single numbers are passed on. The keys that an environment keeps in its
-    state are typed, so that training can replace them.
+    count a time limit as a termination. Actions are in [-1, 1]; `done` means terminated. Those
+    metrics of the environment that are single numbers are passed on. The keys that an environment
+    keeps in its state are typed, so that training can replace them.
 
     Where one action takes several steps, their rewards and metrics are added, and none follows the
     end of an episode. (EpisodeWrapper continues after it, and takes the metrics of the last step.)

@@ -1,11 +1,11 @@
-"""Settings that are known to work, by name.
+"""Settings by name, with their source and, where they were tried here, their results.
 
-Those of the paper and of CleanRL (1 x 2048 steps, perturbed in the update only, a time limit as an
-end), "dm_control" (the same with 16 x 128 steps, for tasks of MuJoCo Playground), one for each task
-of gymnax, and those for the pendulums of Brax and MJX, with what they gave over four to ten agents.
-Where MuJoCo Playground is installed, its tuned settings of Brax's PPO are
-read and translated; they have `alpha=0` until you set it. `presets.playground` says how they are
-translated:
+Those of the paper and of CleanRL (1 x 2048 steps, perturbed in the update only, a time limit as a
+termination), "dm_control" (the same with 16 x 128 steps, for tasks of MuJoCo Playground), one for
+each task of gymnax, and those for the pendulums of Brax and MJX, with the returns of four to ten
+agents. Where MuJoCo Playground is installed, its tuned settings of Brax's PPO are read and
+translated, and not tried here; they have `alpha=0` until you set it. `presets.playground` says how
+they are translated:
 
 ```python
 import rpojax
