@@ -133,7 +133,15 @@ def main() -> None:
     title = f"Seconds of this checkout / the other, median of {arguments.rounds} rounds"
     print_table(title, table, info)
     write_csv(RESULTS / "compare.csv", rows, info)
-    bar_chart(RESULTS / "compare.png", title, bars, info, xlabel="ratio", value_format="{:.3f}")
+    bar_chart(
+        RESULTS / "compare.png",
+        title,
+        bars,
+        info,
+        xlabel="ratio",
+        value_format="{:.3f}",
+        reference=1.0,
+    )
 
 
 if __name__ == "__main__":

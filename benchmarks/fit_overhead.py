@@ -129,8 +129,9 @@ def measure(cfg: rpojax.Config, numbers: list[int], rounds: int, info: Environme
         title,
         bars,
         info,
-        xlabel="time, of the bare program's (median of ratios taken in pairs)",
+        xlabel="time relative to the bare program (median of ratios taken in pairs)",
         value_format="{:.3f}",
+        reference=1.0,
     )
 
 

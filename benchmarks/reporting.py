@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+from matplotlib.ticker import EngFormatter
 from rich.console import Console
 from rich.table import Table
 
@@ -189,8 +190,21 @@ def bar_chart(
     remarks: Mapping[str, str] | None = None,
     highlight: str | None = None,
     value_format: str = "{:,.0f}",
+    reference: float | None = None,
 ) -> None:
-    """Draws one horizontal bar a label, with its value and remark beside it."""
+    """Draws one horizontal bar a label, with its value and remark beside it.
+
+    Args:
+        path: of the picture.
+        title: above it.
+        bars: values by label.
+        info: of the measurement.
+        xlabel: what the values are, with their unit.
+        remarks: by label.
+        highlight: the label of a bar in another colour.
+        value_format: of the values beside the bars.
+        reference: where a line crosses the bars, such as 1 for ratios.
+    """
     remarks = remarks or {}
     figure, axes = plt.subplots(figsize=(8, 1.6 + 0.5 * len(bars)), layout="constrained")
     colors = ["tab:orange" if label == highlight else "tab:blue" for label in bars]
@@ -204,7 +218,10 @@ def bar_chart(
     axes.set_xlim(0, 1.35 * max(bars.values()))
     axes.set_xlabel(xlabel, x=1.0, ha="right")  # grows to the left, where the long labels are
     figure.suptitle(title, fontsize=10, x=0.01, ha="left")
-    axes.xaxis.set_major_formatter("{x:,g}")
+    large = max(bars.values()) >= 1000
+    axes.xaxis.set_major_formatter(EngFormatter(sep="") if large else "{x:g}")
+    if reference is not None:
+        axes.axvline(reference, color="black", linestyle=":", linewidth=1)
     axes.spines[["top", "right"]].set_visible(False)
     footer = "\n".join(textwrap.wrap(str(info), 150))
     figure.supxlabel(footer, fontsize=6, color="gray", x=0.01, ha="left")
