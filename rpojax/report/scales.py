@@ -30,14 +30,16 @@ def as_values(values: Sequence[Any] | np.ndarray) -> tuple[np.ndarray, list[str]
 def scale_of(values: ArrayLike) -> str:
     """The scale that fits values of a hyperparameter: "log", "symlog" or "linear".
 
-    It is "log" where positive values span a decade and their logarithms are more evenly spaced than
-    they are, and "symlog" where zeros come with them.
+    It is "log" where positive values span a decade, and half of them would crowd in the lowest
+    fifth of a linear axis or their logarithms are more evenly spaced than they are; "symlog" where
+    zeros come with them.
     """
     values = np.unique(np.asarray(values, np.float64))
     positive = values[values > 0.0]
     if values.size == 0 or values[0] < 0.0 or positive.size < 2 or positive[-1] < 10 * positive[0]:
         return "linear"
-    if _unevenness(np.log(positive)) > _unevenness(positive):
+    crowded = np.median(positive) < positive[0] + 0.2 * (positive[-1] - positive[0])
+    if not crowded and _unevenness(np.log(positive)) > _unevenness(positive):
         return "linear"
     return "log" if positive.size == values.size else "symlog"
 

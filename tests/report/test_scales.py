@@ -14,6 +14,7 @@ from rpojax.report.scales import as_values, scale_of, to_scale
         ([-1.0, 0.01, 0.1, 1.0], "linear"),
         ([0.9, 0.99, 0.999], "linear"),
         ([5.0], "linear"),
+        ([7e-5, 8e-5, 9e-5, 1e-4, 1.1e-4, 2.2e-3, 2.7e-3, 3.4e-3], "log"),  # in clusters
         (10 ** np.random.default_rng(0).uniform(-5, -2, 64), "log"),
         (np.random.default_rng(0).uniform(0.001, 1, 64), "linear"),
     ],
