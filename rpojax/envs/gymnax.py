@@ -20,7 +20,7 @@ from rpojax.envs.gymnax_interface import (
     check_termination,
     episode_limit,
 )
-from rpojax.envs.gymnax_params import changed, traceable
+from rpojax.envs.gymnax_params import as_defaults, changed, traceable
 from rpojax.envs.params import with_traced_params
 from rpojax.envs.spaces import box_actions, encode, observation_space
 from rpojax.types import Array, Key, PyTree
@@ -92,7 +92,8 @@ def from_gymnax(env: Any, params: Any = None, name: str | None = None) -> Env:
     become float32, in which the agent learns, also under `jax_enable_x64`.
 
     `Env.params` are the fields of `params` that are floats or arrays of floats, where `params` is a
-    dataclass; those that the bounds of actions depend on stay as they are.
+    dataclass, except for the time limit and what the bounds of actions depend on. A whole number
+    counts as a float where `env.default_params` has a float, so that `l=2` may be traced too.
 
     Args:
         env: the environment.
@@ -113,7 +114,7 @@ def from_gymnax(env: Any, params: Any = None, name: str | None = None) -> Env:
             f"env = {env!r} has no {', '.join(missing)}; give a name, an rpojax.envs.Env, or an "
             "object with gymnax's interface"
         )
-    params = env.default_params if params is None else params
+    params = env.default_params if params is None else as_defaults(env, params)
     name = name or str(getattr(env, "name", type(env).__name__))
     check_object(name, env)
     limit = episode_limit(name, env, params)

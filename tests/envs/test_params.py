@@ -63,6 +63,61 @@ def test_a_traced_parameter_is_that_of_an_environment_made_with_it(name):
         assert not np.array_equal(made[1].obs, one_step(PENDULUM)[1].obs)
 
 
+@pytest.mark.parametrize("whole", [2, np.int64(2), np.float32(2)])
+def test_a_whole_number_for_a_float_can_be_traced(whole):
+    env = envs.make("Pendulum-v1", l=whole, g=9)
+    assert set(env.params) == set(PENDULUM.params)
+    assert (env.params["l"], env.params["g"]) == (2.0, 9.0)
+    envs.randomized(env, lambda key: {"l": jax.random.uniform(key)})
+
+
+@dataclasses.dataclass(frozen=True)
+class GainParams:
+    gain: float = 2.0
+    count: int = 1
+    max_steps_in_episode: float = 5.0
+
+
+class Gaining:
+    """The reward is the gain; `gain` and `count` are in the state."""
+
+    default_params = GainParams()
+
+    def action_space(self, params):
+        return gymnax.environments.spaces.Box(-1.0, 1.0, (1,))
+
+    def reset_env(self, key, params):
+        return jnp.zeros(1), {"gain": params.gain, "count": params.count, "time": 0}
+
+    def step_env(self, key, state, action, params):
+        state = {**state, "time": state["time"] + 1}
+        return jnp.zeros(1), state, state["gain"], False, {}
+
+    def is_truncated(self, state, params):
+        return state["time"] >= params.max_steps_in_episode
+
+
+def test_numbers_of_an_object_are_of_the_kind_of_its_defaults():
+    env = envs.from_gymnax(Gaining(), GainParams(gain=3, count=4.0))
+    assert set(env.params) == {"gain"}
+    state, timestep = one_step(env.with_params({"gain": 1.5}))
+    np.testing.assert_array_equal(timestep.reward, 1.5)  # a state of whole numbers would hold 1
+    assert state["count"].dtype == jnp.int32
+
+
+@pytest.mark.parametrize("limit", [400.0, np.float32(400), np.inf])
+def test_the_time_limit_is_never_traced(limit):
+    env = envs.make("Pendulum-v1", max_steps_in_episode=limit)
+    assert set(env.params) == set(PENDULUM.params)
+    assert env.max_episode_steps == (400 if limit < np.inf else None)
+    assert set(envs.from_gymnax(Gaining()).params) == {"gain"}
+
+
+@pytest.mark.parametrize("torque", [0.6, 0.8, 1.4, np.inf])
+def test_what_bounds_the_actions_is_not_traced(torque):
+    assert set(envs.make("Pendulum-v1", max_torque=torque).params) == set(PENDULUM.params)
+
+
 def test_changes_add_up_and_leave_the_description():
     env = counter_with_params()
     changed = env.with_params({"scale": 3.0}).with_params({"move": 1.0})
