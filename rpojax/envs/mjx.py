@@ -41,9 +41,10 @@ EXTRA = "mjx"
 SLOW_TO_MAKE = True
 
 ITERATIONS, LINE_SEARCH_ITERATIONS = 8, 8
-"""Limits of the constraint solver. The models' own, 100 and 50, change no observation by more than
-float32 rounding (in Ant by nothing, in 200 steps of random actions; Humanoid was not compared), and
-are three times slower, since all environments of a batch wait for the slowest."""
+"""Default limits of the constraint solver. The models' own, 100 (Humanoid 50, Pusher 20) and 50,
+change no observation by more than float32 rounding (in Ant by nothing, in 200 steps of random
+actions; Humanoid was not compared), and are three times slower, since all environments of a batch
+wait for the slowest."""
 
 
 class State(NamedTuple):
@@ -72,18 +73,19 @@ def make(name: str, **params: Any) -> Env:
         name: such as "Hopper-v5".
         params: Gymnasium's keyword arguments of the task, such as `healthy_reward=0.5` or
             `frame_skip=2`; `max_episode_steps`; and `iterations` and `ls_iterations`, MuJoCo's
-            limits of the constraint solver.
+            limits of the constraint solver, in place of `ITERATIONS` and `LINE_SEARCH_ITERATIONS`.
 
     Raises:
         ValueError: an unknown parameter, with the nearest known one; a value of another kind than
             its default.
     """
     task = TASKS[name]
+    mj_model = load_model(task)
     plain = {
         "frame_skip": task.frame_skip,
         "max_episode_steps": task.max_episode_steps,
-        "iterations": ITERATIONS,
-        "ls_iterations": LINE_SEARCH_ITERATIONS,
+        "iterations": min(mj_model.opt.iterations, ITERATIONS),
+        "ls_iterations": min(mj_model.opt.ls_iterations, LINE_SEARCH_ITERATIONS),
     }
     known = {**plain, **task.settings}
     for field, value in params.items():
@@ -94,9 +96,8 @@ def make(name: str, **params: Any) -> Env:
         max_episode_steps=known["max_episode_steps"],
         settings={field: known[field] for field in task.settings},
     )
-    mj_model = load_model(task)
-    mj_model.opt.iterations = min(mj_model.opt.iterations, known["iterations"])
-    mj_model.opt.ls_iterations = min(mj_model.opt.ls_iterations, known["ls_iterations"])
+    mj_model.opt.iterations = known["iterations"]
+    mj_model.opt.ls_iterations = known["ls_iterations"]
     return with_time_limit(simulate(name, task, mj_model), task.max_episode_steps)
 
 
@@ -217,7 +218,7 @@ def _checked(name: str, value: Any, default: Any) -> Any:
     if isinstance(default, bool):
         return check_bool(name, value)
     if isinstance(default, int):
-        return whole_number(name, value)
+        return whole_number(name, value, most=np.iinfo(np.int32).max)
     if isinstance(default, float):
         number = numbers_in(name, value, Interval(-np.inf))
         if number.ndim:

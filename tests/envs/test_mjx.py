@@ -223,6 +223,7 @@ def test_agents_times_environments_are_a_batch():
         ("Hoper-v5", {}, "unknown environment 'mjx/Hoper-v5'; did you mean 'mjx/Hopper-v5'"),
         ("Hopper-v5", {"healthy_rewards": 1}, "of Hopper-v5 'healthy_rewards'; did you mean"),
         ("Hopper-v5", {"frame_skip": 0.5}, "frame_skip of Hopper-v5 = 0.5 is not allowed; .*whole"),
+        ("Hopper-v5", {"iterations": 2**31}, "iterations .* is not allowed; .* 1 to 2147483647"),
         ("Hopper-v5", {"healthy_reward": "x"}, "healthy_reward of Hopper-v5 = 'x' is not a number"),
         ("Hopper-v5", {"healthy_reward": [1.0, 2.0]}, "healthy_reward .* is not one number"),
         (
@@ -259,6 +260,19 @@ def test_parameters_reach_the_simulation():
     both = pair("InvertedPendulum-v5")
     _, two_frames = both.step(both.key, adapter.State(*start.state), action)
     np.testing.assert_allclose(states[1].obs, two_frames.obs, atol=1e-5)
+
+
+def test_limits_of_the_solver_are_those_given(monkeypatch):
+    monkeypatch.setattr(adapter, "simulate", lambda name, task, mj_model: mj_model.opt)
+    monkeypatch.setattr(adapter, "with_time_limit", lambda made, limit: made)
+
+    def limits(**params):
+        made = adapter.make("Hopper-v5", **params)
+        return made.iterations, made.ls_iterations
+
+    assert limits() == (adapter.ITERATIONS, adapter.LINE_SEARCH_ITERATIONS)
+    assert limits(iterations=500) == (500, adapter.LINE_SEARCH_ITERATIONS)
+    assert limits(iterations=2, ls_iterations=200) == (2, 200)
 
 
 def test_environment_can_be_made_inside_a_jit():
