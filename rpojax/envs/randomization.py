@@ -1,15 +1,13 @@
 """Domain randomisation: parameters of an environment that are drawn anew for each episode."""
 
-import dataclasses
 import functools
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from rpojax.envs.base import Env, Rekey, Render, Reset, Step, TimeStep, fail_unless
+from rpojax.envs.base import Env, Reset, Step, TimeStep, fail_unless, with_outer_state
 from rpojax.envs.params import check_names, check_shape, with_traced_params
 from rpojax.types import Array, Key, PyTree
 
@@ -91,23 +89,9 @@ def _wrapped(env: Env, draw: DrawParams, drawn: frozenset[str]) -> Env:
         return changed.reset, changed.step
 
     left = {name: value for name, value in env.params.items() if name not in drawn}
-    made = dataclasses.replace(
-        env,
-        reset=jax.vmap(reset_one),
-        step=jax.vmap(step_one),
-        rekey=None if env.rekey is None else functools.partial(_rekey, env.rekey),
-        render=None if env.render is None else functools.partial(_render, env.render),
-    )
+    made = with_outer_state(env, jax.vmap(reset_one), jax.vmap(step_one))
     return with_traced_params(made, left, functions)
 
 
 def _first(batch: PyTree) -> PyTree:
     return jax.tree.map(lambda leaf: leaf[0], batch)
-
-
-def _rekey(rekey: Rekey, keys: Key, states: Randomized) -> Randomized:
-    return states._replace(state=rekey(keys, states.state))
-
-
-def _render(render: Render, states: Randomized) -> np.ndarray:
-    return render(states.state)

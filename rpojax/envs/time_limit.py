@@ -1,14 +1,11 @@
 """A time limit, for families whose own limit is in a wrapper that is not used."""
 
-import dataclasses
-import functools
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax.numpy as jnp
-import numpy as np
 
-from rpojax.envs.base import Env, Rekey, Render, Reset, Step, TimeStep
+from rpojax.envs.base import Env, Reset, Step, TimeStep, with_outer_state
 from rpojax.envs.params import with_traced_params
 from rpojax.types import Array, Key, PyTree
 
@@ -46,20 +43,5 @@ def with_time_limit(env: Env, max_episode_steps: int) -> Env:
         changed = with_time_limit(env.with_params(params), max_episode_steps)
         return changed.reset, changed.step
 
-    timed = dataclasses.replace(
-        env,
-        reset=reset,
-        step=step,
-        rekey=None if env.rekey is None else functools.partial(_rekey, env.rekey),
-        render=None if env.render is None else functools.partial(_render, env.render),
-        max_episode_steps=max_episode_steps,
-    )
+    timed = with_outer_state(env, reset, step, max_episode_steps=max_episode_steps)
     return with_traced_params(timed, env.params, functions)
-
-
-def _rekey(rekey: Rekey, keys: Key, timed: Timed) -> Timed:
-    return timed._replace(state=rekey(keys, timed.state))
-
-
-def _render(render: Render, states: Timed) -> np.ndarray:
-    return render(states.state)
