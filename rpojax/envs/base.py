@@ -120,6 +120,9 @@ class Env:
     rekey: Rekey | None = None  # needed where the state holds PRNG keys that are not typed keys
     render: Render | None = None  # None: `render_episode` needs `draw`
     render_fps: float = 30.0  # frames per second: of the environment's own time, where it has one
+    # Environments that a CPU computes at a time, in `reset`, `step` and wrappers that map them
+    # anew; None for all. See `rpojax.envs.at_once`.
+    most_at_once: int | None = None
     # f32[...] default values of parameters that may be traced, by name: `with_traced_params` sets
     # them, and what makes `reset` and `step` of others. A copy by `dataclasses.replace` has none.
     params: Mapping[str, np.ndarray] = dataclasses.field(

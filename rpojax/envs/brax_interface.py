@@ -150,6 +150,7 @@ def from_brax_interface(
         resets="pool",
         render=render,
         render_fps=fps,
+        most_at_once=most_at_once,
     )
     if model is not None:
         made = with_traced_params(made, model.params, functions)

@@ -200,6 +200,7 @@ def simulate(name: str, task: Task, mj_model: Any) -> Env:
         metrics=tuple(jax.eval_shape(step_one, {}, key, state, action)[1].metrics),
         render=render_with_mujoco(name, mj_model, place),
         render_fps=min(1.0 / seconds, MOST_FPS),
+        most_at_once=MOST,
     )
     return with_traced_params(made, traceable(constants[0]), functions)
 

@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
+from rpojax.envs.at_once import mapped_over_envs
 from rpojax.envs.base import Env, Reset, Step, TimeStep, fail_unless, with_outer_state
 from rpojax.envs.params import check_names, check_shape, with_traced_params
 from rpojax.types import Array, Key, PyTree
@@ -89,7 +90,8 @@ def _wrapped(env: Env, draw: DrawParams, drawn: frozenset[str]) -> Env:
         return changed.reset, changed.step
 
     left = {name: value for name, value in env.params.items() if name not in drawn}
-    made = with_outer_state(env, jax.vmap(reset_one), jax.vmap(step_one))
+    reset, step = (mapped_over_envs(each, env.most_at_once) for each in (reset_one, step_one))
+    made = with_outer_state(env, reset, step)
     return with_traced_params(made, left, functions)
 
 

@@ -136,5 +136,6 @@ def test_a_cpu_computes_a_large_batch_in_blocks():
         state, _ = env.reset(keys)
         found.append(env.step(keys, state, action))
     np.testing.assert_allclose(found[0][1].obs["state"], found[1][1].obs["state"])
-    program = jax.make_jaxpr(adapted(most_at_once=3).step)(keys, state, action)
+    assert env.most_at_once == 3
+    program = jax.make_jaxpr(env.step)(keys, state, action)
     assert "f32[2,3,2]" in str(program)  # two blocks of three

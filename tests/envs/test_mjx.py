@@ -17,6 +17,7 @@ pytest.importorskip("mujoco.mjx", reason="needs rpojax[mjx]")
 from rpojax import envs
 from rpojax.envs import mjx as adapter
 from rpojax.envs import mjx_parts
+from rpojax.envs.at_once import MOST
 from rpojax.envs.mjx_tasks import TASKS
 from rpojax.envs.mujoco_log import no_log_file
 
@@ -197,6 +198,7 @@ def test_pendulum_conforms():
     np.testing.assert_array_equal(env.action_high, [3.0])
     np.testing.assert_array_equal(env.action_low, [-3.0])
     assert (env.obs.shape, env.obs.dtype) == ((4,), jnp.float32)
+    assert env.most_at_once == MOST
     envs.check_env(env, num_steps=40)
 
 

@@ -176,6 +176,20 @@ def test_a_rekey_of_the_environment_goes_on_working():
     np.testing.assert_array_equal(again.params["x"], state.params["x"])
 
 
+@pytest.mark.parametrize("changes", [{}, {"y": 1.0}])
+def test_a_cpu_computes_a_large_batch_in_the_blocks_of_the_environment(changes):
+    counter = make_counter(most_at_once=3)
+    functions = (counter.reset, counter.step)
+    plain = envs.with_traced_params(counter, {"x": 1.0, "y": 2.0}, lambda params: functions)
+    env = envs.randomized(plain, lambda key: {"x": jax.random.uniform(key)}).with_params(changes)
+    state, _ = jax.eval_shape(env.reset, keys(6))
+    programs = (
+        jax.make_jaxpr(env.reset)(keys(6)),
+        jax.make_jaxpr(env.step)(keys(6), state, jnp.zeros((6, 2))),
+    )
+    assert all("f32[2,3,2]" in str(program) for program in programs)  # two blocks of three
+
+
 def test_it_can_be_pickled_if_the_draw_can():
     env = pickle.loads(pickle.dumps(envs.randomized(envs.make("Pendulum-v1"), standard_length)))
     assert set(env.params) == set(PENDULUM.params) - {"l"}
