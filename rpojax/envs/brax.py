@@ -71,10 +71,7 @@ def make(name: str, **params: Any) -> Env:
         ValueError: an unknown parameter, with the nearest known one; a value that is not allowed.
     """
     cls = _classes()[name]
-    arguments = [*inspect.signature(cls).parameters]
-    if "backend" in arguments:  # and with it a simulation
-        arguments[arguments.index("kwargs")] = "n_frames"
-    known = [*WRAPPER, *(argument for argument in arguments if argument != "kwargs")]
+    known = [*WRAPPER, *_arguments(cls)]
     for field, value in params.items():
         check_known(field, known, f"parameter of {name}")
         if field == "backend":
@@ -94,6 +91,20 @@ def make(name: str, **params: Any) -> Env:
         raise ValueError(f"parameters {params} of {name} are refused: {error}") from error
     tracing = functools.partial(levels_kept_apart, BRAX, MJX)
     return from_brax_interface(name, env, **wrapper, **physics, tracing=tracing, most_at_once=MOST)
+
+
+def _arguments(cls: type) -> list[str]:
+    """What may be given to a class by name, with what it passes on to Brax's simulation."""
+    parameters = inspect.signature(cls).parameters.values()
+    named = [
+        each.name
+        for each in parameters
+        if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY)
+    ]
+    passes_on = any(each.kind is each.VAR_KEYWORD for each in parameters)
+    if passes_on and "backend" in named and "n_frames" not in named:
+        named.append("n_frames")
+    return named
 
 
 def _model(env: Any) -> Model:

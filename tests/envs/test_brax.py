@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("brax", reason="needs rpojax[brax]")
 
 from brax.envs import get_environment
+from brax.envs.fast import Fast
 from positions import placed
 
 import rpojax
@@ -122,6 +123,32 @@ def test_time_limit_truncates():
 def test_wrong_parameters_are_refused_with_the_remedy(name, params, message):
     with pytest.raises(ValueError, match=message):
         envs.make(f"brax/{name}", **params)
+
+
+class WithBackend(Fast):
+    def __init__(self, goal=0.5, *, backend="spring"):
+        super().__init__()
+
+
+class WithOthers(Fast):
+    def __init__(self, goal=0.5, **others):
+        super().__init__(**others)
+
+
+class WithBoth(Fast):
+    def __init__(self, backend="spring", **others):
+        super().__init__(**others)
+
+
+@pytest.mark.parametrize(
+    ("cls", "known"),
+    [(WithBackend, "goal, backend"), (WithOthers, "goal"), (WithBoth, "backend, n_frames")],
+)
+def test_parameters_of_an_environment_of_ones_own_are_its_arguments(cls, known, monkeypatch):
+    monkeypatch.setitem(adapter._classes(), "own", cls)
+    assert adapter.make("own", episode_length=3).max_episode_steps == 3
+    with pytest.raises(ValueError, match=f"known: episode_length, action_repeat, {known}$"):
+        adapter.make("own", zzz=1)
 
 
 def test_asymmetric_agents_train_side_by_side():
