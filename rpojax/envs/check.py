@@ -86,10 +86,7 @@ def check_env(env: Env, num_envs: int = 3, num_steps: int = 1000) -> None:
 
 def _random_rollout(env: Env, key: Key, num_envs: int, num_steps: int) -> _Rollout:
     reset_key, scan_key = jax.random.split(key)
-    low, high = jnp.maximum(env.action_low, -10.0), jnp.minimum(env.action_high, 10.0)
-    # Bounds that lie apart from [-10, 10] are taken whole.
-    low = jnp.where(low < high, low, env.action_low)
-    high = jnp.where(low < high, high, env.action_high)
+    low, high = _action_range(env)
 
     def body(carry: tuple[_Led, _Led], key: Key) -> tuple[tuple[_Led, _Led], _Rollout]:
         before, start = carry
@@ -113,6 +110,19 @@ def _random_rollout(env: Env, key: Key, num_envs: int, num_steps: int) -> _Rollo
     start = _Led(*env.reset(jax.random.split(reset_key, num_envs)))
     rollout: _Rollout = jax.lax.scan(body, (start, start), jax.random.split(scan_key, num_steps))[1]
     return rollout
+
+
+def _action_range(env: Env) -> tuple[np.ndarray, np.ndarray]:
+    """Finite bounds of random actions: at most 10 in magnitude, where the environment allows it.
+
+    Bounds that lie apart from [-10, 10] are taken whole. Where one of them is infinite, actions
+    reach to twice the other.
+    """
+    low, high = env.action_low, env.action_high
+    near = np.maximum(low, -10.0), np.minimum(high, 10.0)
+    finite = np.where(np.isinf(low), 2.0 * high, low), np.where(np.isinf(high), 2.0 * low, high)
+    apart = near[0] >= near[1]
+    return np.where(apart, finite[0], near[0]), np.where(apart, finite[1], near[1])
 
 
 def _agree(a: _Led, b: _Led) -> _Led:

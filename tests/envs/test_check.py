@@ -228,7 +228,18 @@ def test_check_passes_typed_keys_in_the_state():
     check_env(dataclasses.replace(good, reset=reset, step=step), num_steps=20)
 
 
-@pytest.mark.parametrize(("low", "high"), [(300.0, 500.0), (-500.0, -300.0), (9.0, 11.0)])
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [
+        (300.0, 500.0),
+        (-500.0, -300.0),
+        (9.0, 11.0),
+        (20.0, np.inf),
+        (-np.inf, -20.0),
+        (0.0, np.inf),
+        (-np.inf, np.inf),
+    ],
+)
 def test_check_acts_within_the_bounds(low, high):
     seen = []
     good = make_counter(action_low=[low, low], action_high=[high, high])
@@ -240,7 +251,7 @@ def test_check_acts_within_the_bounds(low, high):
     check_env(dataclasses.replace(good, step=step), num_steps=10)
     jax.effects_barrier()
     actions = np.concatenate(seen)
-    assert ((actions >= low) & (actions <= high)).all()
+    assert ((actions >= low) & (actions <= high) & np.isfinite(actions)).all()
     assert np.ptp(actions) > 0.0
 
 
