@@ -14,7 +14,8 @@ srun rpojax train --distributed --env playground/CheetahRun --num-seeds 64 --out
 ```
 
 * Agents do not communicate while they train. After each chunk of updates, about every two seconds,
-  the metrics are exchanged: 57 bytes for each agent and update.
+  the metrics are exchanged: 57 bytes for each agent and update, and 4 for each metric of the
+  environment.
 * With `agents_at_once=1` on CPUs, an agent has the same bits on any number of processes.
 * The first process writes logs, draws and prints. Each writes its own devices' part of a
   checkpoint: the directory must be one that all machines see. Results are whole in each process,

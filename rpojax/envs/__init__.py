@@ -16,13 +16,14 @@ rpojax.Config(env="playground/CartpoleBalance", env_params={"episode_length": 50
   Its swimmer does not load: it calls `jnp.clip` in a way that JAX 0.10 no longer has.
 * **mjx/**: Gymnasium's MuJoCo tasks, simulated by MJX. Observations, rewards and ends are those of
   Gymnasium, and tests compare them step by step with its own simulator. Contacts of Ant differ (MJX
-  orients friction otherwise), and HalfCheetah and Ant drift apart over an episode.
+  orients friction directions differently), and HalfCheetah and Ant drift apart over an episode.
 * **playground/**: MuJoCo Playground in MJX's JAX implementation, which runs everywhere;
   `env_params={"impl": "warp"}` takes MuJoCo Warp on an NVIDIA GPU, which is not deterministic.
   Parameters are entries of the task's configuration (`"reward_config.scales.torques"`). Vision is
   not supported. Where tasks observe `state` and `privileged_state`, an asymmetric critic is
   `NetworkConfig(actor_keys=("state",), critic_keys=("privileged_state",))`. Locomotion and
-  manipulation need robots that Playground downloads with git: rpojax says how, and does not.
+  manipulation need robot models that Playground fetches with git; rpojax tells you how, but does
+  not fetch them.
 
 **Your own** is any object with gymnax's interface, of one episode at a time. `make_train` checks
 shapes, dtypes and bounds; `check_env` also runs it:

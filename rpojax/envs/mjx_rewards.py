@@ -69,20 +69,20 @@ def reward_running(moment: Moment, settings: Settings) -> Terms:
 
 
 def reward_walking(moment: Moment, settings: Settings) -> Terms:
-    """The same, and a constant while healthy."""
+    """The velocity along x, the actions' cost, and a constant while healthy."""
     survive = settings["healthy_reward"] * moment.healthy
     return {**reward_running(moment, settings), "reward_survive": survive}
 
 
 def reward_ant(moment: Moment, settings: Settings) -> Terms:
-    """The same, and the cost of clipped contact forces."""
+    """The terms of walking, and the cost of clipped contact forces."""
     forces = mjx_parts.limited_contact_forces(moment.data, settings)
     contact = -settings["contact_cost_weight"] * jnp.sum(jnp.square(forces))
     return {**reward_walking(moment, settings), "reward_contact": contact}
 
 
 def reward_humanoid(moment: Moment, settings: Settings) -> Terms:
-    """The same as of walking, and the clipped cost of contact forces."""
+    """The terms of walking, and the clipped cost of contact forces."""
     cost = settings["contact_cost_weight"] * jnp.sum(jnp.square(moment.data._impl.cfrc_ext))
     contact = -jnp.clip(cost, *settings["contact_cost_range"])
     return {**reward_walking(moment, settings), "reward_contact": contact}
@@ -119,7 +119,7 @@ def walker_is_healthy(data: Any, settings: Settings) -> Array:
 
 
 def hopper_is_healthy(data: Any, settings: Settings) -> Array:
-    """The same, and no other position or velocity is extreme."""
+    """The torso is high and upright enough, and no other position or velocity is extreme."""
     others = jnp.concatenate([data.qpos, data.qvel])[2:]
     inside = _inside(others, settings["healthy_state_range"]).all()
     return inside & walker_is_healthy(data, settings)
