@@ -103,9 +103,10 @@ def scheduled_learning_rate(
     if cfg.lr_schedule == "constant":
         return hyperparams.learning_rate
     if cfg.lr_schedule == "linear":
-        return hyperparams.learning_rate * (
+        falling = hyperparams.learning_rate * (
             1.0 - update_count.astype(jnp.float32) / cfg.num_updates
         )
+        return jnp.where(update_count < cfg.num_updates, falling, 0.0)
     factor = jnp.asarray(cfg.lr_schedule(update_count), jnp.float32)
     return hyperparams.learning_rate * factor
 

@@ -41,7 +41,8 @@ def with_scheduled_alpha(cfg: Config, hyperparams: HyperParams, update_count: Ar
         return hyperparams
     if cfg.alpha_schedule == "linear":
         done = update_count.astype(jnp.float32) / cfg.num_updates
-        alpha = (1.0 - done) * hyperparams.alpha + done * hyperparams.alpha_end
+        between = (1.0 - done) * hyperparams.alpha + done * hyperparams.alpha_end
+        alpha = jnp.where(update_count < cfg.num_updates, between, hyperparams.alpha_end)
     else:
         alpha = hyperparams.alpha * jnp.asarray(cfg.alpha_schedule(update_count), jnp.float32)
     return dataclasses.replace(hyperparams, alpha=alpha)

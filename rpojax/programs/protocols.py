@@ -49,7 +49,12 @@ class Iterate(Protocol):
         hyperparams: HyperParams | None = None,
         env_params: EnvParams | None = None,
     ) -> tuple[TrainState, Metrics]:
-        """Return the next state, and the metrics of this update, each f32[]."""
+        """Return the next state, and the metrics of this update, each f32[].
+
+        After `cfg.num_updates` updates, "linear" schedules stay at their end: the learning rate at
+        0, so that nothing more is learnt, and alpha at `alpha_end`. Callable schedules are called
+        with the larger counts. With lr_schedule = "constant", training can go on without an end.
+        """
 
 
 class RunUpdates(Protocol):
@@ -64,5 +69,9 @@ class RunUpdates(Protocol):
     ) -> tuple[TrainState, Metrics]:
         """Return the last state, and the metrics of all updates, each f32[num_updates].
 
-        `num_updates=None` takes `cfg.num_updates`; it is static under `jax.jit`.
+        `num_updates=None` takes `cfg.num_updates`; it is static under `jax.jit`. See `Iterate` for
+        what happens after `cfg.num_updates` updates.
+
+        Raises:
+            ValueError: `num_updates` is not a whole number of at least 0.
         """

@@ -18,6 +18,7 @@ from rpojax.programs.agents_at_once import agents_mapped
 from rpojax.programs.protocols import EnvParams, Initialize, Iterate, RunUpdates, Train
 from rpojax.programs.spread import ON_ALL, STATE, spread
 from rpojax.types import Array, Key, Metrics, PyTree, TrainResult, TrainState
+from rpojax.validation import whole_number
 
 
 class Trainer(NamedTuple):
@@ -98,7 +99,7 @@ def trainer_for(model: Model) -> Trainer:
         num_updates: int | None = None,
         env_params: EnvParams | None = None,
     ) -> tuple[TrainState, Metrics]:
-        mapped = run_mapped(cfg.num_updates if num_updates is None else num_updates)
+        mapped = run_mapped(_resolve_num_updates(cfg, num_updates))
         given = _resolve(cfg, hyperparams), resolve_params(env, env_params)
         return mapped(state, *_unfolded(given, state))
 
@@ -151,6 +152,18 @@ def _resolve(cfg: Config, hyperparams: HyperParams | None) -> HyperParams:
     arrays = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), hyperparams)
     resolved: HyperParams = jax.lax.optimization_barrier(arrays)
     return resolved
+
+
+def _resolve_num_updates(cfg: Config, num_updates: int | None) -> int:
+    """How many updates `Trainer.run` computes, which the program has as a constant."""
+    if num_updates is None:
+        return cfg.num_updates
+    if isinstance(num_updates, jax.core.Tracer):
+        raise ValueError(
+            f"num_updates = {num_updates} is traced, and the length of the loop is static; give "
+            "jax.jit(trainer.run, static_argnums=2), or static_argnames='num_updates'"
+        )
+    return whole_number("num_updates", num_updates, least=0)
 
 
 def _unfolded(given: PyTree, state: TrainState) -> PyTree:

@@ -85,10 +85,10 @@ def test_default_epsilon_of_adam_is_that_of_the_ppo_implementations():
     assert Config().adam_eps == 1e-5
 
 
-def rates(cfg, current=7e-4):
+def rates(cfg, current=7e-4, counts=range(10)):
     hyperparams = cfg.hyperparams()
     rate = jax.jit(lambda n: scheduled_learning_rate(cfg, hyperparams, jnp.float32(current), n))
-    return [float(rate(jnp.int32(n))) for n in range(cfg.num_updates)]
+    return [float(rate(jnp.int32(n))) for n in counts]
 
 
 def test_constant_schedule_stays():
@@ -101,6 +101,12 @@ def test_linear_schedule_falls_to_zero_over_the_run():
     assert cfg.num_updates == 10
     expected = [1e-2, 9e-3, 8e-3, 7e-3, 6e-3, 5e-3, 4e-3, 3e-3, 2e-3, 1e-3]
     np.testing.assert_allclose(rates(cfg), expected, rtol=1e-5)
+
+
+def test_linear_schedule_stays_at_zero_after_the_run():
+    """It became negative: gradient ascent."""
+    cfg = small_config(lr_schedule="linear", learning_rate=1e-2)
+    assert rates(cfg, counts=(10, 11, 30)) == [0.0] * 3
 
 
 def test_optax_schedule_is_a_factor_on_the_rate():

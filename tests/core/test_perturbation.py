@@ -107,9 +107,9 @@ def test_draws_differ_from_step_to_step_and_between_environments(rollouts):
 @pytest.mark.parametrize(
     ("schedule", "expected"),
     [
-        ("constant", [0.8, 0.8, 0.8]),
-        ("linear", [0.8, 0.5, 0.26]),
-        (optax.exponential_decay(1.0, 5, 0.5), [0.8, 0.4, 0.8 * 0.5**1.8]),
+        ("constant", [0.8, 0.8, 0.8, 0.8, 0.8]),
+        ("linear", [0.8, 0.5, 0.26, 0.2, 0.2]),
+        (optax.exponential_decay(1.0, 5, 0.5), [0.8, 0.4, 0.8 * 0.5**1.8, 0.2, 0.1]),
     ],
     ids=["constant", "linear", "optax"],
 )
@@ -119,7 +119,7 @@ def test_alpha_follows_its_schedule(schedule, expected):
     )
     hyperparams = cfg.hyperparams().replace(alpha=0.8, alpha_end=0.2)
     scheduled = jax.vmap(lambda count: with_scheduled_alpha(cfg, hyperparams, count))
-    alpha = scheduled(jnp.array([0, 5, 9])).alpha
+    alpha = scheduled(jnp.array([0, 5, 9, 10, 15])).alpha
     np.testing.assert_allclose(alpha, expected, rtol=1e-6)
 
 

@@ -253,6 +253,17 @@ TAKES_HYPERPARAMS = {
 }
 
 
+def test_a_run_has_a_whole_number_of_updates():
+    for number in (0, 2, 2.0, np.int64(2)):
+        _, metrics = jax.eval_shape(lambda state, n=number: TRAINER.run(state, None, n), STATE)
+        assert metrics.kl.shape == (int(number),)
+    for number in (-1, 2.5, True, "3"):
+        with pytest.raises(ValueError, match=r"num_updates = .*; give a whole number of at least"):
+            TRAINER.run(STATE, None, number)
+    with pytest.raises(ValueError, match=r"num_updates = .* is traced.*static_argnums=2"):
+        jax.eval_shape(TRAINER.run, STATE, None, 2)
+
+
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(HyperParams)])
 @pytest.mark.parametrize("function", TAKES_HYPERPARAMS)
 def test_hyperparameter_that_is_no_scalar_is_refused(function, name):
