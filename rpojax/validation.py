@@ -150,15 +150,6 @@ def as_scalar(name: str, value: Any) -> bool | int | float | str:
     return array.item()
 
 
-def check_one_agent(state: Any) -> None:
-    """Raise ValueError where a `TrainState` holds several agents."""
-    if state.update_count.ndim:
-        raise ValueError(
-            f"state holds agents of shape {state.update_count.shape}; give one of them, such as "
-            "results.select(0).state"
-        )
-
-
 def nearest_divisor(number: int, wanted: int) -> int:
     """The divisor of `number` nearest to `wanted`."""
     small = [divisor for divisor in range(1, math.isqrt(number) + 1) if number % divisor == 0]

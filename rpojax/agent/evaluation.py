@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from rpojax.agent.episodes import episode_limit
+from rpojax.agent.inputs import check_state, check_train_state
 from rpojax.config import Config
 from rpojax.core.acting import play
 from rpojax.core.invalid import end_where_invalid
@@ -19,7 +20,7 @@ from rpojax.programs.protocols import EnvParams
 from rpojax.setting import settings_of
 from rpojax.trees import select
 from rpojax.types import Array, Key, PyTree, Struct, TrainState
-from rpojax.validation import check_one_agent, whole_number
+from rpojax.validation import whole_number
 
 PROGRAMS_KEPT = 16  # compiled evaluations, of some megabytes each
 
@@ -76,8 +77,8 @@ def evaluate(
         env_params: parameters of the environment to change, as for `make_train`.
 
     Raises:
-        ValueError: `cfg` is not a `Config`; `state` holds several agents; `num_episodes` or
-            `max_steps` is less than 1; as `make_train`.
+        ValueError: `cfg` is not a `Config`; `state` is not one that `make_policy` takes;
+            `num_episodes` or `max_steps` is out of range; as `make_train`.
     """
     check_config(cfg)
     num_episodes = whole_number("num_episodes", num_episodes)
@@ -105,6 +106,7 @@ def _program(
     mapped = jax.jit(agents_mapped(model, play))
 
     def evaluate(state: TrainState, key: Key, env_params: EnvParams | None) -> Evaluation:
+        check_train_state(state)
         # Only what acting needs is mapped: not the training's own environments and their keys.
         acting = state.replace(opt_state=None, env_state=None, obs=None, key=None)
         return mapped(acting, key, resolve_params(model.env, env_params))
@@ -121,7 +123,7 @@ def evaluate_model(
     max_steps: int | None = None,
 ) -> Evaluation:
     """`evaluate` with a model that has been built already; pure and not jitted."""
-    check_one_agent(state)
+    check_state(model, state)
     env, network = model.env, model.network
     limit = episode_limit(env, max_steps)
 

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 from jax import export
 
+from rpojax.agent.inputs import check_state
 from rpojax.agent.policy import policy_for
 from rpojax.config import Config
 from rpojax.core.model import Model, make_model
@@ -20,7 +21,7 @@ from rpojax.envs.base import Env
 from rpojax.networks import Outputs
 from rpojax.trees import batched, leaves_by_path
 from rpojax.types import PyTree, RunningStats, TrainState
-from rpojax.validation import check_choice, check_one_agent
+from rpojax.validation import check_choice
 
 Platform: TypeAlias = Literal["cpu", "cuda", "rocm", "tpu"]
 Part: TypeAlias = Literal["all", "policy", "value"]
@@ -66,9 +67,9 @@ def export_policy(
         platforms: on which the program shall run.
 
     Raises:
-        ValueError: `state` holds several agents; an unknown platform; a network whose program
-            depends on the batch size; or observations in a container that `jax.export` cannot
-            describe (dicts, lists and tuples it can).
+        ValueError: `state` is not one that `make_policy` takes; an unknown platform, or none; a
+            network whose program depends on the batch size; or observations in a container that
+            `jax.export` cannot describe (dicts, lists and tuples it can).
     """
     for platform in platforms:
         check_choice("platforms", platform, get_args(Platform))
@@ -129,11 +130,11 @@ def export_params(
         The arrays by name, as written.
 
     Raises:
-        ValueError: `state` holds several agents, or an unknown part.
+        ValueError: `state` is not one that `make_policy` takes, or an unknown part.
     """
     check_choice("part", part, get_args(Part))
-    check_one_agent(state)
     model = make_model(cfg)
+    check_state(model, state)
     arrays = leaves_by_path({"params": state.params}, simple=True)
     if part != "all":
         used = _used_params(model, state.params, part)

@@ -1,17 +1,55 @@
-"""Checks of the inputs of a policy: observations, carries and reset flags."""
+"""Checks of the inputs of a policy: the agent's state, observations, carries and reset flags."""
 
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from rpojax.types import PyTree
+from rpojax.core.model import Model
+from rpojax.envs.contract import describe
+from rpojax.trees import leaves_by_path
+from rpojax.types import PyTree, TrainState
+from rpojax.validation import show
+
+
+def check_state(model: Model, state: Any) -> None:
+    """Raise ValueError unless `state` is of one agent with the model's network.
+
+    Parameters are compared by abstract evaluation, so that tracers will do. Parameters that the
+    network does not know would be ignored otherwise, and another function would act.
+    """
+    check_train_state(state)
+    if state.update_count.ndim:
+        raise ValueError(
+            f"state holds agents of shape {state.update_count.shape}; give one of them, such as "
+            "results.select(0).state"
+        )
+    params = jax.eval_shape(lambda: model.network.init(jax.random.key(0)))
+    given, wanted = _described(state.params), _described(params)
+    for name in sorted(given | wanted):
+        if given.get(name) != wanted.get(name):
+            raise ValueError(
+                f"network = {show(model.cfg.network)} is not the one that state was trained with: "
+                f"{name} is {given.get(name, 'absent')} in state.params, and "
+                f"{wanted.get(name, 'absent')} in the network; give the cfg of that training"
+            )
+
+
+def check_train_state(state: Any) -> None:
+    """Raise ValueError unless `state` is a `TrainState`."""
+    if not isinstance(state, TrainState):
+        raise ValueError(
+            f"state is a {type(state).__name__} in place of a TrainState; give the state of a "
+            "result, result.state"
+        )
 
 
 def as_observations(obs: Any, spec: PyTree) -> tuple[PyTree, tuple[int, ...]]:
     """Observations as a pytree of arrays, and their leading axes.
 
-    Nested lists of numbers become NumPy arrays; arrays stay as they are.
+    Nested lists of numbers become NumPy arrays. NumPy arrays get the environment's dtype where it
+    is of floats: JAX would make int32 of int64 first, which wraps large numbers.
 
     Args:
         obs: pytree of [..., *obs.shape], given by a user.
@@ -22,7 +60,7 @@ def as_observations(obs: Any, spec: PyTree) -> tuple[PyTree, tuple[int, ...]]:
             different leading axes in different leaves; or no real numbers.
     """
     try:
-        obs = jax.tree.map(lambda _, leaf: _as_array(leaf), spec, obs)
+        obs = jax.tree.map(lambda like, leaf: _as_array(leaf, like), spec, obs)
     except (ValueError, TypeError) as error:
         raise ValueError(f"obs = {obs!r} is not {_wanted(spec)} ({error})") from error
     leaves, specs = jax.tree.leaves(obs), jax.tree.leaves(spec)
@@ -54,21 +92,30 @@ def check_carry(carry: PyTree, leading: tuple[int, ...], one: PyTree) -> None:
         )
 
 
-def check_reset(reset: Any, leading: tuple[int, ...]) -> None:
-    """Raise ValueError unless `reset` has one flag for each observation."""
-    if np.shape(reset) != leading:
+def as_reset(reset: Any, leading: tuple[int, ...]) -> Any:
+    """Reset flags as an array; ValueError unless there is one for each observation."""
+    reset = reset if isinstance(reset, jax.Array) else np.asarray(reset)
+    if reset.shape != leading:
         raise ValueError(
-            f"reset has the shape {np.shape(reset)}; give one flag for each observation, "
+            f"reset has the shape {reset.shape}; give one flag for each observation, "
             f"bool{list(leading)}, or None for nowhere"
         )
+    return reset
 
 
-def _as_array(leaf: Any) -> Any:
+def _described(params: PyTree) -> dict[str, str]:
+    """Parameters by path, such as {"mean/bias": "float32[1]"}."""
+    return {name: describe(leaf) for name, leaf in leaves_by_path(params, simple=True).items()}
+
+
+def _as_array(leaf: Any, like: jax.ShapeDtypeStruct) -> Any:
     if isinstance(leaf, jax.Array):
         return leaf
     array = np.asarray(leaf)
     if array.dtype.kind not in "biuf":
         raise ValueError(f"an array of dtype {array.dtype} holds no real numbers")
+    if array.dtype != like.dtype and jnp.issubdtype(like.dtype, jnp.floating):
+        return array.astype(like.dtype)
     return array
 
 

@@ -5,13 +5,12 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
-from rpojax.agent.inputs import as_observations, check_carry, check_reset
+from rpojax.agent.inputs import as_observations, as_reset, check_carry, check_state
 from rpojax.config import Config
 from rpojax.core.acting import play
 from rpojax.core.model import Model, make_model
 from rpojax.envs.base import Env
 from rpojax.types import Array, Key, PyTree, TrainState
-from rpojax.validation import check_one_agent
 
 
 class Policy(Protocol):
@@ -27,7 +26,7 @@ class Policy(Protocol):
 
         Returns:
             f32[..., A] within the environment's bounds, in a jax array for jax observations and
-            in a numpy array otherwise.
+            in a numpy array otherwise. Inside `jit` and `vmap` it is traced.
         """
 
 
@@ -65,9 +64,9 @@ def make_policy(cfg: Config, state: TrainState, deterministic: bool = True) -> P
         are checked.
 
     Raises:
-        ValueError: `cfg` is not a `Config`; `state` holds several agents; or, when the policy is
-            called: observations, a carry or reset flags of another shape, or a stochastic policy
-            without a key.
+        ValueError: `cfg` is not a `Config`; `state` is not a `TrainState`, holds several agents, or
+            is of another network than `cfg.network`; or, when the policy is called: observations, a
+            carry or reset flags of another shape, or a stochastic policy without a key.
     """
     return policy_for(make_model(cfg), state, deterministic)
 
@@ -95,7 +94,7 @@ def recurrent_policy_for(
     model: Model, state: TrainState, deterministic: bool = True
 ) -> "TrainedPolicy":
     """`make_recurrent_policy` with a model that has been built already."""
-    check_one_agent(state)
+    check_state(model, state)
     return TrainedPolicy(model, state, deterministic)
 
 
@@ -142,14 +141,16 @@ class TrainedPolicy:
             )
         obs, leading = as_observations(obs, self._model.env.obs)
         if reset is not None:
-            check_reset(reset, leading)
+            reset = as_reset(reset, leading)
         if carry is None:
             carry = self._model.network.initial_carry(leading)
         else:
             check_carry(carry, leading, self._one_carry)
         action, carry = self._step(obs, carry, reset, key)
         on_host = all(isinstance(leaf, np.ndarray | np.generic) for leaf in jax.tree.leaves(obs))
-        return (np.asarray(action) if on_host else action), carry
+        if on_host and not isinstance(action, jax.core.Tracer):
+            action = np.asarray(action)
+        return action, carry
 
     def __reduce__(self) -> tuple[Any, ...]:
         return make_recurrent_policy, (self._model.cfg, self._state, self._deterministic)

@@ -55,8 +55,8 @@ def render_episode(
             states, and are drawn with the default ones.
 
     Raises:
-        ValueError: `state` holds several agents; the environment has no renderer and `draw` is
-            None; another suffix; `fps` or `max_steps` out of range.
+        ValueError: `state` is not one that `make_policy` takes; the environment has no renderer and
+            `draw` is None; another suffix; `fps` or `max_steps` out of range.
     """
     model = make_model(cfg)
     model = model.with_env_params(resolve_params(model.env, env_params))

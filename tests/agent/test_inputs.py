@@ -9,6 +9,7 @@ import rpojax
 from rpojax.agent.inputs import as_observations
 
 CFG = rpojax.Config(num_envs=4, num_steps=8, num_minibatches=2, total_timesteps=64)
+TRAINER = rpojax.make_trainer(CFG)
 SHAPED = {"position": jax.ShapeDtypeStruct((2,), "float32"), "time": jax.ShapeDtypeStruct((), "i4")}
 
 
@@ -24,6 +25,49 @@ def act():
 @pytest.fixture(scope="module")
 def remember():
     return make_policy(CFG.replace(network=rpojax.NetworkConfig(cell="lstm")))
+
+
+USES = {
+    "policy": lambda cfg, state: rpojax.make_policy(cfg, state),
+    "evaluate": lambda cfg, state: rpojax.evaluate(cfg, state, jax.random.key(0), max_steps=1),
+    "export": lambda cfg, state: rpojax.export_params(cfg, state, "never.npz"),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize(
+    ("changes", "difference"),
+    [
+        ({"hidden_sizes": (64,)}, r"actor_1/bias is float32\[64\] in .*absent in the network"),
+        ({"cell": "rnn"}, r"actor_rnn_0/bias is absent in state.params, and float32\[64\] in"),
+        ({"hidden_sizes": (64, 8)}, r"actor_1/bias is float32\[64\] in .*float32\[8\] in"),
+    ],
+)
+def test_a_state_of_another_network_is_refused(use, changes, difference):
+    """Parameters that the network does not know were ignored, and another function acted."""
+    state = jax.tree.map(
+        lambda leaf: np.zeros(leaf.shape, leaf.dtype),
+        jax.eval_shape(TRAINER.init, jax.random.key(0)).replace(key=None),
+    )
+    cfg = CFG.replace(network=rpojax.NetworkConfig(**changes), num_minibatches=1)
+    with pytest.raises(ValueError, match=rf"network = NetworkConfig\(.*{difference}"):
+        USES[use](cfg, state)
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_result_in_place_of_its_state_is_refused(use):
+    result = jax.eval_shape(rpojax.make_train(CFG), jax.random.key(0))
+    with pytest.raises(ValueError, match=r"state is a TrainResult .* result\.state"):
+        USES[use](CFG, result)
+
+
+def test_policies_are_made_of_traced_states():
+    states = jax.eval_shape(jax.vmap(TRAINER.init), jax.random.split(jax.random.key(0), 2))
+
+    def act(state):
+        return rpojax.make_policy(CFG, state)(jnp.zeros(3))
+
+    assert jax.eval_shape(jax.vmap(act), states).shape == (2, 1)
 
 
 @pytest.mark.parametrize("kind", [np.float32, jnp.float32])
@@ -64,6 +108,18 @@ def test_a_list_of_the_right_length_is_taken_as_an_array(act):
     np.testing.assert_allclose(act([obs, obs]), np.stack([action, action]), rtol=1e-5)
 
 
+@pytest.mark.parametrize("large", [3_000_000_000, -(2**40)])
+def test_whole_numbers_beyond_int32_are_no_others(act, large):
+    for obs in ([large, 0, 0], np.array([large, 0, 0])):
+        np.testing.assert_array_equal(act(obs), act(np.array([large, 0, 0], np.float32)))
+
+
+def test_whole_numbers_stay_where_the_environment_gives_them():
+    obs = {"position": np.zeros((5, 2), np.int64), "time": np.arange(5, dtype=np.uint8)}
+    taken, _ = as_observations(obs, SHAPED)
+    assert (taken["position"].dtype, taken["time"].dtype) == ("float32", "uint8")
+
+
 @pytest.mark.parametrize("batch", [(), (1,), (3,), (2, 2)])
 def test_a_carry_of_another_batch_is_refused(remember, batch):
     _, carry = remember(np.zeros((2, 3)))
@@ -81,9 +137,17 @@ def test_a_carry_of_another_structure_is_refused(remember, carry):
 @pytest.mark.parametrize("reset", [True, np.zeros(3, bool), np.zeros((2, 1), bool)])
 def test_reset_flags_of_another_batch_are_refused(remember, reset):
     obs = np.zeros((2, 3))
-    remember(obs, reset=np.array([True, False]))
     with pytest.raises(ValueError, match=r"reset has the shape .* bool\[2\]"):
         remember(obs, reset=reset)
+
+
+def test_reset_flags_may_be_a_list(remember):
+    obs, flags = np.ones((2, 3)), [True, False]
+    _, carry = remember(obs)
+    action, _ = remember(obs, carry, flags)
+    for kind in (np.array, jnp.array):
+        np.testing.assert_array_equal(action, remember(obs, carry, kind(flags))[0])
+    assert action[0] != action[1]
 
 
 def test_leaves_of_an_observation_share_their_leading_axes():

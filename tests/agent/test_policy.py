@@ -42,6 +42,14 @@ def test_numpy_in_numpy_out_and_jax_in_jax_out(state):
     assert act(obs.astype(np.float64)).dtype == np.float32
 
 
+def test_numpy_observations_under_transformations(state):
+    """They raised a TracerArrayConversionError."""
+    act = rpojax.make_policy(CFG, state, deterministic=False)
+    obs, keys = np.ones(3, np.float32), jax.random.split(jax.random.key(1), 3)
+    assert jax.eval_shape(jax.vmap(lambda key: act(obs, key=key)), keys).shape == (3, 1)
+    assert jax.eval_shape(lambda key: act(obs, key=key), keys[0]).shape == (1,)
+
+
 def test_any_number_of_leading_axes(state):
     act = rpojax.make_policy(CFG, state)
     obs = np.random.default_rng(0).normal(size=(4, 5, 3)).astype(np.float32)
