@@ -15,7 +15,7 @@ from jax import export
 from rpojax.agent.inputs import check_state
 from rpojax.agent.policy import policy_for
 from rpojax.config import Config
-from rpojax.core.model import Model, make_model
+from rpojax.core.model import Model, make_model, seen_obs
 from rpojax.core.normalize import EPSILON
 from rpojax.envs.base import Env
 from rpojax.networks import Outputs
@@ -165,7 +165,7 @@ def _used_params(model: Model, params: PyTree, part: Part) -> set[int]:
         made: Outputs = network.apply(params, obs, network.initial_carry((1,)))[0]
         return made.value if part == "value" else (made.mean, made.log_std)
 
-    traced = export.export(jax.jit(outputs))(params, batched(env.obs, 1))
+    traced = export.export(jax.jit(outputs))(params, batched(seen_obs(model.cfg, env), 1))
     return set(traced.module_kept_var_idx)  # jit drops the arguments that no output needs
 
 

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax.core.model import Model
-from rpojax.envs.contract import describe
 from rpojax.trees import leaves_by_path
 from rpojax.types import PyTree, TrainState
 from rpojax.validation import show
@@ -16,8 +15,8 @@ from rpojax.validation import show
 def check_state(model: Model, state: Any) -> None:
     """Raise ValueError unless `state` is of one agent with the model's network.
 
-    Parameters are compared by abstract evaluation, so that tracers will do. Parameters that the
-    network does not know would be ignored otherwise, and another function would act.
+    Shapes of parameters are compared by abstract evaluation, so that tracers will do. Parameters
+    that the network does not know would be ignored otherwise, and another function would act.
     """
     check_train_state(state)
     if state.update_count.ndim:
@@ -26,7 +25,7 @@ def check_state(model: Model, state: Any) -> None:
             "results.select(0).state"
         )
     params = jax.eval_shape(lambda: model.network.init(jax.random.key(0)))
-    given, wanted = _described(state.params), _described(params)
+    given, wanted = _shapes(state.params), _shapes(params)
     for name in sorted(given | wanted):
         if given.get(name) != wanted.get(name):
             raise ValueError(
@@ -103,9 +102,10 @@ def as_reset(reset: Any, leading: tuple[int, ...]) -> Any:
     return reset
 
 
-def _described(params: PyTree) -> dict[str, str]:
-    """Parameters by path, such as {"mean/bias": "float32[1]"}."""
-    return {name: describe(leaf) for name, leaf in leaves_by_path(params, simple=True).items()}
+def _shapes(params: PyTree) -> dict[str, str]:
+    """Parameters by path, such as {"mean/bias": "of shape (1,)"}."""
+    leaves = leaves_by_path(params, simple=True)
+    return {name: f"of shape {np.shape(leaf)}" for name, leaf in leaves.items()}
 
 
 def _as_array(leaf: Any, like: jax.ShapeDtypeStruct) -> Any:

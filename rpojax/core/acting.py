@@ -94,7 +94,7 @@ def play(
 
 
 def policy_obs(cfg: Config, state: TrainState, obs: PyTree) -> PyTree:
-    """Observations as the network sees them: pytree of [..., *obs.shape]."""
+    """Observations as the network sees them: pytree of [..., *obs.shape], like `seen_obs`."""
     if state.obs_stats is None:
         return obs
     return normalize(state.obs_stats, obs, cfg.observation_clip)

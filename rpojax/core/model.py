@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from rpojax import envs
@@ -10,7 +12,7 @@ from rpojax.config import Config
 from rpojax.core.distribution import DISTRIBUTIONS, Distribution
 from rpojax.envs import Env
 from rpojax.networks import ActorCritic, make_network
-from rpojax.types import Array
+from rpojax.types import Array, PyTree
 
 
 class Model(NamedTuple):
@@ -50,10 +52,17 @@ def make_model(cfg: Config) -> Model:
     """
     check_config(cfg)
     env = envs.make(cfg.env, **dict(cfg.env_params))
-    network = make_network(cfg.network, env)
+    network = make_network(cfg.network, env, seen_obs(cfg, env))
     _check_bounds(cfg, env)
     cfg.check_sequences(network.recurrent)
     return Model(cfg, env, network)
+
+
+def seen_obs(cfg: Config, env: Env) -> PyTree:
+    """What the network sees of one observation, as `acting.policy_obs` gives it: shapes, dtypes."""
+    if not cfg.normalize_observations:
+        return env.obs
+    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, jnp.float32), env.obs)
 
 
 def check_config(cfg: Any) -> None:

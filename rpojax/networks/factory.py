@@ -9,9 +9,10 @@ from rpojax.network_config import NetworkConfig
 from rpojax.networks.base import ActorCritic
 from rpojax.networks.builtin import builtin_network
 from rpojax.networks.modules import from_linen, from_nnx, is_nnx_module
+from rpojax.types import PyTree
 
 
-def make_network(network: Any, env: Env) -> ActorCritic:
+def make_network(network: Any, env: Env, obs: PyTree | None = None) -> ActorCritic:
     """The network for an environment.
 
     Args:
@@ -22,19 +23,22 @@ def make_network(network: Any, env: Env) -> ActorCritic:
             with one leading axis, and returns (carry, (mean, log_std, value)). Its policy is
             Gaussian unless it has an attribute `distribution`, such as "tanh_gaussian".
         env: gives the shapes.
+        obs: pytree of `jax.ShapeDtypeStruct`, one observation as the network is called with it: in
+            float32 where observations are normalised. None for `env.obs`.
 
     Raises:
         ValueError: not a network, one with state besides its parameters, wrong output shapes, or
             keys that the observations do not have.
     """
+    obs = env.obs if obs is None else obs
     if isinstance(network, NetworkConfig):
         return builtin_network(network, env)
     if isinstance(network, nn.Module):
-        return from_linen(network, env)
+        return from_linen(network, env, obs)
     if callable(network) and not is_nnx_module(network):
-        return from_nnx(network, env)
+        return from_nnx(network, env, obs)
     raise ValueError(
-        f"network = {network!r} is not a NetworkConfig or a flax.linen module; of an nnx module, "
-        "give a function that makes it, such as lambda rngs: MyModule(rngs=rngs), so that each "
-        "seed starts anew"
+        f"network = {network!r} is not a NetworkConfig or a flax.linen module; for an nnx module, "
+        "give a function that builds it, such as lambda rngs: MyModule(rngs=rngs), so that each "
+        "seed has its own initial parameters"
     )

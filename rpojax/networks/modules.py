@@ -12,9 +12,11 @@ import numpy as np
 from rpojax.envs.base import Env
 from rpojax.network_config import PolicyDistribution
 from rpojax.networks.base import ActorCritic, Outputs, reset_carry
-from rpojax.trees import batched, is_key, leading_axes, same_avals
+from rpojax.trees import batched, is_key, leading_axes, leaves_by_path, same_avals
 from rpojax.types import Array, Key, PyTree
-from rpojax.validation import check_choice
+from rpojax.validation import check_choice, first_line
+
+BATCH = 5  # observations that a module is checked with
 
 
 class Call(Protocol):
@@ -24,9 +26,9 @@ class Call(Protocol):
         """Return what the module returns for `obs` or, if it is recurrent, `carry, obs`."""
 
 
-def from_linen(module: nn.Module, env: Env) -> ActorCritic:
+def from_linen(module: nn.Module, env: Env, obs: PyTree) -> ActorCritic:
     """The network of a linen module; see `rpojax.networks.make_network`."""
-    example = jax.tree.map(lambda leaf: np.zeros((1, *leaf.shape), leaf.dtype), env.obs)
+    example = jax.tree.map(lambda leaf: np.zeros((1, *leaf.shape), leaf.dtype), obs)
     initial_carry = getattr(module, "initial_carry", None)
 
     def init(key: Key) -> PyTree:
@@ -38,10 +40,10 @@ def from_linen(module: nn.Module, env: Env) -> ActorCritic:
     def call(params: PyTree, *inputs: PyTree) -> Any:
         return module.apply({"params": params}, *inputs)
 
-    return _checked(module, env, init, call, initial_carry, _distribution(module))
+    return _checked(module, env, obs, init, call, initial_carry, _distribution(module))
 
 
-def from_nnx(factory: Callable[[Any], Any], env: Env) -> ActorCritic:
+def from_nnx(factory: Callable[[Any], Any], env: Env, obs: PyTree) -> ActorCritic:
     """The network of the modules that a function makes; see `rpojax.networks.make_network`."""
     from flax import nnx
 
@@ -73,7 +75,7 @@ def from_nnx(factory: Callable[[Any], Any], env: Env) -> ActorCritic:
         return nnx.merge(graph, state)(*inputs)
 
     initial_carry = getattr(module, "initial_carry", None)
-    return _checked(factory, env, init, call, initial_carry, _distribution(module))
+    return _checked(factory, env, obs, init, call, initial_carry, _distribution(module))
 
 
 def is_nnx_module(network: Any) -> bool:
@@ -86,13 +88,14 @@ def is_nnx_module(network: Any) -> bool:
 def _checked(
     network: Any,
     env: Env,
+    obs: PyTree,
     init: Callable[[Key], PyTree],
     call: Call,
     initial_carry: Callable[[tuple[int, ...]], PyTree] | None,
     distribution: PolicyDistribution,
 ) -> ActorCritic:
-    """The network of a module, whose output shapes have been checked."""
-    _check_outputs(network, env, init, call, initial_carry)
+    """The network of a module, whose parameters and outputs have been checked."""
+    _check_module(network, env, obs, init, call, initial_carry)
     if initial_carry is None:
 
         def apply(
@@ -153,47 +156,93 @@ def _require_stateless(module: Any, collections: set[str]) -> None:
         )
 
 
-def _check_outputs(
+def _check_module(
     network: Any,
     env: Env,
+    obs: PyTree,
     init: Callable[[Key], PyTree],
     call: Call,
     initial_carry: Callable[[tuple[int, ...]], PyTree] | None,
 ) -> None:
-    """Raise ValueError for outputs of other shapes than required."""
-    batch = 5
-    obs = batched(env.obs, batch)
+    """Raise ValueError for parameters or outputs that training cannot take."""
+    batch = batched(obs, BATCH)
     params = jax.eval_shape(lambda: init(jax.random.key(0)))
-    wanted = (
-        f"(mean [{batch}, {env.action_dim}], log_std [{batch}, {env.action_dim}] or "
-        f"[{env.action_dim}], value [{batch}] or [{batch}, 1]) for {batch} observations of "
+    _require_float32(network, params)
+    if initial_carry is None:
+        _require(network, _wrong_outputs(env, (BATCH,), jax.eval_shape(call, params, batch)))
+        _check_rollout(network, env, obs, params, call)
+        return
+    carry = jax.eval_shape(lambda: initial_carry((BATCH,)))
+    returned = jax.eval_shape(call, params, carry, batch)
+    if not (isinstance(returned, tuple) and len(returned) == 2):
+        raise ValueError(
+            f"network = {network!r} is recurrent and returns {returned!r}; return the tuple "
+            f"(carry, {_wanted_outputs(env, (BATCH,))})"
+        )
+    after, outputs = returned
+    if not same_avals(carry, after):
+        raise ValueError(
+            f"network = {network!r} turns a carry of {carry} into one of {after}; return one "
+            "of the same shapes and dtypes as initial_carry gives"
+        )
+    _require(network, _wrong_outputs(env, (BATCH,), outputs))
+
+
+def _check_rollout(network: Any, env: Env, obs: PyTree, params: PyTree, call: Call) -> None:
+    """Raise ValueError unless a feed-forward module takes [T, B, ...], as the critic is given."""
+    steps = 4
+    try:
+        outputs = jax.eval_shape(call, params, batched(batched(obs, BATCH), steps))
+        problem = _wrong_outputs(env, (steps, BATCH), outputs)
+    except Exception as error:  # of the user's module
+        problem = f"raises {type(error).__name__} ({first_line(error)})"
+    if problem is None:
+        return
+    path, leaf = max(leaves_by_path(obs).items(), key=lambda named: len(named[1].shape))
+    where, rank = f"obs{path}", len(leaf.shape)
+    flat = f"{where}.reshape(*{where}.shape[:-{rank}], -1)" if rank else f"{where}[..., None]"
+    raise ValueError(
+        f"network = {network!r} with the observations of a rollout, [T, B, ...], {problem}; let "
+        f"it take any number of leading axes, as {flat} does"
+    )
+
+
+def _require(network: Any, problem: str | None) -> None:
+    if problem is not None:
+        raise ValueError(f"network = {network!r} {problem}")
+
+
+def _require_float32(network: Any, params: PyTree) -> None:
+    """Raise ValueError for parameters that gradient steps would turn into float32."""
+    for name, leaf in leaves_by_path(params, simple=True).items():
+        if leaf.dtype not in (jnp.float32, jnp.float64):  # float64 under `jax_enable_x64`
+            raise ValueError(
+                f"network = {network!r} has the parameter {name} in {leaf.dtype}, and parameters "
+                "are trained in float32; keep param_dtype=float32, and set dtype=bfloat16 to "
+                "compute in it"
+            )
+
+
+def _wanted_outputs(env: Env, leading: tuple[int, ...]) -> str:
+    axes, count = (separator.join(map(str, leading)) for separator in (", ", " x "))
+    return (
+        f"(mean [{axes}, {env.action_dim}], log_std [{axes}, {env.action_dim}] or "
+        f"[{env.action_dim}], value [{axes}] or [{axes}, 1]) for {count} observations of "
         f"{env.name!r}"
     )
-    if initial_carry is None:
-        raw = jax.eval_shape(call, params, obs)
-    else:
-        carry = jax.eval_shape(lambda: initial_carry((batch,)))
-        returned = jax.eval_shape(call, params, carry, obs)
-        if not (isinstance(returned, tuple) and len(returned) == 2):
-            raise ValueError(
-                f"network = {network!r} is recurrent and returns {returned!r}; return the tuple "
-                f"(carry, {wanted})"
-            )
-        after, raw = returned
-        if not same_avals(carry, after):
-            raise ValueError(
-                f"network = {network!r} turns a carry of {carry} into one of {after}; return one "
-                "of the same shapes and dtypes as initial_carry gives"
-            )
-    if not (isinstance(raw, tuple) and len(raw) == 3):
-        raise ValueError(f"network = {network!r} returns {raw!r}; return the tuple {wanted}")
+
+
+def _wrong_outputs(env: Env, leading: tuple[int, ...], outputs: Any) -> str | None:
+    """What is wrong with a module's outputs for observations with these leading axes, if any."""
+    wanted = _wanted_outputs(env, leading)
+    if not (isinstance(outputs, tuple) and len(outputs) == 3):
+        return f"returns {outputs!r}; return the tuple {wanted}"
     allowed: dict[str, list[tuple[int, ...]]] = {
-        "mean": [(batch, env.action_dim)],
-        "log_std": [(batch, env.action_dim), (env.action_dim,)],
-        "value": [(batch,), (batch, 1)],
+        "mean": [(*leading, env.action_dim)],
+        "log_std": [(*leading, env.action_dim), (env.action_dim,)],
+        "value": [leading, (*leading, 1)],
     }
-    for (name, shapes), output in zip(allowed.items(), raw, strict=True):
+    for (name, shapes), output in zip(allowed.items(), outputs, strict=True):
         if output.shape not in shapes:
-            raise ValueError(
-                f"network = {network!r} returns {name} of shape {output.shape}; return {wanted}"
-            )
+            return f"returns {name} of shape {output.shape}; return {wanted}"
+    return None

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from rpojax.core.keys import update_keys
-from rpojax.core.model import Model
+from rpojax.core.model import Model, seen_obs
 from rpojax.core.train import collect_batch, init_agent, make_parts
 from rpojax.core.update import rpo_loss
 from rpojax.types import Batch, PyTree
@@ -74,22 +74,22 @@ def _minibatch(model: Model) -> tuple[Batch, Any]:
     steps = (cfg.steps_per_sequence,) if network.recurrent else ()
     count = cfg.minibatch_size // math.prod(steps) // cfg.devices_per_agent
 
-    def floats(*shape: int) -> Any:
-        return jax.ShapeDtypeStruct((count, *steps, *shape), jnp.float32)
+    def leaf(*shape: int, dtype: Any = jnp.float32) -> Any:
+        return jax.ShapeDtypeStruct((count, *steps, *shape), dtype)
 
-    actions = floats(env.action_dim)
+    actions = leaf(env.action_dim)
     batch = Batch(
-        obs=jax.tree.map(lambda leaf: floats(*leaf.shape), env.obs),
+        obs=jax.tree.map(lambda one: leaf(*one.shape, dtype=one.dtype), seen_obs(cfg, env)),
         action=actions,
-        log_prob=floats(),
+        log_prob=leaf(),
         mean=actions,
         log_std=actions,
-        advantage=floats(),
-        value=floats(),
-        target=floats(),
+        advantage=leaf(),
+        value=leaf(),
+        target=leaf(),
     )
     if network.recurrent:
-        reset: Any = jax.ShapeDtypeStruct((count, *steps), bool)
+        reset = leaf(dtype=bool)
         batch = batch._replace(
             reset=reset,
             carry=jax.eval_shape(lambda: network.initial_carry((count,))),

@@ -38,9 +38,9 @@ USES = {
 @pytest.mark.parametrize(
     ("changes", "difference"),
     [
-        ({"hidden_sizes": (64,)}, r"actor_1/bias is float32\[64\] in .*absent in the network"),
-        ({"cell": "rnn"}, r"actor_rnn_0/bias is absent in state.params, and float32\[64\] in"),
-        ({"hidden_sizes": (64, 8)}, r"actor_1/bias is float32\[64\] in .*float32\[8\] in"),
+        ({"hidden_sizes": (64,)}, r"actor_1/bias is of shape \(64,\) in .*absent in the network"),
+        ({"cell": "rnn"}, r"actor_rnn_0/bias is absent in state.params, and of shape \(64,\) in"),
+        ({"hidden_sizes": (64, 8)}, r"actor_1/bias is of shape \(64,\) in .*of shape \(8,\) in"),
     ],
 )
 def test_a_state_of_another_network_is_refused(use, changes, difference):

@@ -1,14 +1,20 @@
 """A config's environment and network are built once for each public call."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import pytest
+from toys import make_counter
 
 import rpojax
 from rpojax import NetworkConfig
 from rpojax.core import model as model_module
+from rpojax.core.acting import policy_obs
 from rpojax.core.model import make_model
+from rpojax.core.normalize import init_stats
 from rpojax.programs.trainer import trainer_for
+from rpojax.types import TrainState
 
 CFG = rpojax.Config(
     num_envs=4,
@@ -41,6 +47,18 @@ def builds(monkeypatch):
     )
     monkeypatch.setattr(model_module.envs, "make", counting("environment", model_module.envs.make))
     return built
+
+
+@pytest.mark.parametrize(("normalize", "dtype"), [(True, "float32"), (False, "int32")])
+def test_network_sees_whole_numbers_unless_they_are_normalised(normalize, dtype):
+    env = dataclasses.replace(make_counter(), obs=jax.ShapeDtypeStruct((2,), jnp.int32))
+    cfg = CFG.replace(env=env, normalize_observations=normalize)
+    assert model_module.seen_obs(cfg, env).dtype == dtype
+    state = TrainState(**dict.fromkeys(field.name for field in dataclasses.fields(TrainState)))
+    if normalize:
+        state = state.replace(obs_stats=init_stats(env.obs))
+    seen = policy_obs(cfg, state, jnp.ones((3, 2), jnp.int32))
+    assert (seen.shape, seen.dtype) == ((3, 2), dtype)
 
 
 def evaluate(cfg, state, path):

@@ -518,6 +518,23 @@ class MeanOnly(nn.Module):
         return nn.Dense(ACTIONS)(obs)
 
 
+class Flattening(LinenNetwork):
+    """Takes one leading axis only."""
+
+    @nn.compact
+    def __call__(self, obs):
+        return super().__call__(obs["camera"].reshape(obs["camera"].shape[0], -1))
+
+
+class Narrow(LinenNetwork):
+    """Keeps a parameter in bfloat16."""
+
+    @nn.compact
+    def __call__(self, obs):
+        mean, log_std, value = super().__call__(obs)
+        return mean * self.param("scale", nn.initializers.ones, (), jnp.bfloat16), log_std, value
+
+
 class SquashedLinen(LinenNetwork):
     distribution: str = "tanh_gaussian"
 
@@ -568,6 +585,35 @@ def test_network_says_what_its_outputs_parametrise(plain, squashed):
 def test_unfit_network_is_refused_with_the_remedy(network, problem, remedy):
     with pytest.raises(ValueError, match=f"(?s){problem}.*{remedy}"):
         make_network(network, environment())
+
+
+def test_modules_that_take_one_leading_axis_only_are_refused():
+    """They failed in training, where the critic is called with whole rollouts."""
+    remedy = r"as obs\['camera'\]\.reshape\(\*obs\['camera'\]\.shape\[:-2\], -1\) does"
+    with pytest.raises(ValueError, match=rf"(?s)Flattening.*\[T, B, \.\.\.\], raises.*{remedy}"):
+        make_network(Flattening(), environment(DICT_OBS))
+
+
+def test_parameters_in_bfloat16_are_refused():
+    """They failed in training, in a scan."""
+    with pytest.raises(ValueError, match=r"(?s)Narrow.*parameter scale in bfloat16.*dtype=bfloat"):
+        make_network(Narrow(), environment())
+
+
+@pytest.mark.parametrize("dtype", [jnp.int32, jnp.float32])
+def test_modules_are_checked_with_what_they_see(dtype):
+    seen = []
+
+    class Seeing(LinenNetwork):
+        @nn.compact
+        def __call__(self, obs):
+            seen.append(obs.dtype)
+            return super().__call__(obs)
+
+    whole = jax.ShapeDtypeStruct((OBS,), jnp.int32)
+    obs = jax.ShapeDtypeStruct((OBS,), dtype)
+    make_network(Seeing(), environment(whole), obs).init(jax.random.key(0))
+    assert set(seen) == {jnp.dtype(dtype)}
 
 
 def test_refusal_names_the_environment():

@@ -1,9 +1,12 @@
 """Sizes by abstract evaluation, held to sizes counted by hand and to what XLA allocates."""
 
+import dataclasses
 import functools
 
 import jax
+import jax.numpy as jnp
 import pytest
+from toys import make_counter
 
 from rpojax import Config, NetworkConfig
 from rpojax.core.model import make_model
@@ -45,6 +48,32 @@ def test_working_set_has_any_observation_and_module():
             return mean, self.param("log_std", nn.initializers.zeros, (1,)), mean[..., 0]
 
     assert gradient_step_bytes(make_model(config(network=Module()))).activations > 0
+
+
+def test_working_set_has_the_observations_that_the_network_sees():
+    """An embedding takes whole numbers only; `vmap(train)` failed where `train` did not."""
+    import flax.linen as nn
+
+    class Embedding(nn.Module):
+        @nn.compact
+        def __call__(self, obs):
+            mean = nn.Dense(2)(nn.Embed(8, 4)(obs))
+            return mean, jnp.zeros(2), mean[..., 0]
+
+    good = make_counter()
+
+    def reset(keys):
+        state, _ = good.reset(keys)
+        return state, state["count"]
+
+    def step(keys, state, action):
+        state, timestep = good.step(keys, state, action)
+        return state, timestep._replace(obs=state["count"])
+
+    obs = jax.ShapeDtypeStruct((), jnp.int32)
+    env = dataclasses.replace(good, reset=reset, step=step, obs=obs)
+    cfg = config(network=Embedding(), env=env, normalize_observations=False)
+    assert gradient_step_bytes(make_model(cfg)).activations > 0
 
 
 def test_rollout_is_of_the_order_of_what_a_program_allocates():
