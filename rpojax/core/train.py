@@ -17,7 +17,7 @@ from jax.flatten_util import ravel_pytree
 
 from rpojax.config import Config
 from rpojax.core import normalize
-from rpojax.core.batch import make_batch, merge_observations, scale_rewards
+from rpojax.core.batch import check_reward_shaper, make_batch, merge_observations, scale_rewards
 from rpojax.core.device_axis import device_axis
 from rpojax.core.keys import UpdateKeys, initial_keys, update_keys
 from rpojax.core.model import Model
@@ -59,8 +59,9 @@ class Parts(NamedTuple):
 
 
 def make_parts(model: Model) -> Parts:
-    """The parts of a training; ValueError for an invalid schedule."""
+    """The parts of a training; ValueError for an invalid schedule or reward shaper."""
     check_schedules(model.cfg)
+    check_reward_shaper(model.cfg)
     squashed = model.network.distribution == "tanh_gaussian"
     warn_unreachable_actions(model.env, model.cfg.action_transform, squashed)
     return Parts(model, make_optimizer(model.cfg))

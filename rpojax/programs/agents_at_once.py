@@ -85,7 +85,7 @@ def most_on_cpu(model: Model, cache: int, threads: int) -> int:
     step = gradient_step_bytes(model)
     fitting = int(CACHE_SHARE * cache) // step.total
     if threads > 1:
-        on_one_thread = min(fitting, ONE_THREAD_BYTES // step.parameters)
+        on_one_thread = min(fitting, ONE_THREAD_BYTES // max(1, step.parameters))
         shared = int(CACHES_OF_A_THREAD * threads * cache) // step.total
         return max(1, on_one_thread or shared)
     if fitting > 1:

@@ -44,6 +44,7 @@ def _mappable(function: Function, most: Callable[[], int | None], count: int) ->
     def rule(axis_size: int, is_mapped: list[PyTree], *args: PyTree) -> tuple[PyTree, PyTree]:
         limit = most()
         size = axis_size if limit is None else _block_size(axis_size, max(1, limit // count))
+        size = max(1, size)  # also of no agents
         num_blocks = -(-axis_size // size)
         flags = tuple(is_mapped)
         axes = jax.tree.map(lambda flag: 0 if flag else None, flags)

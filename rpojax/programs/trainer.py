@@ -47,9 +47,10 @@ def make_train(cfg: Config) -> Train:
 
     Raises:
         ValueError: the environment is unknown or its actions are not continuous, the network does
-            not fit it, or there are too few devices; the message says what to change. `train`
-            raises it for a hyperparameter that is not a scalar, where no `vmap` maps its axis, and
-            for a parameter of the environment that is unknown or has another shape.
+            not fit it, a schedule or the reward shaper cannot be used, or there are too few
+            devices; the message says what to change. `train` raises it for a hyperparameter that is
+            not a scalar, where no `vmap` maps its axis, and for a parameter of the environment that
+            is unknown or has another shape.
     """
     parts = make_parts(make_model(cfg))
     result = TrainResult(state=STATE, metrics=ON_ALL, finite=ON_ALL)

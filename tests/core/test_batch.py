@@ -10,7 +10,7 @@ import pytest
 import rpojax
 from rpojax.core import normalize
 from rpojax.core import train as train_module
-from rpojax.core.batch import merge_observations, scale_rewards
+from rpojax.core.batch import check_reward_shaper, merge_observations, scale_rewards
 from rpojax.core.keys import update_keys
 from rpojax.core.model import make_model
 from rpojax.core.rollout import collect
@@ -82,6 +82,28 @@ def test_without_normalisation_there_are_no_statistics():
     cfg = CFG.replace(normalize_observations=False)
     state = jax.jit(rpojax.make_trainer(cfg).init)(jax.random.key(0))
     assert merge_observations(cfg, state, state.obs[None]) == (state, None)
+
+
+@pytest.mark.parametrize(
+    ("shaper", "problem"),
+    [
+        (lambda reward, timestep, timesteps: reward.mean(), r"returns .*shape=\(\)"),
+        (lambda reward, timestep, timesteps: reward[:, None], r"returns .*shape=\(16, 1\)"),
+        (lambda reward, timestep, timesteps: (reward, timestep), r"returns \("),
+        (lambda reward, timestep, timesteps: None, "returns None"),
+        (lambda reward, timestep, timesteps: reward * 1j, "returns .*complex64"),
+        (lambda reward, timestep, timesteps: reward if timestep else 0.0, "boolean conversion"),
+    ],
+    ids=["mean", "column", "pair", "nothing", "complex", "python if"],
+)
+def test_a_shaper_that_does_not_shape_rewards_is_refused(shaper, problem):
+    cfg = CFG.replace(reward_shaper=shaper)
+    with pytest.raises(ValueError, match=rf"^reward_shaper = .*{problem}.*\(16,\) here.*where"):
+        rpojax.make_train(cfg)
+
+
+def test_a_shaper_may_count_successes():
+    check_reward_shaper(CFG.replace(reward_shaper=lambda reward, timestep, timesteps: reward > 0))
 
 
 def test_a_constant_factor_scales_what_the_shaper_gives():

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import jax
+import jax.numpy as jnp
 import pytest
 
 from rpojax import Config, NetworkConfig
@@ -45,6 +46,18 @@ def test_threads_of_one_device_share_large_agents_and_are_spared_for_small_ones(
     assert on_cpu(128, 64, threads=2) > on_cpu(128, 64) == 1
     assert on_cpu(64, 1, threads=2) < on_cpu(64, 1)
     assert on_cpu(64, 2048, threads=2) == 1
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_networks_without_parameters_are_computed_together(threads):
+    import flax.linen as nn
+
+    class Fixed(nn.Module):
+        def __call__(self, obs):
+            return obs[..., :1], jnp.zeros(1), obs[..., 0]
+
+    cfg = Config(num_envs=1, num_steps=32, num_minibatches=8, network=Fixed())
+    assert rule.most_on_cpu(make_model(cfg), 2**21, threads) > 1
 
 
 def test_accelerators_take_as_many_as_their_memory_holds(monkeypatch):

@@ -56,6 +56,13 @@ def test_results_may_be_without_elements():
     assert nothing.shape == (5, 0)
 
 
+@pytest.mark.parametrize("most", [1, 2, None])
+def test_no_elements_give_results_without_elements(most):
+    mapped, _ = counted(most, [])
+    found = jax.vmap(mapped)(jnp.ones((0, 5)), jnp.ones(0))
+    assert {name: leaf.shape for name, leaf in found.items()} == {"sum": (0,), "vector": (0, 5)}
+
+
 def test_arguments_that_are_not_mapped_are_shared():
     mapped, _ = counted(2, [])
     vectors = jnp.arange(20.0).reshape(4, 5)
