@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from rpojax.setting import Check, documented, metadata, number, setting, settings_of
 from rpojax.types import Array, Struct
-from rpojax.validation import Interval, check_known, numbers_in
+from rpojax.validation import Interval, check_known, numbers_in, show
 
 _RANGE = "range"  # of the metadata of a field
 _POSITIVE = Interval(0.0, low_allowed=False)
@@ -100,9 +100,17 @@ class HyperParams(Struct):
         """`in_axes` for `jax.vmap`: the named leaves along their axis, None elsewhere.
 
         Example: `jax.vmap(train, in_axes=(None, HyperParams.axes(alpha=0)))`.
+
+        Raises:
+            ValueError: an unknown name, or an axis that is neither an int nor None.
         """
-        for name in mapped:
+        for name, axis in mapped.items():
             check_known(name, settings_of(HyperParams), "hyperparameter")
+            if axis is not None and (isinstance(axis, bool) or not isinstance(axis, int)):
+                raise ValueError(
+                    f"axes({name}={show(axis)}) is not an axis; give the axis of {name} to map, "
+                    "such as 0, or None; HyperParams.replace takes values"
+                )
         unmapped: dict[str, Any] = dict.fromkeys(settings_of(HyperParams))
         return HyperParams(**(unmapped | mapped))
 

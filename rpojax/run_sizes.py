@@ -6,7 +6,7 @@ from typing import Any
 from rpojax.validation import nearest_divisor, show
 
 MOST = 2**31 - 1
-"""Updates, and the samples and gradient steps of each, are counted in int32."""
+"""Updates, the samples and gradient steps of each, and steps of episodes are counted in int32."""
 
 
 class RunSizes:
@@ -167,7 +167,7 @@ class RunSizes:
     def _check_divided(self, what: str, count: int) -> None:
         """Raise ValueError unless the devices of an agent can have equal shares."""
         if count % self.devices_per_agent:
-            fitting = math.gcd(count, self.num_envs)
+            fitting = math.gcd(count, self.num_envs, self.minibatch_size)
             raise ValueError(
                 f"devices_per_agent = {show(self.devices_per_agent)} does not divide {what}, "
                 f"{count}; the nearest that fits is devices_per_agent = "

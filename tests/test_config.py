@@ -125,14 +125,19 @@ def test_batch_that_does_not_divide_names_the_nearest_that_does():
             {"network": NetworkConfig(cell="gru"), "sequence_length": 4},
             r"= 4 does not divide sequences in a minibatch, 2; .* = 2",
         ),
+        (
+            4,
+            {"num_envs": 6, "num_steps": 8, "num_minibatches": 6},
+            "= 4 does not divide num_envs, 6; .* = 2",
+        ),
     ],
-    ids=["environments", "samples", "sequences"],
+    ids=["environments", "samples", "sequences", "environments and samples"],
 )
 def test_devices_that_cannot_have_equal_shares_are_refused(devices, sizes, message):
     sizes = {"num_minibatches": 4, **sizes}
     with pytest.raises(ValueError, match=f"^devices_per_agent {message}"):
         small(devices_per_agent=devices, **sizes)
-    assert small(devices_per_agent=2, **sizes).envs_per_device == 2
+    assert small(devices_per_agent=2, **sizes).devices_per_agent == 2
 
 
 def test_run_shorter_than_one_update_names_the_least():
@@ -354,6 +359,12 @@ def test_axes_map_the_named_leaves_alone():
     hyperparams = Config().hyperparams().replace(alpha=[0.1, 0.2], gamma=[[0.9, 0.8]])
     add = jax.vmap(lambda hp: hp.alpha + hp.gamma + hp.gae_lambda, in_axes=(axes,))
     np.testing.assert_allclose(add(hyperparams), [[1.95], [1.95]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("axis", [0.5, True, "0", [0]])
+def test_axes_are_whole_numbers(axis):
+    with pytest.raises(ValueError, match=r"axes\(alpha=.*\) is not an axis; .*HyperParams.replace"):
+        HyperParams.axes(alpha=axis)
 
 
 def test_callers_objects_are_not_changed():

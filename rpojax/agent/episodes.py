@@ -1,6 +1,7 @@
 """How long an episode of a trained agent may take."""
 
 from rpojax.envs import Env
+from rpojax.run_sizes import MOST
 from rpojax.validation import whole_number
 
 DEFAULT_EPISODE_LIMIT = 1000
@@ -15,8 +16,8 @@ def episode_limit(env: Env, max_steps: int | None) -> int:
         max_steps: the caller's limit, or None.
 
     Raises:
-        ValueError: `max_steps` is not a whole number of at least 1.
+        ValueError: `max_steps` is not a whole number of at least 1 that int32 holds.
     """
     if max_steps is not None:
-        return whole_number("max_steps", max_steps)
-    return env.max_episode_steps or DEFAULT_EPISODE_LIMIT
+        return whole_number("max_steps", max_steps, most=MOST)
+    return min(env.max_episode_steps or DEFAULT_EPISODE_LIMIT, MOST)

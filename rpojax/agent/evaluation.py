@@ -17,6 +17,7 @@ from rpojax.envs.params import resolve_params
 from rpojax.hyperparams import HyperParams
 from rpojax.programs.agents_at_once import agents_mapped
 from rpojax.programs.protocols import EnvParams
+from rpojax.run_sizes import MOST
 from rpojax.setting import settings_of
 from rpojax.trees import select
 from rpojax.types import Array, Key, PyTree, Struct, TrainState
@@ -82,7 +83,7 @@ def evaluate(
     """
     check_config(cfg)
     num_episodes = whole_number("num_episodes", num_episodes)
-    max_steps = None if max_steps is None else whole_number("max_steps", max_steps)
+    max_steps = None if max_steps is None else whole_number("max_steps", max_steps, most=MOST)
     program = _program(_as_evaluated(cfg), num_episodes, deterministic, max_steps)
     return program(state, key, env_params)
 

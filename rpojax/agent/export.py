@@ -52,6 +52,8 @@ def export_policy(
     A recurrent policy takes a carry too, with a flag for each observation at which an episode
     begins, where the carry is ignored:
 
+        import numpy as np
+
         shapes = jax.tree.unflatten(policy.in_tree, policy.in_avals)[0][1]
         carry = jax.tree.map(lambda leaf: np.zeros((batch, *leaf.shape[1:]), leaf.dtype), shapes)
         action, carry = act(obs, carry, reset)  # reset bool[batch]; then a key if stochastic
@@ -64,13 +66,18 @@ def export_policy(
         state: of one agent; take one of many with `TrainResult.select`.
         path: of the file; one that exists is replaced.
         deterministic: True for the mean action, False for a sample, by a typed key.
-        platforms: on which the program shall run.
+        platforms: on which the program should run.
 
     Raises:
         ValueError: `state` is not one that `make_policy` takes; an unknown platform, or none; a
             network whose program depends on the batch size; or observations in a container that
             `jax.export` cannot describe (dicts, lists and tuples it can).
     """
+    if isinstance(platforms, str) or not platforms:
+        raise ValueError(
+            f"platforms = {platforms!r} is not a list of platforms; give one or more of "
+            f"{', '.join(map(repr, get_args(Platform)))}, such as ('cpu',)"
+        )
     for platform in platforms:
         check_choice("platforms", platform, get_args(Platform))
     model = make_model(cfg)
@@ -88,8 +95,8 @@ def export_policy(
         exported = export.export(jax.jit(act), platforms=list(platforms))(*inputs)
     except jax.errors.InconclusiveDimensionOperation as error:
         raise ValueError(
-            f"network = {cfg.network!r} cannot be exported for any batch size; let nothing in it "
-            f"depend on how many observations there are ({error})"
+            f"network = {cfg.network!r} cannot be exported for any batch size; make it "
+            f"independent of the number of observations ({error})"
         ) from error
     Path(path).write_bytes(_serialized(exported, env))
 

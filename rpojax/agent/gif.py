@@ -14,7 +14,7 @@ def gif_path(path: str | Path, name: str = "path") -> Path:
     """The path of a GIF to write; ValueError for another suffix."""
     path = Path(path)
     if path.suffix.lower() != ".gif":
-        raise ValueError(f"{name} = {str(path)!r} is not the name of a GIF; let it end in .gif")
+        raise ValueError(f"{name} = {str(path)!r} does not end in .gif; give a file name that does")
     return path
 
 

@@ -48,7 +48,8 @@ def render_episode(
         key: for the start and the environment.
         max_steps: after which to stop the episode; None for the environment's own limit, or 1000 if
             it has none.
-        fps: frames per second, at most 50, which is what browsers show; None for `Env.render_fps`.
+        fps: frames per second, at most 50, which is what browsers show; None for `Env.render_fps`,
+            or 50 if that is more.
         draw: called with empty square axes and one state of the environment; see
             `rpojax.envs.Draw`. None for the environment's own `Env.render`.
         env_params: parameters of the environment to change, as for `make_train`; pictures show
@@ -68,7 +69,8 @@ def render_episode(
             f"env = {env.name!r} has no renderer; give a function, "
             "draw=lambda axes, env_state: ..., or set the field render of the Env"
         )
-    fps = number_in("fps", env.render_fps if fps is None else fps, Interval(0.0, MOST_FPS, False))
+    fps = min(env.render_fps, MOST_FPS) if fps is None else fps
+    fps = number_in("fps", fps, Interval(0.0, MOST_FPS, False))
     env_states, rewards = _play(model, state, key, episode_limit(env, max_steps))
     write_gif(path, _frames(env, render, env_states), rewards, fps)
 

@@ -218,7 +218,9 @@ def test_a_network_that_counts_its_observations_is_refused(tmp_path):
 
     cfg = DIAL.replace(network=Counting())
     state = agent(cfg)
-    with pytest.raises(ValueError, match="cannot be exported for any batch size; let nothing"):
+    with pytest.raises(
+        ValueError, match="cannot be exported for any batch size; make it independent"
+    ):
         export_policy(cfg, state, tmp_path / "policy")
 
 
@@ -323,6 +325,11 @@ def test_errors_say_what_to_do(state, tmp_path):
         export_params(CFG, state, tmp_path / "file", part="actor")
     with pytest.raises(ValueError, match="platforms = 'gpu' is not known; give one of 'cpu', 'cud"):
         export_policy(CFG, state, tmp_path / "file", platforms=("gpu",))
+    for platforms in ("cpu", ()):
+        with pytest.raises(
+            ValueError, match=r"platforms = .* is not a list .*, such as \('cpu',\)"
+        ):
+            export_policy(CFG, state, tmp_path / "file", platforms=platforms)
     with pytest.raises(FileNotFoundError):
         export_policy(CFG, state, tmp_path / "missing" / "file")
     assert not list(tmp_path.iterdir())

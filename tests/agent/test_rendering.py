@@ -147,6 +147,13 @@ def test_frames_per_second(state, fps, milliseconds, tmp_path):
         assert image.info["loop"] == 0  # for ever
 
 
+def test_pictures_of_a_faster_environment_are_as_fast_as_browsers_show(state, tmp_path):
+    cfg = CFG.replace(env=dataclasses.replace(rpojax.envs.make(CFG.env), render_fps=60))
+    render_episode(cfg, state, tmp_path / "episode.gif", KEY, max_steps=2)
+    with Image.open(tmp_path / "episode.gif") as image:
+        assert image.info["duration"] == 20
+
+
 def test_pyplot_is_left_alone(tmp_path):
     program = f"""
 import sys, jax, rpojax
@@ -244,7 +251,7 @@ def test_errors_say_what_to_do(state, homing_state, tmp_path):
     path = tmp_path / "episode.gif"
     with pytest.raises(ValueError, match=r"'Homing' has no renderer; .*draw=lambda"):
         render_episode(HOMING, homing_state, path, KEY)
-    with pytest.raises(ValueError, match=r"episode.mp4' is not the name of a GIF; .* end in .gif"):
+    with pytest.raises(ValueError, match=r"episode.mp4' does not end in .gif; give a file name"):
         render_episode(CFG, state, tmp_path / "episode.mp4", KEY)
     with pytest.raises(ValueError, match=r"fps = 60 is out of range; .* \(0, 50\]"):
         render_episode(CFG, state, path, KEY, fps=60)

@@ -681,7 +681,7 @@ def test_user_errors_print_one_line(args, message, tmp_path, monkeypatch):
         (["export", "--part=value"], "part = 'value' picks parameters"),
         (["export", "--format=npz", "--stochastic"], "leave --stochastic out"),
         (["export", "--output=no/where"], "No such file or directory"),
-        (["render", "--output=a.png"], "let it end in .gif"),
+        (["render", "--output=a.png"], "does not end in .gif"),
         (["render", "--max-steps=0"], "max_steps = 0 is not allowed"),
         (["plot", "--metric=episode_returns"], "did you mean 'episode_return'?"),
         (["plot", "--output=a.gfi"], "'gfi' is not supported"),
