@@ -28,9 +28,9 @@ Where CleanRL and Gymnasium do something else, on purpose:
   step.
 * Observations of the first rollout are collected unscaled, and scaled by the statistics at its end
   in its update. Gymnasium scales by the statistics up to each step.
-* A sample further than 1000 standard deviations from the mean so far (of at least 1 each) counts in
-  the statistics as that far: simulations that diverge give 1e8 before they give NaN. In Gymnasium,
-  one such observation among millions scales all later ones to 0.
+* In the statistics, samples are clipped to 1000 standard deviations (each at least 1) around the
+  mean so far: simulations that diverge give 1e8 before they give NaN. In Gymnasium, one such
+  observation among millions scales all later ones to 0.
 * Losses in the metrics are means over all minibatches of an update. CleanRL logs the last
   minibatch.
 * A log-ratio is bounded by 20, so that `exp` cannot overflow. CleanRL's is NaN or infinite from 88
@@ -39,8 +39,8 @@ Where CleanRL and Gymnasium do something else, on purpose:
   bounds.
 
 An episode that a time limit truncates bootstraps from the value of its final observation; with
-`time_limit_bootstrap=False` it counts as terminated, as in CleanRL. An agent that is trained like
-that learns that the future is worth nothing near a limit which it does not see.
+`time_limit_bootstrap=False` it counts as terminated, as in CleanRL. Such an agent learns that
+states near a limit it cannot observe have no future value.
 
 The KL for an early stop and for the adaptive learning rate is that of the unperturbed policies.
 Where it is estimated from the perturbed ratio, the perturbation alone adds about `alpha^2 / (6

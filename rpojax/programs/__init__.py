@@ -49,9 +49,9 @@ results = rpojax.sharded_vmap(train)(keys)  # as jax.jit(jax.vmap(train)), on al
 
 **How many agents at a time** a `vmap` computes is `Config.agents_at_once`. "auto" takes as many as
 share the caches of a CPU core well, and on a GPU or TPU all that fit in its memory. With 1, what an
-agent learns on a CPU does not depend on its company: it has the same bits alone, among any others,
-and on any number of devices. Equal bits on a GPU, also those of `resume`, need
-`XLA_FLAGS="--xla_gpu_deterministic_ops=true --xla_gpu_autotune_level=0"`.
+agent learns on a CPU does not depend on which agents are trained beside it: results are
+bit-identical alone, among any others, and on any number of devices. Equal bits on a GPU, also those
+of `resume`, need `XLA_FLAGS="--xla_gpu_deterministic_ops=true --xla_gpu_autotune_level=0"`.
 
 **One big agent on several devices.** `Config.devices_per_agent=k` divides the environments and the
 minibatches of an agent among k devices. Gradients, running statistics and the moments of advantages

@@ -57,7 +57,7 @@ def choose_parents(scores: Array, num_replaced: int, key: Key) -> Array:
 
     Each of the `num_replaced` agents with the lowest scores f32[N] continues one of as many with
     the highest, drawn uniformly; the others continue themselves. Of equal scores, the first agent
-    is the lower one. Nobody continues an agent with a score of -inf.
+    is the lower one. No agent is replaced by a copy of one whose score is -inf.
     """
     order = jnp.argsort(scores, stable=True)
     worst, best = order[:num_replaced], order[-num_replaced:]

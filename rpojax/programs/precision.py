@@ -8,7 +8,7 @@ FIRST_WITH_TF32 = 8.0  # compute capability: Ampere
 
 
 def warn_of_tf32() -> None:
-    """Warn where float32 products run in TF32 and nobody has asked for it.
+    """Warn where float32 products run in TF32 although the user has not chosen a precision.
 
     `jax_default_matmul_precision` decides; any value of it silences the warning.
     """
