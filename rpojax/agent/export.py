@@ -6,7 +6,7 @@ for NumPy or another framework.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 import jax
 import numpy as np
@@ -18,6 +18,7 @@ from rpojax.config import Config
 from rpojax.core.model import Model, make_model, seen_obs
 from rpojax.core.normalize import EPSILON
 from rpojax.envs.base import Env
+from rpojax.network_config import NetworkConfig
 from rpojax.networks import Outputs
 from rpojax.trees import batched, leaves_by_path
 from rpojax.types import PyTree, RunningStats, TrainState
@@ -116,6 +117,15 @@ def export_params(
         distribution                    "gaussian", or "tanh_gaussian": actions are squashed by tanh
         value_stats/mean, .../std       of returns, if the critic predicts standardised ones
 
+    and, of a `NetworkConfig`, its fields
+
+        activation                      of hidden layers
+        std_parameterization            "exp" or "softplus", from `log_std` to standard deviations
+        log_std_min, log_std_max        bounds of their logarithm
+        actor_keys, critic_keys         entries of a Dict observation, if they are chosen
+
+    The architecture of a network of your own is not in the file; keep its code.
+
     The mean action of the default network, from a file of the part "policy":
 
         p = np.load(path)
@@ -125,6 +135,10 @@ def export_params(
             hidden = np.tanh(hidden @ p[f"{layer}/kernel"] + p[f"{layer}/bias"])
         mean = hidden @ p["params/mean/kernel"] + p["params/mean/bias"]
         action = np.clip(mean, p["action_low"], p["action_high"])
+
+    and its standard deviation, before the clip:
+
+        std = np.exp(np.clip(p["params/log_std"], p["log_std_min"], p["log_std_max"]))
 
     Args:
         cfg: what the agent was trained with.
@@ -158,10 +172,27 @@ def export_params(
         arrays["distribution"] = np.asarray(model.network.distribution)
     if part != "policy" and state.value_stats is not None:
         arrays |= leaves_by_path({"value_stats": _mean_and_std(state.value_stats)}, simple=True)
+    if isinstance(cfg.network, NetworkConfig):
+        arrays |= _settings(cfg.network, part)
     arrays = {name: np.asarray(array) for name, array in arrays.items()}
     with Path(path).open("wb") as file:  # np.savez adds a suffix to names that lack it
         np.savez(file, allow_pickle=False, **arrays)
     return arrays
+
+
+def _settings(network: NetworkConfig, part: Part) -> dict[str, np.ndarray]:
+    """Fields of the built-in network that the outputs of a part depend on."""
+    settings: dict[str, Any] = {"activation": network.activation}
+    if part != "value":
+        settings |= {
+            "std_parameterization": network.std_parameterization,
+            "log_std_min": np.float32(network.log_std_min),
+            "log_std_max": np.float32(network.log_std_max),
+            "actor_keys": network.actor_keys,
+        }
+    if part != "policy":
+        settings["critic_keys"] = network.critic_keys
+    return {name: np.asarray(value) for name, value in settings.items() if value is not None}
 
 
 def _used_params(model: Model, params: PyTree, part: Part) -> set[int]:

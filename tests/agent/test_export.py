@@ -256,6 +256,40 @@ def test_arrays_give_the_value_in_numpy(state, tmp_path):
     np.testing.assert_allclose(p["value_stats/std"], np.sqrt(state.value_stats.var), rtol=1e-5)
 
 
+@pytest.mark.parametrize("parameterization", ["exp", "softplus"])
+def test_arrays_give_the_standard_deviation_in_numpy(parameterization, tmp_path):
+    network = NetworkConfig(
+        hidden_sizes=(4,),
+        activation="swish",
+        std_parameterization=parameterization,
+        log_std_init=-1.0,
+        log_std_min=-3.0,
+        log_std_max=-0.9,
+    )
+    cfg = CFG.replace(network=network)
+    state = agent(cfg)
+    p = export_params(cfg, state, tmp_path / "params.npz", part="policy")
+    assert p["activation"] == "silu"
+    assert p["std_parameterization"] == parameterization
+    raw = p["params/log_std"]
+    if parameterization == "softplus":
+        raw = np.log(np.log1p(np.exp(raw)) + np.exp(p["log_std_min"]))
+    log_std = np.clip(raw, p["log_std_min"], p["log_std_max"])
+    apply = rpojax.networks.make_network(network, rpojax.envs.make(cfg.env)).apply
+    expected = apply(state.params, jnp.zeros((1, 3)))[0].log_std[0]
+    np.testing.assert_allclose(log_std, expected, rtol=1e-6)
+
+
+def test_arrays_name_the_entries_that_each_part_sees(tmp_path):
+    keys = {"actor_keys": ("coarse",), "critic_keys": ("coarse", "fine")}
+    cfg = DIAL.replace(network=NetworkConfig(hidden_sizes=(4,), **keys))
+    state = agent(cfg)
+    for part, names in (("policy", {"actor_keys"}), ("value", {"critic_keys"}), ("all", set(keys))):
+        arrays = export_params(cfg, state, tmp_path / "params.npz", part=part)
+        assert set(keys) & set(arrays) == names
+        assert all(arrays[name].tolist() == list(keys[name]) for name in names)
+
+
 def modules(arrays: dict[str, np.ndarray]) -> set[str]:
     return {name.split("/")[1] for name in arrays if name.startswith("params/")}
 
