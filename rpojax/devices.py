@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from rpojax.trees import is_key
+from rpojax.trees import is_key, leaves_by_path
 from rpojax.types import PyTree
 from rpojax.validation import nearest_divisor
 
@@ -76,7 +76,8 @@ def sharded_vmap(
             of devices.
 
     Raises:
-        ValueError: an `in_axes` other than 0 and None; devices that cannot be grouped.
+        ValueError: an `in_axes` other than 0 and None; devices that cannot be grouped; when it is
+            called: mapped arrays of different lengths, or none.
 
     Example:
         rpojax.use_all_cores()
@@ -219,5 +220,15 @@ def _axis_of_each_leaf(in_axes: Any, args: tuple[Any, ...]) -> Any:
 
 
 def _mapped_size(axes: Any, args: tuple[Any, ...]) -> int:
-    sizes = _map(lambda axis, leaf: None if axis is None else leaf.shape[0], axes, args)
-    return jax.tree.leaves(sizes)[0]
+    """The length of the mapped axis; ValueError where it is not the same everywhere."""
+    mapped = _map(lambda axis, leaf: None if axis is None else leaf, axes, args)
+    first: dict[tuple[int, ...], str] = {}  # array of each length
+    for path, leaf in leaves_by_path(mapped, simple=True).items():
+        first.setdefault(leaf.shape[:1], f"{leaf.shape} in argument {path}")
+    if len(first) != 1 or () in first:
+        raise ValueError(
+            f"the mapped arrays have the shapes {', '.join(first.values()) or '(there are none)'}; "
+            "give them first axes of one length, and in_axes of None to what all agents share"
+        )
+    ((count,),) = first
+    return count

@@ -86,6 +86,20 @@ def test_other_axes_are_refused():
         rpojax.sharded_vmap(lambda x: x, in_axes=1)
 
 
+@pytest.mark.parametrize(
+    ("in_axes", "message"),
+    [
+        (0, r"shapes \(5,\) in argument 0, \(3, 2\) in argument 1/a, .*give them first axes of"),
+        ((0, {"a": None, "b": 0}), r"\(\) in argument 1/b"),
+        (None, "there are none"),
+    ],
+)
+def test_mapped_arrays_have_one_length(in_axes, message):
+    function = rpojax.sharded_vmap(lambda x, y: x, in_axes, devices=jax.devices()[:1])
+    with pytest.raises(ValueError, match=message):
+        function(np.arange(5), {"a": np.ones((3, 2)), "b": np.ones(())})
+
+
 def test_all_cores_come_too_late_once_jax_is_used():
     code = "import jax, rpojax; jax.numpy.zeros(1) + 1; rpojax.use_all_cores()"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
