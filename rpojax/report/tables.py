@@ -92,6 +92,8 @@ def _environment_metrics(
         table.add_column(f"end of training{of_group}", justify="right")
         table.add_column(f"evaluation{of_group}", justify="right")
     for name, values in result.metrics.environment.items():
+        if name not in evaluation.metrics:  # one by Gymnasium has returns only
+            continue
         trained = last_ignoring_nan(values)
         evaluated = np.asarray(evaluation.metrics[name], np.float64).mean(axis=1)
         cells = []

@@ -87,6 +87,15 @@ def test_an_agent_that_diverged_is_flagged_and_does_not_count():
     assert ["", "0.1", "2 seeds", "-", "-", "0 of 2"] in rows
 
 
+def test_metrics_of_the_environment_are_shown_where_the_evaluation_has_them():
+    result, evaluation = result_of([1.0, 2.0, 3.0]), evaluation_of(np.eye(3))
+    own = {"success": np.ones((3, 1), np.float32)}
+    result = result.replace(metrics=result.metrics.replace(environment=own))
+    rows = shown(ALIKE, result, evaluation.replace(metrics={"success": np.eye(3)}))
+    assert ["success", "1 ± 0", "0.333 ± 0"] in rows
+    assert shown(ALIKE, result, evaluation) == shown(ALIKE, result_of([1.0, 2.0, 3.0]), evaluation)
+
+
 def test_an_ascii_terminal_gets_a_table_too():
     rows = shown(ALIKE, result_of([1.0, 2.0, 3.0]), evaluation_of(np.eye(3)), encoding="ascii")
     assert ["0", "4", "1.0", "0.3 +- 0.5", "yes"] in rows
