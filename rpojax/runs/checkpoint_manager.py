@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 
 from rpojax.config import Config
-from rpojax.processes import is_first, several
+from rpojax.processes import in_first, is_first, several
 from rpojax.runs import storage
 from rpojax.runs.checkpoint import PREFIX, Checkpoint, Snapshot, read, save
 from rpojax.runs.settings import RunSettings, settings_from_record
@@ -85,8 +85,10 @@ def updates_saved(directory: Path) -> int | None:
 class CheckpointWriter:
     """Saves a run into a directory and keeps the newest checkpoints."""
 
-    def __init__(self, directory: Path, settings: RunSettings, last_saved: int = 0) -> None:
-        """`last_saved`: the update of the newest checkpoint, in a run that is resumed."""
+    def __init__(
+        self, directory: Path, settings: RunSettings, last_saved: int | None = None
+    ) -> None:
+        """`last_saved`: the update of the newest checkpoint; None for a run that `begin` starts."""
         self.directory, self.last_saved = directory, last_saved
         self._settings = settings
 
@@ -94,6 +96,11 @@ class CheckpointWriter:
     def how_to_resume(self) -> str:
         """A sentence with the call that resumes the run."""
         return f"rpojax.resume({str(self.directory)!r}) resumes it"
+
+    def begin(self, snapshot: Snapshot) -> None:
+        """Remove the checkpoints of another run, and save the first one; OSError if it fails."""
+        in_first(lambda: clear(self.directory))
+        self.save(snapshot)
 
     def is_due(self, updates: int) -> bool:
         """Whether a checkpoint follows this update."""

@@ -56,10 +56,7 @@ def start(
     in_first(lambda: checkpoint_manager.require_free(directory, overwrite))
     with only_in_first(exclusive(directory)):
         training = first_training(model, settings, initial, loop.started)
-        in_first(lambda: checkpoint_manager.clear(directory))
-        writer = CheckpointWriter(directory, settings)
-        writer.save(training.snapshot())
-        return train(training, writer, loop)
+        return train(training, CheckpointWriter(directory, settings), loop)
 
 
 def first_training(

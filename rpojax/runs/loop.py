@@ -158,6 +158,8 @@ def train(training: Training, writer: CheckpointWriter | None, loop: Loop) -> Tr
         training.updates if training.resumed else None,
     )
     try:
+        if writer is not None and writer.last_saved is None:  # no old run is lost to a bad logger
+            writer.begin(training.snapshot())
         with first_signal_noted() as noted_signal:
             stopped = loop.report(training.progress(training.updates))
             now = agreed(Decision(1, stopped, noted_signal()))

@@ -14,8 +14,7 @@ from rpojax.core.model import Model, make_model
 from rpojax.device_memory import out_of_memory_explained
 from rpojax.host_arrays import to_host
 from rpojax.loggers.base import ENVIRONMENT
-from rpojax.processes import in_first, is_first
-from rpojax.runs import checkpoint_manager
+from rpojax.processes import is_first
 from rpojax.runs.agents import evaluate_agents, evaluation_keys
 from rpojax.runs.checkpoint_manager import CheckpointWriter, checkpoint_paths
 from rpojax.runs.launch import (
@@ -228,11 +227,7 @@ def _trained(
         training = first_training(model, settings, None, loop.started)
     else:
         training = resumed_training(model, settings, snapshot_of(before), loop.started)
-    if place is None:
-        return train(training, None, loop)
-    in_first(lambda: checkpoint_manager.clear(place))
-    writer = CheckpointWriter(place, settings, training.updates)
-    writer.save(training.snapshot())
+    writer = None if place is None else CheckpointWriter(place, settings)
     return train(training, writer, loop)
 
 

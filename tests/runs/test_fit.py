@@ -193,6 +193,18 @@ def test_logger_that_fails_ends_neither_the_training_nor_the_others(watched):
     assert len(memory.records) == CFG.num_updates
 
 
+def test_a_logger_that_cannot_start_leaves_the_old_run(tmp_path):
+    class Refusing(Memory):
+        def start(self, cfg, agents, updates):
+            raise ValueError("path exists already")
+
+    arguments = {"num_seeds": 3, "seed": 7, "checkpoint_dir": tmp_path}
+    fit(CFG, **arguments)
+    with pytest.raises(ValueError, match="path exists already"):
+        fit(CFG, loggers=[Refusing()], overwrite=True, **arguments)
+    assert checkpoint_manager.updates_saved(tmp_path) == CFG.num_updates
+
+
 def nan_for_the_unlucky(reward, timestep, timesteps):
     """NaN in the third update, for the agents whose environments go badly then."""
     return jnp.where((timestep == 150) & (jnp.mean(reward) < -6.5), jnp.nan, reward)
