@@ -173,7 +173,12 @@ def train(training: Training, writer: CheckpointWriter | None, loop: Loop) -> Tr
                 progress = training.progress(before, evaluation)
                 stopped = loop.report(progress)
                 clock = time.perf_counter()
-                stopped |= loop.stop.applies(progress, clock - loop.started, clock - chunk_start)
+                returns = np.asarray(progress.metrics.episode_return[:, -1])
+                stopped |= loop.stop.applies(
+                    evaluation if settings.eval_every else returns,
+                    clock - loop.started,
+                    clock - chunk_start,
+                )
                 wanted = max(1, round((training.updates - before) * SECONDS_PER_CHUNK / seconds))
                 now = agreed(Decision(wanted, stopped, noted_signal()))
             if writer is not None and writer.last_saved != training.updates:

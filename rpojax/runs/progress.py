@@ -43,18 +43,16 @@ class StopRule(NamedTuple):
         """The update after which the training ends, unless it ends earlier."""
         return cfg.num_updates if self.updates is None else min(self.updates, cfg.num_updates)
 
-    def applies(self, progress: Progress, elapsed: float, seconds: float) -> bool:
+    def applies(self, returns: np.ndarray | None, elapsed: float, seconds: float) -> bool:
         """Whether to stop now.
 
         Args:
-            progress: of the last chunk.
+            returns: f32[N] to judge the agents by; None where there are no new ones.
             elapsed: seconds since the call of `fit`.
             seconds: that the last chunk took, with all that followed it.
         """
         if self.max_seconds is not None and elapsed + seconds > self.max_seconds:
             return True
-        if self.episode_return is None:
+        if self.episode_return is None or returns is None:
             return False
-        evaluated = progress.evaluation_return
-        returns = progress.metrics.episode_return[:, -1] if evaluated is None else evaluated
-        return bool(np.mean(np.asarray(returns)) >= self.episode_return)  # False while one is NaN
+        return bool(np.mean(returns) >= self.episode_return)  # False while one is NaN

@@ -114,8 +114,8 @@ def fit(
         keep_checkpoints: how many of the newest are kept.
         overwrite: whether the checkpoints of another run in checkpoint_dir may be removed.
         max_seconds: stop before the chunk that would end later than this, counted from the call.
-        stop_when_return: stop when the mean over all agents of the newest evaluation or, without
-            one, of the last update's episode return reaches this.
+        stop_when_return: stop when the mean over all agents of an evaluation reaches this; with
+            `eval_every=0`, that of the episode return of a chunk's last update.
 
     Returns:
         The result with a leading axis of agents: metrics [N, updates], where updates is

@@ -73,12 +73,17 @@ def test_stop_when_the_mean_return_reaches_a_value(whole):
 def test_stop_when_an_evaluation_reaches_a_value():
     evaluations = []
     arguments = {"eval_every": 2, "eval_episodes": 2}
-    fit(CFG, 2, 3, on_chunk=lambda p: evaluations.append(p.evaluation_return), **arguments)
+    whole = fit(CFG, 2, 3, on_chunk=lambda p: evaluations.append(p.evaluation_return), **arguments)
     means = [values.mean() for values in evaluations if values is not None]
     assert len(means) == 3
     threshold = float(max(means)) - 1e-3
     stopped = fit(CFG, 2, 3, stop_when_return=threshold, **arguments)
     assert stopped.metrics.kl.shape[1] == 2 * (int(np.argmax(means)) + 1)
+    # Between evaluations nothing is judged: chunks end where the clock says.
+    arguments["eval_every"] = 6
+    assert np.isfinite(np.asarray(whole.metrics.episode_return)[:, 3]).all()
+    returns = np.asarray(whole.metrics.episode_return).mean(axis=0)
+    assert fit(CFG, 2, 3, stop_when_return=returns[3], **arguments).metrics.kl.shape == (2, 6)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
