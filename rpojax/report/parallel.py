@@ -17,10 +17,13 @@ from rpojax.report.style import (
     set_titles,
     theme_of,
 )
+from rpojax.validation import check_choice
 
 if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+DIRECTIONS = ("maximize", "minimize")
 
 
 def plot_parallel_coordinates(
@@ -30,6 +33,7 @@ def plot_parallel_coordinates(
     *,
     score_label: str,
     num_seeds: int | tuple[int, int],
+    direction: str = "maximize",
     statistic: str = "interquartile mean",
     title: str = "",
     theme: str = "light",
@@ -42,19 +46,22 @@ def plot_parallel_coordinates(
 
     Args:
         hyperparameters: values [K] of each hyperparameter, by name.
-        scores: f64[K], higher is better; NaN or infinite where there is none.
+        scores: f64[K]; NaN or infinite where there is none.
         path: where to save the picture as well; its suffix gives the format, PNG without one.
         score_label: what the scores are, with their unit.
         num_seeds: of each setting; (least, most) where they differ.
+        direction: "maximize" where higher scores are better, "minimize" where lower ones are.
         statistic: what the scores show.
         title: above the picture.
         theme: "light" or "dark".
 
     Raises:
-        ValueError: shapes that do not fit, fewer than two hyperparameters, or an unknown theme.
+        ValueError: shapes that do not fit, fewer than two hyperparameters, an unknown direction or
+            theme.
         OSError: the picture cannot be saved; the message names the file.
     """
     look = theme_of(theme)
+    sign = -1.0 if check_choice("direction", direction, DIRECTIONS) == "minimize" else 1.0
     scores = np.asarray(scores, np.float64)
     scores = np.where(np.isfinite(scores), scores, np.nan)
     lengths = {name: len(values) for name, values in hyperparameters.items()}
@@ -74,7 +81,8 @@ def plot_parallel_coordinates(
         [_draw_axis(axes, look, x, values) for x, values in enumerate(hyperparameters.values())],
         axis=1,
     )
-    order = np.argsort(np.where(np.isnan(scores), -np.inf, scores), kind="stable")  # best on top
+    # The best is drawn last, on top of the others.
+    order = np.argsort(np.where(np.isnan(scores), -np.inf, sign * scores), kind="stable")
     for place, setting in enumerate(order):
         known, best = not np.isnan(scores[setting]), place == len(order) - 1
         axes.plot(

@@ -186,7 +186,12 @@ def _sweep(study: StudyResult, summary: Sequence[SettingScore]) -> list[Part]:
         _picture(
             f"{label} of each setting",
             lambda theme: plot_parallel_coordinates(
-                columns, scores, score_label=label, num_seeds=seeds, theme=theme
+                columns,
+                scores,
+                score_label=label,
+                num_seeds=seeds,
+                direction=study.plan.direction,
+                theme=theme,
             ),
         )
     ]

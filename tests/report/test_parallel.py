@@ -44,6 +44,16 @@ def test_a_line_goes_through_the_values_of_each_setting(theme, unscored):
     assert_nothing_is_cut_off(figure)
 
 
+def test_the_lowest_score_is_the_best_where_scores_are_minimized():
+    scores = [-5.0, 7.0, np.nan]
+    figure = plot_parallel_coordinates(SEARCH, scores, direction="minimize", **LABELS)
+    *_, worst, best = settings(figure)
+    np.testing.assert_allclose(best.get_ydata(), [0.0, 0.5, 0.0, 0.0])
+    assert best.get_linewidth() > worst.get_linewidth()
+    with pytest.raises(ValueError, match="direction = 'down' is not known"):
+        plot_parallel_coordinates(SEARCH, scores, direction="down", **LABELS)
+
+
 def test_axes_of_many_values_have_five_ticks():
     rng = np.random.default_rng(0)
     search = {"learning_rate": 10 ** rng.uniform(-5, -2, 40), "gamma": rng.uniform(0.9, 1.0, 40)}

@@ -1,0 +1,39 @@
+"""The page of a study, from results that were made up: nothing is trained."""
+
+import numpy as np
+
+from rpojax import Config, Metrics, TrainResult
+from rpojax.studies import StudyResult, report
+from rpojax.studies.api import make_plan
+from rpojax.studies.trained import Trained
+
+CFG = Config(num_envs=4, num_steps=8, num_minibatches=2, total_timesteps=4 * 8 * 4)
+
+
+def result_of(returns, finite=None, **arguments) -> StudyResult:
+    """A study whose settings have episode returns [K, S, updates], and the last one as scores."""
+    returns = np.asarray(returns, np.float32)
+    finite = np.ones(returns.shape[:2], bool) if finite is None else np.asarray(finite)
+    plan = make_plan(CFG, num_seeds=returns.shape[1], **arguments)
+    metrics = Metrics.filled(returns.reshape(-1, returns.shape[-1]))
+    trained = TrainResult(state=None, metrics=metrics, finite=finite.ravel())
+    members = list(range(len(plan.settings)))
+    scores = metrics.episode_return[:, -1].astype(np.float64)
+    return StudyResult(plan, (Trained(CFG, members, 0, trained, scores),))
+
+
+def test_the_setting_with_the_lowest_score_is_the_best_of_a_minimization(tmp_path, monkeypatch):
+    alphas = (0.0, 0.5, 1.0)
+    configs = [{"alpha": alpha, "gamma": 0.9 + alpha / 20} for alpha in alphas]
+    returns = [[[alpha] * 4] * 2 for alpha in alphas]
+    study = result_of(returns, configs=configs, direction="minimize")
+    figures = []
+    draw = report.plot_parallel_coordinates
+    monkeypatch.setattr(
+        report,
+        "plot_parallel_coordinates",
+        lambda *args, **given: figures.append(draw(*args, **given)) or figures[-1],
+    )
+    report.write_report({"made up": study}, tmp_path / "report.html")
+    (best,) = [line for line in figures[0].axes[0].lines if line.get_linewidth() == 3.0]
+    np.testing.assert_allclose(best.get_ydata(), [0.0, 0.0])
