@@ -78,7 +78,8 @@ def _settings_table(study: StudyResult, summary: Sequence[SettingScore]) -> Tabl
     caption = (
         f"Score: interquartile mean of {study.plan.objective.replace('_', ' ')} over "
         f"{study.plan.num_seeds} seeds, with its 95 % bootstrap interval. Area: mean height of the "
-        "learning curves. Agents that diverged count with the worst score of the study."
+        "learning curves. Agents that diverged count with the worst score of the study, and in "
+        "curves with its lowest return from there on."
     )
     heads = ["score", "low", "high", "mean", "std", "area", "finite agents", "trained"]
     return Table([*names, *heads], rows, caption)
@@ -119,14 +120,19 @@ def _pictures(study: StudyResult, summary: Sequence[SettingScore]) -> list[Part]
 def _curves(
     study: StudyResult, metric: str, labels: Sequence[str]
 ) -> dict[str, tuple[np.ndarray, Estimate]]:
-    """Each label's steps and estimate of a metric, of the runs that have a value at all."""
+    """Each label's steps and estimate of a metric, of the runs that count."""
+    index = {setting.label: place for place, setting in enumerate(study.settings)}
     curves = study.curves(metric)
     found = {}
     for label in labels:
-        steps, values = curves[label]
-        values = values[~np.isnan(values).all(axis=1)]
-        if len(values):
-            found[label or "all"] = steps, sample_efficiency(steps, values, method="expanded")
+        if metric == "episode_return":
+            counted = study.counted_returns(index[label])
+        else:
+            steps, values = curves[label]
+            counted = {"steps": steps, "curves": values[~np.isnan(values).all(axis=1)]}
+        if len(counted["curves"]):
+            estimate = sample_efficiency(**counted, method="expanded")
+            found[label or "all"] = counted["steps"], estimate
     return found
 
 

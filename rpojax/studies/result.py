@@ -35,7 +35,7 @@ class SettingScore(NamedTuple):
     high: float
     mean: float
     std: float  # over the seeds, of the population
-    area: float  # mean height of the learning curves, interquartile mean over the seeds
+    area: float  # mean height of the curves of `counted_returns`, interquartile mean over the seeds
     finite: int  # agents that did not diverge; the others count with the worst score of the study
     fraction: float  # of the training that the setting completed
 
@@ -98,6 +98,26 @@ class StudyResult:
         return {
             setting.label: learning_curve(setting.cfg, self.result(index).metrics, metric)
             for index, setting in enumerate(self.settings)
+        }
+
+    def counted_returns(self, setting: int) -> dict[str, Any]:
+        """Episode returns of a setting, as arguments of `rpojax.statistics.sample_efficiency`.
+
+        An agent that diverged counts with the lowest return of the study from there on. One without
+        any return does not count, unless it diverged.
+
+        Returns:
+            "steps" [updates], "curves" [R, updates], "finite" bool[R] and "worst".
+        """
+        curve = learning_curve(self.settings[setting].cfg, self.result(setting).metrics)
+        finite = self.finite[setting]
+        known = np.isfinite(self._lowest_return)
+        counted = known & (~finite | ~np.isnan(curve.values).all(axis=1))
+        return {
+            "steps": curve.steps,
+            "curves": curve.values[counted],
+            "finite": finite[counted],
+            "worst": self._lowest_return,
         }
 
     def summary(self, seed: int = 0) -> list[SettingScore]:
@@ -230,6 +250,12 @@ class StudyResult:
         return tree
 
     @functools.cached_property
+    def _lowest_return(self) -> float:
+        """Of any agent in any update; infinite if no episode ended."""
+        returns = [np.asarray(each.result.metrics.episode_return).ravel() for each in self.trained]
+        return float(np.nanmin(np.concatenate(returns), initial=np.inf))
+
+    @functools.cached_property
     def _summaries(self) -> dict[int, list[SettingScore]]:
         """What `summary` returned, by seed: tables and reports need it several times."""
         return {}
@@ -250,12 +276,10 @@ class StudyResult:
         return float("nan") if np.isnan(values).any() else float(interquartile_mean(values))
 
     def _area(self, index: int) -> float:
-        metrics = self.result(index).metrics
-        curve = learning_curve(self.settings[index].cfg, metrics)
-        values = curve.values[~np.isnan(curve.values).all(axis=1)]
-        if not len(values):
+        counted = self.counted_returns(index)
+        if not len(counted["curves"]):
             return float("nan")
-        return float(interquartile_mean(area_under_curve(curve.steps, values)))
+        return float(interquartile_mean(area_under_curve(**counted)))
 
     def _checked(self, setting: int) -> int:
         return whole_number("setting", setting, least=0, most=len(self.settings) - 1)

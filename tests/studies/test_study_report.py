@@ -37,3 +37,20 @@ def test_the_setting_with_the_lowest_score_is_the_best_of_a_minimization(tmp_pat
     report.write_report({"made up": study}, tmp_path / "report.html")
     (best,) = [line for line in figures[0].axes[0].lines if line.get_linewidth() == 3.0]
     np.testing.assert_allclose(best.get_ydata(), [0.0, 0.0])
+
+
+def test_agents_that_diverge_count_with_the_lowest_return_in_areas_and_curves():
+    returns = np.full((2, 4, 4), -1000.0)
+    returns[0, :, 0], returns[0, :, 1:] = -100.0, np.nan  # all diverge in the second update
+    returns[1, 0] = np.nan  # one diverges at once
+    returns[1, 1], returns[1, 2, :2] = np.nan, -2000.0  # another has no episode that ends
+    finite = [[False] * 4, [False, True, True, True]]
+    study = result_of(returns, finite, grid={"alpha": [0.0, 0.5]})
+    early, late = study.counted_returns(0), study.counted_returns(1)
+    assert early["worst"] == late["worst"] == -2000.0
+    np.testing.assert_array_equal(late["curves"], returns[1, [0, 2, 3]])
+    areas = {row.setting.label: row.area for row in study.summary()}
+    assert areas["alpha=0"] == (-100 - 2000) / 2 / 3 - 2000 * 2 / 3
+    assert areas["alpha=0.5"] == np.mean([-2000.0, -1500.0, -1000.0])
+    curves = report._curves(study, "episode_return", list(areas))
+    np.testing.assert_array_equal(curves["alpha=0"][1].value, [-100.0, -2000.0, -2000.0, -2000.0])
