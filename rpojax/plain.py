@@ -13,6 +13,7 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
 import numpy as np
 
 from rpojax.config import Config
@@ -92,10 +93,14 @@ def objects_in(plain: Any, name: str = "") -> dict[str, str]:
 
 def to_plain(value: Any) -> Any:
     """A setting as a plain value, or a description of it."""
+    if isinstance(value, np.ndarray | np.generic | jax.Array):
+        return np.asarray(value).tolist()
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, tuple | list):
         return [to_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {name: to_plain(item) for name, item in value.items()}
     if isinstance(value, NetworkConfig):
         return _fields_to_plain(value)
     return {_DESCRIPTION: describe(value)}

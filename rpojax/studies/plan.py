@@ -12,7 +12,7 @@ from rpojax.agent_table import LARGEST_SEED, AgentTable, agent_table
 from rpojax.config import Config
 from rpojax.hyperparams import HyperParams
 from rpojax.loggers.base import ENVIRONMENT, METRICS
-from rpojax.plain import config_from_plain, config_to_plain, objects_in, to_plain
+from rpojax.plain import config_from_plain, config_to_plain, objects_in
 from rpojax.runs.settings import DEFAULT_EVAL_EPISODES, RunSettings, tenth_of
 from rpojax.setting import settings_of
 from rpojax.studies.halving import Halving, check_halving
@@ -129,7 +129,7 @@ class StudyPlan:
             "settings": [
                 {
                     "label": setting.label,
-                    "changes": {name: to_plain(value) for name, value in setting.changes.items()},
+                    "changes": setting.changes,
                     "cfg": config_to_plain(setting.cfg),
                 }
                 for setting in self.settings

@@ -1,7 +1,7 @@
 """What a study compares: settings, each a base config with some changes."""
 
 import itertools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +10,7 @@ from rpojax import envs
 from rpojax.config import Config
 from rpojax.hyperparams import HyperParams
 from rpojax.network_config import NetworkConfig
-from rpojax.plain import config_to_plain, objects_in
+from rpojax.plain import config_to_plain, objects_in, to_plain
 from rpojax.ranges import Range, check_range
 from rpojax.setting import settings_of
 from rpojax.studies.space import Sampler, draw
@@ -23,7 +23,7 @@ class Setting(NamedTuple):
     """A config under comparison, and how it differs from the others."""
 
     label: str  # such as "alpha=0.3,network.hidden_sizes=64x64"; "" where there is one only
-    changes: dict[str, Any]  # by the names that `with_changes` takes
+    changes: dict[str, Any]  # plain values by the names of `with_changes`; objects as descriptions
     cfg: Config
 
 
@@ -121,43 +121,70 @@ def given_configs(
     names = {name: None for each in plain for name in each}
     differing = [n for n in names if any(each.get(n) != plain[0].get(n) for each in plain)]
     changes = [{name: each.get(name) for name in differing} for each in plain]
-    settings = labelled(list(zip(changes, items, strict=True)))
-    if named is None:
-        return settings
-    return [
-        setting._replace(label=str(label)) for label, setting in zip(named, settings, strict=True)
-    ]
+    return labelled(list(zip(changes, items, strict=True)), None if named is None else list(named))
 
 
-def labelled(changed: Sequence[tuple[dict[str, Any], Config]]) -> list[Setting]:
-    """Settings with labels; ValueError for two that are the same."""
-    settings: list[Setting] = []
-    first: dict[Config, int] = {}
-    for index, (changes, cfg) in enumerate(changed):
-        label = label_of(changes)
-        earlier = first.setdefault(cfg, index)
-        if earlier != index:
-            raise ValueError(
-                f"settings {earlier} and {index} are the same ({label or 'no changes'}); give "
-                "each value once"
-            )
-        settings.append(Setting(label, changes, cfg))
-    return settings
+def labelled(
+    changed: Sequence[tuple[Changes, Config]], labels: Sequence[Any] | None = None
+) -> list[Setting]:
+    """Settings with labels, the given ones or those of their changes.
+
+    Raises:
+        ValueError: two settings or two labels are the same.
+    """
+    configs = [cfg for _, cfg in changed]
+    changes = [{n: _described(value) for n, value in each.items()} for each, _ in changed]
+    if labels is None:
+        labels = [label_of(each) for each in changes]
+        if len(set(labels)) < len(labels):
+            labels = [label_of(each, in_full=True) for each in changes]
+    labels = [str(label) for label in labels]
+    twice = _first_repeated(configs)
+    if twice is not None:
+        raise ValueError(
+            f"settings {twice[0]} and {twice[1]} are the same ({labels[twice[1]] or 'no changes'}"
+            "); give each value once"
+        )
+    twice = _first_repeated(labels)
+    if twice is not None:
+        raise ValueError(
+            f"settings {twice[0]} and {twice[1]} have the label {labels[twice[0]]!r} both; give "
+            "configs as a dictionary, by labels that tell them apart"
+        )
+    return [Setting(*each) for each in zip(labels, changes, configs, strict=True)]
 
 
-def label_of(changes: Changes) -> str:
-    """Changes as a label: "alpha=0.3,network.hidden_sizes=64x64"."""
-    return ",".join(f"{name}={in_words(value)}" for name, value in changes.items())
+def label_of(changes: Changes, in_full: bool = False) -> str:
+    """Changes as a label: "alpha=0.3,network.hidden_sizes=64x64".
+
+    Args:
+        changes: plain.
+        in_full: whether to write all digits of numbers, not six.
+    """
+    return ",".join(f"{name}={_in_words(value, in_full)}" for name, value in changes.items())
 
 
-def in_words(value: Any) -> str:
-    """A value in a label: short, on one line, without the signs that separate settings."""
+def _in_words(value: Any, in_full: bool) -> str:
     if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, str):
-        return value
-    items = as_sequence(value)
-    return show(value) if items is None else "x".join(in_words(item) for item in items) or "none"
+        return repr(value) if in_full else f"{value:.6g}"
+    if isinstance(value, list):
+        return "x".join(_in_words(item, in_full) for item in value) or "none"
+    return value if isinstance(value, str) else show(value)
+
+
+def _described(value: Any) -> Any:
+    """A setting as a plain value; an object as its description alone."""
+    plain = to_plain(value)
+    return objects_in(plain).get("", plain)
+
+
+def _first_repeated(values: Sequence[Hashable]) -> tuple[int, int] | None:
+    """The indices of the first value that is there twice."""
+    first: dict[Hashable, int] = {}
+    for index, value in enumerate(values):
+        if first.setdefault(value, index) != index:
+            return first[value], index
+    return None
 
 
 def program_config(cfg: Config, traced: Collection[str] = ()) -> Config:

@@ -103,6 +103,39 @@ def test_given_configs_are_labelled_by_their_differences():
     assert [setting.label for setting in named] == ["first", "second"]
 
 
+def half(count):
+    return 0.5
+
+
+def test_settings_are_plain_values_and_descriptions_of_objects():
+    settings = grid({"lr_schedule": ["linear", half], "num_envs": list(np.array([4, 8]))})
+    assert settings[1].label == "lr_schedule=linear,num_envs=8"
+    assert settings[2].label == "lr_schedule=test_study_settings.half(0.5),num_envs=4"
+    assert settings[2].changes == {
+        "lr_schedule": "test_study_settings.half(0.5)",
+        "num_envs": 4,
+    }
+    assert settings[2].cfg.lr_schedule is half
+    assert [s.label for s in grid({"alpha": list(np.float32([0.0, 0.1]))})] == [
+        "alpha=0",
+        "alpha=0.1",
+    ]
+
+
+def test_labels_tell_settings_apart():
+    assert [setting.label for setting in grid({"gamma": [0.9999999, 0.99999999]})] == [
+        "gamma=0.9999999",
+        "gamma=0.99999999",
+    ]
+    alike = [lambda count: 1.0 for _ in range(2)]
+    with pytest.raises(ValueError, match=r"settings 0 and 1 have the label 'lr_schedule=.*both"):
+        grid({"lr_schedule": alike})
+    named = given_configs(BASE, {"a": {"lr_schedule": alike[0]}, "b": {"lr_schedule": alike[1]}})
+    assert [setting.label for setting in named] == ["a", "b"]
+    with pytest.raises(ValueError, match="have the label '1' both"):
+        given_configs(BASE, {1: {"alpha": 0.1}, "1": {"alpha": 0.2}})
+
+
 @pytest.mark.parametrize("configs", [[], 3, [3]])
 def test_bad_configs_are_refused(configs):
     with pytest.raises(ValueError, match="configs"):
