@@ -14,7 +14,13 @@ from rpojax.runs.lock import exclusive
 from rpojax.runs.settings import DEFAULT_EVAL_EPISODES
 from rpojax.studies.files import StudyDirectory
 from rpojax.studies.halving import Halving, check_halving
-from rpojax.studies.plan import EVALUATION, Direction, StudyPlan, plan_from_record
+from rpojax.studies.plan import (
+    EVALUATION,
+    Direction,
+    StudyPlan,
+    check_objective,
+    plan_from_record,
+)
 from rpojax.studies.result import StudyResult
 from rpojax.studies.runner import OnProgress, run
 from rpojax.studies.settings import Changes, given_configs, grid_and_space
@@ -157,6 +163,7 @@ def run_plan(
     plan: StudyPlan, directory: Path | None, on_progress: OnProgress | None = None
 ) -> StudyResult:
     """Run a study and write its tables."""
+    check_objective(plan)
     if directory is None:
         return StudyResult(plan, tuple(run(plan, None, on_progress)))
     files = StudyDirectory(directory)

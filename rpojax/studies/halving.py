@@ -54,7 +54,7 @@ def check_halving(given: Any) -> Halving | None:
     if given is None or isinstance(given, Halving):
         return given
     if isinstance(given, Mapping):
-        unknown = sorted(set(given) - {"factor", "first"})
+        unknown = [key for key in given if key not in ("factor", "first")]
         if unknown:
             raise ValueError(f"halving has no {unknown[0]}; give factor, first or both")
         return Halving(**given)

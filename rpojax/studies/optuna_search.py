@@ -9,7 +9,7 @@ from rpojax.config import Config
 from rpojax.core.model import check_config
 from rpojax.ranges import Choice, LogUniform, Range, Uniform, Whole, check_range
 from rpojax.runs.settings import DEFAULT_EVAL_EPISODES
-from rpojax.studies.plan import EVALUATION, StudyPlan
+from rpojax.studies.plan import EVALUATION, StudyPlan, check_objective
 from rpojax.studies.runner import OnProgress, run
 from rpojax.studies.settings import Setting, label_of, with_changes
 from rpojax.studies.trained import setting_scores
@@ -98,6 +98,7 @@ def _run_batch(
     on_progress: OnProgress | None,
 ) -> None:
     """Train trials, and tell the study what came out."""
+    check_objective(plan)
     places = _first_of_each(plan.settings)
     distinct = sorted(set(places))
     unique = plan.only(distinct)

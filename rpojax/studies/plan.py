@@ -8,10 +8,11 @@ from typing import Any, Literal, TypeAlias, get_args
 import jax.numpy as jnp
 import numpy as np
 
+from rpojax import envs
 from rpojax.agent_table import LARGEST_SEED, AgentTable, agent_table
 from rpojax.config import Config
 from rpojax.hyperparams import HyperParams
-from rpojax.loggers.base import ENVIRONMENT, METRICS
+from rpojax.loggers.base import ENVIRONMENT, METRICS, environment_column
 from rpojax.plain import config_from_plain, config_to_plain, objects_in
 from rpojax.runs.settings import DEFAULT_EVAL_EPISODES, RunSettings, tenth_of
 from rpojax.setting import settings_of
@@ -48,7 +49,7 @@ class StudyPlan:
         most = LARGEST_SEED + 1 - self.num_seeds
         object.__setattr__(self, "seed", whole_number("seed", self.seed, least=0, most=most))
         check_choice("direction", self.direction, get_args(Direction))
-        if not self.objective.startswith(ENVIRONMENT):
+        if not (isinstance(self.objective, str) and self.objective.startswith(ENVIRONMENT)):
             check_choice(
                 "objective",
                 self.objective,
@@ -142,6 +143,20 @@ class StudyPlan:
             "eval_episodes": self.eval_episodes,
             "reports": self.reports,
         }
+
+
+def check_objective(plan: StudyPlan) -> None:
+    """Raise ValueError where an environment lacks the metric that settings are compared by."""
+    if not plan.objective.startswith(ENVIRONMENT):
+        return
+    for cfg in {setting.cfg.env: setting.cfg for setting in plan.settings}.values():
+        env = envs.make(cfg.env, **dict(cfg.env_params))
+        check_choice(
+            "objective",
+            plan.objective,
+            [EVALUATION, *METRICS, *map(environment_column, env.metrics)],
+            also=f": {env.name} has {len(env.metrics)} metrics of its own",
+        )
 
 
 def difference(recorded: Mapping[str, Any], plan: StudyPlan) -> str | None:

@@ -248,6 +248,9 @@ def _mapping(name: str, given: Any) -> dict[str, Any]:
     mapping = {} if given is None else as_mapping(given)
     if mapping is None:
         raise ValueError(f"{name} = {show(given)} is not a dictionary; give values by setting")
+    for key in mapping:
+        if not isinstance(key, str):
+            raise ValueError(f"{name} has the key {show(key)}; give names of settings as text")
     return mapping
 
 

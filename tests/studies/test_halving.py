@@ -36,6 +36,7 @@ def test_halving_can_be_a_number_or_a_dictionary(given):
         (1, "halving = 1"),
         ({"factor": 1}, "halving.factor = 1"),
         ({"eta": 3}, "halving has no eta"),
+        ({"factor": 3, 1: 2, "eta": 3}, "halving has no 1"),
         ({"first": 0.0}, "halving.first = 0"),
     ],
 )

@@ -255,3 +255,9 @@ def test_tables_can_be_parquet(tmp_path):
 def test_errors_say_what_to_do(arguments, message):
     with pytest.raises(ValueError, match=message):
         study(CFG, **(SMALL | arguments))
+
+
+def test_a_metric_that_an_environment_lacks_is_refused_before_anything_is_made(tmp_path):
+    with pytest.raises(ValueError, match=r"objective = 'environment/foo' .*-v0 has 0 metrics of"):
+        study(CFG, objective="environment/foo", directory=tmp_path / "study", **SMALL)
+    assert not (tmp_path / "study").exists()

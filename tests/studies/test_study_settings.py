@@ -79,6 +79,7 @@ def test_neither_grid_nor_space_is_the_base_alone():
         ({"alpha": []}, {}, "is not a list"),
         ({"alpha": [0.5, 0.5]}, {}, "settings 0 and 1 are the same"),
         ([1], {}, "grid = .* is not a dictionary"),
+        ({3: [0.5]}, {}, "grid has the key 3; give names of settings"),
         ({}, {"num_settings": 3}, "how many points to draw"),
         ({}, {"space": {"alpha": LogUniform(0.1, 1.0)}}, "how many points to draw"),
         (
@@ -196,6 +197,7 @@ def test_difference_of_plans_is_named(changes, message):
         ({"eval_episodes": 0}, "eval_episodes = 0"),
         ({"seed": -1}, "seed = -1"),
         ({"objective": "loss"}, "objective = 'loss' is not known; .*environment/NAME"),
+        ({"objective": 3}, "objective = 3 is not known"),
         ({"direction": "up"}, "direction = 'up'"),
     ],
 )
