@@ -7,7 +7,7 @@ import json
 import shlex
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -139,7 +139,7 @@ class RunDirectory:
         Raises:
             ValueError: what they need is not installed.
         """
-        chosen = self._text_loggers()
+        chosen = [make(path) for path, make in self._text_logs.items()]
         if tensorboard:
             chosen.append(TensorBoardLogger(self.tensorboard))
         if wandb is not None:
@@ -151,8 +151,14 @@ class RunDirectory:
         return chosen
 
     def loggers_again(self) -> list[Logger]:
-        """The loggers of a run that is resumed; ValueError as for `loggers`."""
-        chosen = self._text_loggers()
+        """The loggers of a run that is resumed, by the files that they have left.
+
+        A run of `rpojax.fit` may have none: a file of its last part alone would pass for the whole.
+
+        Raises:
+            ValueError: as for `loggers`.
+        """
+        chosen = [make(path) for path, make in self._text_logs.items() if path.exists()]
         if self.tensorboard.is_dir():
             chosen.append(TensorBoardLogger(self.tensorboard))
         if self.wandb.exists():
@@ -171,8 +177,9 @@ class RunDirectory:
         }
         return {kind: str(path) for kind, path in paths.items() if path.exists()}
 
-    def _text_loggers(self) -> list[Logger]:
-        return [CSVLogger(self.metrics_csv), JSONLinesLogger(self.metrics_jsonl)]
+    @property
+    def _text_logs(self) -> dict[Path, Callable[[Path], Logger]]:
+        return {self.metrics_csv: CSVLogger, self.metrics_jsonl: JSONLinesLogger}
 
     def _wandb_logger(self, arguments: dict[str, Any]) -> Logger:
         return WandbLogger(dir=str(self.path), **arguments)

@@ -447,6 +447,8 @@ def test_charts_of_a_resumed_run_continue(tmp_path, monkeypatch):
     monkeypatch.setattr(run_directory, "WandbLogger", lambda **given: made.append(given))
     directory = RunDirectory(tmp_path)
     assert len(directory.loggers(tensorboard=False, wandb="walks")) == 3
+    directory.metrics_csv.touch()
+    directory.metrics_jsonl.touch()
     assert len(directory.loggers_again()) == 3
     assert made[0] == made[1]
     assert made[0].keys() == {"project", "name", "id", "dir"}

@@ -6,6 +6,7 @@ import pytest
 
 from rpojax.agent_table import agent_table
 from rpojax.config import Config
+from rpojax.loggers import CSVLogger
 from rpojax.runs import directory as directories
 from rpojax.runs.directory import RunDirectory
 from rpojax.runs.settings import RunSettings
@@ -31,6 +32,13 @@ def test_wandb_arguments_come_back(tmp_path, made):
     directory.loggers_again()
     assert made[0] == made[1]
     assert {path.name for path in tmp_path.iterdir()} == {"wandb.json"}
+
+
+def test_a_run_without_logs_is_resumed_without_logs(tmp_path):
+    run = RunDirectory(tmp_path)
+    assert run.loggers_again() == []
+    run.metrics_csv.touch()
+    assert [type(logger) for logger in run.loggers_again()] == [CSVLogger]
 
 
 GOOD = {"project": "p", "name": "n", "id": "i"}
