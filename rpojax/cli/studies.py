@@ -18,7 +18,7 @@ from rpojax.cli.reports import print_json, with_message
 from rpojax.cli.settings_file import load_settings_file
 from rpojax.cli.train_settings import fields_over_preset
 from rpojax.compat.keys import made_from
-from rpojax.studies.api import make_plan, run_plan
+from rpojax.studies.api import finished_study, make_plan, run_plan
 from rpojax.studies.files import StudyDirectory
 from rpojax.studies.plan import StudyPlan, plan_from_record
 from rpojax.studies.report import write_report
@@ -106,15 +106,8 @@ class Report:
             raise ValueError("no directories are given; give one of a study, or more")
         studies = {}
         for path in dict.fromkeys(each.resolve() for each in self.directories):
-            files = StudyDirectory(path)
-            plan = plan_from_record(files.recorded()["plan"])
-            if not files.agents_csv.exists():
-                raise ValueError(
-                    f"the study in {str(path)!r} is not finished; go on with `rpojax study "
-                    f"--resume {path}`"
-                )
             name = path.name if path.name not in studies else str(path)
-            studies[name] = run_plan(plan, path)
+            studies[name] = finished_study(path)
         write_report(studies, self.output)
         print(self.output)
 
@@ -243,4 +236,4 @@ def _written(files: StudyDirectory) -> list[Path]:
 
 
 def _how_to_resume(files: StudyDirectory) -> str:
-    return f"stopped, what is done is saved; go on with: rpojax study --resume {files.path}"
+    return f"stopped, what is done is saved; go on with {files.resume_command}"

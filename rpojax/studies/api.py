@@ -22,7 +22,7 @@ from rpojax.studies.plan import (
     plan_from_record,
 )
 from rpojax.studies.result import StudyResult
-from rpojax.studies.runner import OnProgress, run
+from rpojax.studies.runner import OnProgress, read, run
 from rpojax.studies.settings import Changes, given_configs, grid_and_space
 from rpojax.studies.space import Sampler
 from rpojax.studies.tables import write_table
@@ -156,6 +156,17 @@ def resume_study(directory: str | Path, on_progress: OnProgress | None = None) -
     files = StudyDirectory(Path(directory))
     plan = plan_from_record(files.recorded()["plan"])
     return run_plan(plan, files.path, on_progress)
+
+
+def finished_study(directory: Path) -> StudyResult:
+    """The study in a directory, in which nothing is trained or written.
+
+    Raises:
+        ValueError: there is no study, it is not finished, or it holds objects.
+    """
+    files = StudyDirectory(directory)
+    plan = plan_from_record(files.recorded()["plan"])
+    return StudyResult(plan, tuple(read(plan, files)))
 
 
 @errors_shared(alike=(TrainingInterrupted,))

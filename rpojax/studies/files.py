@@ -2,8 +2,9 @@
 
 import json
 import os
+import shlex
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from rpojax.runs.checkpoint import versions
 from rpojax.studies.plan import StudyPlan, difference
@@ -43,6 +44,11 @@ class StudyDirectory:
     def report(self) -> Path:
         """Tables and pictures on one page."""
         return self.path / "report.html"
+
+    @property
+    def resume_command(self) -> str:
+        """The command that resumes the study."""
+        return f"`rpojax study --resume {shlex.quote(str(self.path))}`"
 
     def run(self, program: int, rung: int) -> Path:
         """The checkpoints of the run of a program up to a rung."""
@@ -85,6 +91,12 @@ class StudyDirectory:
         except ValueError as error:
             raise ValueError(f"{str(self.plan)!r} cannot be read: {error}") from error
         return record
+
+    def raise_unfinished(self) -> NoReturn:
+        """Raise ValueError: something is missing in a study that is to be read."""
+        raise ValueError(
+            f"the study in {str(self.path)!r} is not finished; go on with {self.resume_command}"
+        )
 
     @staticmethod
     def write_json(path: Path, value: Any) -> None:

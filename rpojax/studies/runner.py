@@ -16,14 +16,14 @@ from rpojax.host_arrays import to_host
 from rpojax.loggers.base import ENVIRONMENT
 from rpojax.processes import is_first
 from rpojax.runs.agents import evaluate_agents, evaluation_keys
-from rpojax.runs.checkpoint_manager import CheckpointWriter, checkpoint_paths
+from rpojax.runs.checkpoint_manager import CheckpointWriter, checkpoint_paths, newest
 from rpojax.runs.launch import (
     continue_from,
     first_training,
     locked_checkpoint,
     resumed_training,
 )
-from rpojax.runs.loop import Loop, train
+from rpojax.runs.loop import Loop, result_of, train
 from rpojax.runs.progress import Progress, StopRule
 from rpojax.runs.settings import RunSettings
 from rpojax.studies.files import StudyDirectory
@@ -84,8 +84,17 @@ def run(
         on_progress: as in `study`.
         choose: selects the settings that continue after a rung; None to let halving select them.
     """
+    return _all_rungs(_Runner(plan, directory, on_progress), choose)
+
+
+def read(plan: StudyPlan, directory: StudyDirectory) -> list[Trained]:
+    """What `run` returns, from a directory alone; ValueError if the study is not finished."""
+    return _all_rungs(_Reader(plan, directory, None), None)
+
+
+def _all_rungs(runner: "_Runner", choose: Choose | None) -> list[Trained]:
+    plan = runner.plan
     choose = choose or functools.partial(_by_halving, plan)
-    runner = _Runner(plan, directory, on_progress)
     alive = list(range(len(plan.settings)))
     programs = plan.programs
     at_rung: dict[Config, list[Trained]] = {cfg: [] for cfg in programs}
@@ -212,6 +221,23 @@ class _Runner:
         )
 
 
+class _Reader(_Runner):
+    """Reads what a `_Runner` has saved, in place of training."""
+
+    def _train_part(
+        self, model: Model, members: list[int], before: list[Trained], place: Path | None
+    ) -> Trained:
+        assert self.directory is not None
+        assert place is not None
+        last_update = self.plan.updates_at(model.cfg, self.rung)
+        file = _scores_file(place, last_update)
+        snapshot = newest(place, model.cfg).snapshot if checkpoint_paths(place) else None
+        if snapshot is None or snapshot.updates != last_update or not file.exists():
+            self.directory.raise_unfinished()
+        result = to_host(result_of(snapshot))
+        return Trained(model.cfg, members, self.rung, result, _read_scores(file))
+
+
 def _trained(
     model: Model,
     settings: RunSettings,
@@ -236,9 +262,9 @@ def _scores(
 ) -> np.ndarray:
     """The objective of each agent, f64[N]; evaluated once, and kept in the directory."""
     updates = result.metrics.episode_return.shape[1]
-    file = None if place is None else place / f"scores_{updates:09d}.json"
+    file = None if place is None else _scores_file(place, updates)
     if file is not None and file.exists():
-        return np.asarray(json.loads(file.read_text()), np.float64)
+        return _read_scores(file)
     if plan.objective == EVALUATION or plan.objective.startswith(ENVIRONMENT):
         agents = settings.agents
         played = evaluate_agents(
@@ -252,3 +278,11 @@ def _scores(
     if file is not None and is_first():
         StudyDirectory.write_json(file, scores.tolist())
     return scores
+
+
+def _scores_file(place: Path, updates: int) -> Path:
+    return place / f"scores_{updates:09d}.json"
+
+
+def _read_scores(file: Path) -> np.ndarray:
+    return np.asarray(json.loads(file.read_text()), np.float64)

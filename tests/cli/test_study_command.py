@@ -1,6 +1,7 @@
 """`rpojax study` and `rpojax report`."""
 
 import json
+import shutil
 
 import jax
 import pytest
@@ -65,10 +66,15 @@ def test_study_from_a_file_to_the_report(run, capsys, tmp_path):
     assert "nothing was left to train" in resumed
     assert (tmp_path / "studies" / "first" / "agents.csv").read_text() == agents
 
+    written = (tmp_path / "studies" / "first" / "agents.csv").stat().st_mtime_ns
     assert run("report", "studies/first", "--output", "page.html").out == "page.html\n"
+    assert (tmp_path / "studies" / "first" / "agents.csv").stat().st_mtime_ns == written
     page = (tmp_path / "page.html").read_text()
     assert "Settings compared" in page
     assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org", "")
+
+    shutil.rmtree(next((tmp_path / "studies" / "first" / "programs").iterdir()))
+    assert "is not finished; go on with" in refused(run, capsys, "report", "studies/first")
 
     (tmp_path / "small.yaml").write_text(FILE.replace("num_seeds: 2", "num_seeds: 3"))
     message = refused(run, capsys, "study", "small.yaml", "--name", "first")
@@ -119,8 +125,12 @@ def test_report_of_an_unfinished_study_says_how_to_go_on(run, capsys, tmp_path):
     from rpojax.studies.files import StudyDirectory
 
     (tmp_path / "a.yaml").write_text(FILE)
-    StudyDirectory(tmp_path / "begun").begin(read_plan(tmp_path / "a.yaml"))
-    assert "go on with `rpojax study --resume" in refused(run, capsys, "report", "begun")
+    place = tmp_path / "begun [1]"
+    StudyDirectory(place).begin(read_plan(tmp_path / "a.yaml"))
+    before = sorted(tmp_path.rglob("*"))
+    message = refused(run, capsys, "report", place.name)
+    assert f"is not finished; go on with `rpojax study --resume '{place}'`" in message
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_file_may_name_a_preset(tmp_path):
