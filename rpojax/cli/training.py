@@ -226,7 +226,8 @@ def _report(
     console.print(results_table(agents, result, evaluation, title))
     console.print(bar.summary)
     if steps < cfg.actual_timesteps:
-        console.print(_how_to_resume(run, cfg))
+        # As it is: a path may hold what rich takes for markup, and is copied in one piece.
+        console.print(_how_to_resume(run, cfg), markup=False, highlight=False, soft_wrap=True)
     report = {
         "run_directory": str(run.path),
         **evaluation_report(cfg, agents, result, evaluation),

@@ -60,8 +60,8 @@ def require_unlocked(directory: Path) -> None:
 def _in_use(directory: Path, holder: dict[str, Any]) -> str:
     return (
         f"{str(directory)!r} is in use by process {holder['pid']} on {holder['host']}, started "
-        f"{holder['since']}; wait for it, or stop it; if it does not run any more, use force=True "
-        "(--force)"
+        f"{holder['since']}; wait for it, or stop it; if it does not run any more, remove "
+        f"{str(directory / NAME)!r}"
     )
 
 

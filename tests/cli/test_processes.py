@@ -99,13 +99,14 @@ def test_two_trainings_without_a_name_at_once(tmp_path, cache):
 
 
 def test_max_seconds_ends_a_run_that_can_be_resumed(tmp_path, cache):
-    arguments = (*ENDLESS, "--run-name=x", "--max-seconds=1", "--json")
+    place = f"a directory [bold] of {'long ' * 20}names"  # wider than the terminal
+    arguments = (*ENDLESS, f"--output-dir={place}", "--run-name=x", "--max-seconds=1", "--json")
     with started(*arguments, cwd=tmp_path, XDG_CACHE_HOME=cache) as process:
         finished = finish(process)
     assert finished.status == 0, finished.err
     report: dict[str, Any] = json.loads(finished.out)
     assert report["steps"] < 2 * 10**8
-    assert "resume with `rpojax resume runs/x`" in finished.err
+    assert f"resume with `rpojax resume '{place}/x'`" in finished.err
     assert Path(tmp_path, report["files"]["learning_curve"]).exists()
 
 

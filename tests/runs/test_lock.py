@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import re
 
 import pytest
 
@@ -53,7 +54,8 @@ def test_directory_that_was_made_for_the_lock_alone_is_removed(tmp_path):
 
 def test_second_process_is_refused_with_the_holder(held):
     directory, process, _ = held
-    message = rf"in use by process {process.pid} on .*, started 20\d\d-"
+    remedy = re.escape(f"remove {str(directory / NAME)!r}")
+    message = rf"in use by process {process.pid} on .*, started 20\d\d-.* {remedy}"
     with pytest.raises(DirectoryInUseError, match=message), exclusive(directory):
         pass
     with pytest.raises(DirectoryInUseError, match=message):
