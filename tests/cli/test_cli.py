@@ -869,8 +869,13 @@ def test_a_signal_saves_and_says_how_to_resume(stopped):
         assert not (path / "checkpoints" / "run.lock").exists()
 
 
-def test_the_parser_imports_nothing_that_is_slow():
-    program = "import sys, rpojax.cli; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout
+def test_python_m_is_the_command_and_the_parser_imports_nothing_that_is_slow():
+    program = (
+        "import runpy, sys; sys.argv[1:] = ['--version']; "
+        "runpy.run_module('rpojax', run_name='__main__', alter_sys=True); print(*sys.modules)"
+    )
+    printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout
+    version, loaded = printed.splitlines()
+    assert version == f"rpojax {rpojax.__version__}"
     assert "rpojax.cli" in loaded.split()
     assert not {"gymnax", "matplotlib", "seaborn", "pandas", "orbax"} & set(loaded.split())
