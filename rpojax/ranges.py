@@ -100,7 +100,8 @@ def check_range(name: str, given: Any) -> Range:
     if not isinstance(given, Uniform | LogUniform | Whole):
         raise ValueError(
             f"the range of {name} is {show(given)}; give rpojax.studies.Uniform(low, high), "
-            "LogUniform(low, high), Whole(low, high) or Choice(options)"
+            "LogUniform(low, high), Whole(low, high) or Choice(options); or, in a file, "
+            "{uniform: [low, high]} and the like"
         )
     return _with_ordered_ends(name, given)
 

@@ -16,7 +16,7 @@ from rich.table import Table
 from rpojax.cli.flags import ConfigFlags, JaxFlags, Switch, check_directory_name
 from rpojax.cli.reports import print_json, with_message
 from rpojax.cli.settings_file import load_settings_file
-from rpojax.cli.train_settings import fields_over_preset
+from rpojax.cli.train_settings import LEAST, fields_over_preset
 from rpojax.compat.keys import made_from
 from rpojax.studies.api import finished_study, make_plan, run_plan
 from rpojax.studies.files import StudyDirectory
@@ -35,8 +35,9 @@ class Study:
     """Compare settings: train each with several seeds, and write tables and a report."""
 
     file: Annotated[Path | None, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")] = None
-    """Settings in YAML, TOML or JSON as for `rpojax train --config`, and what is compared in a
-    section "study": grid, space, num_seeds and the other arguments of `rpojax.study`."""
+    """What all settings have in common, in YAML, TOML or JSON by the names of `Config`, and in a
+    section "study" what is compared: grid, space, num_seeds, seed and the other arguments of
+    `rpojax.study`."""
     resume: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
     """Resume the study in this directory, in place of FILE."""
     output_dir: Path = Path("studies")
@@ -124,6 +125,9 @@ def read_plan(path: Path) -> StudyPlan:
             )
         for key in given:
             check_known(str(key), KEYS, f"key of the section {SECTION!r}:")
+        for key in settings:
+            if str(key).lower() in LEAST:
+                raise ValueError(f"{key} is one for all settings; give it in section {SECTION!r}")
         fields, key_of = fields_over_preset(settings, settings.pop("preset", None))
         cfg = made_from(ConfigFlags, fields, key_of).to_config()
         return make_plan(cfg, **given)

@@ -15,7 +15,7 @@ from rpojax.presets.named import preset
 from rpojax.validation import whole_number
 
 _ENV_PARAM = "--env-params."
-_LEAST = {"num_seeds": 1, "seed": 0}  # settings of a run that a file may hold, beside a Config's
+LEAST = {"num_seeds": 1, "seed": 0}  # settings of a run that a file may hold, beside a Config's
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +72,7 @@ def read_settings(path: Path | None, preset_name: str | None) -> GivenSettings:
 def _merged(path: Path | None, settings: dict[str, Any], preset_name: str | None) -> GivenSettings:
     run: dict[str, Any] = {
         name: whole_number(key, settings.pop(key), least)
-        for name, least in _LEAST.items()
+        for name, least in LEAST.items()
         for key in (name, name.upper())
         if key in settings
     }

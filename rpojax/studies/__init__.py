@@ -38,7 +38,7 @@ statistics (Agarwal et al. 2021) take any scores:
 ```python
 from rpojax import statistics
 
-alpha_0, alpha_half = found.scores  # f32[settings, seeds]
+alpha_0, alpha_half = found.scores  # f64[settings, seeds]
 print(statistics.bootstrap_interval(alpha_half))  # interquartile mean, low, high
 print(statistics.probability_of_improvement(alpha_half, alpha_0).value)
 ```

@@ -33,7 +33,9 @@ def optimize(
     eval_episodes: int = DEFAULT_EVAL_EPISODES,
     on_progress: OnProgress | None = None,
 ) -> None:
-    """Run trials of an Optuna study: each is a setting, with the mean score over its seeds.
+    """Run trials of an Optuna study: each is a setting with several seeds.
+
+    Its value is the interquartile mean over the seeds.
 
     The study's own sampler proposes settings, `batch_size` at a time, which train side by side as
     in `rpojax.study`. Its own pruner ends trials early: they report a value `reports` times, and

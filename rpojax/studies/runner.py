@@ -53,7 +53,7 @@ class StudyProgress(NamedTuple):
     steps_now: int  # of them since the call
     total_steps: int  # of the whole study, about
     seconds: float  # since the call, compilation included
-    best: tuple[str, float] | None  # label and mean score of the best setting so far
+    best: tuple[str, float] | None  # label and interquartile mean of the best setting
 
     @property
     def seconds_left(self) -> float | None:
@@ -133,7 +133,7 @@ class _Runner:
         self, plan: StudyPlan, directory: StudyDirectory | None, on_progress: OnProgress | None
     ) -> None:
         self.plan, self.directory, self.on_progress = plan, directory, on_progress
-        self.scores: dict[int, float] = {}  # mean score of each setting at its last rung
+        self.scores: dict[int, float] = {}  # interquartile mean of each setting at its last rung
         self.rung = 0
         self.ended = 0  # settings that are trained no further
         self._started = time.perf_counter()

@@ -90,6 +90,11 @@ def test_study_from_a_file_to_the_report(run, capsys, tmp_path):
         ("study: {grid: {alpha: [-1]}}", "a.yaml: alpha = -1 is out of range"),
         ("study: {grid: {alpha: [1]}, num_seeds: 0}", "a.yaml: num_seeds = 0 is not allowed"),
         ("alfa: 1\nstudy: {num_seeds: 1}", "a.yaml: unknown setting 'alfa'"),
+        ("NUM_SEEDS: 1\nstudy: {seed: 1}", "a.yaml: NUM_SEEDS is one for all settings; give it"),
+        (
+            "study: {space: {alpha: {low: 0, high: 1}}, num_settings: 2}",
+            "or, in a file, {uniform: [low, high]}",
+        ),
         ("study: {space: {alpha: {normal: [0, 1]}}, num_settings: 2}", "'normal' is not known"),
         ("study: {halving: {factor: 1}, num_seeds: 1}", "halving.factor = 1"),
     ],
