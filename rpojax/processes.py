@@ -3,14 +3,19 @@
 `rpojax train --distributed` joins the processes of a job of SLURM, Kubernetes or Open MPI, or of a
 TPU slice; `--coordinator HOST:PORT --num-processes 2 --process-id 0` (and `1`) joins any others. In
 Python, `use_all_machines()`, called right after the imports, does so; then each process calls the
-same functions with the same arguments. A job for SLURM, which goes on by `#SBATCH --requeue` and
-`rpojax resume`, on any number of processes:
+same functions with the same arguments. A job for SLURM, which is saved before its time limit,
+requeued and resumed, on any number of processes:
 
 ```shell
 #!/bin/bash
 #SBATCH --nodes=2 --ntasks-per-node=4 --cpus-per-task=8 --gpus-per-task=1 --time=1:00:00
-#SBATCH --signal=TERM@120
-srun rpojax train --distributed --env playground/CheetahRun --num-seeds 64 --output-dir /shared
+#SBATCH --signal=TERM@120 --requeue --chdir=/shared
+if [ -e runs/cheetah ]; then
+  srun rpojax resume runs/cheetah --distributed
+else
+  srun rpojax train --distributed --env playground/CheetahRun --num-seeds 64 --run-name cheetah
+fi
+if [ $? -eq 143 ]; then scontrol requeue "$SLURM_JOB_ID"; fi  # 143: stopped by SIGTERM, saved
 ```
 
 * Agents do not communicate while they train. After each chunk of updates, about every two seconds,

@@ -4,12 +4,14 @@ import importlib
 import re
 import shlex
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 from shortened import FEW_STEPS, with_fewer_steps
 
 from rpojax.cli import main
+from rpojax.cli.parsing import parse
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -73,6 +75,16 @@ def test_commands_run(tmp_path, monkeypatch):
 def test_commands_of_the_readme_are_those_of_the_guide():
     (shown,) = blocks("console")
     assert set(shown.splitlines()) < set(COMMANDS)
+
+
+def test_the_job_for_slurm_is_a_script_of_commands_that_exist():
+    (script,) = blocks("shell", guide("processes"))
+    subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+    commands = re.findall(r"srun rpojax (.*)", script)
+    assert [type(parse(shlex.split(command))).__name__ for command in commands] == [
+        "Resume",
+        "Train",
+    ]
 
 
 def test_every_example_is_python():

@@ -15,8 +15,8 @@ found = rpojax.Config.presets()["Pendulum-v1"]
 print(found.source, found.result, found.settings)
 ```
 
-`rpojax train --preset cleanrl --env Reacher-misc`: flags override a settings file, and that a
-preset, which a file may name too (`preset: cleanrl`).
+`rpojax train --preset cleanrl --env Reacher-misc`: flags override a settings file, which overrides
+a preset. The file may name one too (`preset: cleanrl`).
 """
 
 from rpojax.presets.table import Preset

@@ -1,7 +1,8 @@
 """Runs of many agents: the host loop, its checkpoints and its directory.
 
 `fit` runs one compiled program in chunks of updates, with logs and checkpoints between them. On one
-device its result is bit-identical to `jax.jit(jax.vmap(train))(keys, hyperparams)`:
+device its result is bit-identical to `jax.jit(jax.vmap(train))(keys, hyperparams)`. On a GPU, this
+and a bit-identical `resume` need the XLA flags that `rpojax.programs` names:
 
 ```python
 import rpojax
