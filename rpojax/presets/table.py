@@ -52,6 +52,10 @@ _PHYSICS = {
     "learning_rate": 1e-3,
     "alpha": 0.1,
 }
+_GYMNAX = (
+    "{} over 10 agents (mean and standard deviation of their mean returns in 1024 episodes, mean "
+    "actions), {} steps; CPU, jax 0.10.2, 2026-11-27"
+)
 _MEASURED = (
     "{} over {} agents (mean and standard deviation of their mean returns in 64 episodes, mean "
     "actions), {} steps; CPU, jax 0.10.2, November 2026"
@@ -67,6 +71,8 @@ TABLE: dict[str, Preset] = {
         _CLEANRL,
         "the defaults of CleanRL's rpo_continuous_action.py; its documentation recommends alpha "
         "0.01 for Ant, Hopper, InvertedDoublePendulum, Reacher and Pusher",
+        "training returns over 10 agents: -157 +- 12 with env=Pendulum-v1, 1M steps; 559 +- 257 "
+        "with env=playground/PendulumSwingup, 2M steps; CPU, jax 0.10.2, 2026-11-27",
     ),
     "dm_control": Preset(
         {**_PARALLEL, "total_timesteps": 2_000_000},
@@ -93,7 +99,7 @@ TABLE: dict[str, Preset] = {
     "MountainCarContinuous-v0": Preset(
         {**_SMALL, "env": "MountainCarContinuous-v0", "total_timesteps": 300_000},
         _OURS,
-        _MEASURED.format("93.0 +- 0.1", 8, "299,008"),
+        _GYMNAX.format("93.0 +- 0.1", "299,008"),
     ),
     "PointRobot-misc": Preset(
         {
@@ -104,7 +110,7 @@ TABLE: dict[str, Preset] = {
             "learning_rate": 1e-3,
         },
         _OURS,
-        _MEASURED.format("5.1 +- 0.6", 8, "999,424"),
+        _GYMNAX.format("5.3 +- 0.3", "999,424"),
     ),
     "Reacher-misc": Preset(
         {
@@ -115,7 +121,7 @@ TABLE: dict[str, Preset] = {
             "learning_rate": 1e-3,
         },
         _OURS,
-        _MEASURED.format("54.2 +- 3.0", 8, "999,424"),
+        _GYMNAX.format("55.3 +- 2.0", "999,424"),
     ),
     "Swimmer-misc": Preset(
         {
@@ -127,7 +133,7 @@ TABLE: dict[str, Preset] = {
             "learning_rate": 1e-3,
         },
         _OURS,
-        _MEASURED.format("264.9 +- 66.7", 8, "999,424"),
+        _GYMNAX.format("264.9 +- 56.6", "999,424"),
     ),
     "brax/inverted_pendulum": Preset(
         {**_PHYSICS, "env": "brax/inverted_pendulum", "total_timesteps": 300_000},
