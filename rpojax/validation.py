@@ -133,9 +133,10 @@ def as_sequence(value: Any) -> list[Any] | None:
     """The items of a list, tuple, array or other sequence; None for text and all else."""
     if isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray):
         return list(value)
-    if isinstance(value, np.ndarray) and value.ndim == 1:
-        return value.tolist()
-    return None
+    if getattr(value, "ndim", None) != 1:
+        return None
+    array = _as_array(value)  # of NumPy or JAX
+    return None if array is None else array.tolist()
 
 
 def as_scalar(name: str, value: Any) -> bool | int | float | str:

@@ -133,7 +133,9 @@ def test_mappings_and_sequences_are_copied():
     assert as_mapping(mapping) is not mapping
     assert as_mapping(collections.UserDict(a=1)) == mapping
     assert as_sequence(sequence) is not sequence
-    assert as_sequence(np.array([1])) == as_sequence((1,)) == sequence
+    assert (
+        as_sequence(np.array([1])) == as_sequence(jnp.array([1])) == as_sequence((1,)) == sequence
+    )
     for value in ("a", b"a", 1, None, {1}, np.ones((1, 1))):
         assert as_sequence(value) is None
     for value in ("a", 1, None, [1], dict):
