@@ -79,8 +79,9 @@ TABLE: dict[str, Preset] = {
         "the preset cleanrl, with the 2048 steps of an update from 16 environments",
         "training returns over 10 agents, 2M steps, with env=playground/...: CartpoleBalance "
         "945 +- 8, CartpoleSwingup 801 +- 11, ReacherEasy 774 +- 77, PointMass 734 +- 217, "
-        "AcrobotSwingup 43.9 +- 5.4; 8M steps: CartpoleBalanceSparse 992 +- 9, PendulumSwingup "
-        "647 +- 325, CartpoleSwingupSparse 436 +- 359; CPU, jax 0.10.2, 2026-11-27",
+        "AcrobotSwingup 43.9 +- 5.4, BallInCup 851 +- 84; 8M steps: CartpoleBalanceSparse 992 +- "
+        "9, PendulumSwingup 647 +- 325, CartpoleSwingupSparse 436 +- 359, AcrobotSwingupSparse "
+        "3.8 +- 2.5; CPU, jax 0.10.2, 2026-11-27",
     ),
     "Pendulum-v1": Preset(
         {
