@@ -20,7 +20,8 @@ METRICS = {"episode_return": "episode return", "action_std": "standard deviation
 WITH_PUBLISHED = ("dm_control", "mujoco", "cleanrl")
 """The tables whose settings are close to CleanRL's."""
 
-WIDTH, HEIGHT, COLUMNS, DPI = 4.0, 3.0, 3, 80  # inches of a panel; panels in a row
+WIDTH, HEIGHT, DPI = 4.0, 3.0, 80  # of a panel, in inches
+COLUMNS, FACTOR_COLUMNS = 3, 4  # panels in a row; of the ablation, all of an environment
 
 Groups = Mapping[Group, list[Row]]
 
@@ -40,7 +41,8 @@ def draw(table: str, rows: Sequence[Row], directory: Path) -> None:
         figure.savefig(directory / f"{table}.png")
         return
     for metric, suffix in (("episode_return", ""), ("action_std", "-action_std")):
-        _sheet(factor_panels(groups), metric, 4).savefig(directory / f"{table}{suffix}.png")
+        figure = _sheet(factor_panels(groups), metric, FACTOR_COLUMNS, same_y=True)
+        figure.savefig(directory / f"{table}{suffix}.png")
 
 
 def longest(rows: Sequence[Row]) -> dict[Group, list[Row]]:
@@ -79,18 +81,22 @@ def factor_panels(groups: Groups) -> dict[str, Groups]:
 
 
 def _sheet(
-    panels: Mapping[str, Groups], metric: str, columns: int, *, published: bool = False
+    titled: Mapping[str, Groups],
+    metric: str,
+    columns: int,
+    *,
+    published: bool = False,
+    same_y: bool = False,
 ) -> Figure:
-    """All panels, with one legend below them; those of a row share their y axis where it helps."""
-    columns = min(columns, len(panels))
-    lines = -(-len(panels) // columns)
+    """Panels by title, with one legend below them; `same_y`: with one y axis for each row."""
+    columns = min(columns, len(titled))
+    lines = -(-len(titled) // columns)
     figure = Figure(figsize=(columns * WIDTH, lines * HEIGHT + 0.8), dpi=DPI, layout="constrained")
-    factors = columns > COLUMNS
-    grid = figure.subplots(lines, columns, squeeze=False, sharey="row" if factors else "none")
+    grid = figure.subplots(lines, columns, squeeze=False, sharey="row" if same_y else "none")
     places = grid.ravel()
-    for axes in places[len(panels) :]:
+    for axes in places[len(titled) :]:
         axes.set_axis_off()
-    for axes, (title, groups) in zip(places, panels.items(), strict=False):
+    for axes, (title, groups) in zip(places, titled.items(), strict=False):
         _draw_panel(axes, groups, metric, published)
         axes.set_title(title.removeprefix("playground/").removeprefix("mjx/"), fontsize="medium")
     for axes in grid[:, 0]:
