@@ -22,6 +22,7 @@ import argparse
 import itertools
 import json
 import statistics
+import textwrap
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -37,6 +38,7 @@ from benchmarks.reporting import (
     RESULTS,
     environment_info,
     print_table,
+    provenance,
     read_csv,
     write_csv,
 )
@@ -265,35 +267,37 @@ def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def heat_map(path: Path, table: list[dict[str, Any]], caption: str) -> None:
-    """Each ratio as a panel: agents and width down, environments across."""
+    """A row for each cell of the table, a column for each ratio."""
     names = [name for name in RATIOS if any(line[name] is not None for line in table)]
-    down = sorted({(line["agents"], line["width"]) for line in table})
-    across = sorted({line["envs"] for line in table})
+    values = np.array([[line[name] or np.nan for name in names] for line in table])
     figure, axes = plt.subplots(
-        1,
-        len(names),
-        figsize=(1.5 + 2.6 * len(names), 1.2 + 0.27 * len(down)),
-        layout="constrained",
-        squeeze=False,
-        sharey=True,
+        figsize=(3 + 1.3 * len(names), 1.6 + 0.32 * len(table)), layout="constrained"
     )
-    for axis, name in zip(axes[0], names, strict=True):
-        values = np.full((len(down), len(across)), np.nan)
-        for line in table:
-            if line[name] is not None:
-                row = down.index((line["agents"], line["width"]))
-                values[row, across.index(line["envs"])] = line[name]
-        axis.imshow(np.log2(values), cmap="RdYlGn", vmin=-1.3, vmax=1.3, aspect="auto")
-        for (row, column), value in np.ndenumerate(values):
-            if np.isfinite(value):
-                axis.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7)
-        axis.set_title(name.replace(", ", ",\n"), fontsize=8)
-        axis.set_xticks(range(len(across)), map(str, across), fontsize=7)
-        axis.set_xlabel("environments", fontsize=7)
-        axis.set_yticks(range(len(down)), [f"{n} x 2x{width}" for n, width in down], fontsize=7)
-    figure.supxlabel(caption, fontsize=6, color="gray")
+    axes.imshow(np.log2(values), cmap="RdYlGn", vmin=-1.3, vmax=1.3, aspect="auto")
+    for (row, column), value in np.ndenumerate(values):
+        if np.isfinite(value):
+            axes.text(column, row, f"{value:.2f}", ha="center", va="center")
+    axes.set_xticks(
+        range(len(names)),
+        [name.replace(" / ", " /\n").replace(", ", ",\n") for name in names],
+        fontsize=8,
+    )
+    axes.xaxis.tick_top()
+    labels = [
+        f"{line['agents']} agents of 2 x {line['width']}, {_environments(line['envs'])}"
+        for line in table
+    ]
+    axes.set_yticks(range(len(table)), labels, fontsize=8)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    figure.suptitle("Steps per second, ratios", fontsize=10, x=0.01, ha="left")
+    figure.supxlabel(caption, fontsize=6, color="gray", x=0.01, ha="left")
     figure.savefig(path, dpi=150)
     plt.close(figure)
+
+
+def _environments(count: int) -> str:
+    return f"{count} environment{'s' if count > 1 else ''}"
 
 
 def main() -> None:
@@ -330,8 +334,9 @@ def main() -> None:
         write_csv(CSV, rows)
         print(summary(rows_of(cell, found))[0], flush=True)
     table = summary(rows)
-    print_table("Training throughput of many agents", table, info)
-    heat_map(PNG, table, str(info))
+    measured = provenance(rows)
+    print_table("Training throughput of many agents", table, measured)
+    heat_map(PNG, table, "\n".join(textwrap.wrap(measured, 150)))
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ def main() -> None:
                     "agents": count,
                     "width": width,
                     "envs": envs,
-                    "part": name.strip(),
+                    "part": name.removeprefix("of which "),
                     "way": way,
                     "round": index,
                     "ms_per_agent": round(1e3 * value / each[way], 4),

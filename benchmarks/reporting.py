@@ -109,6 +109,18 @@ def packages_of(env: str) -> tuple[str, ...]:
     return (*PACKAGES, *FAMILY_PACKAGES.get(env.partition("/")[0], ()))
 
 
+def provenance(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Where, when and with what the rows of a CSV file were measured, each value once."""
+    found = {
+        name: ", ".join(dict.fromkeys(str(row[name]) for row in rows))
+        for name in ("device", "cores", "date", "commit", "versions")
+    }
+    return (
+        f"{found['device']}, {found['cores']} cores, {found['date']}, commit {found['commit']}; "
+        f"{found['versions']}"
+    )
+
+
 def format_versions(versions: Mapping[str, str]) -> str:
     """`name==version`, as pip writes it, separated by spaces."""
     return " ".join(f"{name}=={version}" for name, version in versions.items())
@@ -144,7 +156,7 @@ def paired_ratios(a: Sequence[float], b: Sequence[float]) -> Ratios:
 def print_table(
     title: str,
     rows: Sequence[Mapping[str, Any]],
-    info: EnvironmentInfo,
+    info: EnvironmentInfo | str,
     notes: Sequence[str] = (),
 ) -> None:
     """Prints the rows under their keys, then the notes and where it was measured."""

@@ -158,13 +158,13 @@ def make_parts(cfg: rpojax.Config) -> dict[str, tuple[Callable[..., Any], tuple[
         "iteration": part(trainer.iterate, state, hyperparams),
         "roofline": part(roofline, networks, obs_batches, state.obs, twice),
         "rollout": part(collect, state, key),
-        "  the actor's products and tanhs": part(
+        "of which the actor's products and tanhs": part(
             lambda weights, obs: actor_roofline(weights, obs, cfg.num_steps),
             networks[0],
             state.obs,
         ),
         "values, scaling, GAE": part(advantages, after, transitions, done),
-        "  the critic's products and tanhs": part(
+        "of which the critic's products and tanhs": part(
             lambda weights, obs: forward(weights, obs)[-1], networks[1], twice
         ),
         "update": part(
@@ -174,10 +174,10 @@ def make_parts(cfg: rpojax.Config) -> dict[str, tuple[Callable[..., Any], tuple[
             hyperparams,
             update_keys(cfg, key),
         ),
-        "  shuffle and gather": part(shuffle, epoch_keys, batch),
-        "  perturbation noise": part(lambda key: perturbation_noise(key, noise.shape), key),
-        "  loss and gradient": part(gradients, params, minibatches, noise),
-        "  their products and tanhs": part(minibatch_roofline, networks, obs_batches),
+        "of which shuffle and gather": part(shuffle, epoch_keys, batch),
+        "of which perturbation noise": part(lambda key: perturbation_noise(key, noise.shape), key),
+        "of which loss and gradient": part(gradients, params, minibatches, noise),
+        "of which their products and tanhs": part(minibatch_roofline, networks, obs_batches),
     }
 
 
@@ -199,7 +199,7 @@ def main() -> None:
         for name, times in seconds.items()
     ]
     whole = ratio(seconds, "iteration", "roofline")
-    steps = ratio(seconds, "update", "  their products and tanhs")
+    steps = ratio(seconds, "update", "of which their products and tanhs")
     rollout_speed = cfg.batch_size / statistics.median(seconds["rollout"])
     notes = [
         f"iteration / roofline: {whole}",
@@ -213,7 +213,11 @@ def main() -> None:
     )
     print_table(title, table, info, notes)
     rows = [
-        {"part": name.strip(), "round": index, "milliseconds": round(1e3 * value, 4)}
+        {
+            "part": name.removeprefix("of which "),
+            "round": index,
+            "milliseconds": round(1e3 * value, 4),
+        }
         for name, times in seconds.items()
         for index, value in enumerate(times)
     ]

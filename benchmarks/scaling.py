@@ -9,14 +9,17 @@ taken within a round. Seeds are vmapped on one device and spread over all of the
 import argparse
 import statistics
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import jax
+import matplotlib.pyplot as plt
+import numpy as np
 
 import rpojax
 from benchmarks.reporting import (
     RESULTS,
-    bar_chart,
+    EnvironmentInfo,
     environment_info,
     paired_ratios,
     print_table,
@@ -114,6 +117,56 @@ def groups() -> dict[str, dict[str, tuple[Callable[[], Any], int]]]:
     }
 
 
+def draw(
+    path: Path, speeds: Mapping[str, Mapping[str, list[float]]], info: EnvironmentInfo
+) -> None:
+    """A panel of bars for each group, in two columns: steps per second, and the ratio to its base.
+
+    Args:
+        path: of the picture.
+        speeds: steps per second of each round, by group and name.
+        info: of the measurement.
+    """
+    names = list(speeds)
+    half = sum(len(bars) + 2 for bars in speeds.values()) / 2
+    heights = np.cumsum([len(speeds[name]) + 2 for name in names])
+    columns = [
+        [name for name, height in zip(names, heights, strict=True) if (height <= half) == left]
+        for left in (True, False)
+    ]
+    columns = [column for column in columns if column]
+    figure = plt.figure(figsize=(14, 1.0 + 0.24 * half), layout="constrained")
+    places = figure.subfigures(1, len(columns), squeeze=False)
+    largest = max(statistics.median(values) for bars in speeds.values() for values in bars.values())
+    for column, place in zip(columns, places[0], strict=True):
+        ratios = [len(speeds[name]) + 2 for name in column]
+        panels = place.subplots(len(column), 1, height_ratios=ratios, squeeze=False)
+        for name, axes in zip(column, panels[:, 0], strict=True):
+            bars = {label: statistics.median(values) for label, values in speeds[name].items()}
+            drawn = axes.barh(list(bars), list(bars.values()))
+            drawn[0].set_color("tab:orange")
+            base = next(iter(speeds[name].values()))
+            texts = [
+                f"{bars[label]:,.0f}  ({paired_ratios(values, base).median:.2f})"
+                for label, values in speeds[name].items()
+            ]
+            axes.bar_label(drawn, texts, padding=3, fontsize=8)
+            axes.set_title(name, fontsize=9, loc="left")
+            axes.set_xlim(0, 1.3 * largest)
+            axes.set_xticks([])
+            axes.set_ylim(len(bars) - 0.4, -0.6)
+            axes.tick_params(labelsize=8, length=0)
+            axes.spines[["top", "right", "bottom"]].set_visible(False)
+    figure.suptitle(
+        "Environment steps trained on per second, all agents together (ratio to the first bar): "
+        f"{BASE.env}, 64 environments x 128 steps, 10 epochs x 32 minibatches unless stated",
+        fontsize=10,
+    )
+    figure.supxlabel(str(info), fontsize=6, color="gray", x=0.01, ha="left")
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
+
+
 def main() -> None:
     """Time the groups one after the other, print a table of each, write CSV and PNG."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -124,7 +177,7 @@ def main() -> None:
     info = environment_info()
 
     rows = []
-    bars: dict[str, float] = {}
+    all_speeds: dict[str, dict[str, list[float]]] = {}
     for group, programs in groups().items():
         if arguments.groups and not any(part in group for part in arguments.groups):
             continue
@@ -135,25 +188,18 @@ def main() -> None:
             for name, values in seconds.items()
         }
         base = next(iter(programs))
+        all_speeds[group] = speeds
         table = []
         for name, values in speeds.items():
-            ratio = paired_ratios(values, speeds[base])
-            median = statistics.median(values)
+            median, ratio = statistics.median(values), paired_ratios(values, speeds[base])
             table.append({group: name, "steps/s": f"{median:,.0f}", f"of {base}": ratio})
             rows += [
                 {"group": group, "name": name, "round": index, "steps_per_second": round(value)}
                 for index, value in enumerate(values)
             ]
-            bars[f"{group}: {name}"] = median
         print_table(f"Training throughput by {group}", table, info)
     write_csv(RESULTS / "scaling.csv", rows, info)
-    bar_chart(
-        RESULTS / "scaling.png",
-        f"{BASE.env}, 64 envs x 128 steps, 10 epochs x 32 minibatches, where not said otherwise",
-        bars,
-        info,
-        xlabel="environment steps trained on per second, all agents together (median)",
-    )
+    draw(RESULTS / "scaling.png", all_speeds, info)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+from benchmarks.reporting import provenance
 from benchmarks.rpo import records
 from benchmarks.rpo.cells import AGENTS, EPISODES, TABLES
 from benchmarks.rpo.groups import Row, groups_of
@@ -42,7 +43,7 @@ def write_report() -> Path:
     for table in TABLES:
         rows = records.read(records.agents_csv(table))
         if rows:
-            parts.append(f"## {table}\n\n{provenance(rows)}\n\n{agents_table(rows)}")
+            parts.append(f"## {table}\n\n{provenance(rows)}. {cost(rows)}\n\n{agents_table(rows)}")
             if table == "dm_control":
                 parts.append(f"{COMPARISON}\n\n{comparison(rows)}")
             parts.append(f"![learning curves]({table}.png)")
@@ -160,12 +161,8 @@ def scores_of(rows: Sequence[Row], name: str, floor: float) -> np.ndarray:
     return make_scores([row[name] for row in rows], finite=finite, worst=floor).values[:, 0]
 
 
-def provenance(rows: Sequence[Row]) -> str:
-    """Where, when and with what the agents were trained, and what it took."""
-    found = {
-        name: ", ".join(dict.fromkeys(str(row[name]) for row in rows))
-        for name in ("device", "cores", "date", "commit", "versions")
-    }
+def cost(rows: Sequence[Row]) -> str:
+    """How many agents, and what they took where all of it is known."""
     cells = {
         (
             row["environment"],
@@ -177,7 +174,4 @@ def provenance(rows: Sequence[Row]) -> str:
     }
     known = [seconds for seconds in cells.values() if not np.isnan(seconds)]  # of one process
     took = f" in {sum(known) / 60:.0f} core minutes" if len(known) == len(cells) else ""
-    return (
-        f"{found['device']}, {found['cores']} cores, {found['date']}, commit {found['commit']}; "
-        f"{found['versions']}. {len(rows)} agents{took}."
-    )
+    return f"{len(rows)} agents{took}."
