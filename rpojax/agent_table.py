@@ -11,7 +11,7 @@ import numpy as np
 
 from rpojax.hyperparams import HyperParams
 from rpojax.types import Key
-from rpojax.validation import whole_number
+from rpojax.validation import as_sequence, show, whole_number
 
 ENV_PARAMS = "env_params."  # prefix of the names of environment parameters
 LARGEST_SEED = 2**32 - 1  # a PRNG key is made of the seed's lower 32 bits
@@ -177,10 +177,13 @@ def _leading_axis(name: str, values: Any) -> bool:
 
 
 def _checked_seeds(seeds: Any) -> list[int]:
-    if np.ndim(seeds) != 1 or not len(seeds):
-        raise ValueError(f"seeds = {seeds!r} is not a list of whole numbers; give e.g. [0, 1, 2]")
-    whole_number("the number of seeds", len(seeds), most=MOST_AGENTS)
-    return [whole_number("seeds", seed, least=0, most=LARGEST_SEED) for seed in seeds]
+    given = as_sequence(seeds)
+    if not given:
+        raise ValueError(
+            f"seeds = {show(seeds)} is not a list of whole numbers; give e.g. [0, 1, 2]"
+        )
+    whole_number("the number of seeds", len(given), most=MOST_AGENTS)
+    return [whole_number("seeds", seed, least=0, most=LARGEST_SEED) for seed in given]
 
 
 def _check_distinct(table: AgentTable) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 from rpojax.config import Config
 from rpojax.hyperparams import HyperParams
 from rpojax.network_config import NetworkConfig
+from rpojax.validation import show
 
 _DESCRIPTION = "description"  # the key of the dictionary that stands for an object
 _LONGEST_DESCRIPTION = 300  # characters; a longer one ends in its digest
@@ -48,6 +49,8 @@ def config_from_plain(recorded: Mapping[str, Any], cfg: Config | None = None) ->
     if isinstance(recorded.get("network"), Mapping) and not objects_in(recorded["network"]):
         _require_known(recorded["network"], NetworkConfig, "settings of the network")
     if cfg is not None:
+        if not isinstance(cfg, Config):
+            raise ValueError(f"cfg = {show(cfg)} is not a Config; give the one of the run")
         _require_same(recorded, cfg)
         return cfg
     objects = objects_in(recorded)
@@ -211,8 +214,9 @@ def _contents(function: types.FunctionType, deeper: Callable[[Any], str]) -> lis
     cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
     filled = {name: cell.cell_contents for name, cell in cells if _is_filled(cell)}
     defaults = [deeper(item) for item in function.__defaults__ or ()]
+    named = _named(function.__kwdefaults__ or {}, deeper)
     numbers = [repr(item) for item in code.co_consts if isinstance(item, int | float)]
-    return _named(filled, deeper) + defaults + numbers
+    return _named(filled, deeper) + defaults + named + numbers
 
 
 def _is_filled(cell: types.CellType) -> bool:

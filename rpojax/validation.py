@@ -11,6 +11,7 @@ import reprlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 _REPR = reprlib.Repr()
@@ -34,7 +35,7 @@ class Interval(NamedTuple):
         return (np.abs(values) <= _FLOAT32.max) & above & (values <= self.high)
 
     def __str__(self) -> str:
-        bracket = "[" if self.low_allowed else "("
+        bracket = "[" if self.low_allowed and math.isfinite(self.low) else "("
         end = f"{self.high:g}]" if math.isfinite(self.high) else "inf)"
         return f"{bracket}{self.low:g}, {end}"
 
@@ -66,7 +67,12 @@ def check_choice(name: str, value: Any, choices: Collection[str], also: str = ""
     if not isinstance(value, str) or value not in choices:
         allowed = ", ".join(repr(choice) for choice in choices)
         raise ValueError(f"{name} = {show(value)} is not known; give one of {allowed}{also}")
-    return str(value)
+    return as_text(value)
+
+
+def as_text(value: str) -> str:
+    """The text itself as a plain string; of a member of a text enum, its value, not its name."""
+    return str.__str__(value)
 
 
 def check_bool(name: str, value: Any) -> bool:
@@ -86,13 +92,12 @@ def whole_number(name: str, value: Any, least: int = 1, most: int | None = None)
     return number
 
 
-def number_in(name: str, value: Any, allowed: Interval) -> float:
+def number_in(name: str, value: Any, allowed: Interval, also: str = "") -> float:
     """`value`, a number or an array without axes, as a float in `allowed`."""
     values = _as_numbers(value)
     if values is None or values.ndim:
         raise ValueError(
-            f"{name} = {show(value)} is not a number; a Config holds single numbers, "
-            "HyperParams.replace takes arrays"
+            f"{name} = {show(value)} is not a number; give a single one in {allowed}{also}"
         )
     return float(numbers_in(name, value, allowed))
 
@@ -186,6 +191,6 @@ def _as_numbers(value: Any) -> np.ndarray | None:
         except OverflowError:
             return np.asarray(math.inf if value > 0 else -math.inf)
     array = _as_array(value)
-    if array is None or array.dtype.kind not in "iuf":
+    if array is None or not jnp.issubdtype(array.dtype, jnp.number) or array.dtype.kind == "c":
         return None
     return array.astype(np.float64)

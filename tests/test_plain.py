@@ -111,12 +111,21 @@ class Network(nn.Module):
     [
         ("reward_shaper", make_shaper(0.5), make_shaper(0.25)),
         ("reward_shaper", lambda r, t, n: r * 0.5, lambda r, t, n: r * 0.25),
+        ("reward_shaper", lambda r, t, n, *, s=1: s * r, lambda r, t, n, *, s=2: s * r),
         ("network", Network(width=4), Network(width=5)),
         ("network", Network(activation=nn.tanh), Network(activation=nn.relu)),
         ("lr_schedule", optax.linear_schedule(1.0, 0.0, 78), optax.linear_schedule(1.0, 0.0, 79)),
         ("env", rpojax.envs.make("Pendulum-v1"), rpojax.envs.make("Pendulum-v1", g=1.62)),
     ],
-    ids=["closure", "constant", "module", "function in a module", "schedule", "environment"],
+    ids=[
+        "closure",
+        "constant",
+        "default",
+        "module",
+        "function in a module",
+        "schedule",
+        "environment",
+    ],
 )
 def test_objects_are_described_told_apart_and_have_to_be_passed(name, value, different):
     cfg = CFG.replace(**{name: value})
@@ -157,3 +166,8 @@ def test_setting_of_a_newer_version_is_refused_by_name(place, cfg):
     (record if place == "settings" else record["network"])["warp_factor"] = 9
     with pytest.raises(ValueError, match=f"{place} that .* does not know: warp_factor; use the"):
         config_from_plain(record, cfg)
+
+
+def test_what_is_no_config_is_refused():
+    with pytest.raises(ValueError, match=r"cfg = \{'alpha': 0.5\} is not a Config; give the one"):
+        config_from_plain(recorded(CFG), {"alpha": 0.5})

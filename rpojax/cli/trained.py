@@ -17,7 +17,7 @@ from rpojax.cli.flags import JaxFlags, RunArgument, Switch
 from rpojax.cli.reports import evaluation_report, print_json
 from rpojax.report.tables import results_table
 from rpojax.runs.directory import RunDirectory
-from rpojax.runs.gymnasium_episodes import evaluate_gymnasium
+from rpojax.runs.gymnasium_episodes import MOST_SEED, evaluate_gymnasium
 from rpojax.runs.trained_run import TrainedRun, load
 from rpojax.validation import whole_number
 
@@ -100,7 +100,7 @@ class Eval(RunFlags):
                 run.policy(agent, deterministic=not self.stochastic),
                 name,
                 self.episodes,
-                seed=run.agents.seeds[agent] if self.seed is None else self.seed,
+                seed=run.agents.seeds[agent] % (MOST_SEED + 1) if self.seed is None else self.seed,
                 video=self.video if agent == 0 else None,
             )
             for agent in range(len(run.agents))

@@ -1,5 +1,6 @@
 """`rpojax train` and `rpojax resume`: train, evaluate, draw, report."""
 
+import contextlib
 import dataclasses
 import re
 import sys
@@ -23,6 +24,7 @@ from rpojax.report.plotting import plot_learning_curves
 from rpojax.report.progress_bar import ProgressBar
 from rpojax.report.tables import results_table
 from rpojax.runs.agents import evaluate_agents, evaluation_keys
+from rpojax.runs.checkpoint_manager import recorded_settings
 from rpojax.runs.directory import RunDirectory
 from rpojax.runs.launch import continue_from, locked_checkpoint, prolonged, start, stop_rule
 from rpojax.runs.loop import Loop
@@ -154,8 +156,9 @@ class Resume:
     def __call__(self) -> None:
         """Train to the end, then as `rpojax train`."""
         run = RunDirectory(self.directory)
-        run.require_run()
         self.machine.start_jax()
+        in_first(lambda: run.recover() if self.force else run.recover_unlocked())
+        run.require_run()
         stop = stop_rule(self.max_seconds, None)
         with locked_checkpoint(run.checkpoints.absolute(), force=self.force) as found:
             found = prolonged(found, self.total_timesteps, self.devices_per_agent)
@@ -253,4 +256,9 @@ def _how_to_resume(run: RunDirectory, cfg: Config) -> str:
     if run.updates_saved is None:
         return "stopped; nothing was saved yet"
     saved = f"update {run.updates_saved} of {cfg.num_updates}"
-    return f"stopped, saved up to {saved}; resume with {run.resume_command}"
+    flags = ""
+    with contextlib.suppress(ValueError):  # a damaged record
+        total = recorded_settings(run.checkpoints).cfg.total_timesteps
+        if total != cfg.total_timesteps:  # a new end, of which nothing is saved yet
+            flags = f"--total-timesteps {cfg.total_timesteps}"
+    return f"stopped, saved up to {saved}; resume with {run.resume_command(flags)}"

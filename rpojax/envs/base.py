@@ -134,7 +134,7 @@ class Env:
 
     def __post_init__(self) -> None:
         for field in ("action_low", "action_high"):
-            object.__setattr__(self, field, _as_bounds(getattr(self, field)))
+            object.__setattr__(self, field, as_bounds(getattr(self, field)))
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         """Pickle an environment that was made by name by that name, others by their functions."""
@@ -203,7 +203,8 @@ def fail_unless(name: str, condition: bool, problem: str) -> None:
         raise ValueError(f"environment {name!r}: {problem}")
 
 
-def _as_bounds(bounds: Any) -> np.ndarray:
+def as_bounds(bounds: Any) -> np.ndarray:
+    """Bounds as float32; those that mean "none" are infinite."""
     bounds = np.asarray(bounds, np.float64)
     return np.where(np.abs(bounds) >= UNBOUNDED, np.copysign(np.inf, bounds), bounds).astype(
         np.float32

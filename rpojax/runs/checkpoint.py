@@ -42,6 +42,8 @@ class Snapshot(NamedTuple):
     train_seconds: float  # that the updates took
     best: Best | None  # [at least N] each agent at its best evaluation; None: none was evaluated
     evolved: Evolved | None = None  # of a population; None without `evolve`
+    logged: int | None = None  # the update at which the last record ended; None: not known
+    unlogged_evaluation: np.ndarray | None = None  # f32[N] returns of an evaluation since then
 
 
 class Checkpoint(NamedTuple):
@@ -52,6 +54,7 @@ class Checkpoint(NamedTuple):
     model: Model
     snapshot: Snapshot
     versions: dict[str, str]  # of the packages and the devices it was written with
+    changed: bool = False  # whether the settings are others than those that were read
 
 
 def save(directory: Path, settings: RunSettings, snapshot: Snapshot) -> Path:
@@ -61,6 +64,8 @@ def save(directory: Path, settings: RunSettings, snapshot: Snapshot) -> Path:
         "updates": snapshot.updates,
         "train_seconds": snapshot.train_seconds,
         "evaluated": snapshot.best is not None,
+        "logged": snapshot.logged,
+        "evaluation_is_unlogged": snapshot.unlogged_evaluation is not None,
         "settings": settings_to_record(settings),
         "versions": versions(),
     }
@@ -69,6 +74,8 @@ def save(directory: Path, settings: RunSettings, snapshot: Snapshot) -> Path:
         tree["best"] = snapshot.best
     if snapshot.evolved is not None:
         tree["evolved"] = snapshot.evolved
+    if snapshot.unlogged_evaluation is not None:
+        tree["unlogged_evaluation"] = snapshot.unlogged_evaluation
     storage.write(path, tree, record, rows=len(settings.agents))
     return path
 
@@ -98,6 +105,8 @@ def read(path: Path, cfg: Config | None = None) -> Checkpoint:
         metrics=tree["metrics"],
         best=tree.get("best"),
         evolved=tree.get("evolved"),
+        logged=record.get("logged"),  # older versions did not record it
+        unlogged_evaluation=tree.get("unlogged_evaluation"),
     )
     return Checkpoint(path, settings, model, snapshot, record["versions"])
 
@@ -145,9 +154,11 @@ def _expected(model: Model, settings: RunSettings, record: Mapping[str, Any]) ->
         "metrics": Metrics.filled(metrics, model.env.metrics),
         "finite": jax.ShapeDtypeStruct((count,), bool),
     }
+    returns: Any = jax.ShapeDtypeStruct((count,), np.float32)
+    if record.get("evaluation_is_unlogged"):
+        expected["unlogged_evaluation"] = returns
     if record["evaluated"]:
         updates: Any = jax.ShapeDtypeStruct((count,), np.int32)
-        returns: Any = jax.ShapeDtypeStruct((count,), np.float32)
         expected["best"] = Best(state=state, updates=updates, evaluation_return=returns)
     if settings.evolve is not None:
         generations = settings.evolve.generations(record["updates"])

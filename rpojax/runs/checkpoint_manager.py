@@ -36,6 +36,7 @@ def newest(directory: Path, cfg: Config | None = None) -> Checkpoint:
 
     Raises:
         ValueError: there is no checkpoint, all are damaged, or `cfg` is not the run's.
+        OSError: a checkpoint may not be read.
     """
     for _ in range(ATTEMPTS):
         paths = checkpoint_paths(directory)[::-1]
@@ -58,7 +59,8 @@ def newest(directory: Path, cfg: Config | None = None) -> Checkpoint:
         if all(path.exists() for path in paths):
             break  # none was removed by the process that trains: they are damaged
     raise ValueError(
-        f"all {len(paths)} checkpoints in {str(directory)!r} are damaged; start a new run"
+        f"all {len(paths)} checkpoints in {str(directory)!r} are damaged; start a new run (of the "
+        f"newest: {damaged[0]})"
     )
 
 
@@ -86,16 +88,28 @@ class CheckpointWriter:
     """Saves a run into a directory and keeps the newest checkpoints."""
 
     def __init__(
-        self, directory: Path, settings: RunSettings, last_saved: int | None = None
+        self,
+        directory: Path,
+        settings: RunSettings,
+        last_saved: int | None = None,
+        changed: bool = False,
     ) -> None:
-        """`last_saved`: the update of the newest checkpoint; None for a run that `begin` starts."""
+        """The writer of a run.
+
+        Args:
+            directory: of the checkpoints.
+            settings: of the run.
+            last_saved: the update of the newest checkpoint; None for a run that `begin` starts.
+            changed: whether that checkpoint has other settings.
+        """
         self.directory, self.last_saved = directory, last_saved
-        self._settings = settings
+        self._settings, self._changed = settings, changed
 
     @property
     def how_to_resume(self) -> str:
         """A sentence with the call that resumes the run."""
-        return f"rpojax.resume({str(self.directory)!r}) resumes it"
+        again = " with the arguments of this call again" if self._changed else ""
+        return f"rpojax.resume({str(self.directory)!r}) resumes it{again}"
 
     def begin(self, snapshot: Snapshot) -> None:
         """Remove the checkpoints of another run, and save the first one; OSError if it fails."""
@@ -112,7 +126,7 @@ class CheckpointWriter:
         if not self.directory.is_dir():
             raise OSError(f"{str(self.directory)!r} was removed while the run trained")
         save(self.directory, self._settings, snapshot)
-        self.last_saved = snapshot.updates
+        self.last_saved, self._changed = snapshot.updates, False
         if is_first():
             for old in checkpoint_paths(self.directory)[: -self._settings.keep_checkpoints]:
                 storage.discard(old)
@@ -136,6 +150,11 @@ def require_free(directory: Path, overwrite: bool) -> None:
     """Raise ValueError if the directory holds a run that must not be overwritten."""
     if directory.exists() and not directory.is_dir():
         raise ValueError(f"checkpoint_dir = {str(directory)!r} is a file; give a directory")
+    if checkpoint_paths(directory / SUBDIRECTORY):  # its other files would not be of the new run
+        raise ValueError(
+            f"checkpoint_dir = {str(directory)!r} is the directory of a run of `rpojax train`; "
+            f"resume it with rpojax.resume({str(directory)!r}), or give another directory"
+        )
     if checkpoint_paths(directory) and not overwrite:
         raise ValueError(
             f"checkpoint_dir = {str(directory)!r} holds a run already; resume it with "

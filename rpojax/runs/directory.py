@@ -17,6 +17,7 @@ from rpojax.runs.lock import require_unlocked
 from rpojax.runs.settings import RunSettings
 
 PREVIOUS = ".previous"  # an old run that a new one is about to replace
+MOVING = ".previous.moving"  # the same, while its files are moved to or fro
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +46,7 @@ class RunDirectory:
 
     @property
     def settings(self) -> Path:
-        """All settings of the run, in a form that `rpojax train --config` reads."""
+        """The Config, the number of agents and the first seed, as `rpojax train --config` reads."""
         return self.path / "settings.yaml"
 
     @property
@@ -73,10 +74,9 @@ class RunDirectory:
         """Arguments of the run's `WandbLogger`, if W&B was chosen."""
         return self.path / "wandb.json"
 
-    @property
-    def resume_command(self) -> str:
+    def resume_command(self, flags: str = "") -> str:
         """The command that resumes the run."""
-        return f"`rpojax resume {shlex.quote(str(self.path))}`"
+        return f"`{' '.join(filter(None, ('rpojax resume', shlex.quote(str(self.path)), flags)))}`"
 
     @property
     def updates_saved(self) -> int | None:
@@ -87,20 +87,31 @@ class RunDirectory:
         """Raise ValueError if there is no run to use."""
         if self.updates_saved is None:
             what = "holds no checkpoint" if self.path.is_dir() else "is not a directory"
+            if (self.path / PREVIOUS).is_dir() or (self.path / MOVING).is_dir():
+                raise ValueError(
+                    f"{str(self.path)!r} {what}: a new run is replacing the one in it, or was "
+                    f"killed before it had saved; {self.resume_command()} then brings the old run "
+                    "back"
+                )
             raise ValueError(
                 f"{str(self.path)!r} {what}; give the directory of a run, such as `rpojax train` "
                 "makes in runs/"
             )
 
     def require_free(self, overwrite: bool) -> None:
-        """Raise ValueError if there are files that a new run would mix with."""
+        """Raise ValueError if there are files that a new run would mix with.
+
+        What a killed run has left of an older one comes back first; see `recover`.
+        """
         if self.path.exists() and not self.path.is_dir():
             raise ValueError(f"{str(self.path)!r} is a file; give another --run-name")
         if not self.path.is_dir():
             return
-        require_unlocked(self.checkpoints)
-        if any(entry.name != PREVIOUS for entry in self.path.iterdir()) and not overwrite:
-            resume = "" if self.updates_saved is None else f"resume it with {self.resume_command}, "
+        self.recover_unlocked()
+        if any(self.path.iterdir()) and not overwrite:
+            resume = (
+                "" if self.updates_saved is None else f"resume it with {self.resume_command()}, "
+            )
             raise ValueError(
                 f"{str(self.path)!r} exists already; {resume}give another --run-name, or "
                 "--overwrite to remove the run in it"
@@ -108,22 +119,46 @@ class RunDirectory:
 
     @contextlib.contextmanager
     def made(self) -> Iterator[None]:
-        """Make the directory for a new run; an existing run is removed at the first checkpoint.
+        """Make the directory for a new run, with an existing one set aside.
 
-        On an error before that, the directory is left as it was.
+        That one is removed at the end if the new one has saved a checkpoint. Otherwise, such as
+        after an error in between, the directory is left as it was.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        self._move_files(self.path, self.path / PREVIOUS)
+        self._move_files(self.path, self.path / MOVING)
+        if (self.path / MOVING).is_dir():
+            (self.path / MOVING).rename(self.path / PREVIOUS)
         try:
             yield
         finally:
             if self.updates_saved is None:
                 self._clear()
-                self._move_files(self.path / PREVIOUS, self.path)
-            shutil.rmtree(self.path / PREVIOUS, ignore_errors=True)
+            self.recover()
             if self.updates_saved is None:
                 with contextlib.suppress(OSError):  # files of others stay
                     self.path.rmdir()
+
+    def recover(self) -> None:
+        """Bring back the run that `made` has set aside, or remove it if the new one has saved.
+
+        This also finishes what a process that was killed has begun.
+        """
+        previous, moving = self.path / PREVIOUS, self.path / MOVING
+        if previous.is_dir():
+            if self.updates_saved is None:
+                self._clear()
+                previous.rename(moving)
+            else:
+                shutil.rmtree(previous, ignore_errors=True)
+        if moving.is_dir():
+            self._move_files(moving, self.path)
+            shutil.rmtree(moving, ignore_errors=True)
+
+    def recover_unlocked(self) -> None:
+        """The same; raises DirectoryInUseError if a process trains here."""
+        if self.path.is_dir():
+            require_unlocked(self.checkpoints)
+            self.recover()
 
     def write_settings(self, settings: RunSettings) -> None:
         """Write `settings`, for agents whose seeds count up and which share `cfg`."""
@@ -203,8 +238,9 @@ class RunDirectory:
 
     @property
     def _own(self) -> tuple[Path, ...]:
-        """What `rpojax train` makes here."""
+        """What `rpojax train` makes here, and the checkpoints of `rpojax.fit`."""
         return (
+            *checkpoint_paths(self.path),
             self.path / SUBDIRECTORY,
             self.tensorboard,
             self.path / "wandb",
@@ -216,14 +252,14 @@ class RunDirectory:
         )
 
     def _move_files(self, source: Path, target: Path) -> None:
-        """Move what `rpojax train` has made from one directory to another; other files stay."""
-        for path in self._own:
-            if (source / path.name).exists():
+        """Move the files of a run from one directory to another; other files stay."""
+        for path in RunDirectory(source)._own:
+            if path.exists():
                 target.mkdir(exist_ok=True)
-                (source / path.name).rename(target / path.name)
+                path.rename(target / path.name)
 
     def _clear(self) -> None:
-        """Remove what `rpojax train` has made; other files stay."""
+        """Remove the files of a run; other files stay."""
         for path in self._own:
             if path.is_dir():
                 shutil.rmtree(path)

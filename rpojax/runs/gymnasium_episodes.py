@@ -13,7 +13,7 @@ from rpojax.agent.episodes import DEFAULT_EPISODE_LIMIT
 from rpojax.agent.evaluation import Evaluation
 from rpojax.agent.gif import gif_path, write_gif
 from rpojax.agent.policy import Policy, RecurrentPolicy, TrainedPolicy, trained_policy
-from rpojax.envs.base import MOST_FPS, Env, is_valid
+from rpojax.envs.base import MOST_FPS, Env, as_bounds, is_valid
 from rpojax.runs.trained_run import TrainedRun
 from rpojax.validation import whole_number
 
@@ -66,7 +66,10 @@ def evaluate_gymnasium(
         with contextlib.ExitStack() as closing:
             if is_name:
                 mode = None if path is None else "rgb_array"
-                playing = gymnasium.make(env, render_mode=mode)
+                try:
+                    playing = gymnasium.make(env, render_mode=mode)
+                except ModuleNotFoundError as error:  # a module that registers it: "module:Name-v0"
+                    raise ValueError(f"gymnasium cannot make {env!r}: {error}") from error
                 closing.callback(playing.close)
             else:
                 playing = env
@@ -164,7 +167,7 @@ def _check_spaces(trained: Env, env: Any) -> None:
         )
     space = env.action_space
     bounds = np.stack([trained.action_low, trained.action_high])
-    given_bounds = np.stack([getattr(space, "low", np.nan), getattr(space, "high", np.nan)])
+    given_bounds = as_bounds([getattr(space, "low", np.nan), getattr(space, "high", np.nan)])
     if given_bounds.shape != bounds.shape or not np.allclose(given_bounds, bounds):
         raise ValueError(
             f"env = {name!r} has actions {space}, and the policy was trained in {trained.name!r} "

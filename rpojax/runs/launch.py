@@ -103,7 +103,8 @@ def prolonged(
     """A checkpoint with another end of its run, another number of devices, or other settings.
 
     Raises:
-        ValueError: the end is before what is done; a setting out of range.
+        ValueError: the end is before what is done; a later one for a population that has ended
+            within a generation; a setting out of range.
     """
     settings, done = dataclasses.replace(found.settings, **changes), found.snapshot.updates
     if total_timesteps is not None:
@@ -113,12 +114,28 @@ def prolonged(
                 f"total_timesteps = {total_timesteps} is less than the {done * cfg.batch_size} "
                 "steps that the run has done; give more, or leave it out"
             )
+        if cfg.num_updates > done:
+            _require_whole_generations(settings, done)
         settings = dataclasses.replace(settings, cfg=cfg)
     if devices_per_agent is not None:
         cfg = settings.cfg.replace(devices_per_agent=devices_per_agent)
         cfg.check_sequences(found.model.network.recurrent)
         settings = dataclasses.replace(settings, cfg=cfg)
-    return found._replace(settings=settings, model=found.model._replace(cfg=settings.cfg))
+    changed = settings.cfg != found.settings.cfg or any(
+        getattr(settings, name) != getattr(found.settings, name) for name in changes
+    )
+    model = found.model._replace(cfg=settings.cfg)
+    return found._replace(settings=settings, model=model, changed=changed)
+
+
+def _require_whole_generations(settings: RunSettings, done: int) -> None:
+    """Raise ValueError if a population has ended within a generation: it cannot go on."""
+    evolve = settings.evolve
+    if evolve is not None and done % evolve.every:
+        raise ValueError(
+            f"the run has ended after {done} updates, within a generation of {evolve.every}, and "
+            "can have no later end; start a new one from its agents with rpojax.fit(initial=...)"
+        )
 
 
 @out_of_memory_explained()
@@ -130,7 +147,8 @@ def continue_from(found: Checkpoint, loop: Loop) -> TrainResult:
     checkpoint.warn_of_other_versions(found)
     in_first(lambda: checkpoint_manager.set_newer_aside(found))
     training = resumed_training(found.model, settings, snapshot, loop.started)
-    return train(training, CheckpointWriter(found.path.parent, settings, snapshot.updates), loop)
+    writer = CheckpointWriter(found.path.parent, settings, snapshot.updates, found.changed)
+    return train(training, writer, loop)
 
 
 def resumed_training(
@@ -159,6 +177,8 @@ def resumed_training(
         updates=snapshot.updates,
         train_seconds=snapshot.train_seconds,
         resumed=True,
+        logged=snapshot.logged,
+        unlogged_evaluation=snapshot.unlogged_evaluation,
     )
 
 

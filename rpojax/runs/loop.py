@@ -56,6 +56,8 @@ class Training:
     updates: int = 0
     train_seconds: float = 0.0
     resumed: bool = False
+    logged: int | None = None  # the update at which the last record ended; None: not known
+    unlogged_evaluation: np.ndarray | None = None  # f32[N] returns of an evaluation since then
 
     def advance(self, num_updates: int) -> float:
         """Train for `num_updates` updates; returns the seconds that they took."""
@@ -143,6 +145,8 @@ class Training:
             train_seconds=self.train_seconds,
             best=self.best,
             evolved=population,
+            logged=self.logged,
+            unlogged_evaluation=self.unlogged_evaluation,
         )
 
 
@@ -156,6 +160,8 @@ def train(training: Training, writer: CheckpointWriter | None, loop: Loop) -> Tr
         settings.log_every,
         loop.loggers if is_first() else (),
         training.updates if training.resumed else None,
+        training.logged,
+        training.unlogged_evaluation,
     )
     try:
         if writer is not None and writer.last_saved is None:  # no old run is lost to a bad logger
@@ -168,6 +174,8 @@ def train(training: Training, writer: CheckpointWriter | None, loop: Loop) -> Tr
                 seconds = training.advance(training.next_chunk(now.updates, last_update))
                 evaluation = training.evaluate_if_due()
                 records.advance(training.history, training.updates, seconds, evaluation)
+                training.logged = records.logged
+                training.unlogged_evaluation = records.evaluation_return
                 if writer is not None and writer.is_due(training.updates):
                     writer.try_to_save(training.snapshot())
                 progress = training.progress(before, evaluation)

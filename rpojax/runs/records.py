@@ -36,6 +36,12 @@ class RecordWriter:
         log_every: updates to a record; 0 for none.
         loggers: each is started here.
         updates: done before, in a resumed run; None in a new one.
+        logged: where the last record ended; None for a run that was saved before this was known.
+        evaluation_return: f32[N] of an evaluation since then, None if there was none.
+
+    Attributes:
+        logged: where the last record ended.
+        evaluation_return: f32[N] of an evaluation since then, None if there was none.
     """
 
     def __init__(
@@ -45,15 +51,18 @@ class RecordWriter:
         log_every: int,
         loggers: Sequence[Logger],
         updates: int | None = None,
+        logged: int | None = None,
+        evaluation_return: np.ndarray | None = None,
     ) -> None:
         self._cfg, self._agents = cfg, agents
         self._every = log_every
         self._loggers = list(loggers) if log_every else []
         # A resumed run logs the window in which it was stopped as a whole.
         self._done = updates or 0
-        self._logged = self._done // log_every * log_every if log_every else 0
+        if logged is None:
+            logged = self._done // log_every * log_every if log_every else self._done
+        self.logged, self.evaluation_return = logged, evaluation_return
         self._timed, self._seconds = 0, 0.0  # updates since the last record, and what they took
-        self._evaluation: np.ndarray | None = None
         self._call_each(lambda logger: logger.start(cfg, agents, updates), (ValueError,))
 
     def advance(
@@ -71,17 +80,20 @@ class RecordWriter:
             seconds: duration of the updates since the last call.
             evaluation_return: f32[N] of the agents as they are now, if they were evaluated.
         """
-        if not self._loggers:
+        if not self._every:
+            self.logged = self._done = updates
             return
         share = seconds / (updates - self._done)
-        while self._logged < updates:
-            end = min(self._logged + self._every, self._cfg.num_updates)
+        while self.logged < updates:
+            end = (self.logged // self._every + 1) * self._every
+            # Of a resumed run with another log_every, the first record has what was not logged.
+            end = min(max(end, self._done + 1), self._cfg.num_updates)
             reached = min(end, updates)
             self._timed += reached - self._done
             self._seconds += share * (reached - self._done)
             self._done = reached
             if reached == updates and evaluation_return is not None:
-                self._evaluation = evaluation_return
+                self.evaluation_return = evaluation_return
             if reached < end:
                 return
             self._log(history, end)
@@ -91,17 +103,19 @@ class RecordWriter:
         self._call_each(_CLOSE)
 
     def _log(self, history: Metrics, end: int) -> None:
-        window = jax.tree.map(lambda values: values[:, self._logged : end], history)
-        steps = self._timed * self._cfg.batch_size * len(self._agents)
-        record = LogRecord(
-            updates=end,
-            steps=end * self._cfg.batch_size,
-            metrics=means_over_updates(window),
-            steps_per_second=steps / self._seconds,
-            evaluation_return=self._evaluation,
-        )
-        self._call_each(lambda logger: logger.log(record))
-        self._logged, self._timed, self._seconds, self._evaluation = end, 0, 0.0, None
+        if self._loggers:
+            window = jax.tree.map(lambda values: values[:, self.logged : end], history)
+            steps = self._timed * self._cfg.batch_size * len(self._agents)
+            record = LogRecord(
+                updates=end,
+                steps=end * self._cfg.batch_size,
+                metrics=means_over_updates(window),
+                steps_per_second=steps / self._seconds,
+                evaluation_return=self.evaluation_return,
+            )
+            self._call_each(lambda logger: logger.log(record))
+        self.logged, self.evaluation_return = end, None
+        self._timed, self._seconds = 0, 0.0
 
     def _call_each(
         self, call: Callable[[Logger], None], raised: tuple[type[Exception], ...] = ()

@@ -151,6 +151,8 @@ def _read_signed(path: Path) -> dict[str, Any]:
         signed = dict(restored.record)
         if signed.pop("sha256") != _digest_of(signed):
             raise ValueError("its record is not what was written")
+    except PermissionError:
+        raise
     except Exception as error:  # the errors for damaged files are not documented
         raise DamagedCheckpointError(f"{path} is damaged: {first_line(error)}") from error
     return signed
@@ -179,6 +181,8 @@ def _read_leaves(path: Path) -> dict[str, Any]:
             leaves[entry["name"]] = (
                 jax.random.wrap_key_data(jnp.asarray(array), impl=impl) if impl else array
             )
+    except PermissionError:
+        raise
     except Exception as error:  # the errors for damaged files are not documented
         raise DamagedCheckpointError(f"{path} is damaged: {first_line(error)}") from error
     return leaves

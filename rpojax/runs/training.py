@@ -28,6 +28,7 @@ from rpojax.runs.settings import (
 from rpojax.runs.trained_run import TrainedRun
 from rpojax.runs.warm_start import InitialPart
 from rpojax.types import TrainResult
+from rpojax.validation import show
 
 
 @errors_shared(alike=(TrainingInterrupted,))
@@ -142,6 +143,8 @@ def fit(
         seeds=seeds,
     )
     if evolve is not None:
+        if not isinstance(evolve, PBT):
+            raise ValueError(f"evolve = {show(evolve)} is not a PBT; give rpojax.PBT(every=...)")
         agents = with_drawn_hyperparams(agents, evolve)
     settings = RunSettings(
         cfg=cfg,
@@ -218,8 +221,10 @@ def resume(
 
     Raises:
         ValueError: another process trains this run; there is no run in the directory, or no
-            undamaged checkpoint; `cfg` differs from the run's, with the fields that differ; a
-            number out of range.
+            undamaged checkpoint; `cfg` is no Config or differs from the run's, with the fields that
+            differ; a number out of range; a later end for a population that has ended within a
+            generation.
+        OSError: a checkpoint may not be read.
         TrainingInterrupted: as in `fit`.
     """
     started = time.perf_counter()

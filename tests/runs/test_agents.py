@@ -161,8 +161,9 @@ def test_agents_may_share_a_seed_or_hyperparameters_and_not_both():
     [
         ({"seeds": [0, 2**32]}, r"seeds = 4294967296 is .*4294967295"),
         ({"seeds": [0, -1]}, "seeds = -1"),
-        ({"seeds": [[0], [1]]}, "is not a list of whole numbers"),
+        ({"seeds": [[0], [1]]}, r"seeds = \[0\] is not allowed; give a whole number"),
         ({"seeds": []}, "is not a list of whole numbers"),
+        ({"seeds": [0, [1]]}, "seeds = .* is not allowed; give a whole number"),
         ({"seeds": 3}, "is not a list of whole numbers"),
         ({"seed": 2**32}, "seed = 4294967296 is"),
         ({"seed": 2**32 - 1, "num_seeds": 2}, "seed = 4294967295 is"),

@@ -115,3 +115,11 @@ def test_reader_lists_again_when_a_checkpoint_is_removed_meanwhile(tmp_path, mon
 
     monkeypatch.setattr(checkpoint_manager, "read", read)
     assert checkpoint_manager.newest(tmp_path) == "update_000000002"
+
+
+def test_the_directory_of_a_run_of_the_command_is_not_taken_for_another(tmp_path):
+    (tmp_path / "checkpoints" / "update_000000003").mkdir(parents=True)
+    for overwrite in (False, True):
+        with pytest.raises(ValueError, match=r"directory of a run of `rpojax train`; resume it"):
+            checkpoint_manager.require_free(tmp_path, overwrite)
+    checkpoint_manager.require_free(tmp_path / "checkpoints", overwrite=True)

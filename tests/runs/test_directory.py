@@ -1,6 +1,7 @@
 """The directory of a run: what is where, and what a file in it may say."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -105,3 +106,101 @@ def test_settings_are_written_as_config_reads_them(tmp_path):
     plain = yaml.safe_load(directory.settings.read_text())
     assert (plain.pop("num_seeds"), plain.pop("seed")) == (3, 5)
     assert Config.from_dict(plain) == cfg
+
+
+@pytest.fixture
+def old_run(tmp_path):
+    """A run with a checkpoint, a log and a file of the user's."""
+    directory = RunDirectory(tmp_path / "run")
+    (directory.checkpoints / "update_000000003").mkdir(parents=True)
+    directory.metrics_csv.write_text("old")
+    (directory.path / "notes.txt").write_text("mine")
+    return directory
+
+
+def files_in(path):
+    return {each.relative_to(path).as_posix() for each in path.rglob("*")}
+
+
+class Killed(BaseException):
+    pass
+
+
+KILLED = []
+
+
+def start_and_be_killed(directory, change):
+    """What is left of a process that changes the directory of a new run and is killed."""
+    start = directory.made()
+    start.__enter__()
+    KILLED.append(start)  # never left
+    change(directory)
+
+
+def test_a_killed_start_leaves_the_old_run_to_the_next_command(old_run):
+    before = files_in(old_run.path)
+    start_and_be_killed(old_run, lambda run: run.metrics_csv.write_text("new"))
+    with pytest.raises(ValueError, match=r"was killed before it had saved; `rpojax resume .*back"):
+        old_run.require_run()
+    with pytest.raises(ValueError, match="exists already; resume it"):
+        old_run.require_free(overwrite=False)
+    assert files_in(old_run.path) == before
+    assert old_run.metrics_csv.read_text() == "old"
+    with old_run.made():  # another start, after the killed one
+        (old_run.checkpoints / "update_000000000").mkdir(parents=True)
+    assert files_in(old_run.path) == {"notes.txt", "checkpoints", "checkpoints/update_000000000"}
+
+
+def test_a_run_that_was_killed_after_it_had_saved_keeps_its_files(old_run):
+    def save(run):
+        (run.checkpoints / "update_000000007").mkdir(parents=True)
+        run.metrics_csv.write_text("new")
+
+    start_and_be_killed(old_run, save)
+    old_run.recover()
+    assert (old_run.updates_saved, old_run.metrics_csv.read_text()) == (7, "new")
+    assert not any(name.startswith(".previous") for name in files_in(old_run.path))
+
+
+@pytest.mark.parametrize("moves", [1, 2])
+def test_a_kill_between_two_moves_loses_nothing(old_run, monkeypatch, moves):
+    before, rename = files_in(old_run.path), Path.rename
+    done = []
+
+    def killed_rename(self, target):
+        if len(done) == moves:
+            raise Killed
+        done.append(self)
+        return rename(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", killed_rename)
+        with pytest.raises(Killed), old_run.made():
+            pass
+    old_run.recover()
+    assert files_in(old_run.path) == before
+
+
+def test_there_is_nothing_to_recover_without_a_directory(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for path in (tmp_path / "file", tmp_path / "missing"):
+        RunDirectory(path).recover_unlocked()
+        with pytest.raises(ValueError, match="is not a directory; give the directory of a run"):
+            RunDirectory(path).require_run()
+
+
+def test_a_failed_start_restores_a_run_of_fit(tmp_path):
+    directory = RunDirectory(tmp_path / "run")
+    (directory.path / "update_000000003").mkdir(parents=True)
+    directory.metrics_csv.write_text("old")
+    before = files_in(directory.path)
+
+    def start_and_fail():
+        with directory.made():
+            assert directory.updates_saved is None
+            assert directory.checkpoints.name == "checkpoints"
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        start_and_fail()
+    assert files_in(directory.path) == before

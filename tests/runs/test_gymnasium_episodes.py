@@ -2,6 +2,8 @@
 
 import json
 import sys
+import types
+from pathlib import Path
 from typing import ClassVar
 
 import jax
@@ -11,7 +13,9 @@ import pytest
 from PIL import Image, ImageSequence
 
 import rpojax
+from rpojax.agent_table import agent_table
 from rpojax.cli import main
+from rpojax.cli.trained import Eval
 
 gymnasium = pytest.importorskip("gymnasium")
 
@@ -191,6 +195,8 @@ def test_errors_say_what_to_do(policy, tmp_path):
         rpojax.evaluate_gymnasium(policy, Echo(), video="a.mp4")
     with pytest.raises(ValueError, match=r'render_mode = None, .*render_mode="rgb_array"'):
         rpojax.evaluate_gymnasium(policy, Echo(), video=tmp_path / "a.gif")
+    with pytest.raises(ValueError, match=r"cannot make 'no_such_module:A-v0': No module named"):
+        rpojax.evaluate_gymnasium(policy, "no_such_module:A-v0")
     with pytest.raises(ValueError, match="num_episodes = 0 "):
         rpojax.evaluate_gymnasium(policy, Echo(), 0)
 
@@ -221,3 +227,20 @@ def test_command_refuses_a_video_of_no_gymnasium(run_directory, capsys):
     with pytest.raises(SystemExit):
         main(["eval", str(run_directory), "--video=a.gif"])
     assert "video = 'a.gif' needs --gymnasium NAME" in capsys.readouterr().err
+
+
+def test_seeds_of_agents_that_gymnasium_does_not_take_are_brought_into_its_range(monkeypatch):
+    seeds = []
+
+    def play(policy, name, episodes, *, seed, video):
+        seeds.append(seed)
+        zeros = np.zeros(episodes)
+        return rpojax.Evaluation(
+            episode_return=zeros, episode_length=zeros, finished=zeros, invalid=zeros, metrics={}
+        )
+
+    monkeypatch.setattr("rpojax.cli.trained.evaluate_gymnasium", play)
+    agents = agent_table(CFG.hyperparams(), seeds=[5, 2**32 - 1])
+    run = types.SimpleNamespace(agents=agents, policy=lambda *_, **__: None)
+    Eval(directory=Path())._in_gymnasium(run, "Pendulum-v1")
+    assert seeds == [5, 2**31 - 1]

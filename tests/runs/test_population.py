@@ -135,3 +135,16 @@ def test_nobody_is_replaced_where_no_episode_ended():
 def test_errors_say_what_to_do(arguments, message):
     with pytest.raises(ValueError, match=message):
         fit(CFG, evolve=EVOLVE, **arguments)
+
+
+def test_a_population_that_ended_within_a_generation_is_not_prolonged(tmp_path):
+    short = CFG.replace(total_timesteps=4 * 8 * 4)
+    fit(short, num_seeds=2, evolve=EVOLVE, checkpoint_dir=tmp_path)
+    with pytest.raises(ValueError, match=r"ended after 4 updates, within a generation of 3"):
+        resume(tmp_path, total_timesteps=CFG.total_timesteps)
+    assert resume(tmp_path).evolution.parents.shape == (2, 2)  # as it is
+
+
+def test_evolve_is_a_pbt():
+    with pytest.raises(ValueError, match=r"evolve = \{'every': 2\} is not a PBT; give rpojax.PBT"):
+        fit(CFG, num_seeds=2, evolve={"every": 2})

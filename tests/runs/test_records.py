@@ -189,3 +189,51 @@ def test_logger_that_refuses_its_file_ends_the_run_before_it_begins():
     with pytest.raises(ValueError, match="give another path"):
         writer_to([started, Refusing()], log_every=1)
     assert started.calls == ["start", "close"]
+
+
+def test_evaluation_before_a_stop_is_in_the_first_record_after_it():
+    value = np.zeros(AGENTS, np.float32)
+    first = writer_to([Memory()], log_every=3)
+    first.advance(HISTORY, 4, 1.0, value)
+    assert first.logged == 3
+    memory = Memory()
+    resumed = RecordWriter(
+        CFG, TABLE, 3, [memory], 4, logged=first.logged, evaluation_return=first.evaluation_return
+    )
+    resumed.advance(HISTORY, 7, 1.0)
+    assert [record.updates for record in memory.records] == [6]
+    assert memory.records[0].evaluation_return is value
+
+
+@pytest.mark.parametrize("log_every", [1, 2, 4, 5])
+def test_a_run_resumed_with_another_log_every_logs_each_update_once(log_every):
+    first = writer_to([Memory()], log_every=3)
+    first.advance(HISTORY, 5, 1.0)
+    memory = Memory()
+    resumed = RecordWriter(CFG, TABLE, log_every, [memory], 5, logged=first.logged)
+    resumed.advance(HISTORY, UPDATES, 1.0)
+    counts = [record.metrics.episode_count for record in memory.records]
+    np.testing.assert_allclose(sum(counts), HISTORY.episode_count[:, 3:].sum(axis=1))
+    assert memory.records[0].updates > 5
+    assert all(np.isfinite(record.steps_per_second) for record in memory.records)
+
+
+def test_a_prolonged_run_logs_no_update_twice():
+    """It had ended within a window of three."""
+    memory = Memory()
+    writer = RecordWriter(CFG, TABLE, 3, [memory], 7, logged=7)
+    writer.advance(HISTORY, UPDATES, 1.0)
+    assert [record.updates for record in memory.records] == [9, 10]
+    np.testing.assert_allclose(
+        memory.records[0].metrics.episode_count, HISTORY.episode_count[:, 7:9].sum(axis=1)
+    )
+
+
+def test_what_is_logged_is_counted_without_loggers_too():
+    writer = writer_to([], log_every=3)
+    writer.advance(HISTORY, 5, 1.0, np.zeros(AGENTS))
+    assert writer.logged == 3
+    assert writer.evaluation_return is not None
+    writer = writer_to([], log_every=0)
+    writer.advance(HISTORY, 5, 1.0)
+    assert writer.logged == 5

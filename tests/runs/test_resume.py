@@ -113,7 +113,7 @@ def test_loggers_of_a_resumed_run_start_where_it_was(first_run, tmp_path):
     resume(stopped_after(directory, 8, tmp_path / "run"), loggers=[memory], log_every=3)
     assert memory.started == [(cfg, (5, 6, 7), 8)]
     assert [record.updates for record in memory.records] == [9, 12]
-    expected = np.asarray(result.metrics.entropy)[:, 6:9].mean(axis=1)
+    expected = np.asarray(result.metrics.entropy)[:, 8]  # what comes before has records of its own
     np.testing.assert_allclose(memory.records[0].metrics.entropy, expected, rtol=1e-6)
 
 
