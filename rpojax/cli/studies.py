@@ -24,7 +24,7 @@ from rpojax.studies.plan import StudyPlan, plan_from_record
 from rpojax.studies.report import write_report
 from rpojax.studies.result import StudyResult
 from rpojax.studies.runner import StudyProgress
-from rpojax.validation import as_mapping, check_known
+from rpojax.validation import as_mapping, check_known, show
 
 SECTION = "study"  # of the file: what is compared; all else is what the settings have in common
 KEYS = tuple(inspect.signature(make_plan).parameters)[1:]  # all but cfg
@@ -116,11 +116,13 @@ class Report:
 def read_plan(path: Path) -> StudyPlan:
     """The study in a file; ValueError, which names the file, for what it cannot hold."""
     settings = load_settings_file(path)
-    given = as_mapping(settings.pop(SECTION, {}))
+    section = settings.pop(SECTION, None)
+    given = as_mapping(section)
     try:
         if not given:
+            what = "there is no" if section is None else f"{show(section)} is no mapping in"
             raise ValueError(
-                f"there is no section {SECTION!r}; give one with what is compared, such as "
+                f"{what} section {SECTION!r}; give one with what is compared, such as "
                 "study: {grid: {alpha: [0, 0.5]}, num_seeds: 8}"
             )
         for key in given:

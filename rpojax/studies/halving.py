@@ -12,6 +12,8 @@ from typing import Any
 
 from rpojax.validation import Interval, number_in, whole_number
 
+NEARLY_ALL = 0.95  # of the training: a rung from here on is the last one
+
 
 @dataclasses.dataclass(frozen=True)
 class Halving:
@@ -41,7 +43,8 @@ class Halving:
             return [float(self.factor) ** -(count - 1 - rung) for rung in range(count)]
         rungs = [self.first]
         while rungs[-1] < 1.0:
-            rungs.append(min(1.0, rungs[-1] * self.factor))
+            longer = rungs[-1] * self.factor
+            rungs.append(longer if longer < NEARLY_ALL else 1.0)
         return rungs
 
     def number_kept(self, num_settings: int) -> int:

@@ -11,8 +11,8 @@ from rpojax.ranges import Choice, LogUniform, Range, Uniform, Whole, check_range
 from rpojax.runs.settings import DEFAULT_EVAL_EPISODES
 from rpojax.studies.plan import EVALUATION, StudyPlan, check_objective
 from rpojax.studies.runner import OnProgress, run
-from rpojax.studies.settings import Setting, label_of, with_changes
-from rpojax.studies.trained import setting_scores
+from rpojax.studies.settings import Setting, label_of, named_values, with_changes
+from rpojax.studies.trained import setting_scores, worst_of
 from rpojax.validation import whole_number
 
 if TYPE_CHECKING:
@@ -35,11 +35,12 @@ def optimize(
 ) -> None:
     """Run trials of an Optuna study: each is a setting with several seeds.
 
-    Its value is the interquartile mean over the seeds.
+    Its value is the interquartile mean over the seeds. An agent that diverged counts with the worst
+    score of this call so far; a trial all of whose agents diverged has failed.
 
     The study's own sampler proposes settings, `batch_size` at a time, which train side by side as
-    in `rpojax.study`. Its own pruner ends trials early: they report a value `reports` times, and
-    after each the others are packed together. Several processes, on several machines, may work on
+    in `rpojax.study`. Its own pruner ends trials early: they report on the way, and after each
+    report the others are packed together. Several processes, on several machines, may work on
     one study by its storage, such as `optuna.create_study(storage="sqlite:///study.db",
     study_name="pendulum", load_if_exists=True)`, with a `seed` of its sampler each.
 
@@ -56,7 +57,8 @@ def optimize(
             know of each other's results.
         num_seeds: agents of each trial.
         seed: of the first agent of each trial.
-        reports: how often a trial reports; with 1, the pruner ends none early.
+        reports: how often a trial has a score, the last time at its end; with 1, the pruner ends
+            none early.
         objective: as in `rpojax.study`; the direction is the study's.
         eval_episodes: as in `rpojax.study`.
         on_progress: as in `rpojax.study`, for each batch.
@@ -70,23 +72,28 @@ def optimize(
         raise ValueError(
             f"study has {len(study.directions)} objectives; give one that has one direction"
         )
-    ranges = {name: check_range(name, given) for name, given in space.items()}
+    ranges = {
+        name: check_range(name, given) for name, given in named_values("space", space).items()
+    }
     distributions = {name: _distribution(each) for name, each in ranges.items()}
     left = whole_number("num_trials", num_trials)
+    worst = np.inf
     while left:
-        trials = [study.ask(distributions) for _ in range(min(left, batch_size))]
-        left -= len(trials)
-        plan = StudyPlan(
-            settings=tuple(_setting(cfg, trial) for trial in trials),
-            num_seeds=num_seeds,
-            seed=seed,
-            reports=reports,
-            objective=objective,
-            direction=study.direction.name.lower(),  # type: ignore[arg-type]
-            eval_episodes=eval_episodes,
-        )
+        trials: list[optuna.Trial] = []
         try:
-            _run_batch(study, trials, plan, on_progress)
+            for _ in range(min(left, batch_size)):
+                trials.append(study.ask(distributions))
+            plan = StudyPlan(
+                settings=tuple(_setting(cfg, trial) for trial in trials),
+                num_seeds=num_seeds,
+                seed=seed,
+                reports=reports,
+                objective=objective,
+                direction=study.direction.name.lower(),  # type: ignore[arg-type]
+                eval_episodes=eval_episodes,
+            )
+            worst = _run_batch(study, trials, plan, on_progress, worst)
+            left -= len(trials)
         except BaseException:
             for trial in trials:
                 study.tell(trial, state=_states().FAIL, skip_if_finished=True)
@@ -98,8 +105,9 @@ def _run_batch(
     trials: "Sequence[optuna.Trial]",
     plan: StudyPlan,
     on_progress: OnProgress | None,
-) -> None:
-    """Train trials, and tell the study what came out."""
+    worst: float,
+) -> float:
+    """Train trials, and tell the study what came out; see `worst_of` for what is returned."""
     check_objective(plan)
     places = _first_of_each(plan.settings)
     distinct = sorted(set(places))
@@ -118,15 +126,22 @@ def _run_batch(
                 going_on.append(member)
         return going_on
 
-    finished = run(unique, None, on_progress, choose)
+    finished = run(unique, None, on_progress, choose, worst)
     last = max(trained.rung for trained in finished)
-    scores = setting_scores(unique, [trained for trained in finished if trained.rung == last])
+    at_end = [trained for trained in finished if trained.rung == last]
+    scores = setting_scores(unique, at_end, worst)
+    alive = set()
+    for trained in at_end:
+        finite = np.asarray(trained.result.finite).reshape(-1, plan.num_seeds)
+        alive |= {trained.members[row] for row in np.flatnonzero(finite.any(axis=1))}
     for trial, place in zip(trials, places, strict=True):
-        score = scores.get(distinct.index(place), np.nan)
-        if np.isnan(score):  # pruned already, or no agent has a score
+        member = distinct.index(place)
+        score = scores.get(member, np.nan)
+        if np.isnan(score) or member not in alive:  # pruned already, or there is no score
             study.tell(trial, state=_states().FAIL, skip_if_finished=True)
         else:
             study.tell(trial, score, skip_if_finished=True)
+    return min(worst, worst_of(unique, at_end))
 
 
 def _first_of_each(settings: Sequence[Setting]) -> list[int]:

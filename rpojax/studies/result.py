@@ -163,7 +163,8 @@ class StudyResult:
             ValueError: fewer than two settings reached the end.
         """
         at_end = self.fractions == self.fractions.max()
-        return rank_stability(self.plan.sign * self.filled_scores[at_end].T, rng=seed)
+        scores = self.plan.sign * self.filled_scores[at_end].T
+        return rank_stability(scores, statistic=interquartile_mean, rng=seed)
 
     def agent_rows(self) -> list[Row]:
         """A row for each agent: what identifies it, what it was trained with, and its score."""

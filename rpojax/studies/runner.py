@@ -75,6 +75,7 @@ def run(
     directory: StudyDirectory | None,
     on_progress: OnProgress | None,
     choose: Choose | None = None,
+    worst_before: float = np.inf,
 ) -> list[Trained]:
     """Train and compare; returns each setting as it was at its last rung.
 
@@ -83,8 +84,9 @@ def run(
         directory: of the study; what it holds already is not done again. None to save nothing.
         on_progress: as in `study`.
         choose: selects the settings that continue after a rung; None to let halving select them.
+        worst_before: as in `setting_scores`.
     """
-    return _all_rungs(_Runner(plan, directory, on_progress), choose)
+    return _all_rungs(_Runner(plan, directory, on_progress), choose, worst_before)
 
 
 def read(plan: StudyPlan, directory: StudyDirectory) -> list[Trained]:
@@ -92,7 +94,9 @@ def read(plan: StudyPlan, directory: StudyDirectory) -> list[Trained]:
     return _all_rungs(_Reader(plan, directory, None), None)
 
 
-def _all_rungs(runner: "_Runner", choose: Choose | None) -> list[Trained]:
+def _all_rungs(
+    runner: "_Runner", choose: Choose | None, worst_before: float = np.inf
+) -> list[Trained]:
     plan = runner.plan
     choose = choose or functools.partial(_by_halving, plan)
     alive = list(range(len(plan.settings)))
@@ -106,7 +110,7 @@ def _all_rungs(runner: "_Runner", choose: Choose | None) -> list[Trained]:
             before = rows_of(plan, at_rung[cfg], going_on)
             at_rung[cfg] = runner.train(number, cfg, going_on, rung, before) if going_on else []
         compared = [each for parts in at_rung.values() for each in parts]
-        runner.scores |= setting_scores(plan, compared)
+        runner.scores |= setting_scores(plan, compared, worst_before)
         if rung + 1 < len(plan.rungs):
             alive = choose(rung, alive, {member: runner.scores[member] for member in alive})
             runner.ended = len(plan.settings) - len(alive)

@@ -13,7 +13,7 @@ from rpojax.network_config import NetworkConfig
 from rpojax.plain import config_to_plain, objects_in, to_plain
 from rpojax.ranges import Range, check_range
 from rpojax.setting import settings_of
-from rpojax.studies.space import Sampler, draw
+from rpojax.studies.space import Sampler, draw_distinct
 from rpojax.validation import as_mapping, as_sequence, check_known, show
 
 Changes = Mapping[str, Any]
@@ -40,7 +40,7 @@ def with_changes(cfg: Config, changes: Changes) -> Config:
     """
     own: dict[str, Any] = {}
     network: dict[str, Any] = {}
-    params = dict(cfg.env_params)
+    params: dict[str, Any] = {}
     for name, value in changes.items():
         head, dot, field = name.partition(".")
         if dot and head == "network":
@@ -59,8 +59,8 @@ def with_changes(cfg: Config, changes: Changes) -> Config:
                 f"{show(base)}; give networks as the values of 'network'"
             )
         own["network"] = NetworkConfig(**{**vars(base), **network})
-    if params != dict(cfg.env_params):
-        own["env_params"] = {**dict(own.get("env_params", {})), **params}
+    if params:
+        own["env_params"] = {**dict(own.get("env_params", cfg.env_params)), **params}
     return cfg.replace(**own)
 
 
@@ -78,9 +78,9 @@ def grid_and_space(
         ValueError: unknown names, values that are not allowed, names that are in both, values that
             are given twice, or a number of draws without a space and the reverse.
     """
-    grid = {name: _values(name, values) for name, values in (_mapping("grid", grid)).items()}
+    grid = {name: _values(name, values) for name, values in (named_values("grid", grid)).items()}
     ranges: dict[str, Range] = {
-        name: check_range(name, given) for name, given in _mapping("space", space).items()
+        name: check_range(name, given) for name, given in named_values("space", space).items()
     }
     both = sorted(set(grid) & set(ranges))
     if both:
@@ -91,7 +91,9 @@ def grid_and_space(
             f"{show(space)}; give both, or neither"
         )
     points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
-    draws = [{}] if num_settings is None else draw(ranges, num_settings, sampler, seed)
+    draws: list[dict[str, Any]] = [{}]
+    if num_settings is not None:
+        draws = draw_distinct(ranges, num_settings, sampler, seed)
     return labelled(
         [(change, with_changes(cfg, change)) for p in points for d in draws for change in [p | d]]
     )
@@ -114,7 +116,7 @@ def given_configs(
             "or a dictionary of them by label"
         )
     items = [
-        each if isinstance(each, Config) else with_changes(base, _mapping("configs", each))
+        each if isinstance(each, Config) else with_changes(base, named_values("configs", each))
         for each in given
     ]
     plain = [_by_name(config_to_plain(cfg)) for cfg in items]
@@ -244,7 +246,8 @@ def _values(name: str, values: Any) -> list[Any]:
     return items
 
 
-def _mapping(name: str, given: Any) -> dict[str, Any]:
+def named_values(name: str, given: Any) -> dict[str, Any]:
+    """Values by the names of settings, {} for None; ValueError for what is no such dictionary."""
     mapping = {} if given is None else as_mapping(given)
     if mapping is None:
         raise ValueError(f"{name} = {show(given)} is not a dictionary; give values by setting")

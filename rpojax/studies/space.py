@@ -10,6 +10,7 @@ from rpojax.ranges import Range, points_at
 from rpojax.validation import check_choice, whole_number
 
 Sampler: TypeAlias = Literal["random", "sobol"]
+TIMES_DRAWN = (1, 8, 64)  # as many points as are wanted, until enough of them are different
 
 
 def draw(
@@ -38,3 +39,23 @@ def draw(
     else:
         positions = np.random.default_rng(seed).random((count, len(space)))
     return points_at(space, positions)
+
+
+def draw_distinct(
+    space: Mapping[str, Range], count: int, sampler: Sampler = "random", seed: int = 0
+) -> list[dict[str, Any]]:
+    """The first points of `draw` that are all different.
+
+    Raises:
+        ValueError: the space seems to have fewer.
+    """
+    distinct: dict[str, dict[str, Any]] = {}
+    for factor in TIMES_DRAWN:
+        for point in draw(space, factor * count, sampler, seed):
+            distinct.setdefault(repr(point), point)
+        if len(distinct) >= count:
+            return list(distinct.values())[:count]
+    raise ValueError(
+        f"num_settings = {count} is more than the {len(distinct)} different points of the space; "
+        "give at most that, or wider ranges"
+    )

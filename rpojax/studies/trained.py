@@ -41,17 +41,26 @@ def metrics_between(metrics: Metrics, start: int, end: int) -> Metrics:
     return jax.tree.map(lambda leaf: np.asarray(leaf)[:, start:end], metrics)
 
 
-def setting_scores(plan: StudyPlan, compared: Sequence[Trained]) -> dict[int, float]:
+def worst_of(plan: StudyPlan, compared: Sequence[Trained]) -> float:
+    """The worst finite score of all agents, where higher ones are better; inf without any."""
+    signed = plan.sign * np.concatenate([each.scores for each in compared])
+    return float(signed[np.isfinite(signed)].min(initial=np.inf))
+
+
+def setting_scores(
+    plan: StudyPlan, compared: Sequence[Trained], worst_before: float = np.inf
+) -> dict[int, float]:
     """The interquartile mean over the seeds of each setting; NaN where no agent has a score.
 
-    An agent that diverged counts with the worst score of all that are compared, for its own is that
-    of its last finite state; so does one without a score.
+    An agent that diverged counts with the worst score of all that are compared, or `worst_before`
+    if that is worse, for its own is that of its last finite state. So does one whose score is not a
+    finite number.
     """
     signed = [plan.sign * each.scores for each in compared]
-    worst = np.nanmin(np.concatenate(signed), initial=np.inf)
+    worst = min(worst_of(plan, compared), worst_before)
     scores = {}
     for each, values in zip(compared, signed, strict=True):
-        counted = np.asarray(each.result.finite) & ~np.isnan(values)
+        counted = np.asarray(each.result.finite) & np.isfinite(values)
         rows = np.where(counted, values, worst).reshape(-1, plan.num_seeds)
         for member, row in zip(each.members, rows, strict=True):
             known = np.isfinite(worst)

@@ -85,6 +85,7 @@ def test_study_from_a_file_to_the_report(run, capsys, tmp_path):
     ("text", "message"),
     [
         ("alpha: 0.5", "a.yaml: there is no section 'study'"),
+        ("study: [1]", "a.yaml: [1] is no mapping in section 'study'; give one"),
         ("study: {grids: {}}", "a.yaml: unknown key of the section 'study': 'grids'; did you mean"),
         ("study: {grid: {alfa: [1]}}", "a.yaml: unknown setting 'alfa'; did you mean 'alpha'"),
         ("study: {grid: {alpha: [-1]}}", "a.yaml: alpha = -1 is out of range"),

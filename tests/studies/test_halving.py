@@ -17,6 +17,7 @@ def test_rungs_leave_one_setting_or_a_few_at_the_end(count, rungs):
 def test_first_rung_can_be_given():
     assert Halving(2, first=0.25).rungs(100) == [0.25, 0.5, 1.0]
     assert Halving(3, first=0.5).rungs(100) == [0.5, 1.0]
+    assert Halving(3, first=0.33).rungs(100) == [0.33, 1.0]  # and none at 0.99
 
 
 def test_best_third_goes_on_in_order():

@@ -27,6 +27,7 @@ SPACE = {"learning_rate": LogUniform(1e-4, 1e-2), "alpha": Uniform(0.0, 1.0)}
 SMALL = {"num_seeds": 2, "eval_episodes": 2, "reports": 2}
 FINISHED = optuna.trial.TrialState.COMPLETE
 PRUNED = optuna.trial.TrialState.PRUNED
+FAILED = optuna.trial.TrialState.FAIL
 
 
 def new_study(**arguments):
@@ -87,7 +88,35 @@ def test_trials_of_a_batch_that_fails_are_told_so():
 
     with pytest.raises(RuntimeError, match="stop here"):
         optimize(study, CFG, SPACE, num_trials=2, batch_size=2, on_progress=fail, **SMALL)
-    assert [trial.state for trial in study.trials] == [optuna.trial.TrialState.FAIL] * 2
+    assert [trial.state for trial in study.trials] == [FAILED] * 2
+
+
+@pytest.mark.parametrize(
+    ("space", "arguments", "message"),
+    [
+        ({"alpah": Uniform(0.0, 1.0)}, {}, "unknown setting 'alpah'"),
+        ({"num_minibatches": Choice((5,))}, {}, "not divisible by num_minibatches = 5"),
+        (SPACE, {"num_seeds": 0}, "num_seeds = 0"),
+    ],
+)
+def test_trials_that_cannot_be_run_are_told_so(space, arguments, message):
+    study = new_study()
+    with pytest.raises(ValueError, match=message):
+        optimize(study, CFG, space, num_trials=2, batch_size=2, **(SMALL | arguments))
+    assert [trial.state for trial in study.trials] == [FAILED] * 2
+
+
+@pytest.mark.parametrize("space", [[1], 3])
+def test_a_space_is_a_dictionary(space):
+    with pytest.raises(ValueError, match=r"space = .* is not a dictionary; give values by setting"):
+        optimize(new_study(), CFG, space, num_trials=1)
+
+
+def test_a_trial_whose_agents_all_diverged_has_failed():
+    study = new_study(pruner=optuna.pruners.NopPruner())
+    rates = {"learning_rate": Choice((3e38,))}
+    optimize(study, CFG, rates, num_trials=1, num_seeds=2, eval_episodes=2, reports=1)
+    assert [trial.state for trial in study.trials] == [FAILED]
 
 
 WORKER = """

@@ -6,7 +6,7 @@ from scipy import stats
 
 from rpojax.ranges import check_range
 from rpojax.studies import Choice, LogUniform, Uniform, Whole
-from rpojax.studies.space import draw
+from rpojax.studies.space import draw, draw_distinct
 
 SPACE = {
     "alpha": Uniform(0.0, 2.0),
@@ -87,3 +87,24 @@ def test_bad_range_is_refused(given, message):
 def test_bad_draw_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         draw(SPACE, *arguments)
+
+
+def test_a_narrow_range_has_as_many_values_as_a_wide_one():
+    points = draw_distinct({"gamma": Uniform(0.99, 0.999)}, 256)
+    values = [point["gamma"] for point in points]
+    assert len(set(values)) == 256
+    assert max(len(repr(value)) for value in values) <= 8
+    assert Uniform(0.99, 0.99999).at(0.9999) <= 0.99999
+    assert LogUniform(1.00004, 2.0).at(0.0) == 1.00004
+    assert Uniform(-1.0, 1.0).at(0.12345678) == -0.7531
+
+
+@pytest.mark.parametrize("sampler", ["random", "sobol"])
+def test_points_that_repeat_are_drawn_on(sampler):
+    space = {"num_envs": Whole(1, 3), "activation": Choice(("tanh", "relu"))}
+    points = draw_distinct(space, 6, sampler)
+    assert len({tuple(point.values()) for point in points}) == 6
+    wide = draw(SPACE, 8, sampler)
+    assert draw_distinct(SPACE, 8, sampler) == wide
+    with pytest.raises(ValueError, match="num_settings = 7 is more than the 6 different points of"):
+        draw_distinct(space, 7, sampler)

@@ -9,10 +9,12 @@ import pytest
 
 import rpojax
 from rpojax import Config, NetworkConfig, make_train, resume_study, study
-from rpojax.studies import Halving, write_table
+from rpojax.studies import Halving, StudyResult, write_table
 from rpojax.studies import runner as runner_module
-from rpojax.studies.trained import metrics_at_end
-from rpojax.types import Metrics
+from rpojax.studies.plan import StudyPlan
+from rpojax.studies.settings import Setting
+from rpojax.studies.trained import Trained, metrics_at_end, setting_scores, worst_of
+from rpojax.types import Metrics, TrainResult
 
 CFG = Config(
     env="MountainCarContinuous-v0",
@@ -261,3 +263,39 @@ def test_a_metric_that_an_environment_lacks_is_refused_before_anything_is_made(t
     with pytest.raises(ValueError, match=r"objective = 'environment/foo' .*-v0 has 0 metrics of"):
         study(CFG, objective="environment/foo", directory=tmp_path / "study", **SMALL)
     assert not (tmp_path / "study").exists()
+
+
+def trained_of(scores, finite=True):
+    """Settings with a score for each seed, [K, S]."""
+    scores = np.atleast_2d(scores)
+    result = TrainResult(
+        state=None, metrics=None, finite=np.broadcast_to(finite, scores.shape).ravel()
+    )
+    return Trained(CFG, [*range(len(scores))], 0, result, scores.ravel())
+
+
+def plan_of(scores):
+    settings = [Setting(f"setting {number}", {}, CFG) for number in range(len(scores))]
+    return StudyPlan(settings=tuple(settings), num_seeds=len(scores[0]))
+
+
+def test_scores_that_are_not_finite_numbers_count_as_the_worst():
+    scores = [[-np.inf, np.inf, np.nan, -120.0]]
+    plan, trained = plan_of(scores), trained_of(scores)
+    assert setting_scores(plan, [trained]) == {0: -120.0}
+    assert worst_of(plan, [trained]) == -120.0
+
+
+def test_agents_that_diverged_count_with_the_worst_so_far():
+    scores = [[-10.0] * 4]
+    plan, trained = plan_of(scores), trained_of(scores, [True, False, False, False])
+    assert setting_scores(plan, [trained]) == {0: -10.0}
+    assert setting_scores(plan, [trained], worst_before=-500.0) == {0: -500.0}
+    assert setting_scores(plan, [trained], worst_before=-5.0) == {0: -10.0}
+
+
+def test_stability_is_that_of_the_interquartile_mean():
+    """By the mean, one agent that failed would make the other setting the best."""
+    scores = np.array([[100.0] * 7 + [-1500.0], [90.0] * 8])
+    stability = StudyResult(plan_of(scores), (trained_of(scores),)).rank_stability()
+    assert stability.same_best[0] == pytest.approx(7 / 8, abs=0.05)

@@ -31,6 +31,10 @@ def test_changes_of_env_params_add_to_those_of_the_base():
     assert dict(with_changes(base, {"env_params.g": 3.0}).env_params) == {"g": 3.0, "m": 2.0}
     changed = with_changes(base, {"env_params": {"l": 1.0}})
     assert dict(changed.env_params) == {"l": 1.0}
+    both = with_changes(base, {"env_params": {"g": 5.0}, "env_params.m": 3.0})
+    assert dict(both.env_params) == {"g": 5.0, "m": 3.0}
+    back = with_changes(base, {"env_params": {"g": 5.0}, "env_params.g": 1.0})
+    assert dict(back.env_params) == {"g": 1.0}
 
 
 @pytest.mark.parametrize(
