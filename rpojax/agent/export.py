@@ -212,8 +212,8 @@ def _serialized(exported: export.Exported, env: Env) -> bytearray:
         return exported.serialize()
     except ValueError as error:
         raise ValueError(
-            f"the observations of {env.name!r} cannot be exported; give them as an array or as "
-            f"dicts, lists and tuples of arrays ({error})"
+            f"the observations of {env.name!r} or the carry of the network cannot be exported; "
+            f"give each as an array or as dicts, lists and tuples of arrays ({error})"
         ) from error
 
 

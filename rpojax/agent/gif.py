@@ -8,6 +8,7 @@ CAPTION_PIXELS = 20  # height of the line above each picture
 FONT_PIXELS = 12
 INK = "#22313f"
 MOST_COLORS = 64
+LEAST_FPS = 0.01  # a GIF has room for 655 seconds of a picture
 
 
 def gif_path(path: str | Path, name: str = "path") -> Path:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax.agent.episodes import episode_limit
-from rpojax.agent.gif import gif_path, write_gif
+from rpojax.agent.gif import LEAST_FPS, gif_path, write_gif
 from rpojax.agent.policy import recurrent_policy_for
 from rpojax.config import Config
 from rpojax.core.invalid import end_where_invalid
@@ -48,7 +48,7 @@ def render_episode(
         key: for the start and the environment.
         max_steps: after which to stop the episode; None for the environment's own limit, or 1000 if
             it has none.
-        fps: frames per second, at most 50, which is what browsers show; None for `Env.render_fps`,
+        fps: frames per second, 0.01 to 50, which is what browsers show; None for `Env.render_fps`,
             or 50 if that is more.
         draw: called with empty square axes and one state of the environment; see
             `rpojax.envs.Draw`. None for the environment's own `Env.render`.
@@ -70,7 +70,7 @@ def render_episode(
             "draw=lambda axes, env_state: ..., or set the field render of the Env"
         )
     fps = min(env.render_fps, MOST_FPS) if fps is None else fps
-    fps = number_in("fps", fps, Interval(0.0, MOST_FPS, False))
+    fps = number_in("fps", fps, Interval(LEAST_FPS, MOST_FPS))
     env_states, rewards = _play(model, state, key, episode_limit(env, max_steps))
     write_gif(path, _frames(env, render, env_states), rewards, fps)
 

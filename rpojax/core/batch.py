@@ -84,7 +84,8 @@ def scale_rewards(
         timestep = state.update_count * cfg.num_steps + jnp.arange(cfg.num_steps, dtype=jnp.int32)
         timesteps = cfg.num_updates * cfg.num_steps
         shape_all = jax.vmap(cfg.reward_shaper, (0, 0, None))
-        reward = devices.share(shape_all(devices.whole(reward, 1), timestep, timesteps), 1)
+        shaped = shape_all(devices.whole(reward, 1), timestep, timesteps)
+        reward = devices.share(shaped.astype(reward.dtype), 1)
     if cfg.reward_scale != 1.0:
         reward = cfg.reward_scale * reward
     if state.reward_stats is None:
@@ -151,10 +152,11 @@ def make_batch(
     batch = device_axis(cfg).whole(batch, axis=1)  # from here on each device has all samples
     explained_variance = losses.explained_variance(batch.value, batch.target)
     if stats is not None:  # the critic's old and new predictions in one and the same scale
+        has_scale = stats.count > 0.0  # before the first update, the critic's outputs have none
         stats = normalize.update_stats(stats, batch.target)
         state = state.replace(value_stats=stats)
         batch = batch._replace(
-            value=normalize.standardize(stats, batch.value),
+            value=jnp.where(has_scale, normalize.standardize(stats, batch.value), batch.value),
             target=normalize.standardize(stats, batch.target),
         )
     if cfg.advantage_normalization == "batch":

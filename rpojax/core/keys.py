@@ -17,6 +17,7 @@ from typing import NamedTuple, TypeAlias, TypeVar
 import jax
 
 from rpojax.config import Config
+from rpojax.trees import is_key
 from rpojax.types import Key
 
 
@@ -46,7 +47,9 @@ Shape: TypeAlias = tuple[int, ...]
 
 
 def initial_keys(cfg: Config, key: Key) -> InitialKeys:
-    """Split the key of an agent."""
+    """Split the key of an agent. The parts of a uint32[2] are typed too: `rekey` must see them."""
+    if not is_key(key):
+        key = jax.random.wrap_key_data(key)
     return _split(key, InitialKeys, {"next": (), "params": (), "environment": (cfg.num_envs,)})
 
 

@@ -18,6 +18,7 @@ from rpojax.envs.levels import BRAX, MJX, levels_kept_apart
 from rpojax.envs.mujoco_log import no_log_file, nothing_printed
 from rpojax.envs.mujoco_rendering import render_with_mujoco
 from rpojax.envs.numpy_rules import standard_numpy
+from rpojax.run_sizes import MOST as MOST_STEPS
 from rpojax.types import Array, PyTree
 from rpojax.validation import check_choice, check_known, whole_number
 
@@ -77,7 +78,7 @@ def make(name: str, **params: Any) -> Env:
         if field == "backend":
             check_choice(f"parameter backend of {name}", value, BACKENDS)
         elif field in (*WRAPPER, "n_frames"):
-            params[field] = whole_number(f"parameter {field} of {name}", value)
+            params[field] = whole_number(f"parameter {field} of {name}", value, most=MOST_STEPS)
     wrapper = {field: params.pop(field, default) for field, default in WRAPPER.items()}
     physics: dict[str, Any] = {}
     try:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax.envs.base import Env, Resets, TimeStep, fail_unless
-from rpojax.trees import batched
+from rpojax.trees import batched, leaves_by_path
 from rpojax.types import Array, Key, PyTree
 
 NUM_ENVS = 3  # any number must work
@@ -35,6 +35,13 @@ def check_contract(env: Env) -> None:
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), NUM_ENVS))
     state, obs = _pair(env, "reset", jax.eval_shape(env.reset, keys), "(state, obs)")
     _check_same(env, "obs", "reset", obs, env.obs)
+    for path, leaf in leaves_by_path(state).items():
+        fail_unless(
+            env.name,
+            leaf.shape[:1] == (NUM_ENVS,),
+            f"state{path} from reset is {describe(leaf)}, here with B = {NUM_ENVS}; give each leaf "
+            "of the state a leading axis [B]",
+        )
 
     next_state, timestep = _step(env, keys, state)
     difference = first_difference("state", next_state, state)

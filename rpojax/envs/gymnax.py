@@ -73,8 +73,18 @@ def make(name: str, **params: Any) -> Env:
     env, env_params = gymnax.make(name)
     for field, value in params.items():
         check_known(field, list(vars(env_params)), f"parameter of {name}")
-        if not isinstance(value, jax.Array) and np.asarray(value).dtype.kind not in "biuf":
-            raise ValueError(f"parameter {field} = {value!r} of {name} is not a number; give one")
+        like = getattr(env_params, field)
+        if isinstance(value, jax.Array):  # may be traced
+            suits = value.shape == np.shape(like)
+        else:
+            array = np.asarray(value)
+            suits = array.dtype.kind in "biuf" and array.shape == np.shape(like)
+            suits = suits and not np.isnan(array).any()
+        if not suits:
+            raise ValueError(
+                f"parameter {field} = {value!r} of {name} is not allowed; give a number like "
+                f"{like!r}"
+            )
     return from_gymnax(env, env_params.replace(**params), name=name)
 
 

@@ -26,6 +26,7 @@ from rpojax.envs.mujoco_rendering import render_with_mujoco
 from rpojax.envs.numpy_rules import standard_numpy
 from rpojax.envs.params import with_traced_params
 from rpojax.envs.time_limit import with_time_limit
+from rpojax.run_sizes import MOST as MOST_STEPS
 from rpojax.types import Array, Key
 from rpojax.validation import (
     Interval,
@@ -221,7 +222,7 @@ def _checked(name: str, value: Any, default: Any) -> Any:
     if isinstance(default, bool):
         return check_bool(name, value)
     if isinstance(default, int):
-        return whole_number(name, value, most=np.iinfo(np.int32).max)
+        return whole_number(name, value, most=MOST_STEPS)
     if isinstance(default, float):
         number = numbers_in(name, value, Interval(-np.inf))
         if number.ndim:

@@ -14,6 +14,7 @@ from rpojax.envs.mjx_params import changed, traceable
 from rpojax.envs.mujoco_log import no_log_file
 from rpojax.envs.mujoco_rendering import render_with_mujoco
 from rpojax.envs.numpy_rules import standard_numpy
+from rpojax.run_sizes import MOST as MOST_STEPS
 from rpojax.types import PyTree
 from rpojax.validation import (
     as_sequence,
@@ -111,7 +112,7 @@ def _checked(name: str, params: dict[str, Any], defaults: dict[str, Any]) -> dic
         check_known(field, defaults, f"parameter of {name}")
         default, parameter = defaults[field], f"parameter {field} of {name}"
         if field in ("episode_length", "action_repeat"):
-            value = whole_number(parameter, value)
+            value = whole_number(parameter, value, most=MOST_STEPS)
         elif field == "impl":
             check_choice(parameter, value, IMPLS)
         elif isinstance(default, bool):

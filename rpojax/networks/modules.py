@@ -173,6 +173,11 @@ def _check_module(
         _check_rollout(network, env, obs, params, call)
         return
     carry = jax.eval_shape(lambda: initial_carry((BATCH,)))
+    if any(leaf.shape[:1] != (BATCH,) for leaf in jax.tree.leaves(carry)):
+        raise ValueError(
+            f"network = {network!r}: initial_carry(({BATCH},)) returns {carry}; begin the shape of "
+            "each of its arrays with batch_shape"
+        )
     returned = jax.eval_shape(call, params, carry, batch)
     if not (isinstance(returned, tuple) and len(returned) == 2):
         raise ValueError(

@@ -54,6 +54,9 @@ class Iterate(Protocol):
         After `cfg.num_updates` updates, "linear" schedules stay at their end: the learning rate at
         0, so that nothing more is learnt, and alpha at `alpha_end`. Callable schedules are called
         with the larger counts. With lr_schedule = "constant", training can go on without an end.
+
+        With lr_schedule = "kl_adaptive" the learning rate is part of the state, and that of
+        `hyperparams` counts in the initial state only.
         """
 
 

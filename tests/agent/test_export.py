@@ -204,7 +204,10 @@ def test_observations_in_a_container_of_ones_own_are_refused(tmp_path):
 
     cfg = DIAL.replace(env=rpojax.envs.from_gymnax(Tuple()), network=Network())
     state = agent(cfg)
-    with pytest.raises(ValueError, match="observations of 'Dial' cannot be exported; give them as"):
+    with pytest.raises(
+        ValueError,
+        match="observations of 'Dial' or the carry of the network cannot be exported; give each as",
+    ):
         export_policy(cfg, state, tmp_path / "policy")
     assert not (tmp_path / "policy").exists()
 

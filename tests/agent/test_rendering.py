@@ -253,7 +253,7 @@ def test_errors_say_what_to_do(state, homing_state, tmp_path):
         render_episode(HOMING, homing_state, path, KEY)
     with pytest.raises(ValueError, match=r"episode.mp4' does not end in .gif; give a file name"):
         render_episode(CFG, state, tmp_path / "episode.mp4", KEY)
-    with pytest.raises(ValueError, match=r"fps = 60 is out of range; .* \(0, 50\]"):
+    with pytest.raises(ValueError, match=r"fps = 60 is out of range; .* \[0.01, 50\]"):
         render_episode(CFG, state, path, KEY, fps=60)
     with pytest.raises(ValueError, match="max_steps = 0 is not allowed"):
         render_episode(CFG, state, path, KEY, max_steps=0)

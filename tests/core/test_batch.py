@@ -10,7 +10,12 @@ import pytest
 import rpojax
 from rpojax.core import normalize
 from rpojax.core import train as train_module
-from rpojax.core.batch import check_reward_shaper, merge_observations, scale_rewards
+from rpojax.core.batch import (
+    check_reward_shaper,
+    make_batch,
+    merge_observations,
+    scale_rewards,
+)
 from rpojax.core.keys import update_keys
 from rpojax.core.model import make_model
 from rpojax.core.rollout import collect
@@ -120,3 +125,41 @@ def test_a_constant_factor_scales_what_the_shaper_gives():
     state, steps = collect(make_model(cfg), state, hyperparams, update_keys(cfg, state.key))
     _, reward = scale_rewards(cfg, state, steps, steps.terminated, hyperparams)
     np.testing.assert_allclose(reward, 10.0 * (steps.reward + 1.0), rtol=1e-6)
+
+
+def test_before_there_is_a_scale_the_critics_outputs_are_the_old_values():
+    """Otherwise the clip of the value loss compares two scales, and no sample has a gradient."""
+    cfg = rpojax.Config(
+        num_envs=8,
+        num_steps=32,
+        num_minibatches=1,
+        update_epochs=1,
+        normalize_values=True,
+        normalize_rewards=False,
+        total_timesteps=8 * 32 * 2,
+    )
+    model, hyperparams = make_model(cfg), cfg.hyperparams()
+    state = jax.jit(rpojax.make_trainer(cfg).init)(jax.random.key(0))
+    for known in (False, True):
+        state, steps = collect(model, state, hyperparams, update_keys(cfg, state.key))
+        state, _ = merge_observations(cfg, state, steps.obs)
+        before = state.value_stats
+        state, batch, _ = make_batch(cfg, model.network, state, steps, steps.reward, hyperparams)
+        outputs = model.network.apply(state.params, batch.obs)[0].value
+        if known:
+            outputs = normalize.unstandardize(before, outputs)
+            outputs = normalize.standardize(state.value_stats, outputs)
+        np.testing.assert_allclose(batch.value, outputs, atol=1e-5)
+    assert abs(float(state.value_stats.mean)) > 10.0
+
+
+def test_a_shaper_may_compute_in_float64():
+    def shaper(reward, timestep, timesteps):
+        return reward * jnp.array(0.5, jnp.float64)
+
+    with jax.enable_x64(True):
+        cfg = rpojax.Config(
+            num_envs=2, num_steps=8, num_minibatches=1, total_timesteps=16, reward_shaper=shaper
+        )
+        result = jax.jit(rpojax.make_train(cfg))(jax.random.key(0))
+    assert bool(result.finite)

@@ -368,3 +368,16 @@ def test_sequence_length_for_a_module_without_memory_is_refused():
 
     with pytest.raises(ValueError, match=r"sequence_length = 6 .*no memory"):
         rpojax.make_train(config(Forgetful()))
+
+
+def test_a_carry_without_the_batch_is_refused():
+    class Counting(nn.Module):
+        def initial_carry(self, batch_shape):
+            return {"hidden": jnp.zeros((*batch_shape, 4)), "time": jnp.int32(0)}
+
+        @nn.compact
+        def __call__(self, carry, obs):
+            return carry | {"time": carry["time"] + 1}, good(obs)
+
+    with pytest.raises(ValueError, match=r"initial_carry\(\(.*begin the shape of each"):
+        rpojax.make_train(config(Counting()))

@@ -164,7 +164,7 @@ def noisy(rekeyed):
     """One start for all; each observation is noise out of the key in the state."""
 
     def one_reset(key):
-        rng = jax.random.key_data(key) if rekeyed == "hook" else key
+        rng = jax.random.key_data(key) if rekeyed == "hook" else key  # typed, also of a uint32[2]
         return {"rng": rng, "time": jnp.int32(0)}, jnp.zeros(2)
 
     def one_step(_, state, action):
@@ -188,12 +188,13 @@ def noisy(rekeyed):
     )
 
 
+@pytest.mark.parametrize("make_key", [jax.random.key, jax.random.PRNGKey])
 @pytest.mark.parametrize("rekeyed", ["typed keys", "hook"])
-def test_noise_of_episodes_from_one_start_differs(rekeyed):
+def test_noise_of_episodes_from_one_start_differs(rekeyed, make_key):
     """A pool of one state, so that all episodes start in it."""
     cfg = CFG.replace(env=noisy(rekeyed), resets="pool", reset_pool=1)
     model = make_model(cfg)
-    state = jax.jit(trainer_for(model).init)(jax.random.key(0))
+    state = jax.jit(trainer_for(model).init)(make_key(0))
     keys = update_keys(cfg, jax.random.key(1))
     _, steps = jax.jit(lambda state: collect(model, state, cfg.hyperparams(), keys))(state)
     noise = np.asarray(steps.final_obs).reshape(-1, 2)

@@ -109,11 +109,16 @@ def test_time_limit_truncates():
         ("fast", {"backend": "mjx"}, "unknown parameter of fast 'backend'; known: episode_length"),
         ("reacher", {"backend": "spring2"}, "backend of reacher = 'spring2' is not known; .*'mjx'"),
         ("reacher", {"n_frame": 2}, "unknown parameter of reacher 'n_frame'; did you mean 'n_fra"),
-        ("reacher", {"n_frames": 0}, "n_frames of reacher = 0 is not allowed; .* at least 1"),
+        ("reacher", {"n_frames": 0}, "n_frames of reacher = 0 is not allowed; .* of 1 to"),
         (
             "fast",
             {"episode_length": 0},
             "episode_length of fast = 0 is not allowed; .*whole number",
+        ),
+        (
+            "fast",
+            {"episode_length": 10**10},
+            "episode_length of fast = .*whole number of 1 to 2147483647",
         ),
         ("fast", {"action_repeat": 1.5}, "action_repeat of fast = 1.5 is not allowed; .*whole"),
         ("fast", {"obs_mode": "smell"}, "parameters {'obs_mode': 'smell'} of fast are refused"),

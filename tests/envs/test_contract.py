@@ -42,6 +42,10 @@ BROKEN = {
         lambda: with_reset(lambda state, obs: (state, obs[0])),
         "^environment 'Counter-v0': obs from reset is",
     ),
+    "a state without the batch": (
+        lambda: with_reset(lambda state, obs: (state | {"time": jnp.int32(0)}, obs)),
+        r"state\['time'\] from reset is int32\[\].*give each leaf of the state a leading axis",
+    ),
     "obs of another shape": (
         lambda: with_step(lambda t: {"obs": t.obs[:, :1]}),
         "obs from step is",

@@ -195,3 +195,9 @@ def test_unbounded_actions_stay_unbounded():
     assert np.isneginf(env.action_low).all()
     assert np.isposinf(env.action_high).all()
     check_env(env, num_steps=20)
+
+
+@pytest.mark.parametrize("bad", [(1.0, 2.0), np.nan, "1.0", None, jnp.ones(2)])
+def test_parameters_are_numbers_like_their_defaults(bad):
+    with pytest.raises(ValueError, match=r"parameter l = .* of Pendulum-v1 is not allowed; .*1.0"):
+        envs.make("Pendulum-v1", l=bad)

@@ -80,7 +80,12 @@ def test_configuration_of_the_task_is_used():
     [
         ("CartpoleBalanced", {}, "did you mean 'playground/CartpoleBalance'"),
         (PENDULUM, {"ctrl_dts": 1}, f"parameter of {PENDULUM} 'ctrl_dts'; did you mean 'ctrl_dt'"),
-        (PENDULUM, {"episode_length": 0}, "episode_length of .* = 0 is not allowed; .*at least 1"),
+        (
+            PENDULUM,
+            {"episode_length": 0},
+            "episode_length of .* = 0 is not allowed; .* 1 to 2147483647",
+        ),
+        (PENDULUM, {"episode_length": 10**10}, "episode_length of .* 1 to 2147483647"),
         (PENDULUM, {"action_repeat": True}, "action_repeat of .* = True is not allowed; .*whole"),
         (PENDULUM, {"impl": "c"}, "impl of PendulumSwingup = 'c' is not known; .*'jax', 'warp'"),
         (PENDULUM, {"impl": "warp"}, "impl = 'warp' needs an NVIDIA GPU.*CPU here; leave it 'jax'"),
