@@ -6,7 +6,15 @@ from typing import Any
 
 from rpojax.network_config import NetworkConfig
 from rpojax.setting import Check, settings_of
-from rpojax.validation import as_mapping, as_scalar, as_sequence, check_choice, check_known, show
+from rpojax.validation import (
+    as_mapping,
+    as_scalar,
+    as_sequence,
+    as_text,
+    check_choice,
+    check_known,
+    show,
+)
 
 
 def schedule(names: Collection[str]) -> Check:
@@ -77,7 +85,7 @@ def _environment_params(name: str, value: Any) -> tuple[tuple[str, Any], ...]:
         if not isinstance(key, str):
             raise ValueError(f"{name} has the name {show(key)}; give names as text")
         items = as_sequence(item)
-        params[str(key)] = (
+        params[as_text(key)] = (
             as_scalar(f"{name}.{key}", item)
             if items is None
             else tuple(as_scalar(f"{name}.{key}", each) for each in items)

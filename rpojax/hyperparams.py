@@ -118,4 +118,5 @@ class HyperParams(Struct):
 def hyperparameter(name: str, default: float) -> float:
     """A field of `Config` with the default of a hyperparameter, its help text and its range."""
     field = {field.name: field for field in dataclasses.fields(HyperParams)}[name]
-    return setting(default, settings_of(HyperParams)[name].help, number(field.metadata[_RANGE]))
+    check = number(field.metadata[_RANGE], also="; HyperParams.replace takes arrays")
+    return setting(default, settings_of(HyperParams)[name].help, check)

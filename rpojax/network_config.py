@@ -17,6 +17,7 @@ from rpojax.setting import (
 from rpojax.validation import (
     Interval,
     as_sequence,
+    as_text,
     check_choice,
     number_in,
     show,
@@ -68,7 +69,7 @@ def _keys(name: str, keys: Any) -> tuple[str, ...]:
             f"{name} = {show(keys)} is not a tuple of names; give entries of the observation, such "
             'as ("position",), or None for all'
         )
-    return tuple(sorted({str(key) for key in items}))
+    return tuple(sorted({as_text(key) for key in items}))
 
 
 @documented

@@ -60,7 +60,6 @@ class RunSizes:
         self._check_limits()
         self._check_minibatch()
         self._check_warm_up()
-        self._check_divided("num_envs", self.num_envs)
 
     def _check_batch(self) -> None:
         """Raise ValueError unless minibatches divide a batch and a batch fits into the run."""
@@ -144,7 +143,7 @@ class RunSizes:
                     f"sequence_length = {show(self.sequence_length)} is for recurrent networks, "
                     "and this one has no memory; leave it None, or give NetworkConfig a cell"
                 )
-            self._check_divided("samples in a minibatch", self.minibatch_size)
+            self._check_shares("samples in a minibatch", self.minibatch_size)
             return
         length = self.steps_per_sequence
         if self.num_steps % length:
@@ -162,18 +161,19 @@ class RunSizes:
                 f"{self.num_minibatches}; the nearest that divides them is num_minibatches = "
                 f"{nearest}"
             )
-        self._check_divided("sequences in a minibatch", sequences // self.num_minibatches)
+        self._check_shares("sequences in a minibatch", sequences // self.num_minibatches)
 
-    def _check_divided(self, what: str, count: int) -> None:
+    def _check_shares(self, what: str, count: int) -> None:
         """Raise ValueError unless the devices of an agent can have equal shares."""
-        if count % self.devices_per_agent:
-            fitting = math.gcd(count, self.num_envs, self.minibatch_size)
-            raise ValueError(
-                f"devices_per_agent = {show(self.devices_per_agent)} does not divide {what}, "
-                f"{count}; the nearest that fits is devices_per_agent = "
-                f"{nearest_divisor(fitting, self.devices_per_agent)}, or give other num_envs, "
-                "num_steps or num_minibatches"
-            )
+        for name, number in (("num_envs", self.num_envs), (what, count)):
+            if number % self.devices_per_agent:
+                fitting = math.gcd(count, self.num_envs)
+                raise ValueError(
+                    f"devices_per_agent = {show(self.devices_per_agent)} does not divide {name}, "
+                    f"{number}; the nearest that fits is devices_per_agent = "
+                    f"{nearest_divisor(fitting, self.devices_per_agent)}, or give other num_envs, "
+                    "num_steps or num_minibatches"
+                )
 
     def _product(self) -> str:
         factors = f"{show(self.num_envs)} * {show(self.num_steps)}"

@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple, TypeVar
 
-from rpojax.validation import Interval, check_bool, check_choice, number_in, whole_number
+from rpojax.validation import Interval, as_text, check_bool, check_choice, number_in, whole_number
 
 T = TypeVar("T")
 Class = TypeVar("Class", bound=type[Any])
@@ -91,7 +91,7 @@ def _wrapped(entry: str) -> str:
 
 def anything() -> Check:
     """Any value; text becomes a plain string."""
-    return Check(lambda name, value: str(value) if isinstance(value, str) else value)
+    return Check(lambda name, value: as_text(value) if isinstance(value, str) else value)
 
 
 def whole(least: int = 1, most: int | None = None) -> Check:
@@ -110,9 +110,9 @@ def whole_or(choices: Collection[str]) -> Check:
     return Check(convert)
 
 
-def number(interval: Interval) -> Check:
-    """A number in an interval, stored as a float."""
-    return Check(lambda name, value: number_in(name, value, interval), f"In {interval}")
+def number(interval: Interval, also: str = "") -> Check:
+    """A number in an interval, stored as a float; `also` is appended to the error for an array."""
+    return Check(lambda name, value: number_in(name, value, interval, also), f"In {interval}")
 
 
 def boolean() -> Check:

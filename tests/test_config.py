@@ -54,7 +54,7 @@ BAD = [
         for bad in (math.nan, math.inf)
     ),
     *(
-        (name, bad, "a Config holds single numbers")
+        (name, bad, "is not a number; give a single one in")
         for name in (*HYPERPARAMETERS, *STATIC_POSITIVE)
         for bad in ("0.1", True, None, [0.1, 0.2])
     ),
@@ -130,8 +130,13 @@ def test_batch_that_does_not_divide_names_the_nearest_that_does():
             {"num_envs": 6, "num_steps": 8, "num_minibatches": 6},
             "= 4 does not divide num_envs, 6; .* = 2",
         ),
+        (
+            3,
+            {"network": NetworkConfig(cell="gru"), "sequence_length": 4},
+            "= 3 does not divide num_envs, 4; .* = 2",
+        ),
     ],
-    ids=["environments", "samples", "sequences", "environments and samples"],
+    ids=["environments", "samples", "sequences", "environments and samples", "all three"],
 )
 def test_devices_that_cannot_have_equal_shares_are_refused(devices, sizes, message):
     sizes = {"num_minibatches": 4, **sizes}

@@ -1,6 +1,7 @@
 """Values as a user gives them: what they are taken for, and what is refused."""
 
 import collections
+import enum
 import math
 
 import jax
@@ -8,12 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from rpojax import Config, NetworkConfig
 from rpojax.validation import (
     Interval,
     as_mapping,
     as_scalar,
     as_sequence,
     check_bool,
+    check_choice,
     check_known,
     first_line,
     nearest_divisor,
@@ -177,3 +180,25 @@ def test_nearest_divisor_is_that_of_a_search_over_all():
 )
 def test_first_line_of_an_error_is_its_message_or_its_type(error, text):
     assert first_line(error) == text
+
+
+def test_members_of_text_enums_count_as_their_values():
+    class Transform(str, enum.Enum):  # noqa: UP042  its str() is "Transform.RESCALE"
+        RESCALE = "rescale"
+
+    chosen = check_choice("action_transform", Transform.RESCALE, ("clip", "rescale"))
+    assert (chosen, type(chosen)) == ("rescale", str)
+    cfg = Config(action_transform=Transform.RESCALE, env=Transform.RESCALE)
+    assert (cfg.action_transform, cfg.env) == ("rescale", "rescale")
+    assert dict(Config(env_params={Transform.RESCALE: 1.0}).env_params) == {"rescale": 1.0}
+    network = NetworkConfig(actor_keys=[Transform.RESCALE])
+    assert [type(key) for key in network.actor_keys] == [str]
+    assert network.actor_keys == ("rescale",)
+
+
+def test_numbers_of_any_float_are_taken_and_arrays_are_not():
+    anything = Interval(-math.inf)
+    assert number_in("alpha", jnp.bfloat16(0.5), anything) == 0.5
+    for bad in ("10", [1.0, 2.0], 1j, jnp.complex64(1)):
+        with pytest.raises(ValueError, match=r"max_seconds = .* is not a number; give a single"):
+            number_in("max_seconds", bad, anything)

@@ -36,12 +36,11 @@ def load_settings_file(path: Path) -> dict[str, Any]:
         raise ValueError(f"{named} cannot be read as {kind}: {error}") from error
     if settings is None:  # an empty YAML file
         settings = {}
-    network = settings.get("network", {}) if isinstance(settings, Mapping) else None
-    if not isinstance(network, Mapping):
-        what = "settings" if network is None else "network"
+    if not isinstance(settings, Mapping):
+        raise ValueError(f"{named}: settings must be names with their values, such as num_envs: 64")
+    if not isinstance(settings.get("network", {}), Mapping):
         raise ValueError(
-            f"{named}: {what} must be names with their values, such as "
-            f"{'num_envs: 64' if network is None else 'hidden_sizes: [64, 64]'}"
+            f"{named}: network must be names with their values, such as hidden_sizes: [64, 64]"
         )
     return dict(settings)
 

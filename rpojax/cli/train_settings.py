@@ -70,12 +70,13 @@ def read_settings(path: Path | None, preset_name: str | None) -> GivenSettings:
 
 
 def _merged(path: Path | None, settings: dict[str, Any], preset_name: str | None) -> GivenSettings:
-    run: dict[str, Any] = {
-        name: whole_number(key, settings.pop(key), least)
-        for name, least in LEAST.items()
-        for key in (name, name.upper())
-        if key in settings
-    }
+    run: dict[str, Any] = {}
+    for name, least in LEAST.items():
+        keys = [key for key in (name, name.upper()) if key in settings]
+        if len(keys) > 1:
+            raise ValueError(f"{' and '.join(map(repr, keys))} both set {name}; give one")
+        for key in keys:
+            run[name] = whole_number(key, settings.pop(key), least)
     fields, key_of = fields_over_preset(settings, preset_name)
     defaults = Train(config=made_from(ConfigFlags, fields, key_of), **run)
     return GivenSettings(path, defaults, key_of)

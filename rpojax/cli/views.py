@@ -64,10 +64,13 @@ def _curves(run: RunDirectory, metric: str) -> dict[str, Curve]:
 
 
 def _env_name(run: RunDirectory) -> str | None:
-    """The environment of a run; None where only its metrics.csv is left."""
+    """The environment of a run; None where no checkpoint tells it."""
     if run.updates_saved is None:
         return None
-    return str(recorded_settings(run.checkpoints).cfg.env)
+    try:
+        return str(recorded_settings(run.checkpoints).cfg.env)
+    except ValueError:  # objects in its config, or no undamaged record
+        return None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

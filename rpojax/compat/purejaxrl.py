@@ -35,7 +35,9 @@ def from_purejaxrl(settings: Mapping[str, Any], **changes: Any) -> Config:
     the network), CLIP_EPS, which sets value_clip too, and the fields of `Config` in capitals;
     fields by their own names may stand beside them. NUM_UPDATES and MINIBATCH_SIZE are computed
     from the others, and DEBUG has no effect: `fit` reports progress. Keys left out have the
-    defaults of `Config`: PureJaxRL's PPO also needs alpha = 0 and time_limit_bootstrap = False.
+    defaults of `Config`: PureJaxRL's PPO also needs alpha = 0, time_limit_bootstrap = False,
+    NetworkConfig(hidden_sizes=(256, 256)), and an observation_clip and a reward_clip beyond all
+    values, for it does not clip them.
 
     Args:
         settings: a mapping; not changed.

@@ -145,8 +145,10 @@ def plot_bands(
     look = theme_of(theme)
     figure = new_figure(look, (7.0, 4.0) if len(bands) == 1 else (8.0, 4.0))
     (axes,) = figure.axes
-    for (label, band), color in zip(bands.items(), colors(len(bands), look), strict=True):
-        _draw(axes, label, band, color)
+    lines = {
+        label: _draw(axes, label, band, color)
+        for (label, band), color in zip(bands.items(), colors(len(bands), look), strict=True)
+    }
     if members is not None:
         axes.plot(*members, color=colors(1, look)[0], linewidth=0.6, alpha=0.5)
     set_titles(axes, look, title, explanation)
@@ -160,19 +162,21 @@ def plot_bands(
     if all(np.isnan(band.value).all() for band in bands.values()):
         axes.text(0.5, 0.5, "no values", transform=axes.transAxes, ha="center", color=look.muted)
     if len(bands) > 1:
-        add_legend(figure, look)
+        add_legend(figure, look, lines)
     save(figure, path)
     return figure
 
 
-def _draw(axes: "Axes", label: str, band: Band, color: Any) -> None:
+def _draw(axes: "Axes", label: str, band: Band, color: Any) -> Any:
+    """Draw a curve with its band; returns its line."""
     known = ~np.isnan(band.value)
     alone = known & ~np.append(False, known[:-1]) & ~np.append(known[1:], False)
-    axes.plot(band.x, band.value, color=color, linewidth=1.8, zorder=3, label=label)
+    (line,) = axes.plot(band.x, band.value, color=color, linewidth=1.8, zorder=3, label=label)
     if alone.any():  # single points, which a line does not show
         axes.plot(band.x[alone], band.value[alone], "o", color=color, markersize=4, zorder=3)
     if not np.isnan(band.low).all():
         axes.fill_between(band.x, band.low, band.high, color=color, alpha=0.2, linewidth=0)
+    return line
 
 
 def _band(label: str, x: ArrayLike, estimate: Estimate) -> Band:

@@ -20,7 +20,7 @@ from rpojax.loggers.base import (
     hyperparam_column,
 )
 from rpojax.types import Metrics
-from rpojax.validation import check_known
+from rpojax.validation import check_known, show
 
 
 class Curve(NamedTuple):
@@ -41,8 +41,12 @@ def learning_curve(cfg: Config, metrics: Metrics, metric: str = "episode_return"
             "environment/success".
 
     Raises:
-        ValueError: an unknown metric, other axes, or more updates than `cfg` has.
+        ValueError: no metrics, an unknown metric, other axes, no updates, or more than `cfg` has.
     """
+    if not isinstance(metrics, Metrics):
+        raise ValueError(
+            f"metrics = {show(metrics)} is not a Metrics; give result.metrics of a training"
+        )
     known = {name: getattr(metrics, name) for name in METRICS}
     known |= {environment_column(name): values for name, values in metrics.environment.items()}
     check_known(metric, known, "metric")
@@ -58,6 +62,11 @@ def learning_curve(cfg: Config, metrics: Metrics, metric: str = "episode_return"
         raise ValueError(
             f"metrics.{metric} has {updates} updates, and cfg has {cfg.num_updates}; give the "
             "Config that the metrics were trained with"
+        )
+    if not updates:
+        raise ValueError(
+            f"metrics.{metric} has no updates yet; wait for the first ones of the training, or for "
+            "the next checkpoint of a run"
         )
     return Curve(cfg.batch_size * np.arange(1, updates + 1), values)
 

@@ -66,7 +66,7 @@ def plot_learning_curves(
         curves,
         path,
         ylabel=metric.replace("_", " "),
-        title=title or str(getattr(cfg.env, "name", cfg.env)),
+        title=str(getattr(cfg.env, "name", cfg.env)) if title is None else title,
         theme=theme,
     )
 

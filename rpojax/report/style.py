@@ -1,7 +1,7 @@
 """The look of pictures: light and dark, in colours that colour-blind people can tell apart."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -72,7 +72,7 @@ def new_figure(theme: Theme, size: tuple[float, float], panels: int = 1) -> "Fig
 
 def set_titles(axes: "Axes", theme: Theme, title: str, explanation: str) -> None:
     """The title of a picture, and below it what is drawn."""
-    axes.set_title(title, loc="left", color=theme.text, pad=24.0 if explanation else None)
+    axes.set_title(as_it_is(title), loc="left", color=theme.text, pad=24.0 if explanation else None)
     if explanation:
         axes.annotate(
             explanation,
@@ -86,12 +86,16 @@ def set_titles(axes: "Axes", theme: Theme, title: str, explanation: str) -> None
         )
 
 
-def add_legend(figure: "Figure", theme: Theme) -> None:
-    """A legend of the first axes, beside them so that it covers nothing."""
-    handles, labels = figure.axes[0].get_legend_handles_labels()
+def as_it_is(text: str) -> str:
+    """Text in which matplotlib finds no formulas: names of runs may hold "$"."""
+    return text.replace("$", r"\$")
+
+
+def add_legend(figure: "Figure", theme: Theme, curves: Mapping[str, Any]) -> None:
+    """A legend of curves by label, beside the axes so that it covers nothing."""
     figure.legend(
-        handles,
-        labels,
+        list(curves.values()),
+        [as_it_is(label) for label in curves],
         loc="outside right upper",
         frameon=False,
         fontsize="small",

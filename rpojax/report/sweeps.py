@@ -162,4 +162,4 @@ def plot_heatmap(
 
 
 def _label(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, int | float | np.number) else str(value)
+    return f"{value:g}" if isinstance(value, float | np.floating) else str(value)

@@ -108,14 +108,14 @@ def diverged_at(result: TrainResult) -> list[int | None]:
     """The update, from 1, in which each of N agents of a `fit` diverged.
 
     `fit` stops an agent before an update that gives NaN or infinity, and the agent's metrics are
-    NaN from that update on: 1 means that the agent was never trained. None for an agent that is
-    finite, and for one that was not trained by `fit` and has all its metrics.
+    NaN from that update on, or until `evolve` replaces it: 1 means that the agent was never
+    trained. None for an agent that is finite, and for one that was not trained by `fit` and has all
+    its metrics.
     """
     known = ~np.isnan(np.asarray(result.metrics.learning_rate))  # always a number while training
-    updates = known.shape[1]
     return [
-        None if finite or count == updates else int(count) + 1
-        for finite, count in zip(np.asarray(result.finite), known.sum(axis=1), strict=True)
+        None if finite or row.all() else int(np.flatnonzero(row).max(initial=-1)) + 2
+        for finite, row in zip(np.asarray(result.finite), known, strict=True)
     ]
 
 

@@ -59,6 +59,21 @@ def test_text_that_a_format_refuses_is_a_value_error_that_names_the_file(
     assert message in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("num_envs: 2\nnetwork:\n", "network must be names with their values, such as hidden"),
+        ("network: 3\n", "network must be names"),
+        ("- 1\n", "settings must be names with their values, such as num_envs: 64"),
+    ],
+)
+def test_what_holds_no_names_is_refused(text, message, tmp_path):
+    path = tmp_path / "a.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=f"config = '{path}': {message}"):
+        load_settings_file(path)
+
+
 def test_missing_file_is_named_in_words(tmp_path):
     path = tmp_path / "no.yaml"
     with pytest.raises(ValueError, match=f"config = '{path}' does not exist; give the path"):

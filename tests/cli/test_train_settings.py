@@ -33,6 +33,12 @@ def test_a_file_may_hold_the_seeds_and_flags_win_over_them(file, names):
     assert (command.num_seeds, command.seed) == (3, 1)
 
 
+def test_seeds_that_are_given_twice_are_refused(file):
+    path = file("num_seeds: 2\nNUM_SEEDS: 3\n")
+    with pytest.raises(ValueError, match="and 'NUM_SEEDS' both set num_seeds; give one"):
+        train(f"--config={path}")
+
+
 def test_environment_parameters_come_from_file_and_flags(file):
     path = file("env_params: {g: 5, max_steps_in_episode: 10}\n")
     command = train(f"--config={path}", "--env-params.g", "1.62", "--env-params.m=2")

@@ -110,3 +110,20 @@ def test_envs_lists_what_matches(capsys):
     assert listed("gymnax/R*", "away") == ["Reacher-misc", "away/..."]
     with pytest.raises(ValueError, match="no environment matches brax; `rpojax envs` lists all"):
         listed("brax")
+
+
+def test_a_run_whose_config_no_file_can_hold_is_drawn_without_a_title(tmp_path, monkeypatch):
+    """Its metrics.csv has all that is drawn."""
+    titles = []
+    monkeypatch.setattr(
+        "rpojax.cli.views.plot_curves", lambda *_, title, **__: titles.append(title)
+    )
+
+    def refuse(directory):
+        raise ValueError("the run's config holds objects")
+
+    monkeypatch.setattr("rpojax.cli.views.recorded_settings", refuse)
+    run = logged(tmp_path / "shaped", ALIKE)
+    (run / "checkpoints" / "update_000000002").mkdir(parents=True)
+    Plot(directories=(run,))()
+    assert titles == [""]

@@ -241,6 +241,9 @@ def test_dataclass_of_skrl_2_is_understood():
 
 def test_a_key_that_only_skrl_2_has_brings_its_defaults():
     assert Config.from_skrl({"gae_lambda": 0.9}) == AS_SKRL_2.replace(gae_lambda=0.9)
+    rates = {"learning_rate": (2e-3, 2e-3)}  # a pair, for the policy and for the value
+    assert Config.from_skrl(rates) == AS_SKRL_2.replace(learning_rate=2e-3)
+    assert Config.from_skrl({"class": "rpo"}) == Config.from_skrl({})
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pictures import explanation, lines
 
-from rpojax import Config, Metrics
+from rpojax import Config, Metrics, TrainResult
 from rpojax.agent_table import AgentTable, agent_table
 from rpojax.report.curves import Curve
 from rpojax.report.plotting import plot_curves, plot_learning_curves
@@ -183,6 +183,11 @@ def test_errors_say_what_to_do():
         plot_learning_curves(CFG, metrics_of(curves(4)), agents=sweep())
     with pytest.raises(ValueError, match="metrics has labels; give one or the other"):
         plot_learning_curves(CFG, {"a": metrics_of(curves(6))}, agents=sweep())
+    with pytest.raises(ValueError, match="no updates yet; wait for the first ones"):
+        plot_learning_curves(CFG, metrics_of(np.zeros((2, 0))))
+    result = TrainResult(state=None, metrics=metrics_of(curves(2)), finite=np.ones(2, bool))
+    with pytest.raises(ValueError, match=r"is not a Metrics; give result.metrics of a training"):
+        plot_learning_curves(CFG, result)
     with pytest.raises(ValueError, match="gfi"):
         plot_learning_curves(CFG, metrics_of(curves(1)), "curve.gfi")
 
@@ -216,3 +221,14 @@ rpojax.report.plot_heatmap([1, 2], [1], numpy.zeros((1, 2)), xlabel="", ylabel="
 assert "matplotlib.pyplot" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+
+
+def test_labels_and_titles_are_shown_as_they_are(tmp_path):
+    """Names of runs may begin with "_", and hold what matplotlib takes for a formula."""
+    metrics = metrics_of(curves(2))
+    labels = ["_first", r"a$\b$", "second"]
+    path = tmp_path / "curves.png"
+    figure = plot_learning_curves(CFG, dict.fromkeys(labels, metrics), path, title=r"$\x$")
+    shown = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert [text.replace(r"\$", "$") for text in shown] == labels
+    assert plot_learning_curves(CFG, metrics, title="").axes[0].get_title(loc="left") == ""

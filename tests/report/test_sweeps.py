@@ -101,3 +101,11 @@ def test_errors():
         plot_heatmap(
             [1, 2], [1, 2, 3], np.zeros((2, 3)), score_label="return", num_seeds=1, **LABELS
         )
+
+
+def test_values_of_a_heat_map_are_written_in_full():
+    names = {"xlabel": "a", "ylabel": "b", "score_label": "return", "num_seeds": 1}
+    figure = plot_heatmap([False, True], [1048576, 1048577], np.zeros((2, 2)), **names)
+    axes = figure.axes[0]
+    assert ticks(axes.xaxis) == ["False", "True"]
+    assert ticks(axes.yaxis) == ["1048576", "1048577"]

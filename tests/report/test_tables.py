@@ -106,3 +106,5 @@ def test_divergence_is_the_first_update_without_metrics():
     returns = [[1.0, NAN], [NAN, NAN], [1.0, 1.0]]
     assert diverged_at(result_of(returns, [False, False, True])) == [2, 1, None]
     assert diverged_at(result_of([[1.0, 1.0]], [False])) == [None]  # not trained by fit
+    revived = [[1.0, NAN, NAN, 1.0, NAN]]  # by evolution
+    assert diverged_at(result_of(revived, [False])) == [5]

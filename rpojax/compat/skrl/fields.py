@@ -50,7 +50,8 @@ def from_skrl(settings: Any, **changes: Any) -> Config:
 
     skrl keeps the environment, the networks and the length of the run elsewhere: give env,
     network, num_envs and total_timesteps (skrl's timesteps * num_envs) as changes. Keys left out
-    have skrl's defaults. skrl counts a step of all environments as one in random_timesteps and
+    have the defaults of skrl 2 if there is a key or a pair that only skrl 2 takes, otherwise those
+    of skrl 1. skrl counts a step of all environments as one in random_timesteps and
     learning_starts; here they become steps over all environments. "experiment" is checked, and
     `rpojax.compat.fit_arguments` reads it.
 
@@ -79,7 +80,7 @@ def from_skrl(settings: Any, **changes: Any) -> Config:
         check_known(name, settings_of(Config), "setting")
     num_envs = whole_number("num_envs", changes.get("num_envs", Config.num_envs))
     skrl = read(settings, num_envs)
-    if skrl.component("class") != "RPO":
+    if skrl.component("class").upper() != "RPO":  # the runner takes "rpo" too
         raise ValueError(
             f"class = {skrl.component('class')!r} is another algorithm; give 'RPO', and alpha = 0 "
             "for PPO"

@@ -45,6 +45,8 @@ ONLY_IN_2: dict[str, Any] = {
     "observation_preprocessor": None,
     "observation_preprocessor_kwargs": {},
 }
+PAIRS_IN_2 = ("learning_rate", "learning_rate_scheduler", "learning_rate_scheduler_kwargs")
+"""Settings of which skrl 2 takes a pair, for the policy and for the value."""
 DEFAULTS_2 = {key: value for key, value in DEFAULTS_1.items() if key not in ONLY_IN_1}
 DEFAULTS_2 |= ONLY_IN_2 | {"value_loss_scale": 2.5}
 
@@ -119,7 +121,8 @@ class Source(NamedTuple):
 def read(settings: Any, num_envs: int = 1) -> Source:
     """Complete settings: what was given, and skrl's defaults for what was left out.
 
-    The defaults are skrl 2's if there is a key that only skrl 2 has, and skrl 1's otherwise.
+    The defaults are skrl 2's if there is a key that only skrl 2 has or a pair that only skrl 2
+    takes, and skrl 1's otherwise.
 
     Args:
         settings: a mapping, or skrl 2's RPO_CFG.
@@ -132,6 +135,7 @@ def read(settings: Any, num_envs: int = 1) -> Source:
     given = as_dict(settings, "settings")
     of_1 = [key for key in ONLY_IN_1 if key in given]
     of_2 = [key for key in ONLY_IN_2 if key in given]
+    of_2 += [key for key in PAIRS_IN_2 if isinstance(given.get(key), tuple | list)]
     if of_1 and of_2:
         raise ValueError(f"{of_1[0]!r} is of skrl 1 and {of_2[0]!r} of skrl 2; give those of one")
     if "timesteps" in given:
