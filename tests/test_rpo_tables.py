@@ -4,6 +4,8 @@ import pytest
 
 from benchmarks.rpo import pictures, records, report
 from benchmarks.rpo.cells import TABLES, cells_of
+from benchmarks.rpo.groups import Group
+from benchmarks.rpo.published import published_for
 from benchmarks.rpo.training import Trained
 
 
@@ -78,6 +80,15 @@ def test_rpo_and_ppo_are_compared_with_intervals():
 
 
 CURVE = {"total_steps": 299_008, "steps": 2048, "episode_return": 1.0}
+
+
+def test_published_figures_stand_beside_what_was_trained_alike():
+    task = ("playground/PointMass", 2_000_000)
+    assert published_for(Group(*task, False, False, 0.5)).mean == 653.73
+    assert published_for(Group(*task, False, True, 0.0)).mean == 534.23  # alpha 0 perturbs nowhere
+    assert published_for(Group(*task, False, True, 0.5)) is None
+    assert published_for(Group(*task, True, False, 0.5)) is None
+    assert published_for(Group(*task, False, False, 0.25)) is None
 
 
 def test_a_picture_of_the_ablation_has_a_panel_for_each_factor_with_alphas_in_the_same_order():

@@ -10,7 +10,7 @@ from matplotlib.ticker import EngFormatter
 
 from benchmarks.rpo.cells import AGENTS
 from benchmarks.rpo.groups import Group, Row, groups_of
-from benchmarks.rpo.published import PUBLISHED
+from benchmarks.rpo.published import published_for
 from rpojax.statistics import mean, sample_efficiency
 
 COLORS = {0.0: "#000000", 0.01: "#e69f00", 0.1: "#009e73", 0.5: "#0072b2", 1.0: "#cc79a7"}
@@ -128,7 +128,7 @@ def _draw_panel(axes: Axes, groups: Groups, metric: str, published: bool) -> Non
         dashed = group.perturb_rollouts and group.alpha != 0.0
         axes.plot(steps, curve.value, "--" if dashed else "-", color=color, label=group.variant)
         axes.fill_between(steps, curve.low, curve.high, color=color, alpha=0.15, linewidth=0)
-        score = PUBLISHED.get((group.environment, group.alpha))
+        score = published_for(group)
         if published and score is not None:
             label = f"CleanRL: {group.variant}, 8M steps"
             axes.axhline(score.mean, linestyle=":", color=color, label=label)

@@ -8,6 +8,8 @@ MuJoCo Playground, gymnax and, as version 5, MJX.
 
 from typing import NamedTuple
 
+from benchmarks.rpo.groups import Group
+
 
 class Published(NamedTuple):
     """A published score."""
@@ -57,3 +59,13 @@ PUBLISHED: dict[tuple[str, float], Published] = {
     ),
 }
 """By our name of the environment, and alpha; 0 is PPO."""
+
+
+def published_for(group: Group) -> Published | None:
+    """What is published of a setting, if anything.
+
+    CleanRL's agents are perturbed in the update only, and a time limit terminates.
+    """
+    if group.time_limit_bootstrap or (group.alpha and group.perturb_rollouts):
+        return None
+    return PUBLISHED.get((group.environment, group.alpha))

@@ -11,7 +11,7 @@ from benchmarks.rpo import records
 from benchmarks.rpo.cells import AGENTS, EPISODES, TABLES
 from benchmarks.rpo.groups import Row, groups_of
 from benchmarks.rpo.pictures import draw
-from benchmarks.rpo.published import PUBLISHED, Published
+from benchmarks.rpo.published import PUBLISHED, Published, published_for
 from rpojax.statistics import (
     Estimate,
     bootstrap_interval,
@@ -119,17 +119,13 @@ def agents_table(rows: Sequence[Row]) -> str:
             scores_of(members, name, floor[group.environment]) for name, floor in floors.items()
         )
         estimate = bootstrap_interval(evaluation, method="expanded")
-        published = None
-        # CleanRL's agents are perturbed in the update only, and a time limit terminates.
-        if not group.time_limit_bootstrap and not (group.alpha and group.perturb_rollouts):
-            published = PUBLISHED.get((group.environment, group.alpha))
         cells = [
             group.environment.removeprefix("playground/"),
             f"{group.steps / 1e6:.2g}M",
             "bootstrapped" if group.time_limit_bootstrap else "termination",
             group.variant,
             mean_and_std(training),
-            in_words(published),
+            in_words(published_for(group)),
             mean_and_std(evaluation),
             interval_in_words(estimate),
             short(evaluation.min()),
