@@ -93,14 +93,16 @@ def as_it_is(text: str) -> str:
 
 def add_legend(figure: "Figure", theme: Theme, curves: Mapping[str, Any]) -> None:
     """A legend of curves by label, beside the axes so that it covers nothing."""
-    figure.legend(
+    legend = figure.legend(
         list(curves.values()),
-        [as_it_is(label) for label in curves],
+        [str(number) for number in range(len(curves))],
         loc="outside right upper",
         frameon=False,
         fontsize="small",
         labelcolor=theme.text,
     )
+    for text, label in zip(legend.get_texts(), curves, strict=True):
+        text.set_text(as_it_is(label))  # `legend` leaves out labels that begin with "_"
 
 
 def add_colorbar(figure: "Figure", axes: Any, theme: Theme, scores: np.ndarray, label: str) -> Any:
