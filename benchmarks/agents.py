@@ -22,7 +22,6 @@ import argparse
 import itertools
 import json
 import statistics
-import textwrap
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -36,6 +35,7 @@ import numpy as np
 import rpojax
 from benchmarks.reporting import (
     RESULTS,
+    caption,
     environment_info,
     print_table,
     provenance,
@@ -266,7 +266,7 @@ def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return table
 
 
-def heat_map(path: Path, table: list[dict[str, Any]], caption: str) -> None:
+def heat_map(path: Path, table: list[dict[str, Any]], measured: str) -> None:
     """A row for each cell of the table, a column for each ratio."""
     names = [name for name in RATIOS if any(line[name] is not None for line in table)]
     values = np.array([[line[name] or np.nan for name in names] for line in table])
@@ -291,7 +291,7 @@ def heat_map(path: Path, table: list[dict[str, Any]], caption: str) -> None:
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     figure.suptitle("Steps per second, ratios", fontsize=10, x=0.01, ha="left")
-    figure.supxlabel(caption, fontsize=6, color="gray", x=0.01, ha="left")
+    figure.supxlabel(caption(measured), fontsize=6, color="gray", x=0.01, ha="left")
     figure.savefig(path, dpi=150)
     plt.close(figure)
 
@@ -336,7 +336,7 @@ def main() -> None:
     table = summary(rows)
     measured = provenance(rows)
     print_table("Training throughput of many agents", table, measured)
-    heat_map(PNG, table, "\n".join(textwrap.wrap(measured, 150)))
+    heat_map(PNG, table, measured)
 
 
 if __name__ == "__main__":

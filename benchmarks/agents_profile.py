@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from benchmarks.agents import config
 from benchmarks.reporting import RESULTS, environment_info, print_table, write_csv
-from benchmarks.roofline import make_parts
+from benchmarks.roofline import PART_OF, make_parts
 from benchmarks.timing import interleaved, ratio
 
 
@@ -65,7 +65,7 @@ def main() -> None:
                     "agents": count,
                     "width": width,
                     "envs": envs,
-                    "part": name.removeprefix("of which "),
+                    "part": name.removeprefix(PART_OF),
                     "way": way,
                     "round": index,
                     "ms_per_agent": round(1e3 * value / each[way], 4),

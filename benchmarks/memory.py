@@ -8,7 +8,6 @@ only. Each agent is evaluated after training; the spread is that over seeds.
 
 import argparse
 import dataclasses
-import textwrap
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,7 +18,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import rpojax
-from benchmarks.reporting import RESULTS, environment_info, print_table, write_csv
+from benchmarks.reporting import RESULTS, caption, environment_info, print_table, write_csv
 
 CELLS = (None, "gru", "lstm")
 EVALUATION_EPISODES = 128
@@ -92,7 +91,7 @@ def draw(path: Path, returns: Mapping[str, Mapping[str, np.ndarray]], info: Any)
         axes.set_title(task, fontsize=9)
         axes.spines[["top", "right"]].set_visible(False)
     np.atleast_1d(panels)[0].set_ylabel("evaluation return")
-    figure.supxlabel("\n".join(textwrap.wrap(str(info), 150)), fontsize=6, color="gray")
+    figure.supxlabel(caption(info), fontsize=6, color="gray")
     figure.savefig(path, dpi=150)
     plt.close(figure)
 

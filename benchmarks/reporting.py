@@ -121,6 +121,11 @@ def provenance(rows: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
+def caption(measured: EnvironmentInfo | str) -> str:
+    """Where something was measured, in lines that fit below a picture."""
+    return "\n".join(textwrap.wrap(str(measured), 150))
+
+
 def format_versions(versions: Mapping[str, str]) -> str:
     """`name==version`, as pip writes it, separated by spaces."""
     return " ".join(f"{name}=={version}" for name, version in versions.items())
@@ -235,8 +240,7 @@ def bar_chart(
     if reference is not None:
         axes.axvline(reference, color="black", linestyle=":", linewidth=1)
     axes.spines[["top", "right"]].set_visible(False)
-    footer = "\n".join(textwrap.wrap(str(info), 150))
-    figure.supxlabel(footer, fontsize=6, color="gray", x=0.01, ha="left")
+    figure.supxlabel(caption(info), fontsize=6, color="gray", x=0.01, ha="left")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
     plt.close(figure)

@@ -31,6 +31,7 @@ from rpojax.programs.trainer import trainer_for
 from rpojax.types import TrainState
 
 Weights = list[jax.Array]
+PART_OF = "of which "  # begins the names of what a part consists of; not in CSV files
 
 
 def kernels(params: Any) -> list[Weights]:
@@ -158,13 +159,13 @@ def make_parts(cfg: rpojax.Config) -> dict[str, tuple[Callable[..., Any], tuple[
         "iteration": part(trainer.iterate, state, hyperparams),
         "roofline": part(roofline, networks, obs_batches, state.obs, twice),
         "rollout": part(collect, state, key),
-        "of which the actor's products and tanhs": part(
+        f"{PART_OF}the actor's products and tanhs": part(
             lambda weights, obs: actor_roofline(weights, obs, cfg.num_steps),
             networks[0],
             state.obs,
         ),
         "values, scaling, GAE": part(advantages, after, transitions, done),
-        "of which the critic's products and tanhs": part(
+        f"{PART_OF}the critic's products and tanhs": part(
             lambda weights, obs: forward(weights, obs)[-1], networks[1], twice
         ),
         "update": part(
@@ -174,10 +175,10 @@ def make_parts(cfg: rpojax.Config) -> dict[str, tuple[Callable[..., Any], tuple[
             hyperparams,
             update_keys(cfg, key),
         ),
-        "of which shuffle and gather": part(shuffle, epoch_keys, batch),
-        "of which perturbation noise": part(lambda key: perturbation_noise(key, noise.shape), key),
-        "of which loss and gradient": part(gradients, params, minibatches, noise),
-        "of which their products and tanhs": part(minibatch_roofline, networks, obs_batches),
+        f"{PART_OF}shuffle and gather": part(shuffle, epoch_keys, batch),
+        f"{PART_OF}perturbation noise": part(lambda key: perturbation_noise(key, noise.shape), key),
+        f"{PART_OF}loss and gradient": part(gradients, params, minibatches, noise),
+        f"{PART_OF}their products and tanhs": part(minibatch_roofline, networks, obs_batches),
     }
 
 
@@ -199,7 +200,7 @@ def main() -> None:
         for name, times in seconds.items()
     ]
     whole = ratio(seconds, "iteration", "roofline")
-    steps = ratio(seconds, "update", "of which their products and tanhs")
+    steps = ratio(seconds, "update", f"{PART_OF}their products and tanhs")
     rollout_speed = cfg.batch_size / statistics.median(seconds["rollout"])
     notes = [
         f"iteration / roofline: {whole}",
@@ -214,7 +215,7 @@ def main() -> None:
     print_table(title, table, info, notes)
     rows = [
         {
-            "part": name.removeprefix("of which "),
+            "part": name.removeprefix(PART_OF),
             "round": index,
             "milliseconds": round(1e3 * value, 4),
         }
