@@ -27,7 +27,7 @@ from benchmarks.roofline import (
     minibatch_roofline,
 )
 from benchmarks.timing import interleaved, ratio
-from rpojax.device_memory import bytes_needed
+from rpojax.devices.memory import bytes_needed
 
 UPDATES = 2  # in each call
 BLOCK = 256  # agents at once, in the programs that go through them in blocks

@@ -5,13 +5,8 @@ from rpojax.agent.evaluation import Evaluation, evaluate
 from rpojax.agent.export import export_params, export_policy
 from rpojax.agent.policy import Policy, RecurrentPolicy, make_policy, make_recurrent_policy
 from rpojax.agent.rendering import render_episode
-from rpojax.agent_table import Agent, AgentTable
-from rpojax.config import Config
-from rpojax.devices import sharded_vmap, use_all_cores
-from rpojax.hyperparams import HyperParams
-from rpojax.network_config import NetworkConfig
-from rpojax.pbt import PBT
-from rpojax.processes import ProcessError, use_all_machines
+from rpojax.devices.processes import ProcessError, use_all_machines
+from rpojax.devices.sharding import sharded_vmap, use_all_cores
 from rpojax.programs.protocols import Train
 from rpojax.programs.trainer import Trainer, make_train, make_trainer
 from rpojax.report.plotting import plot_learning_curves
@@ -20,6 +15,11 @@ from rpojax.runs.interrupt import TrainingInterrupted
 from rpojax.runs.progress import Progress
 from rpojax.runs.trained_run import TrainedRun, load
 from rpojax.runs.training import fit, resume
+from rpojax.settings.agent_table import Agent, AgentTable
+from rpojax.settings.config import Config
+from rpojax.settings.hyperparams import HyperParams
+from rpojax.settings.network_config import NetworkConfig
+from rpojax.settings.pbt import PBT
 from rpojax.studies.api import resume_study, study
 from rpojax.studies.result import StudyResult
 from rpojax.types import Metrics, TrainResult, TrainState

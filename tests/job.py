@@ -76,7 +76,7 @@ def digests(tree: Any) -> dict[str, str]:
     """Of the bytes of each leaf."""
     import hashlib
 
-    from rpojax.host_arrays import to_host
+    from rpojax.devices.host_arrays import to_host
     from rpojax.runs.storage import _written
     from rpojax.trees import leaves_by_path
 
@@ -188,7 +188,7 @@ def main() -> None:
     if number == "1":
         jax.config.update("jax_num_cpu_devices", int(devices))
     else:
-        rpojax.processes.use_all_cores = lambda: jax.config.update(  # of this machine there is one
+        rpojax.devices.processes.use_all_cores = lambda: jax.config.update(  # one here
             "jax_num_cpu_devices", int(devices)
         )
         lost_after = LOST_AFTER if what == "train_for_long" else 60

@@ -12,12 +12,12 @@ import jax
 import numpy as np
 
 from rpojax import Config, Metrics, resume
-from rpojax.agent_table import agent_table
 from rpojax.runs import storage
 from rpojax.runs.agents import Best
 from rpojax.runs.checkpoint import Snapshot
 from rpojax.runs.checkpoint_manager import CheckpointWriter
 from rpojax.runs.settings import RunSettings
+from rpojax.settings.agent_table import agent_table
 
 SETTINGS = RunSettings(
     cfg=Config(),

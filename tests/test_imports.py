@@ -16,13 +16,11 @@ PACKAGE = Path(rpojax.__file__).parent
 # From the bottom up; a package imports from rows before its own.
 LAYERS = (
     ("version", "validation", "types"),
-    ("setting", "statistics"),
-    ("trees", "hyperparams", "network_config", "ops"),
-    ("config_checks", "config_types", "run_sizes", "ranges"),
-    ("config", "devices", "device_memory", "agent_table", "pbt"),
-    ("processes",),
-    ("host_arrays", "plain", "compat", "envs"),
-    ("networks", "presets"),
+    ("statistics", "trees", "presets"),
+    ("settings", "ops"),
+    ("devices", "compat"),
+    ("envs",),
+    ("networks",),
     ("core",),
     ("programs",),
     ("agent", "loggers"),
@@ -32,8 +30,6 @@ LAYERS = (
     ("cli",),
 )
 LAYER_OF = {name: layer for layer, names in enumerate(LAYERS) for name in names}
-# Imported inside methods: `Config.from_skrl` and others.
-LAZY = {("config", "compat"), ("config", "plain"), ("config", "presets")}
 PUBLIC_PACKAGES = (
     rpojax,
     rpojax.envs,
@@ -84,7 +80,6 @@ def test_every_module_has_its_place():
 @pytest.mark.parametrize("unit", sorted(files()))
 def test_module_imports_only_from_layers_before_its_own(unit):
     used = units_used(files()[unit]) - {unit}
-    used -= {name for importer, name in LAZY if importer == unit}
     assert used <= set(LAYER_OF), "import from the module that defines a name, not from the package"
     later = {other for other in used if LAYER_OF[other] >= LAYER_OF[unit]}
     assert not later, f"{unit} imports {later} of the same or of a later layer"
@@ -98,7 +93,6 @@ def test_modules_of_a_package_import_each_other_in_no_circle(package):
         if path.name != "__init__.py"
     }
     graph = {name: imported(path) & set(paths) for name, path in paths.items()}
-    graph["rpojax.config"] = graph.get("rpojax.config", set()) - {"rpojax.plain"}  # see LAZY
     while graph:
         free = [name for name, used in graph.items() if not used & set(graph)]
         assert free, f"a circle among {sorted(graph)}"

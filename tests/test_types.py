@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rpojax.agent.evaluation import Evaluation
-from rpojax.hyperparams import HyperParams
+from rpojax.settings.hyperparams import HyperParams
 from rpojax.types import Metrics, RunningStats, Struct, TrainResult, TrainState
 
 STRUCTS = (RunningStats, TrainState, Metrics, TrainResult, HyperParams, Evaluation)

@@ -1,7 +1,7 @@
 """How long an episode of a trained agent may take."""
 
 from rpojax.envs import Env
-from rpojax.run_sizes import MOST
+from rpojax.settings.sizes import MOST
 from rpojax.validation import whole_number
 
 DEFAULT_EPISODE_LIMIT = 1000

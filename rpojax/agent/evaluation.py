@@ -9,16 +9,16 @@ import jax.numpy as jnp
 
 from rpojax.agent.episodes import episode_limit
 from rpojax.agent.inputs import check_state, check_train_state
-from rpojax.config import Config
 from rpojax.core.acting import play
 from rpojax.core.invalid import end_where_invalid
 from rpojax.core.model import Model, check_config, make_model
 from rpojax.envs.params import resolve_params
-from rpojax.hyperparams import HyperParams
 from rpojax.programs.agents_at_once import agents_mapped
 from rpojax.programs.protocols import EnvParams
-from rpojax.run_sizes import MOST
-from rpojax.setting import settings_of
+from rpojax.settings.config import Config
+from rpojax.settings.declared import settings_of
+from rpojax.settings.hyperparams import HyperParams
+from rpojax.settings.sizes import MOST
 from rpojax.trees import select
 from rpojax.types import Array, Key, PyTree, Struct, TrainState
 from rpojax.validation import whole_number

@@ -14,12 +14,12 @@ from jax import export
 
 from rpojax.agent.inputs import check_state
 from rpojax.agent.policy import policy_for
-from rpojax.config import Config
 from rpojax.core.model import Model, make_model, seen_obs
 from rpojax.core.normalize import EPSILON
 from rpojax.envs.base import Env
-from rpojax.network_config import NetworkConfig
 from rpojax.networks import Outputs
+from rpojax.settings.config import Config
+from rpojax.settings.network_config import NetworkConfig
 from rpojax.trees import batched, leaves_by_path
 from rpojax.types import PyTree, RunningStats, TrainState
 from rpojax.validation import check_choice

@@ -6,10 +6,10 @@ import jax
 import numpy as np
 
 from rpojax.agent.inputs import as_observations, as_reset, check_carry, check_state
-from rpojax.config import Config
 from rpojax.core.acting import play
 from rpojax.core.model import Model, make_model
 from rpojax.envs.base import Env
+from rpojax.settings.config import Config
 from rpojax.types import Array, Key, PyTree, TrainState
 
 

@@ -13,13 +13,13 @@ import numpy as np
 from rpojax.agent.episodes import episode_limit
 from rpojax.agent.gif import LEAST_FPS, gif_path, write_gif
 from rpojax.agent.policy import recurrent_policy_for
-from rpojax.config import Config
 from rpojax.core.invalid import end_where_invalid
 from rpojax.core.model import Model, make_model
 from rpojax.envs import Draw, Env, Render, render_with
 from rpojax.envs.base import MOST_FPS
 from rpojax.envs.params import resolve_params
 from rpojax.programs.protocols import EnvParams
+from rpojax.settings.config import Config
 from rpojax.trees import is_key, select
 from rpojax.types import Array, Key, PyTree, TrainState
 from rpojax.validation import Interval, number_in

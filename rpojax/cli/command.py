@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from rpojax.cli.parsing import parse
-from rpojax.device_memory import out_of_memory_explained
-from rpojax.processes import ProcessError, errors_shared, is_first
+from rpojax.devices.memory import out_of_memory_explained
+from rpojax.devices.processes import ProcessError, errors_shared, is_first
 from rpojax.version import __version__
 
 

@@ -13,12 +13,12 @@ from typing import Annotated, Any, TypeAlias
 import jax
 import tyro
 
-from rpojax.config import Config
-from rpojax.config_types import NamedAlphaSchedule, NamedSchedule
-from rpojax.devices import use_all_cores
-from rpojax.network_config import NetworkConfig
-from rpojax.processes import use_all_machines
-from rpojax.setting import anything, setting, settings_of
+from rpojax.devices.processes import use_all_machines
+from rpojax.devices.sharding import use_all_cores
+from rpojax.settings.config import Config
+from rpojax.settings.declared import anything, setting, settings_of
+from rpojax.settings.network_config import NetworkConfig
+from rpojax.settings.types import NamedAlphaSchedule, NamedSchedule
 
 Switch: TypeAlias = Annotated[bool, tyro.conf.FlagCreatePairsOff]  # without a --no-... beside it
 RunArgument: TypeAlias = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from rpojax.agent.evaluation import Evaluation
-from rpojax.agent_table import ENV_PARAMS, AgentTable
-from rpojax.config import Config
 from rpojax.report.tables import diverged_at
+from rpojax.settings.agent_table import ENV_PARAMS, AgentTable
+from rpojax.settings.config import Config
 from rpojax.statistics.nan import mean_ignoring_nan, std_ignoring_nan
 from rpojax.types import TrainResult
 

@@ -9,9 +9,10 @@ from typing import Any
 from rpojax.cli.flags import ConfigFlags
 from rpojax.cli.settings_file import load_settings_file
 from rpojax.cli.training import Train
-from rpojax.compat.keys import is_named, made_from
-from rpojax.compat.purejaxrl import fields_from_names
 from rpojax.presets.named import preset
+from rpojax.settings.config import Config
+from rpojax.settings.translation.by_name import named_fields
+from rpojax.settings.translation.keys import is_named, made_from
 from rpojax.validation import whole_number
 
 _ENV_PARAM = "--env-params."
@@ -90,7 +91,7 @@ def fields_over_preset(
     Returns:
         The fields, and the key in the settings for each field that they set.
     """
-    fields, key_of = fields_from_names(settings)
+    fields, key_of = named_fields(Config, settings, {})
     if preset_name is not None:
         below = preset(preset_name).settings
         for name in ("network", "env_params"):  # of which the settings may change a part

@@ -12,13 +12,13 @@ from rich.console import Console
 from rpojax.agent.evaluation import Evaluation
 from rpojax.agent.export import export_params, export_policy
 from rpojax.agent.rendering import render_episode
-from rpojax.agent_table import LARGEST_SEED
 from rpojax.cli.flags import JaxFlags, RunArgument, Switch
 from rpojax.cli.reports import evaluation_report, print_json
 from rpojax.report.tables import results_table
 from rpojax.runs.directory import RunDirectory
 from rpojax.runs.gymnasium_episodes import MOST_SEED, evaluate_gymnasium
 from rpojax.runs.trained_run import TrainedRun, load
+from rpojax.settings.agent_table import LARGEST_SEED
 from rpojax.validation import whole_number
 
 

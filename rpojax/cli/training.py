@@ -14,12 +14,10 @@ import tyro
 from rich.console import Console
 
 from rpojax.agent.evaluation import Evaluation
-from rpojax.agent_table import agent_table
 from rpojax.cli.flags import ConfigFlags, JobFlags, RunArgument, Switch, check_directory_name
 from rpojax.cli.reports import evaluation_report, print_json, with_message
-from rpojax.config import Config
 from rpojax.core.model import Model, make_model
-from rpojax.processes import found_in_first, in_first, is_first, only_in_first
+from rpojax.devices.processes import found_in_first, in_first, is_first, only_in_first
 from rpojax.report.plotting import plot_learning_curves
 from rpojax.report.progress_bar import ProgressBar
 from rpojax.report.tables import results_table
@@ -35,6 +33,8 @@ from rpojax.runs.settings import (
     RunSettings,
     tenth_of,
 )
+from rpojax.settings.agent_table import agent_table
+from rpojax.settings.config import Config
 from rpojax.types import TrainResult
 
 EVALUATION_EPISODES = 128

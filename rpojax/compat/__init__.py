@@ -33,9 +33,11 @@ cfg = rpojax.Config.from_dict({"LR": 3e-4, "NUM_ENVS": 64, "ENV_NAME": "Pendulum
 notebooks/05_from_other_libraries.ipynb has the names of all settings side by side.
 """
 
-from rpojax.compat.cleanrl import from_cleanrl
-from rpojax.compat.purejaxrl import from_purejaxrl
-from rpojax.compat.skrl.experiment import FitArguments, fit_arguments
-from rpojax.compat.skrl.fields import from_skrl
+from rpojax.compat.skrl_experiment import FitArguments, fit_arguments
+from rpojax.settings.config import Config
+
+from_skrl = Config.from_skrl
+from_cleanrl = Config.from_cleanrl
+from_purejaxrl = Config.from_dict
 
 __all__ = ["FitArguments", "fit_arguments", "from_cleanrl", "from_purejaxrl", "from_skrl"]

@@ -11,13 +11,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rpojax.config import Config
-from rpojax.config_types import ActionTransform
 from rpojax.core.model import Model
 from rpojax.core.normalize import normalize
 from rpojax.core.perturbation import perturb
 from rpojax.envs.base import Env
 from rpojax.networks import Outputs
+from rpojax.settings.config import Config
+from rpojax.settings.types import ActionTransform
 from rpojax.trees import leading_axes
 from rpojax.types import Array, Key, PyTree, TrainState
 

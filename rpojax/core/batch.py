@@ -3,13 +3,13 @@
 import jax
 import jax.numpy as jnp
 
-from rpojax.config import Config
 from rpojax.core import losses, normalize
 from rpojax.core.acting import policy_obs
 from rpojax.core.advantage import generalized_advantage
 from rpojax.core.device_axis import device_axis
-from rpojax.hyperparams import HyperParams
 from rpojax.networks import ActorCritic
+from rpojax.settings.config import Config
+from rpojax.settings.hyperparams import HyperParams
 from rpojax.trees import merge_axes, select
 from rpojax.types import Array, Batch, PyTree, RunningStats, TrainState, Transition
 from rpojax.validation import first_line, show

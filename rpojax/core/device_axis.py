@@ -24,8 +24,8 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from rpojax.config import Config
-from rpojax.devices import ENVS_AXIS
+from rpojax.devices.sharding import ENVS_AXIS
+from rpojax.settings.config import Config
 from rpojax.types import Array, PyTree
 
 

@@ -10,7 +10,7 @@ from rpojax.core.optimizer import make_optimizer
 from rpojax.core.perturbation import with_scheduled_alpha
 from rpojax.core.train import collect_batch, learner_of
 from rpojax.core.update import gradient_steps
-from rpojax.hyperparams import HyperParams
+from rpojax.settings.hyperparams import HyperParams
 from rpojax.types import Array, PyTree, TrainState
 
 QUANTITIES = ("observation", "reward", "loss", "gradient", "parameters")

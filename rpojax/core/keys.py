@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeAlias, TypeVar
 
 import jax
 
-from rpojax.config import Config
+from rpojax.settings.config import Config
 from rpojax.trees import is_key
 from rpojax.types import Key
 

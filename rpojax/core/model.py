@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax import envs
-from rpojax.config import Config
 from rpojax.core.distribution import DISTRIBUTIONS, Distribution
 from rpojax.envs import Env
 from rpojax.networks import ActorCritic, make_network
+from rpojax.settings.config import Config
 from rpojax.types import Array, PyTree
 
 

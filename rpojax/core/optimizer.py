@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
 
-from rpojax.config import Config
-from rpojax.hyperparams import HyperParams
+from rpojax.settings.config import Config
+from rpojax.settings.hyperparams import HyperParams
 from rpojax.types import Array, PyTree
 
 ADAPT_FACTOR = 1.5  # schedule "kl_adaptive", as skrl's KLAdaptiveLR and rl_games

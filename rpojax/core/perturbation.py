@@ -24,8 +24,8 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from rpojax.config import Config
-from rpojax.hyperparams import HyperParams
+from rpojax.settings.config import Config
+from rpojax.settings.hyperparams import HyperParams
 from rpojax.types import Array, Key
 
 

@@ -18,10 +18,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rpojax.config import Config
 from rpojax.core.invalid import end_where_invalid
 from rpojax.core.keys import UpdateKeys
 from rpojax.envs.base import Env, Resets, TimeStep
+from rpojax.settings.config import Config
 from rpojax.trees import is_key, select
 from rpojax.types import Array, Key, PyTree
 

@@ -12,8 +12,8 @@ from rpojax.core.keys import UpdateKeys
 from rpojax.core.model import Model
 from rpojax.core.resets import Starts, draw_starts, step_and_reset
 from rpojax.envs.base import Env
-from rpojax.hyperparams import HyperParams
 from rpojax.ops.noise import normal_and_uniform
+from rpojax.settings.hyperparams import HyperParams
 from rpojax.types import Array, EpisodeTotals, Key, PyTree, TrainState, Transition
 
 

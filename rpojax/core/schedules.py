@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax.config import Config
+from rpojax.settings.config import Config
 from rpojax.validation import first_line
 
 _LEAST_PEAK = 0.05

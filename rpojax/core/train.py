@@ -15,7 +15,6 @@ import jax.numpy as jnp
 import optax
 from jax.flatten_util import ravel_pytree
 
-from rpojax.config import Config
 from rpojax.core import normalize
 from rpojax.core.batch import check_reward_shaper, make_batch, merge_observations, scale_rewards
 from rpojax.core.device_axis import device_axis
@@ -32,7 +31,8 @@ from rpojax.core.rollout import collect, no_totals, tally_episodes
 from rpojax.core.schedules import check_schedules
 from rpojax.core.update import update
 from rpojax.envs.bounds import warn_unreachable_actions
-from rpojax.hyperparams import HyperParams
+from rpojax.settings.config import Config
+from rpojax.settings.hyperparams import HyperParams
 from rpojax.trees import is_key
 from rpojax.types import (
     Array,

@@ -7,16 +7,16 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from rpojax.config import Config
 from rpojax.core import losses
 from rpojax.core.device_axis import device_axis
 from rpojax.core.distribution import DISTRIBUTIONS
 from rpojax.core.keys import UpdateKeys
 from rpojax.core.optimizer import Learner, Packed, adapt_learning_rate, gradient_step, pack
 from rpojax.core.perturbation import perturb, perturbation_noise
-from rpojax.hyperparams import HyperParams
 from rpojax.networks import ActorCritic, Outputs
 from rpojax.ops.shuffle import shuffled_minibatches
+from rpojax.settings.config import Config
+from rpojax.settings.hyperparams import HyperParams
 from rpojax.trees import merge_axes
 from rpojax.types import Array, Batch, Key, PyTree
 

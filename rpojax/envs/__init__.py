@@ -115,7 +115,7 @@ train = rpojax.make_train(rpojax.Config(env=pendulums))
 """
 
 from rpojax.envs.base import Env, Rekey, Render, Reset, Resets, Step, TimeStep, WithParams
-from rpojax.envs.check import check_env
+from rpojax.envs.checks.conformance import check_env
 from rpojax.envs.drawing import Draw, render_with
 from rpojax.envs.params import Functions, with_traced_params
 from rpojax.envs.randomization import DrawParams, randomized

@@ -8,14 +8,14 @@ from typing import Any, Protocol
 import jax
 
 from rpojax.envs.base import Env
+from rpojax.envs.checks.contract import check_contract
 from rpojax.envs.concrete import concrete_values
-from rpojax.envs.contract import check_contract
 
 FAMILIES = {
-    "gymnax": "rpojax.envs.gymnax",
-    "brax": "rpojax.envs.brax",
-    "mjx": "rpojax.envs.mjx",
-    "playground": "rpojax.envs.playground",
+    "gymnax": "rpojax.envs.gymnax.family",
+    "brax": "rpojax.envs.physics.brax",
+    "mjx": "rpojax.envs.physics.mjx",
+    "playground": "rpojax.envs.physics.playground",
 }
 """Adapter modules by the prefix of their environments' names; each is imported when it is used.
 
@@ -79,9 +79,9 @@ def make(env: Any, **params: Any) -> Env:
 def from_gymnax(env: Any, params: Any = None, name: str | None = None) -> Env:
     """The `Env` for an object with gymnax's interface and its parameters.
 
-    See `rpojax.envs.gymnax.from_gymnax` for what is understood and what is refused.
+    See `rpojax.envs.gymnax.family.from_gymnax` for what is understood and what is refused.
     """
-    from rpojax.envs import gymnax as adapter
+    from rpojax.envs.gymnax import family as adapter
 
     made = adapter.from_gymnax(env, params, name)
     check_contract(made)

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
-from rpojax.agent_table import AgentTable, shortest
-from rpojax.config import Config
+from rpojax.settings.agent_table import AgentTable, shortest
+from rpojax.settings.config import Config
 from rpojax.statistics.nan import mean_ignoring_nan
 from rpojax.types import Metrics
 

@@ -5,10 +5,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rpojax.agent_table import AgentTable, shortest
-from rpojax.config import Config
 from rpojax.loggers.base import LogRecord, scalars, series
-from rpojax.plain import config_to_plain
+from rpojax.settings.agent_table import AgentTable, shortest
+from rpojax.settings.config import Config
+from rpojax.settings.plain import fields_to_plain
 
 EVENT_FILES = "events.out.tfevents.*"
 
@@ -117,7 +117,7 @@ class WandbLogger:
     def start(self, cfg: Config, agents: AgentTable, updates: int | None) -> None:
         """Start the run, with all settings as its config."""
         self._series = series(agents)
-        config = {**config_to_plain(cfg), **_numbers(agents), "seeds": list(agents.seeds)}
+        config = {**fields_to_plain(cfg), **_numbers(agents), "seeds": list(agents.seeds)}
         settings: dict[str, Any] = {"config": {**config, "num_agents": len(agents)}}
         if "id" in self._kwargs:
             settings["resume"] = "never" if updates is None else "allow"

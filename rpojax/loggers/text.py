@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from rpojax.agent_table import AgentTable
-from rpojax.config import Config
 from rpojax.loggers.base import (
     ENVIRONMENT,
     LogRecord,
@@ -17,6 +15,8 @@ from rpojax.loggers.base import (
     identities,
     rows,
 )
+from rpojax.settings.agent_table import AgentTable
+from rpojax.settings.config import Config
 from rpojax.statistics.text import mean_and_std, plus_minus_sign
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from rpojax.network_config import PolicyDistribution
+from rpojax.settings.network_config import PolicyDistribution
 from rpojax.trees import select
 from rpojax.types import Array, Key, PyTree
 

@@ -16,7 +16,6 @@ import jax
 import jax.numpy as jnp
 
 from rpojax.envs.base import Env
-from rpojax.network_config import NetworkConfig
 from rpojax.networks import cells
 from rpojax.networks.base import ActorCritic, Outputs, reset_carry
 from rpojax.networks.bounds import bounded
@@ -30,6 +29,7 @@ from rpojax.networks.torsos import (
     torsos_of,
 )
 from rpojax.ops.matmul import matmul
+from rpojax.settings.network_config import NetworkConfig
 from rpojax.types import Array, PyTree
 
 LAYER_NORM_EPSILON = 1e-6  # as in flax

@@ -5,10 +5,10 @@ from typing import Any
 import flax.linen as nn
 
 from rpojax.envs.base import Env
-from rpojax.network_config import NetworkConfig
 from rpojax.networks.base import ActorCritic
 from rpojax.networks.builtin import builtin_network
 from rpojax.networks.modules import from_linen, from_nnx, is_nnx_module
+from rpojax.settings.network_config import NetworkConfig
 from rpojax.types import PyTree
 
 

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax.envs.base import Env
-from rpojax.network_config import NetworkConfig
 from rpojax.networks.torsos import cell_of, flatten, recurrent_layers, torsos_of
 from rpojax.ops.orthogonal import orthogonal
+from rpojax.settings.network_config import NetworkConfig
 from rpojax.types import Key, PyTree
 
 HEAD_SCALES = {"mean": 0.01, "log_std": 0.01, "value": 1.0}

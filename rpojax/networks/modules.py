@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax.envs.base import Env
-from rpojax.network_config import PolicyDistribution
 from rpojax.networks.base import ActorCritic, Outputs, reset_carry
+from rpojax.settings.network_config import PolicyDistribution
 from rpojax.trees import batched, is_key, leading_axes, leaves_by_path, same_avals
 from rpojax.types import Array, Key, PyTree
 from rpojax.validation import check_choice, first_line

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from rpojax.envs.base import Env
-from rpojax.network_config import NetworkConfig
 from rpojax.networks import cells
+from rpojax.settings.network_config import NetworkConfig
 from rpojax.trees import leading_axes
 from rpojax.types import Array, PyTree
 from rpojax.validation import check_known

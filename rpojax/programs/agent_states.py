@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from rpojax.hyperparams import HyperParams
+from rpojax.settings.hyperparams import HyperParams
 from rpojax.types import Array, PyTree, TrainState
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import jax
 
 from rpojax.core.model import Model
-from rpojax.device_memory import bytes_available
-from rpojax.devices import usable_cores
+from rpojax.devices.memory import bytes_available
+from rpojax.devices.sharding import usable_cores
 from rpojax.programs.blocks import in_blocks
 from rpojax.programs.precision import warn_of_tf32
 from rpojax.programs.working_set import gradient_step_bytes, rollout_bytes

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from rpojax.devices import name_of
+from rpojax.devices.sharding import name_of
 from rpojax.types import Array, PyTree
 
 Function = Callable[..., PyTree]

@@ -9,10 +9,10 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from rpojax.hyperparams import HyperParams
-from rpojax.pbt import PBT
 from rpojax.programs.agent_states import AgentStates, rows_of
-from rpojax.ranges import LogUniform, Uniform
+from rpojax.settings.hyperparams import HyperParams
+from rpojax.settings.pbt import PBT
+from rpojax.settings.ranges import LogUniform, Uniform
 from rpojax.types import Array, Key
 
 LEARNT = ("params", "opt_state", "learning_rate", "obs_stats", "reward_stats", "value_stats")

@@ -5,7 +5,7 @@ from typing import Protocol, TypeAlias
 
 import jax
 
-from rpojax.hyperparams import HyperParams
+from rpojax.settings.hyperparams import HyperParams
 from rpojax.types import Key, Metrics, TrainResult, TrainState
 
 EnvParams: TypeAlias = Mapping[str, jax.typing.ArrayLike]

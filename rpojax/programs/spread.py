@@ -12,9 +12,9 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from rpojax.config import Config
-from rpojax.devices import AXIS, ENVS_AXIS, agents_mesh, name_of, padded, put
+from rpojax.devices.sharding import AXIS, ENVS_AXIS, agents_mesh, name_of, padded, put
 from rpojax.programs.agent_states import AgentStates
+from rpojax.settings.config import Config
 from rpojax.types import PyTree, TrainState
 
 ON_ALL: Any = PartitionSpec()

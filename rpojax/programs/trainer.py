@@ -8,15 +8,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax.config import Config
 from rpojax.core.model import Model, make_model
 from rpojax.core.train import Parts, init_agent, iterate, make_parts, run_updates, train_agent
-from rpojax.devices import name_of
+from rpojax.devices.sharding import name_of
 from rpojax.envs.params import resolve_params
-from rpojax.hyperparams import HyperParams
 from rpojax.programs.agents_at_once import agents_mapped
 from rpojax.programs.protocols import EnvParams, Initialize, Iterate, RunUpdates, Train
 from rpojax.programs.spread import ON_ALL, STATE, spread
+from rpojax.settings.config import Config
+from rpojax.settings.hyperparams import HyperParams
 from rpojax.types import Array, Key, Metrics, PyTree, TrainResult, TrainState
 from rpojax.validation import whole_number
 

@@ -9,9 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rpojax.agent_table import ENV_PARAMS, AgentTable, in_words
-from rpojax.config import Config
-from rpojax.hyperparams import HyperParams
 from rpojax.loggers.base import (
     ENVIRONMENT,
     METRICS,
@@ -19,6 +16,9 @@ from rpojax.loggers.base import (
     environment_column,
     hyperparam_column,
 )
+from rpojax.settings.agent_table import ENV_PARAMS, AgentTable, in_words
+from rpojax.settings.config import Config
+from rpojax.settings.hyperparams import HyperParams
 from rpojax.types import Metrics
 from rpojax.validation import check_known, show
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from rpojax.agent_table import AgentTable
-from rpojax.config import Config
 from rpojax.report.bands import Band, plot_bands
 from rpojax.report.curves import Curve, group_curves, learning_curve
+from rpojax.settings.agent_table import AgentTable
+from rpojax.settings.config import Config
 from rpojax.statistics.nan import bridge_nan, mean_ignoring_nan
 from rpojax.types import Metrics
 

@@ -7,10 +7,10 @@ import numpy as np
 import rich.progress
 from rich.console import Console
 
-from rpojax.agent_table import AgentTable
-from rpojax.config import Config
-from rpojax.device_memory import in_words
+from rpojax.devices.memory import in_words
 from rpojax.runs.progress import Progress
+from rpojax.settings.agent_table import AgentTable
+from rpojax.settings.config import Config
 from rpojax.statistics.nan import last_ignoring_nan, mean_ignoring_nan
 from rpojax.statistics.text import mean_and_std, plus_minus_sign
 

@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from rpojax.agent.evaluation import Evaluation
-from rpojax.agent_table import AgentTable
+from rpojax.settings.agent_table import AgentTable
 from rpojax.statistics.nan import last_ignoring_nan
 from rpojax.statistics.text import mean_and_std, plus_minus_sign
 from rpojax.types import TrainResult

@@ -10,21 +10,21 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax.agent.evaluation import Evaluation, evaluate_model
-from rpojax.agent_table import AgentTable
 from rpojax.core.divergence import QUANTITIES, first_not_finite
 from rpojax.core.model import Model
 from rpojax.core.train import init_agent, is_finite, make_parts
-from rpojax.device_memory import REMEDY, bytes_available, bytes_needed, in_words
-from rpojax.devices import shard, sharded_vmap
-from rpojax.host_arrays import to_host
-from rpojax.hyperparams import HyperParams
-from rpojax.processes import several, wait_for
+from rpojax.devices.host_arrays import to_host
+from rpojax.devices.memory import REMEDY, bytes_available, bytes_needed, in_words
+from rpojax.devices.processes import several, wait_for
+from rpojax.devices.sharding import shard, sharded_vmap
 from rpojax.programs.agent_states import AgentStates
 from rpojax.programs.agents_at_once import agents_at_once, agents_mapped
 from rpojax.programs.blocks import in_blocks
 from rpojax.programs.spread import AGENT, ON_ALL, STATE, place, spread
 from rpojax.runs.chunk import advance_agent, evolving, independent
 from rpojax.runs.settings import RunSettings
+from rpojax.settings.agent_table import AgentTable
+from rpojax.settings.hyperparams import HyperParams
 from rpojax.trees import select
 from rpojax.types import Array, Evolution, Key, Metrics, PyTree, TrainState
 

@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from rpojax.config import Config
 from rpojax.core.model import Model, make_model
 from rpojax.core.train import init_agent, make_parts
 from rpojax.envs.params import params_of_agents
-from rpojax.hyperparams import HyperParams
 from rpojax.runs import storage
 from rpojax.runs.agents import Best
 from rpojax.runs.settings import RunSettings, settings_from_record, settings_to_record
+from rpojax.settings.config import Config
+from rpojax.settings.hyperparams import HyperParams
 from rpojax.types import Evolution, Metrics, PyTree, TrainState
 from rpojax.version import __version__
 

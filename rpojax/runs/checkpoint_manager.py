@@ -5,12 +5,12 @@ import re
 import warnings
 from pathlib import Path
 
-from rpojax.config import Config
-from rpojax.processes import in_first, is_first, several
+from rpojax.devices.processes import in_first, is_first, several
 from rpojax.runs import storage
 from rpojax.runs.checkpoint import PREFIX, Checkpoint, Snapshot, read, save
 from rpojax.runs.settings import RunSettings, settings_from_record
 from rpojax.runs.storage import DamagedCheckpointError
+from rpojax.settings.config import Config
 
 _COMPLETE = re.compile(PREFIX + r"\d{9}")
 SUBDIRECTORY = "checkpoints"  # of a run's directory

@@ -10,13 +10,13 @@ import numpy as np
 from rpojax.agent.evaluation import evaluate_model
 from rpojax.core.model import Model
 from rpojax.core.train import Parts, is_finite, iterate
-from rpojax.devices import agents_sharding, sharded_vmap
-from rpojax.pbt import PBT
+from rpojax.devices.sharding import agents_sharding, sharded_vmap
 from rpojax.programs.agent_states import AgentStates, rows_of
 from rpojax.programs.agents_at_once import agents_mapped
 from rpojax.programs.evolution import evolve, training_scores
 from rpojax.programs.spread import agents_shardings
 from rpojax.runs.settings import RunSettings
+from rpojax.settings.pbt import PBT
 from rpojax.trees import select
 from rpojax.types import Array, Evolution, Key, Metrics, TrainState
 

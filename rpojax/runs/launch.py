@@ -11,12 +11,11 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax.config import Config
 from rpojax.core.model import Model
-from rpojax.device_memory import out_of_memory_explained
-from rpojax.devices import shard, unpad
-from rpojax.host_arrays import to_host
-from rpojax.processes import in_first, only_in_first
+from rpojax.devices.host_arrays import to_host
+from rpojax.devices.memory import out_of_memory_explained
+from rpojax.devices.processes import in_first, only_in_first
+from rpojax.devices.sharding import shard, unpad
 from rpojax.programs.agent_states import AgentStates
 from rpojax.programs.spread import place
 from rpojax.runs import checkpoint, checkpoint_manager
@@ -34,6 +33,7 @@ from rpojax.runs.progress import StopRule
 from rpojax.runs.settings import RunSettings
 from rpojax.runs.trained_run import TrainedRun
 from rpojax.runs.warm_start import InitialPart, warm_started
+from rpojax.settings.config import Config
 from rpojax.types import TrainResult
 from rpojax.validation import Interval, number_in
 

@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax.devices import unpad
+from rpojax.devices.host_arrays import to_host
+from rpojax.devices.processes import exchanged, is_first, several
+from rpojax.devices.sharding import unpad
 from rpojax.envs.base import INVALID
-from rpojax.host_arrays import to_host
 from rpojax.loggers import Logger
-from rpojax.processes import exchanged, is_first, several
 from rpojax.programs.agent_states import AgentStates
 from rpojax.runs.agents import Best, Programs
 from rpojax.runs.checkpoint import Evolved, Snapshot

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rpojax.agent_table import AgentTable
-from rpojax.config import Config
+from rpojax.settings.agent_table import AgentTable
+from rpojax.settings.config import Config
 from rpojax.types import Metrics, TrainResult
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from rpojax.agent_table import AgentTable
-from rpojax.config import Config
 from rpojax.loggers import Logger, LogRecord
+from rpojax.settings.agent_table import AgentTable
+from rpojax.settings.config import Config
 from rpojax.statistics.nan import mean_ignoring_nan, sum_ignoring_nan
 from rpojax.types import Metrics
 

@@ -6,15 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from rpojax.agent_table import AgentTable, agent_table
-from rpojax.config import Config
-from rpojax.pbt import PBT, pbt_from_plain, pbt_to_plain
-from rpojax.plain import (
-    config_from_plain,
-    config_to_plain,
-    hyperparams_from_plain,
-    hyperparams_to_plain,
-)
+from rpojax.settings.agent_table import AgentTable, agent_table
+from rpojax.settings.config import Config
+from rpojax.settings.pbt import PBT, pbt_from_plain, pbt_to_plain
+from rpojax.settings.plain import fields_to_plain
+from rpojax.settings.recorded import config_from_plain, hyperparams_from_plain, hyperparams_to_plain
 from rpojax.validation import whole_number
 
 DEFAULT_KEEP_CHECKPOINTS = 3
@@ -69,7 +65,7 @@ _COUNTS = tuple(
 def settings_to_record(settings: RunSettings) -> dict[str, Any]:
     """The settings as numbers, strings, lists and dictionaries, for JSON."""
     return {
-        "cfg": config_to_plain(settings.cfg),
+        "cfg": fields_to_plain(settings.cfg),
         "seeds": list(settings.agents.seeds),
         "hyperparams": hyperparams_to_plain(settings.agents.hyperparams),
         "env_params": {

@@ -21,8 +21,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax.host_arrays import is_whole_here
-from rpojax.processes import exchanged, in_first, is_first
+from rpojax.devices.host_arrays import is_whole_here
+from rpojax.devices.processes import exchanged, in_first, is_first
 from rpojax.trees import is_key, leaves_by_path
 from rpojax.types import PyTree
 from rpojax.validation import first_line

@@ -9,8 +9,6 @@ import numpy as np
 
 from rpojax.agent.evaluation import Evaluation
 from rpojax.agent.policy import Policy, RecurrentPolicy, policy_for
-from rpojax.agent_table import LARGEST_SEED, AgentTable
-from rpojax.config import Config
 from rpojax.core.model import Model
 from rpojax.envs.params import params_of_agents
 from rpojax.programs.protocols import EnvParams
@@ -19,6 +17,8 @@ from rpojax.runs.checkpoint import Checkpoint
 from rpojax.runs.checkpoint_manager import checkpoint_directory, newest
 from rpojax.runs.loop import result_of
 from rpojax.runs.settings import RunSettings
+from rpojax.settings.agent_table import LARGEST_SEED, AgentTable
+from rpojax.settings.config import Config
 from rpojax.types import TrainResult, TrainState
 from rpojax.validation import whole_number
 

@@ -5,14 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rpojax.agent_table import AgentTable, agent_table
-from rpojax.config import Config
 from rpojax.core.model import check_config, make_model
+from rpojax.devices.processes import errors_shared
 from rpojax.envs.params import params_of_agents
-from rpojax.hyperparams import HyperParams
 from rpojax.loggers import Logger
-from rpojax.pbt import PBT
-from rpojax.processes import errors_shared
 from rpojax.programs.protocols import EnvParams
 from rpojax.runs.checkpoint_manager import checkpoint_directory
 from rpojax.runs.interrupt import TrainingInterrupted
@@ -27,6 +23,10 @@ from rpojax.runs.settings import (
 )
 from rpojax.runs.trained_run import TrainedRun
 from rpojax.runs.warm_start import InitialPart
+from rpojax.settings.agent_table import AgentTable, agent_table
+from rpojax.settings.config import Config
+from rpojax.settings.hyperparams import HyperParams
+from rpojax.settings.pbt import PBT
 from rpojax.types import TrainResult
 from rpojax.validation import show
 

@@ -77,7 +77,7 @@ print(result.evolution.parents)  # [agent, generation]
 ```
 """
 
-from rpojax.ranges import Choice, LogUniform, Uniform, Whole
+from rpojax.settings.ranges import Choice, LogUniform, Uniform, Whole
 from rpojax.studies.halving import Halving
 from rpojax.studies.optuna_search import optimize
 from rpojax.studies.result import SettingScore, StudyResult

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rpojax.config import Config
 from rpojax.core.model import check_config
-from rpojax.processes import errors_shared, in_first, is_first, only_in_first
-from rpojax.ranges import Range
+from rpojax.devices.processes import errors_shared, in_first, is_first, only_in_first
 from rpojax.runs.interrupt import TrainingInterrupted
 from rpojax.runs.lock import exclusive
 from rpojax.runs.settings import DEFAULT_EVAL_EPISODES
+from rpojax.settings.config import Config
+from rpojax.settings.ranges import Range
 from rpojax.studies.files import StudyDirectory
 from rpojax.studies.halving import Halving, check_halving
 from rpojax.studies.plan import (

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rpojax.config import Config
 from rpojax.core.model import check_config
-from rpojax.ranges import Choice, LogUniform, Range, Uniform, Whole, check_range
 from rpojax.runs.settings import DEFAULT_EVAL_EPISODES
+from rpojax.settings.config import Config
+from rpojax.settings.ranges import Choice, LogUniform, Range, Uniform, Whole, check_range
 from rpojax.studies.plan import EVALUATION, StudyPlan, check_objective
 from rpojax.studies.runner import OnProgress, run
 from rpojax.studies.settings import Setting, label_of, named_values, with_changes

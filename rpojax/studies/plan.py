@@ -9,13 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax import envs
-from rpojax.agent_table import LARGEST_SEED, AgentTable, agent_table
-from rpojax.config import Config
-from rpojax.hyperparams import HyperParams
 from rpojax.loggers.base import ENVIRONMENT, METRICS, environment_column
-from rpojax.plain import config_from_plain, config_to_plain, objects_in
 from rpojax.runs.settings import DEFAULT_EVAL_EPISODES, RunSettings, tenth_of
-from rpojax.setting import settings_of
+from rpojax.settings.agent_table import LARGEST_SEED, AgentTable, agent_table
+from rpojax.settings.config import Config
+from rpojax.settings.declared import settings_of
+from rpojax.settings.hyperparams import HyperParams
+from rpojax.settings.plain import fields_to_plain, objects_in
+from rpojax.settings.recorded import config_from_plain
 from rpojax.studies.halving import Halving, check_halving
 from rpojax.studies.settings import (
     Setting,
@@ -131,7 +132,7 @@ class StudyPlan:
                 {
                     "label": setting.label,
                     "changes": setting.changes,
-                    "cfg": config_to_plain(setting.cfg),
+                    "cfg": fields_to_plain(setting.cfg),
                 }
                 for setting in self.settings
             ],

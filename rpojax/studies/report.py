@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rpojax.plain import config_to_plain
 from rpojax.report.bands import plot_profiles, plot_sample_efficiency
 from rpojax.report.page import Part, Picture, Section, Table, write_page
 from rpojax.report.parallel import plot_parallel_coordinates
 from rpojax.report.sweeps import plot_heatmap, plot_sensitivity
 from rpojax.runs.checkpoint import versions
+from rpojax.settings.plain import fields_to_plain
 from rpojax.statistics import (
     Estimate,
     make_scores,
@@ -254,7 +254,7 @@ def _ranking(study: StudyResult, summary: Sequence[SettingScore]) -> list[Part]:
 
 def _common(study: StudyResult) -> dict[str, Any]:
     """What all settings have in common, and how they were compared."""
-    plain = [config_to_plain(setting.cfg) for setting in study.settings]
+    plain = [fields_to_plain(setting.cfg) for setting in study.settings]
     common = {
         name: value for name, value in plain[0].items() if all(p[name] == value for p in plain)
     }

@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rpojax.config import Config
 from rpojax.core.model import Model, make_model
-from rpojax.device_memory import out_of_memory_explained
-from rpojax.host_arrays import to_host
+from rpojax.devices.host_arrays import to_host
+from rpojax.devices.memory import out_of_memory_explained
+from rpojax.devices.processes import is_first
 from rpojax.loggers.base import ENVIRONMENT
-from rpojax.processes import is_first
 from rpojax.runs.agents import evaluate_agents, evaluation_keys
 from rpojax.runs.checkpoint_manager import CheckpointWriter, checkpoint_paths, newest
 from rpojax.runs.launch import (
@@ -26,6 +25,7 @@ from rpojax.runs.launch import (
 from rpojax.runs.loop import Loop, result_of, train
 from rpojax.runs.progress import Progress, StopRule
 from rpojax.runs.settings import RunSettings
+from rpojax.settings.config import Config
 from rpojax.studies.files import StudyDirectory
 from rpojax.studies.halving import survivors
 from rpojax.studies.plan import EVALUATION, StudyPlan

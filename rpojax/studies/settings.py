@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rpojax import envs
-from rpojax.config import Config
-from rpojax.hyperparams import HyperParams
-from rpojax.network_config import NetworkConfig
-from rpojax.plain import config_to_plain, objects_in, to_plain
-from rpojax.ranges import Range, check_range
-from rpojax.setting import settings_of
+from rpojax.settings.config import Config
+from rpojax.settings.declared import settings_of
+from rpojax.settings.hyperparams import HyperParams
+from rpojax.settings.network_config import NetworkConfig
+from rpojax.settings.plain import fields_to_plain, objects_in, to_plain
+from rpojax.settings.ranges import Range, check_range
 from rpojax.studies.space import Sampler, draw_distinct
 from rpojax.validation import as_mapping, as_sequence, check_known, show
 
@@ -119,7 +119,7 @@ def given_configs(
         each if isinstance(each, Config) else with_changes(base, named_values("configs", each))
         for each in given
     ]
-    plain = [_by_name(config_to_plain(cfg)) for cfg in items]
+    plain = [_by_name(fields_to_plain(cfg)) for cfg in items]
     names = {name: None for each in plain for name in each}
     differing = [n for n in names if any(each.get(n) != plain[0].get(n) for each in plain)]
     changes = [{name: each.get(name) for name in differing} for each in plain]

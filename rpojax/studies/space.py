@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from rpojax.ranges import Range, points_at
+from rpojax.settings.ranges import Range, points_at
 from rpojax.validation import check_choice, whole_number
 
 Sampler: TypeAlias = Literal["random", "sobol"]

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax.config import Config
 from rpojax.runs.checkpoint import Snapshot
 from rpojax.runs.records import means_over_updates
+from rpojax.settings.config import Config
 from rpojax.statistics import interquartile_mean
 from rpojax.studies.plan import StudyPlan
 from rpojax.trees import is_key

@@ -16,7 +16,7 @@ from PIL import Image, ImageSequence
 
 import rpojax
 from rpojax import Config, NetworkConfig, render_episode
-from rpojax.envs.gymnax import NAMES
+from rpojax.envs.gymnax.family import NAMES
 
 CFG = Config(
     num_envs=4,

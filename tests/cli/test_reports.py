@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from rpojax import Config, Evaluation, Metrics, TrainResult
-from rpojax.agent_table import agent_table
 from rpojax.cli.reports import evaluation_report, print_json
+from rpojax.settings.agent_table import agent_table
 
 CFG = Config()
 AGENTS = agent_table(

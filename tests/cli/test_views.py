@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from rpojax import Config, Metrics
-from rpojax.agent_table import AgentTable, agent_table
 from rpojax.cli.views import Envs, Plot
 from rpojax.envs import registry
 from rpojax.loggers import CSVLogger, LogRecord
+from rpojax.settings.agent_table import AgentTable, agent_table
 
 CFG = Config()
 ALIKE = agent_table(CFG.hyperparams(), num_seeds=2)
@@ -52,7 +52,7 @@ def _families(monkeypatch):
     """gymnax and two families more: one of which is not installed, and one that cannot be made."""
     missing = {"gymnax": None, "broken": None, "away": "pip install 'rpojax[away]'"}
     known = {"gymnax": ("Pendulum-v1", "Reacher-misc"), "broken": ("Pendulum-v9",), "away": ()}
-    monkeypatch.setattr(registry, "FAMILIES", dict.fromkeys(missing, "rpojax.envs.gymnax"))
+    monkeypatch.setattr(registry, "FAMILIES", dict.fromkeys(missing, "rpojax.envs.gymnax.family"))
     monkeypatch.setattr(registry, "how_to_install", missing.get)
     monkeypatch.setattr(registry, "names_of", known.get)
     make = registry.make

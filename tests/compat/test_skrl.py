@@ -13,8 +13,9 @@ import pytest
 import rpojax
 from rpojax import Config, NetworkConfig
 from rpojax.compat import fit_arguments, from_skrl
-from rpojax.compat.skrl import fields, source
 from rpojax.core import losses, normalize, optimizer
+from rpojax.settings.translation import skrl as fields
+from rpojax.settings.translation import skrl_source as source
 
 
 def identify(value):

@@ -7,7 +7,7 @@ import pytest
 
 from rpojax.core.device_axis import ONE_DEVICE, DeviceAxis
 from rpojax.core.normalize import init_stats, update_stats
-from rpojax.devices import ENVS_AXIS
+from rpojax.devices.sharding import ENVS_AXIS
 
 THREE = DeviceAxis(3)
 

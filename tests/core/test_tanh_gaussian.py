@@ -16,7 +16,7 @@ from rpojax.core.keys import update_keys
 from rpojax.core.model import make_model
 from rpojax.core.train import collect_batch, init_agent, make_parts
 from rpojax.core.update import rpo_loss
-from rpojax.network_config import PolicyDistribution
+from rpojax.settings.network_config import PolicyDistribution
 
 # Of brax 0.14.2, training/distribution.py, NormalTanhDistribution(3): the parameters are means and
 # what softplus makes stds of. The entropy is the mean of 400 000 of its one-sample estimates, with

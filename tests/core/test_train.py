@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import rpojax
-from rpojax.hyperparams import HyperParams
-from rpojax.setting import settings_of
+from rpojax.settings.declared import settings_of
+from rpojax.settings.hyperparams import HyperParams
 from rpojax.types import Metrics
 
 CFG = rpojax.Config(

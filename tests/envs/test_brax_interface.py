@@ -11,7 +11,7 @@ import pytest
 
 from rpojax import envs
 from rpojax.core.resets import rekey
-from rpojax.envs.brax_interface import from_brax_interface
+from rpojax.envs.physics.brax_interface import from_brax_interface
 
 
 @flax.struct.dataclass

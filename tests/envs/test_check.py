@@ -12,7 +12,7 @@ from toys import LIMIT, make_counter, with_reset, with_step
 
 from rpojax import envs
 from rpojax.envs import TimeStep, check_env
-from rpojax.envs.gymnax import NAMES
+from rpojax.envs.gymnax.family import NAMES
 
 
 def random_from_the_host():

@@ -11,7 +11,7 @@ from toys import make_counter, with_next_state, with_reset, with_step, with_step
 
 from rpojax import envs
 from rpojax.envs import TimeStep
-from rpojax.envs.contract import check_contract
+from rpojax.envs.checks.contract import check_contract
 
 BROKEN = {
     "bounds of different shapes": (

@@ -9,7 +9,7 @@ from toys import run
 
 from rpojax import envs
 from rpojax.envs import check_env
-from rpojax.envs.gymnax import NAMES
+from rpojax.envs.gymnax.family import NAMES
 
 
 class Cart:

@@ -10,8 +10,8 @@ from toys import Plain, run
 
 from rpojax import envs
 from rpojax.envs import check_env
-from rpojax.envs import gymnax as adapter
-from rpojax.envs.gymnax import NAMES
+from rpojax.envs.gymnax import family as adapter
+from rpojax.envs.gymnax.family import NAMES
 
 
 def test_names_are_gymnax_environments_with_a_box_of_actions():

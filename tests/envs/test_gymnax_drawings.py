@@ -12,7 +12,7 @@ from matplotlib.patches import Arc, Circle
 from toys import Plain
 
 from rpojax import envs
-from rpojax.envs.gymnax_drawings import find_drawing
+from rpojax.envs.gymnax.drawings import find_drawing
 
 
 def picture(name: str, params=None, **env_state):

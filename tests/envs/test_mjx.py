@@ -15,11 +15,11 @@ import pytest
 pytest.importorskip("mujoco.mjx", reason="needs rpojax[mjx]")
 
 from rpojax import envs
-from rpojax.envs import mjx as adapter
-from rpojax.envs import mjx_parts
 from rpojax.envs.at_once import MOST
-from rpojax.envs.mjx_tasks import TASKS
-from rpojax.envs.mujoco_log import no_log_file
+from rpojax.envs.physics import mjx as adapter
+from rpojax.envs.physics import mjx_parts
+from rpojax.envs.physics.log import no_log_file
+from rpojax.envs.physics.mjx_tasks import TASKS
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 

@@ -9,10 +9,10 @@ import pytest
 pytest.importorskip("mujoco.mjx", reason="needs rpojax[mjx]")
 
 from rpojax import envs
-from rpojax.envs import mjx as adapter
-from rpojax.envs.contract import check_traced_params
-from rpojax.envs.mjx_tasks import TASKS
-from rpojax.envs.mujoco_log import no_log_file
+from rpojax.envs.checks.contract import check_traced_params
+from rpojax.envs.physics import mjx as adapter
+from rpojax.envs.physics.log import no_log_file
+from rpojax.envs.physics.mjx_tasks import TASKS
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 

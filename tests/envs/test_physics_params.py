@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rpojax import envs
-from rpojax.envs.contract import check_traced_params
+from rpojax.envs.checks.contract import check_traced_params
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 

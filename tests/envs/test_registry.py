@@ -17,7 +17,7 @@ from toys import make_counter
 import rpojax
 from rpojax import envs
 from rpojax.envs import registry
-from rpojax.envs.gymnax import NAMES
+from rpojax.envs.gymnax.family import NAMES
 
 
 @pytest.mark.parametrize(
@@ -81,9 +81,9 @@ def test_unknown_name_lists_what_can_be_trained_in(name):
 def test_families_are_imported_when_they_are_used():
     program = """
 import sys, rpojax.envs as envs
-assert "rpojax.envs.gymnax" not in sys.modules
+assert "rpojax.envs.gymnax.family" not in sys.modules
 envs.names()
-assert "rpojax.envs.gymnax" in sys.modules and "gymnax" not in sys.modules
+assert "rpojax.envs.gymnax.family" in sys.modules and "gymnax" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
 

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 from rpojax import Config, Metrics
-from rpojax.agent_table import AgentTable, agent_table
 from rpojax.loggers import (
     TAGS,
     ConsoleLogger,
@@ -26,6 +25,7 @@ from rpojax.loggers import (
     WandbLogger,
     columns,
 )
+from rpojax.settings.agent_table import AgentTable, agent_table
 
 CFG = Config(total_timesteps=10 * 1024, num_envs=8, num_steps=128)
 METRICS = [field.name for field in dataclasses.fields(Metrics) if field.name != "environment"]

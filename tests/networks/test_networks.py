@@ -13,9 +13,9 @@ from flax import nnx
 
 from rpojax import NetworkConfig
 from rpojax.envs import Env
-from rpojax.network_config import Activation
 from rpojax.networks import make_network
 from rpojax.networks.initialization import LARGEST_DRAWN_TOGETHER
+from rpojax.settings.network_config import Activation
 
 OBS, ACTIONS = 3, 2
 

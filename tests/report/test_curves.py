@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from rpojax import Config, Metrics
-from rpojax.agent_table import AgentTable, agent_table
 from rpojax.loggers import CSVLogger, LogRecord
 from rpojax.report.curves import Curve, group_curves, learning_curve, read_curves
+from rpojax.settings.agent_table import AgentTable, agent_table
 
 CFG = Config(total_timesteps=40 * 1024, num_envs=16, num_steps=64)
 NAN = np.nan

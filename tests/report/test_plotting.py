@@ -9,9 +9,9 @@ import pytest
 from pictures import explanation, lines
 
 from rpojax import Config, Metrics, TrainResult
-from rpojax.agent_table import AgentTable, agent_table
 from rpojax.report.curves import Curve
 from rpojax.report.plotting import plot_curves, plot_learning_curves
+from rpojax.settings.agent_table import AgentTable, agent_table
 
 CFG = Config(total_timesteps=40 * 1024, num_envs=16, num_steps=64)
 

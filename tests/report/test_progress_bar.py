@@ -6,8 +6,8 @@ import numpy as np
 from rich.console import Console
 
 from rpojax import Config, Metrics, Progress, TrainResult
-from rpojax.agent_table import AgentTable, agent_table
 from rpojax.report.progress_bar import ProgressBar
+from rpojax.settings.agent_table import AgentTable, agent_table
 
 CFG = Config(total_timesteps=1_000, num_envs=8, num_steps=16, num_minibatches=2)  # 7 updates
 

@@ -5,8 +5,8 @@ import numpy as np
 from rich.console import Console
 
 from rpojax import Config, Evaluation, Metrics, TrainResult
-from rpojax.agent_table import agent_table
 from rpojax.report.tables import diverged_at, results_table
+from rpojax.settings.agent_table import agent_table
 
 CFG = Config()
 NAN = np.nan

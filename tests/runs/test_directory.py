@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from rpojax.agent_table import agent_table
-from rpojax.config import Config
 from rpojax.loggers import CSVLogger
 from rpojax.runs import directory as directories
 from rpojax.runs.directory import RunDirectory
 from rpojax.runs.settings import RunSettings
+from rpojax.settings.agent_table import agent_table
+from rpojax.settings.config import Config
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import rpojax
 from rpojax.loggers import CSVLogger
 from rpojax.programs.agent_states import AgentStates
 from rpojax.programs.evolution import evolve
-from rpojax.ranges import Uniform
 from rpojax.report.curves import read_curves
 from rpojax.runs.training import fit, resume
+from rpojax.settings.ranges import Uniform
 
 CFG = rpojax.Config(
     num_envs=4,

@@ -13,9 +13,9 @@ import pytest
 from PIL import Image, ImageSequence
 
 import rpojax
-from rpojax.agent_table import agent_table
 from rpojax.cli import main
 from rpojax.cli.trained import Eval
+from rpojax.settings.agent_table import agent_table
 
 gymnasium = pytest.importorskip("gymnasium")
 

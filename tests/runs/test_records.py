@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from rpojax import Config, Metrics
-from rpojax.agent_table import agent_table
 from rpojax.runs.records import RecordWriter, means_over_updates
+from rpojax.settings.agent_table import agent_table
 
 UPDATES, AGENTS = 10, 2
 CFG = Config(num_envs=4, num_steps=8, num_minibatches=2, total_timesteps=4 * 8 * UPDATES)

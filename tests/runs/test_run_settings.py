@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from rpojax import Config
-from rpojax.agent_table import agent_table
 from rpojax.runs.settings import RunSettings, settings_from_record, settings_to_record, tenth_of
+from rpojax.settings.agent_table import agent_table
 
 CFG = Config(total_timesteps=10_000, num_envs=8, num_steps=16, num_minibatches=4)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rpojax.ranges import check_range
+from rpojax.settings.ranges import check_range
 from rpojax.studies import Choice, LogUniform, Uniform, Whole
 from rpojax.studies.space import draw, draw_distinct
 

@@ -1,1 +1,0 @@
-"""Settings of skrl's RPO, versions 1 and 2."""

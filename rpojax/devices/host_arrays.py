@@ -1,0 +1,49 @@
+"""Arrays on the host: what this process can read, and what it must fetch from other processes."""
+
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from rpojax.devices.processes import wait_for
+from rpojax.devices.sharding import reshard
+from rpojax.trees import is_key
+from rpojax.types import PyTree
+
+
+def to_host(tree: PyTree) -> PyTree:
+    """Arrays as NumPy arrays, whole in every process; typed PRNG keys stay JAX arrays.
+
+    With several processes, all of them must call it.
+
+    Raises:
+        ProcessError: another process failed.
+    """
+    leaves, structure = jax.tree.flatten(tree)
+    plain = [jax.random.key_data(leaf) if is_key(leaf) else leaf for leaf in leaves]
+    far: list[Any] = [leaf for leaf in plain if not is_whole_here(leaf)]
+    if far:
+        near = iter(_everywhere(far[0].sharding.mesh, far))
+        plain = [leaf if is_whole_here(leaf) else next(near) for leaf in plain]
+    return jax.tree.unflatten(structure, map(_like, plain, leaves))
+
+
+def is_whole_here(leaf: Any) -> bool:
+    """Whether this process can read all of an array."""
+    return not isinstance(leaf, jax.Array) or leaf.is_fully_addressable or leaf.is_fully_replicated
+
+
+def _everywhere(mesh: Mesh, tree: PyTree) -> PyTree:
+    """The arrays replicated on all devices of a mesh."""
+    whole = reshard(tree, NamedSharding(mesh, PartitionSpec()))
+    wait_for(whole)
+    return whole
+
+
+def _like(plain: Any, leaf: Any) -> Any:
+    """`plain` as a NumPy array, or as a typed key if `leaf` is one."""
+    if not is_key(leaf):
+        return np.asarray(plain)
+    data = jax.numpy.asarray(np.asarray(plain))
+    return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))

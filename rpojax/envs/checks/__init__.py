@@ -1,0 +1,1 @@
+"""What an environment must fulfil, and the test of it."""

@@ -1,0 +1,1 @@
+"""The adapter for gymnax, and for any object with its interface."""

@@ -1,0 +1,1 @@
+"""The adapters for environments with rigid-body physics: Brax, MJX and MuJoCo Playground."""

@@ -1,0 +1,175 @@
+"""Environments with the interface of Brax: Brax's own, and those of MuJoCo Playground.
+
+`reset(key)` and `step(state, action)` are of one environment. A state holds the physics, the
+observation, the reward, whether the episode is done, metrics, and `info`.
+"""
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rpojax.envs.at_once import mapped_over_envs
+from rpojax.envs.base import MOST_FPS, Env, Render, Reset, Step, TimeStep
+from rpojax.envs.checks.dtypes import as_arrays, cast, fixed_point
+from rpojax.envs.params import with_traced_params
+from rpojax.envs.physics.numpy_rules import standard_numpy
+from rpojax.envs.time_limit import with_time_limit
+from rpojax.trees import select
+from rpojax.types import Array, Key, PyTree
+
+
+class Tracing(Protocol):
+    """What is to hold while an environment is traced."""
+
+    def __call__(self) -> AbstractContextManager[None]:
+        """Return a context manager."""
+
+
+class Model(NamedTuple):
+    """The physics model of an environment, and how to change its parameters."""
+
+    attribute: str  # of the environment, under which it has its model
+    params: Mapping[str, np.ndarray]  # default values, by name
+    changed: Callable[[Any, Mapping[str, Array]], Any]  # a model, and some parameters, to a model
+
+
+class _Sums(NamedTuple):
+    """Sums over the steps that one action takes, up to the end of the episode."""
+
+    ended: Array  # bool[]
+    reward: Array  # f32[]
+    metrics: dict[str, Array]  # f32[] each
+
+
+def from_brax_interface(
+    name: str,
+    env: Any,
+    *,
+    episode_length: int,
+    action_repeat: int,
+    tracing: Tracing,
+    model: Model | None = None,
+    render: Render | None = None,
+    seconds: float | None = None,
+    most_at_once: int | None = None,
+) -> Env:
+    """An `Env` with the time limit and the repeated actions of Brax's EpisodeWrapper.
+
+    `env` has no wrappers: Brax's and Playground's overwrite the last observation of an episode, and
+    count a time limit as a termination. Actions are in [-1, 1]; `done` means terminated. Those
+    metrics of the environment that are single numbers are passed on. The keys that an environment
+    keeps in its state are typed, so that training can replace them.
+
+    Where one action takes several steps, their rewards and metrics are added, and none follows the
+    end of an episode. (EpisodeWrapper continues after it, and takes the metrics of the last step.)
+
+    Args:
+        name: of the environment.
+        env: with the methods `reset` and `step` and the number `action_size`.
+        episode_length: time limit, in steps of `env`.
+        action_repeat: how many steps of `env` one action takes.
+        tracing: holds while `env` is traced.
+        model: whose parameters may be traced; None where there is none.
+        render: of states as `env` has them.
+        seconds: that a step of `env` stands for; None where it does not say.
+        most_at_once: environments that a CPU computes at a time; None for all.
+
+    Raises:
+        ValueError: its `reset` or `step` fails, or they return states that differ in structure.
+    """
+
+    @jax.jit  # so that `env` is traced once, for all uses of it
+    def start(params: Mapping[str, Array], key: Key) -> PyTree:
+        with standard_numpy(), tracing(), _with_params(env, model, params):
+            return as_arrays(name, "state", env.reset(key))
+
+    @jax.jit
+    def advance(params: Mapping[str, Array], state: PyTree, action: Array) -> PyTree:
+        with standard_numpy(), tracing(), _with_params(env, model, params):
+            state = jax.tree.map(lambda leaf: leaf, state)  # steps write into its dictionaries
+            return as_arrays(name, "state", env.step(state, action))
+
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    action = jax.ShapeDtypeStruct((env.action_size,), jnp.float32)
+    try:
+        spec = fixed_point(
+            name,
+            {"state": jax.eval_shape(start, {}, key)},
+            lambda specs: {"state": jax.eval_shape(advance, {}, specs["state"], action)},
+        )["state"]
+    except (TypeError, AttributeError, NotImplementedError) as error:
+        raise ValueError(
+            f"environment {name!r} fails with the installed packages (jax {jax.__version__}): "
+            f"{error}"
+        ) from error
+    metrics = tuple(name for name, value in spec.metrics.items() if value.shape == ())
+
+    def reset_one(params: Mapping[str, Array], key: Key) -> tuple[PyTree, PyTree]:
+        state = cast(start(params, key), spec)
+        return state, state.obs
+
+    def step_one(
+        params: Mapping[str, Array], key: Key, state: PyTree, action: Array
+    ) -> tuple[PyTree, TimeStep]:
+        def once(before: tuple[PyTree, _Sums], _: None) -> tuple[tuple[PyTree, _Sums], None]:
+            state, sums = before
+            led_to = cast(advance(params, state, action), spec)
+            more = _Sums(
+                led_to.done.astype(bool),
+                sums.reward + led_to.reward.astype(jnp.float32),
+                {name: sums.metrics[name] + _number(led_to.metrics[name]) for name in metrics},
+            )
+            return select(sums.ended, before, (led_to, more)), None
+
+        nothing = _Sums(jnp.array(False), jnp.float32(0.0), dict.fromkeys(metrics, jnp.float32(0)))
+        (state, sums), _ = jax.lax.scan(once, (state, nothing), length=action_repeat)
+        truncated = jnp.array(False)
+        return state, TimeStep(state.obs, sums.reward, sums.ended, truncated, sums.metrics)
+
+    def functions(params: Mapping[str, Array]) -> tuple[Reset, Step]:
+        reset, step = functools.partial(reset_one, params), functools.partial(step_one, params)
+        return mapped_over_envs(reset, most_at_once), mapped_over_envs(step, most_at_once)
+
+    reset, step = functions({})
+    bound = np.ones(env.action_size, np.float32)
+    fps = Env.render_fps if seconds is None else min(1.0 / (seconds * action_repeat), MOST_FPS)
+    made = Env(
+        name=name,
+        reset=reset,
+        step=step,
+        obs=spec.obs,
+        action_low=-bound,
+        action_high=bound,
+        metrics=metrics,
+        resets="pool",
+        render=render,
+        render_fps=fps,
+        most_at_once=most_at_once,
+    )
+    if model is not None:
+        made = with_traced_params(made, model.params, functions)
+    return with_time_limit(made, -(-episode_length // action_repeat))
+
+
+@contextlib.contextmanager
+def _with_params(env: Any, model: Model | None, params: Mapping[str, Array]) -> Iterator[None]:
+    """While it lasts, `env` has another model, as in Brax's own wrapper for randomisation."""
+    if model is None or not params:
+        yield
+        return
+    before = getattr(env, model.attribute)
+    setattr(env, model.attribute, model.changed(before, params))
+    try:
+        yield
+    finally:
+        setattr(env, model.attribute, before)
+
+
+def _number(value: Array) -> Array:
+    return value.astype(jnp.float32)

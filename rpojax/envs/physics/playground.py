@@ -1,0 +1,164 @@
+"""The adapter for MuJoCo Playground."""
+
+import functools
+import math
+from typing import Any
+
+import jax
+
+from rpojax.envs.base import Env, fail_unless
+from rpojax.envs.concrete import concrete_values
+from rpojax.envs.physics.brax_interface import Model, from_brax_interface
+from rpojax.envs.physics.levels import MJX, levels_kept_apart
+from rpojax.envs.physics.log import no_log_file
+from rpojax.envs.physics.mjx_params import changed, traceable
+from rpojax.envs.physics.numpy_rules import standard_numpy
+from rpojax.envs.physics.rendering import render_with_mujoco
+from rpojax.settings.sizes import MOST as MOST_STEPS
+from rpojax.types import PyTree
+from rpojax.validation import (
+    as_sequence,
+    check_bool,
+    check_choice,
+    check_known,
+    whole_number,
+)
+
+PACKAGES = ("mujoco_playground",)
+EXTRA = "playground"
+SLOW_TO_MAKE = True
+
+IMPL = "jax"
+"""MJX in JAX runs on every device, and gives the same numbers each time. Playground's own default,
+MuJoCo Warp, is faster on contact-rich tasks, needs an NVIDIA GPU, and is not deterministic."""
+IMPLS = ("jax", "warp")
+
+
+def names() -> tuple[str, ...]:
+    """The dm_control tasks; also locomotion and manipulation if their robots are installed."""
+    from mujoco_playground import dm_control_suite, registry
+
+    return tuple(registry.ALL_ENVS if _has_robots() else dm_control_suite.ALL_ENVS)
+
+
+def is_known(name: str) -> bool:
+    """Whether Playground has an environment of this name."""
+    from mujoco_playground import dm_control_suite, locomotion, manipulation
+
+    return any(name in suite.ALL_ENVS for suite in (dm_control_suite, locomotion, manipulation))
+
+
+def make(name: str, **params: Any) -> Env:
+    """One of MuJoCo Playground's environments by name, without its wrappers.
+
+    Observations that are dictionaries stay so: with `state` and `privileged_state`, an asymmetric
+    critic is `NetworkConfig(actor_keys=("state",), critic_keys=("privileged_state",))`.
+
+    `Env.params` are those of its MuJoCo model; see `rpojax.envs.physics.mjx_params`.
+
+    Training resets from a pool, unless `Config.resets` says otherwise: a reset computes the forward
+    dynamics. One in each step takes CartpoleBalance from 638 to 240 thousand steps per second on
+    two CPU cores.
+
+    Args:
+        name: such as "CartpoleBalance".
+        params: entries of the task's configuration to change, such as `episode_length=500` or, of
+            one inside of another, `**{"reward_config.scales.torques": 0.0}`. `impl` is "jax" unless
+            it is given; "warp" needs an NVIDIA GPU.
+
+    Raises:
+        ValueError: an unknown parameter, with the nearest known one; a value of another type than
+            its default, or one that is not allowed; a task whose robots are not installed.
+    """
+    from mujoco_playground import dm_control_suite, registry
+
+    fail_unless(
+        name,
+        name in dm_control_suite.ALL_ENVS or _has_robots(),
+        "its robots are not installed: Playground downloads them with git when it loads a task of "
+        "locomotion or manipulation, and rpojax does not. Where there is a network, run: "
+        f"python -c \"from mujoco_playground import registry; registry.load('{name}', "
+        "config_overrides={'impl': 'jax'})\"",
+    )
+    config = registry.get_default_config(name)
+    changes = _checked(name, params, _flat(config.to_dict()))
+    try:
+        config.update_from_flattened_dict(changes)
+        with no_log_file(), standard_numpy(), concrete_values():  # also in a jit
+            env = registry.load(name, config=config)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"parameters {params} of {name} are refused: {error}") from error
+    fail_unless(
+        name,
+        env.n_substeps >= 1 and math.isclose(env.n_substeps * env.sim_dt, env.dt, rel_tol=1e-6),
+        f"ctrl_dt = {env.dt} is no multiple of sim_dt = {env.sim_dt}; give one",
+    )
+    return from_brax_interface(
+        name,
+        env,
+        episode_length=config.episode_length,
+        action_repeat=config.action_repeat,
+        tracing=functools.partial(levels_kept_apart, MJX),
+        model=Model("_mjx_model", traceable(env.mjx_model), changed),
+        render=render_with_mujoco(name, env.mj_model, _place),
+        seconds=env.dt,
+    )
+
+
+def _checked(name: str, params: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """Entries of the configuration to change, those for JAX with them."""
+    changes = {"impl": IMPL} if "impl" in defaults else {}
+    for field, value in params.items():
+        check_known(field, defaults, f"parameter of {name}")
+        default, parameter = defaults[field], f"parameter {field} of {name}"
+        if field in ("episode_length", "action_repeat"):
+            value = whole_number(parameter, value, most=MOST_STEPS)
+        elif field == "impl":
+            check_choice(parameter, value, IMPLS)
+        elif isinstance(default, bool):
+            value = check_bool(parameter, value)
+        elif value is None or isinstance(value, bool):
+            raise ValueError(f"{parameter} = {value} is not allowed; give one like {default!r}")
+        elif isinstance(default, list | tuple):
+            value = type(default)(as_sequence(value) or ())
+            if len(value) != len(default):
+                raise ValueError(
+                    f"{parameter} = {params[field]!r} is not allowed; give {len(default)} values"
+                )
+        changes[field] = value
+    fail_unless(
+        name,
+        not changes.get("vision", False),
+        "vision = True needs a renderer on a GPU, which rpojax does not use; leave it False",
+    )
+    fail_unless(
+        name,
+        changes.get("impl") != "warp" or jax.default_backend() == "gpu",
+        "impl = 'warp' needs an NVIDIA GPU, and JAX computes on a "
+        f"{jax.default_backend().upper()} here; leave it 'jax'",
+    )
+    return changes
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Entries by dotted path, those for vision aside."""
+    flat = {}
+    for field, value in config.items():
+        if isinstance(value, dict) and field != "vision_config":
+            flat.update(_flat(value, f"{prefix}{field}."))
+        elif not isinstance(value, dict):
+            flat[f"{prefix}{field}"] = value
+    return flat
+
+
+def _place(data: Any, states: PyTree, index: int) -> None:
+    data.qpos[:] = states.data.qpos[index]
+    data.mocap_pos[:] = states.data.mocap_pos[index]
+    data.mocap_quat[:] = states.data.mocap_quat[index]
+
+
+def _has_robots() -> bool:
+    """Whether the robot models that tasks of locomotion and manipulation need are installed."""
+    from mujoco_playground._src import mjx_env
+
+    return bool(mjx_env.MENAGERIE_PATH.exists())

@@ -1,0 +1,102 @@
+"""Checks of those fields of a `Config` that have rules of their own."""
+
+import inspect
+from collections.abc import Collection, Hashable
+from typing import Any
+
+from rpojax.settings.declared import Check, settings_of
+from rpojax.settings.network_config import NetworkConfig
+from rpojax.validation import (
+    as_mapping,
+    as_scalar,
+    as_sequence,
+    as_text,
+    check_choice,
+    check_known,
+    show,
+)
+
+
+def schedule(names: Collection[str]) -> Check:
+    """A named schedule or a function; `make_train` checks what a function returns."""
+
+    def convert(name: str, value: Any) -> Any:
+        if callable(value):
+            return value
+        return check_choice(name, value, names, also=" or an optax schedule")
+
+    return Check(convert)
+
+
+def reward_shaper() -> Check:
+    """A function of three arguments by position."""
+    return Check(_reward_shaper)
+
+
+def _reward_shaper(name: str, value: Any) -> Any:
+    remedy = "give a function (reward, timestep, timesteps) -> reward, or None"
+    if not callable(value):
+        raise ValueError(f"{name} = {show(value)} is not callable; {remedy}")
+    try:
+        signature = inspect.signature(value)
+    except (TypeError, ValueError):  # some builtins have none
+        return value
+    try:
+        signature.bind(None, None, None)
+    except TypeError as error:
+        raise ValueError(
+            f"{name} = {show(value)} takes {signature}, which is not called with three arguments "
+            f"by position ({error}); {remedy}"
+        ) from None
+    return value
+
+
+def network_or_settings() -> Check:
+    """A network, or a mapping of `NetworkConfig`'s fields."""
+    return Check(_network)
+
+
+def _network(name: str, value: Any) -> Any:
+    fields = None if callable(value) else as_mapping(value)
+    if fields is None:
+        return value
+    for key in fields:
+        check_known(str(key), settings_of(NetworkConfig), f"setting of the {name}")
+    return NetworkConfig(**fields)
+
+
+def environment_params() -> Check:
+    """A mapping, or pairs, of names with plain values; stored as sorted pairs."""
+    return Check(_environment_params)
+
+
+def _environment_params(name: str, value: Any) -> tuple[tuple[str, Any], ...]:
+    given = as_mapping(value)
+    if given is None:
+        try:
+            given = dict(value)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"{name} = {show(value)} is not a dictionary; give names of the environment's "
+                "parameters with their values, such as {'g': 9.81}"
+            ) from None
+    params = {}
+    for key, item in given.items():
+        if not isinstance(key, str):
+            raise ValueError(f"{name} has the name {show(key)}; give names as text")
+        items = as_sequence(item)
+        params[as_text(key)] = (
+            as_scalar(f"{name}.{key}", item)
+            if items is None
+            else tuple(as_scalar(f"{name}.{key}", each) for each in items)
+        )
+    return tuple(sorted(params.items()))
+
+
+def identity_unless_hashable(value: Any) -> Hashable:
+    """The value itself; for an unhashable object, a stand-in that equals no other object's."""
+    try:
+        hash(value)
+    except TypeError:
+        return ("not hashable", id(value))
+    return value

@@ -1,0 +1,1 @@
+"""Settings of other libraries, by name, as fields of a `Config`."""

@@ -1,0 +1,257 @@
+"""Translate skrl's settings into fields of `Config`.
+
+A setting without a counterpart is a ValueError, unless the caller sets the corresponding field.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rpojax.settings.translation.keys import as_dict
+from rpojax.settings.translation.skrl_source import KeysRead, Source, read
+from rpojax.types import Array
+from rpojax.validation import Interval, number_in, whole_number
+
+SCALER_EPSILON, SCALER_CLIP = 1e-8, 5.0  # RunningStandardScaler's
+KL_TARGET = 0.008
+KL_ADAPTIVE = {"min_lr": 1e-6, "max_lr": 1e-2, "kl_factor": 2.0, "lr_factor": 1.5}
+WITHOUT_EFFECT = ("last_epoch", "verbose")  # of torch's schedulers, in a new run
+
+
+@dataclasses.dataclass(frozen=True)
+class LinearFactor:
+    """torch's LinearLR as a factor on the learning rate, from `start` to `end`."""
+
+    start: float
+    end: float
+    updates: float  # after which it reaches `end`
+
+    def __call__(self, update_count: Array) -> Array:
+        """The factor, [], after `update_count` updates, i32[]."""
+        progress = (update_count / self.updates).clip(0.0, 1.0)
+        return self.start + (self.end - self.start) * progress
+
+
+@dataclasses.dataclass(frozen=True)
+class RewardScale:
+    """A reward shaper that multiplies by a number, skrl's rewards_shaper_scale."""
+
+    scale: float
+
+    def __call__(self, reward: Array, timestep: Array, timesteps: int) -> Array:
+        """The scaled rewards, [B]."""
+        return self.scale * reward
+
+
+def skrl_fields(
+    config: type[Any], settings: Any, changes: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The fields of a `Config` for `Config.from_skrl`, and the key that sets each."""
+    num_envs = whole_number("num_envs", changes.get("num_envs", config.num_envs))
+    skrl = read(settings, num_envs)
+    if skrl.component("class").upper() != "RPO":  # the runner takes "rpo" too
+        raise ValueError(
+            f"class = {skrl.component('class')!r} is another algorithm; give 'RPO', and alpha = 0 "
+            "for PPO"
+        )
+    if skrl.flag("mixed_precision") and "network" not in changes:
+        raise ValueError(
+            "mixed_precision = True is a matter of the network here; give network = "
+            "NetworkConfig(dtype='bfloat16') among the changes"
+        )
+    given = as_dict(settings, "settings")
+    fields, key_of = {}, {}
+    for field, value in FIELDS.items():
+        if field not in changes:
+            keys = KeysRead(skrl.values)
+            fields[field] = value(skrl._replace(values=keys))
+            key_of[field] = next((key for key in keys.read if key in given), field)
+    return fields, key_of
+
+
+def _schedule(skrl: Source) -> Any:
+    key = "learning_rate_scheduler"
+    name = skrl.component(key)
+    if not name:
+        return "constant"
+    if _is_kl_adaptive(skrl):
+        _check_fixed(f"{key}_kwargs", _kl_adaptive_kwargs(skrl), KL_ADAPTIVE)
+        return "kl_adaptive"
+    if name == "LinearLR":
+        known = ("start_factor", "end_factor", "total_iters", *WITHOUT_EFFECT)
+        return _linear_factor(skrl.kwargs(f"{key}_kwargs", known), skrl)
+    raise ValueError(
+        f"{key} = {name!r} has no counterpart here; give KLAdaptiveLR, LinearLR or None, or "
+        "among the changes an lr_schedule: a function of the number of updates done to a factor on "
+        "learning_rate"
+    )
+
+
+def _linear_factor(kwargs: Mapping[str, Any], skrl: Source) -> LinearFactor:
+    """The rate moves on after each epoch in skrl; here it stands still during an update."""
+    total_iters = whole_number("total_iters", kwargs.get("total_iters", 5))
+    return LinearFactor(
+        start=number_in("start_factor", kwargs.get("start_factor", 1 / 3), Interval(0.0)),
+        end=number_in("end_factor", kwargs.get("end_factor", 1.0), Interval(0.0)),
+        updates=total_iters / skrl.whole("learning_epochs", least=1),
+    )
+
+
+def _is_kl_adaptive(skrl: Source) -> bool:
+    """Whether the scheduler is KLAdaptiveLR, or has one of the names that skrl 2 accepts for it."""
+    return "kladaptive" in skrl.component("learning_rate_scheduler").lower().replace("_", "")
+
+
+def _kl_adaptive_kwargs(skrl: Source) -> dict[str, Any]:
+    known = ("kl_threshold", *KL_ADAPTIVE, *WITHOUT_EFFECT)
+    return skrl.kwargs("learning_rate_scheduler_kwargs", known)
+
+
+def _kl_target(skrl: Source) -> float:
+    kwargs = _kl_adaptive_kwargs(skrl) if _is_kl_adaptive(skrl) else {}
+    return kwargs.get("kl_threshold", KL_TARGET)
+
+
+def _observation_scaler(skrl: Source) -> dict[str, Any] | None:
+    fields = "normalize_observations and observation_clip"
+    if skrl.version == 1:
+        return _scaler(skrl, "state_preprocessor", fields)
+    scaler = _scaler(skrl, "observation_preprocessor", fields)
+    if (scaler is None) and skrl.component("state_preprocessor"):
+        raise ValueError(
+            "state_preprocessor without observation_preprocessor scales what the critic alone "
+            "sees, and here all that an environment shows is scaled, or nothing; give "
+            f"{fields} among the changes"
+        )
+    return scaler
+
+
+def _scaler(skrl: Source, key: str, fields: str) -> dict[str, Any] | None:
+    """The arguments of a RunningStandardScaler; None without one."""
+    name = skrl.component(key)
+    if not name:
+        return None
+    if name != "RunningStandardScaler":
+        raise ValueError(
+            f"{key} = {name!r} has no counterpart here; give RunningStandardScaler or None, "
+            f"or {fields} among the changes"
+        )
+    # Size and device follow by themselves.
+    kwargs = skrl.kwargs(f"{key}_kwargs", ("size", "device", "epsilon", "clip_threshold"))
+    _check_fixed(f"{key}_kwargs", kwargs, {"epsilon": SCALER_EPSILON})
+    return kwargs
+
+
+def _observation_clip(skrl: Source) -> float:
+    return (_observation_scaler(skrl) or {}).get("clip_threshold", SCALER_CLIP)
+
+
+def _normalize_values(skrl: Source) -> bool:
+    kwargs = _scaler(skrl, "value_preprocessor", "normalize_values")
+    if kwargs is None:
+        return False
+    # skrl clips values and returns at 5 standard deviations; here nothing is clipped.
+    _check_fixed("value_preprocessor_kwargs", kwargs, {"clip_threshold": SCALER_CLIP})
+    return True
+
+
+def _check_fixed(key: str, kwargs: Mapping[str, Any], fixed: Mapping[str, Any]) -> None:
+    """Raise ValueError where an argument differs from skrl's default, the only one possible."""
+    for name, value in fixed.items():
+        if kwargs.get(name, value) != value:
+            raise ValueError(
+                f"{key}: {name} = {kwargs[name]!r} has no counterpart here; leave it at skrl's "
+                f"default, {value:g}"
+            )
+
+
+def _learning_rate(skrl: Source) -> Any:
+    return skrl.same_for_both("learning_rate")
+
+
+def _ent_coef(skrl: Source) -> float:
+    scale = skrl.number("entropy_loss_scale")
+    if skrl.version == 1 and scale:
+        raise ValueError(
+            f"entropy_loss_scale = {scale:g} weighs what skrl 1 averages over the action's "
+            f"dimensions, and here it is summed; give ent_coef = {scale:g} / (number of action "
+            "dimensions) among the changes"
+        )
+    return scale
+
+
+def _clip_value_loss(skrl: Source) -> bool:
+    if skrl.version == 1:
+        return skrl.flag("clip_predicted_values")
+    return skrl.number("value_clip") > 0.0
+
+
+def _value_clip(skrl: Source) -> float:
+    off = skrl.version == 2 and not _clip_value_loss(skrl)
+    return 0.2 if off else skrl.number("value_clip")
+
+
+def _random_timesteps(skrl: Source) -> int:
+    timesteps, rollouts = skrl.whole("random_timesteps"), skrl.whole("rollouts", least=1)
+    if timesteps % rollouts:
+        below = timesteps // rollouts * rollouts
+        raise ValueError(
+            f"random_timesteps = {timesteps} ends inside one of the rollouts of {rollouts} "
+            f"timesteps; give {below} or {below + rollouts}"
+        )
+    return timesteps * skrl.num_envs
+
+
+def _learning_starts(skrl: Source) -> int:
+    """The rollouts that end before skrl begins to update, as steps of all environments."""
+    rollouts = skrl.whole("rollouts", least=1)
+    return skrl.whole("learning_starts") // rollouts * rollouts * skrl.num_envs
+
+
+def _reward_shaper(skrl: Source) -> Any:
+    shaper = skrl.values["rewards_shaper"]
+    if skrl.values["rewards_shaper_scale"] is None:
+        return shaper
+    if shaper is not None:
+        raise ValueError("rewards_shaper and rewards_shaper_scale do the same; give one of them")
+    return RewardScale(skrl.number("rewards_shaper_scale"))
+
+
+def _renamed(key: str) -> Callable[[Source], Any]:
+    return lambda skrl: skrl.values[key]
+
+
+def _always(value: Any) -> Callable[[Source], Any]:
+    return lambda skrl: value
+
+
+FIELDS: dict[str, Callable[[Source], Any]] = {
+    "num_steps": _renamed("rollouts"),
+    "update_epochs": _renamed("learning_epochs"),
+    "num_minibatches": _renamed("mini_batches"),
+    "alpha": _renamed("alpha"),
+    "gamma": _renamed("discount_factor"),
+    "gae_lambda": lambda skrl: skrl.values["lambda" if skrl.version == 1 else "gae_lambda"],
+    "learning_rate": _learning_rate,
+    "lr_schedule": _schedule,
+    "kl_target": _kl_target,
+    "adam_eps": _always(1e-8),  # torch's and optax's own
+    "normalize_observations": lambda skrl: _observation_scaler(skrl) is not None,
+    "observation_clip": _observation_clip,
+    "normalize_rewards": _always(False),
+    "normalize_values": _normalize_values,
+    "random_timesteps": _random_timesteps,
+    "learning_starts": _learning_starts,
+    "max_grad_norm": lambda skrl: max(0.0, skrl.number("grad_norm_clip")),  # below 0: off
+    "clip_eps": _renamed("ratio_clip"),
+    "clip_value_loss": _clip_value_loss,
+    "value_clip": _value_clip,
+    "ent_coef": _ent_coef,
+    "vf_coef": lambda skrl: 2.0 * skrl.number("value_loss_scale"),  # of E[...], ours of E[...] / 2
+    "kl_threshold": _renamed("kl_threshold"),
+    "reward_shaper": _reward_shaper,
+    "time_limit_bootstrap": _renamed("time_limit_bootstrap"),
+    "advantage_normalization": _always("batch"),
+    "perturb_rollouts": _always(True),
+}
+"""How each field that skrl sets follows from its settings."""

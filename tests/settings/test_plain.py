@@ -1,0 +1,167 @@
+import dataclasses
+import json
+
+import flax.linen as nn
+import jax
+import numpy as np
+import optax
+import pytest
+
+import rpojax
+from rpojax import Config, HyperParams, NetworkConfig
+from rpojax.settings.plain import describe, fields_to_plain, objects_in
+from rpojax.settings.recorded import config_from_plain, hyperparams_from_plain, hyperparams_to_plain
+
+CFG = Config(
+    total_timesteps=10_000,
+    num_envs=8,
+    num_steps=16,
+    num_minibatches=4,
+    learning_rate=1.0 / 3.0,
+    env_params={"g": 1.62},
+    network=NetworkConfig(hidden_sizes=(7, 5), activation="elu"),
+)
+
+
+def recorded(cfg=CFG):
+    return json.loads(json.dumps(fields_to_plain(cfg)))
+
+
+def test_plain_config_comes_back_equal():
+    assert config_from_plain(recorded()) == CFG
+
+
+def test_every_field_of_a_config_is_recorded():
+    assert list(fields_to_plain(CFG)) == [field.name for field in dataclasses.fields(Config)]
+
+
+@pytest.mark.parametrize("agents", [(), (3,)], ids=["one", "three"])
+def test_hyperparams_come_back_bit_for_bit(agents):
+    hyperparams = jax.tree.map(
+        lambda leaf: np.full(agents, leaf / 3, np.float32), CFG.hyperparams()
+    )
+    record = json.loads(json.dumps(hyperparams_to_plain(hyperparams)))
+    restored = hyperparams_from_plain(record, CFG.hyperparams())
+    for new, old in zip(jax.tree.leaves(restored), jax.tree.leaves(hyperparams), strict=True):
+        assert new.dtype == np.float32
+        np.testing.assert_array_equal(new, old)
+
+
+def test_hyperparameter_that_the_record_lacks_has_its_default():
+    record = hyperparams_to_plain(CFG.hyperparams().replace(alpha=0.1))
+    del record["gamma"]
+    restored = hyperparams_from_plain(record, CFG.hyperparams().replace(gamma=0.8))
+    assert (restored.alpha, restored.gamma) == (np.float32(0.1), np.float32(0.8))
+
+
+def test_hyperparameter_of_a_newer_version_is_refused_by_name():
+    record = hyperparams_to_plain(CFG.hyperparams()) | {"warp": 1.0}
+    with pytest.raises(ValueError, match=r"hyperparameters .* does not know: warp; use"):
+        hyperparams_from_plain(record, CFG.hyperparams())
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(HyperParams)])
+def test_each_hyperparameter_is_in_the_record(name):
+    assert name in hyperparams_to_plain(CFG.hyperparams())
+
+
+def other(value):
+    """Another value of the same type, for each plain field that may be changed alone."""
+    if isinstance(value, bool):
+        return not value
+    return value / 2 if isinstance(value, float) and value else value * 2
+
+
+@pytest.mark.parametrize("name", ["alpha", "gamma", "num_envs", "normalize_values", "network"])
+def test_another_config_is_refused_with_the_field_and_both_values(name):
+    changed = NetworkConfig() if name == "network" else other(getattr(CFG, name))
+    with pytest.raises(ValueError, match="not the config of this run") as error:
+        config_from_plain(recorded(), CFG.replace(**{name: changed}))
+    if name == "network":
+        assert "where the run has NetworkConfig(hidden_sizes=(7, 5)" in str(error.value)
+    else:
+        assert f"{name} = {changed!r} where the run has {getattr(CFG, name)!r}; leave" in str(
+            error.value
+        )
+    assert config_from_plain(recorded(), CFG) is CFG
+
+
+def test_several_differing_fields_are_all_named():
+    with pytest.raises(ValueError, match=r"alpha = 0.25 where the run has 0.5; gamma = 0.5 where"):
+        config_from_plain(recorded(), CFG.replace(alpha=0.25, gamma=0.5))
+
+
+def make_shaper(scale):
+    return lambda reward, timestep, timesteps: scale * reward
+
+
+class Network(nn.Module):
+    width: int = 8
+    activation: object = nn.tanh
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "different"),
+    [
+        ("reward_shaper", make_shaper(0.5), make_shaper(0.25)),
+        ("reward_shaper", lambda r, t, n: r * 0.5, lambda r, t, n: r * 0.25),
+        ("reward_shaper", lambda r, t, n, *, s=1: s * r, lambda r, t, n, *, s=2: s * r),
+        ("network", Network(width=4), Network(width=5)),
+        ("network", Network(activation=nn.tanh), Network(activation=nn.relu)),
+        ("lr_schedule", optax.linear_schedule(1.0, 0.0, 78), optax.linear_schedule(1.0, 0.0, 79)),
+        ("env", rpojax.envs.make("Pendulum-v1"), rpojax.envs.make("Pendulum-v1", g=1.62)),
+    ],
+    ids=[
+        "closure",
+        "constant",
+        "default",
+        "module",
+        "function in a module",
+        "schedule",
+        "environment",
+    ],
+)
+def test_objects_are_described_told_apart_and_have_to_be_passed(name, value, different):
+    cfg = CFG.replace(**{name: value})
+    record = recorded(cfg)
+    assert objects_in(record) == {name: describe(value)}
+    with pytest.raises(ValueError, match=rf"objects, .*a file cannot hold \({name} = .*cfg=\.\."):
+        config_from_plain(record)
+    with pytest.raises(ValueError, match=rf"{name} = .* is an object"):
+        cfg.to_dict()
+    assert config_from_plain(record, cfg) is cfg
+    for changed in (CFG.replace(**{name: different}), CFG):
+        with pytest.raises(ValueError, match=rf"not the config of this run: {name} = "):
+            config_from_plain(record, changed)
+
+
+def test_descriptions_are_one_short_line_without_addresses():
+    for value in (make_shaper(2), Network(), rpojax.envs.make("Pendulum-v1"), object(), nn.tanh):
+        text = describe(value)
+        assert len(text) <= 300
+        assert "\n" not in text
+        assert "0x" not in text
+    assert describe(make_shaper(2)) == describe(make_shaper(2)) != describe(make_shaper(3))
+
+
+def test_setting_that_the_record_lacks_has_its_default():
+    record = recorded()
+    del record["alpha"], record["network"]["shared_torso"]
+    assert config_from_plain(record) == CFG
+    assert config_from_plain(record, CFG) is CFG
+    with pytest.raises(ValueError, match=r"alpha = 0\.25 where the run has 0\.5"):
+        config_from_plain(record, CFG.replace(alpha=0.25))
+
+
+@pytest.mark.parametrize("cfg", [None, CFG])
+@pytest.mark.parametrize("place", ["settings", "settings of the network"])
+def test_setting_of_a_newer_version_is_refused_by_name(place, cfg):
+    record = recorded()
+    (record if place == "settings" else record["network"])["warp_factor"] = 9
+    with pytest.raises(ValueError, match=f"{place} that .* does not know: warp_factor; use the"):
+        config_from_plain(record, cfg)
+
+
+def test_what_is_no_config_is_refused():
+    with pytest.raises(ValueError, match=r"cfg = \{'alpha': 0.5\} is not a Config; give the one"):
+        config_from_plain(recorded(CFG), {"alpha": 0.5})
