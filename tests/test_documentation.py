@@ -78,7 +78,7 @@ def test_commands_of_the_readme_are_those_of_the_guide():
 
 
 def test_the_job_for_slurm_is_a_script_of_commands_that_exist():
-    (script,) = blocks("shell", guide("processes"))
+    (script,) = blocks("shell", guide("devices.processes"))
     subprocess.run(["bash", "-n"], input=script, text=True, check=True)
     commands = re.findall(r"srun rpojax (.*)", script)
     assert [type(parse(shlex.split(command))).__name__ for command in commands] == [
