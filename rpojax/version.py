@@ -1,3 +1,3 @@
-"""The version of the package, with a suffix `.dev` between releases."""
+"""The version of the package; between releases that of the next one, with the suffix `.dev0`."""
 
-__version__ = "0.2.0.dev0"
+__version__ = "0.2.0"

@@ -8,13 +8,17 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 from shortened import FEW_STEPS, with_fewer_steps
 
+import rpojax
 from rpojax.cli import main
 from rpojax.cli.parsing import parse
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+CHANGELOG = (ROOT / "CHANGELOG.md").read_text()
+PAGES = ("README.md", "CONTRIBUTING.md", "benchmarks/README.md", "benchmarks/results/rpo/tables.md")
 GUIDES = ("agent", "compat", "envs", "networks", "presets", "programs", "runs", "studies")
 
 
@@ -98,14 +102,41 @@ def test_commands_set_everything_up():
     assert len(commands) == 2
     assert all(command.startswith("python3 -m venv .venv && ") for command in commands)
     assert commands[0].endswith(".venv/bin/rpojax train")
-    assert commands[1].endswith(".venv/bin/pytest -n 2")
+    assert commands[1].endswith('.venv/bin/pytest -n 2 -m "not slow"')
 
 
-def test_relative_links_lead_somewhere():
-    targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
-    missing = [target for target in targets if not (ROOT / target).exists()]
-    assert targets
-    assert not missing
+def headings(path: Path) -> set[str]:
+    """The anchors of a page, as GitHub makes them."""
+    found = re.findall(r"^#+ (.+)$", path.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in found}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_relative_links_lead_somewhere(page):
+    path = ROOT / page
+    targets = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]+))?\)", path.read_text())
+    for file, anchor in targets:
+        target = path.parent / file if file else path
+        assert target.exists(), file
+        assert not anchor or anchor in headings(target), anchor
+
+
+def test_modules_that_contributing_names_exist():
+    names = re.findall(r"`([\w/]+(?:\.py|/))`", (ROOT / "CONTRIBUTING.md").read_text())
+    assert names
+    for name in names:
+        assert (ROOT / name).exists() or any((ROOT / "rpojax").rglob(name.strip("/"))), name
+
+
+def test_version_changelog_and_citation_agree():
+    """Between releases the version is that of the next one, and the changelog tells what is new."""
+    sections = re.findall(r"^## \[(.+?)\](?: - (.+))?$", CHANGELOG, flags=re.MULTILINE)
+    unreleased = sections[0] == ("Unreleased", "")
+    assert rpojax.__version__.endswith(".dev0") == unreleased
+    newest, date = sections[unreleased]
+    assert unreleased or rpojax.__version__ == newest
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert (citation["version"], str(citation["date-released"])) == (newest, date)
 
 
 def test_the_readme_is_short():
