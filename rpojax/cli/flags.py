@@ -18,7 +18,7 @@ from rpojax.devices.sharding import use_all_cores
 from rpojax.settings.config import Config
 from rpojax.settings.declared import anything, setting, settings_of
 from rpojax.settings.network_config import NetworkConfig
-from rpojax.settings.types import NamedAlphaSchedule, NamedSchedule
+from rpojax.settings.values import NamedAlphaSchedule, NamedSchedule
 
 Switch: TypeAlias = Annotated[bool, tyro.conf.FlagCreatePairsOff]  # without a --no-... beside it
 RunArgument: TypeAlias = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]

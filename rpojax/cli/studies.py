@@ -17,7 +17,7 @@ from rpojax.cli.flags import ConfigFlags, JaxFlags, Switch, check_directory_name
 from rpojax.cli.reports import print_json, with_message
 from rpojax.cli.settings_file import load_settings_file
 from rpojax.cli.train_settings import LEAST, fields_over_preset
-from rpojax.settings.translation.keys import made_from
+from rpojax.settings.translation.by_name import made_from
 from rpojax.studies.api import finished_study, make_plan, run_plan
 from rpojax.studies.files import StudyDirectory
 from rpojax.studies.plan import StudyPlan, plan_from_record

@@ -11,8 +11,7 @@ from rpojax.cli.settings_file import load_settings_file
 from rpojax.cli.training import Train
 from rpojax.presets.named import preset
 from rpojax.settings.config import Config
-from rpojax.settings.translation.by_name import named_fields
-from rpojax.settings.translation.keys import is_named, made_from
+from rpojax.settings.translation.by_name import is_named, made_from, named_fields
 from rpojax.validation import whole_number
 
 _ENV_PARAM = "--env-params."

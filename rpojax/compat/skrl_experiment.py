@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rpojax.settings.config import Config
-from rpojax.settings.translation.skrl_source import read
+from rpojax.settings.translation.skrl import read
 
 
 class FitArguments(NamedTuple):

@@ -17,7 +17,7 @@ from rpojax.core.perturbation import perturb
 from rpojax.envs.base import Env
 from rpojax.networks import Outputs
 from rpojax.settings.config import Config
-from rpojax.settings.types import ActionTransform
+from rpojax.settings.values import ActionTransform
 from rpojax.trees import leading_axes
 from rpojax.types import Array, Key, PyTree, TrainState
 

@@ -8,13 +8,6 @@ import jax.numpy as jnp
 
 from rpojax.presets import named
 from rpojax.presets.table import Preset
-from rpojax.settings.checks import (
-    environment_params,
-    identity_unless_hashable,
-    network_or_settings,
-    reward_shaper,
-    schedule,
-)
 from rpojax.settings.declared import (
     anything,
     boolean,
@@ -32,11 +25,10 @@ from rpojax.settings.hyperparams import HyperParams, hyperparameter
 from rpojax.settings.network_config import NetworkConfig
 from rpojax.settings.plain import fields_to_plain, objects_in
 from rpojax.settings.sizes import MOST, RunSizes
-from rpojax.settings.translation.by_name import named_fields
+from rpojax.settings.translation.by_name import made_from, named_fields
 from rpojax.settings.translation.cleanrl import cleanrl_fields
-from rpojax.settings.translation.keys import made_from
 from rpojax.settings.translation.skrl import skrl_fields
-from rpojax.settings.types import (
+from rpojax.settings.values import (
     ActionTransform,
     AdvantageNormalization,
     AgentsAtOnce,
@@ -45,6 +37,11 @@ from rpojax.settings.types import (
     ResetMode,
     RewardShaper,
     Schedule,
+    environment_params,
+    identity_unless_hashable,
+    network_or_settings,
+    reward_shaper,
+    schedule,
 )
 from rpojax.validation import Interval, check_known
 

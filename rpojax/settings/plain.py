@@ -1,16 +1,14 @@
-"""Settings as plain values, which JSON and YAML can hold, and back.
+"""Settings as plain values, which JSON and YAML can hold.
 
 Functions, modules and environment objects are not plain values. They are recorded as a description,
-which distinguishes one object from another but cannot be turned back into it. To read such
-settings, pass the `Config` that was recorded.
+which cannot be turned back into the object. To read such settings, pass the `Config` that was
+recorded.
 """
 
 import dataclasses
 import functools
-import hashlib
-import re
-import types
-from collections.abc import Callable, Mapping
+import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -19,8 +17,8 @@ import numpy as np
 from rpojax.settings.network_config import NetworkConfig
 
 DESCRIPTION = "description"  # the key of the dictionary that stands for an object
-_LONGEST_DESCRIPTION = 300  # characters; a longer one ends in its digest
-_DEEPEST_DESCRIPTION = 5
+_LONGEST_DESCRIPTION = 300  # characters
+_LARGEST_ARRAY = 16  # numbers that a description shows
 
 
 def objects_in(plain: Any, name: str = "") -> dict[str, str]:
@@ -61,67 +59,54 @@ def fields_to_plain(settings: Any) -> dict[str, Any]:
 
 
 def describe(value: Any) -> str:
-    """One line that distinguishes a function, module or object from others of its kind.
+    """A function or object as one line: its import path, and the plain values that it holds.
 
-    It includes the values that a function closes over and the numbers in its code, but no memory
-    addresses: the same definition gives the same line in another process. Two functions that
-    compute different things can still have the same description.
+    Such as "my_module:Network(width=8)" or "my_module:make_shaper.<locals>.shaper(scale=0.5)". The
+    same in each process. Objects that compute different things can have the same description.
     """
-    text = " ".join(_describe(value, 0).split())
-    if len(text) > _LONGEST_DESCRIPTION:
-        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-        text = f"{text[: _LONGEST_DESCRIPTION - 30]}... sha256 {digest}"
-    return text
-
-
-def _describe(value: Any, depth: int) -> str:
-    if depth > _DEEPEST_DESCRIPTION:
-        return type(value).__qualname__
-    deeper: Callable[[Any], str] = functools.partial(_describe, depth=depth + 1)
     if isinstance(value, functools.partial):
-        parts = [deeper(item) for item in (value.func, *value.args)]
-        return f"partial({', '.join(parts + _named(value.keywords, deeper))})"
-    if isinstance(value, types.FunctionType):
-        return f"{value.__module__}.{value.__qualname__}({', '.join(_contents(value, deeper))})"
-    if isinstance(value, type):
-        return f"{value.__module__}.{value.__qualname__}"
-    if _has_plain_repr(value):
-        return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
-    return f"{_describe(type(value), 0)}({', '.join(_named(_fields(value), deeper))})"
+        parts = {str(place): item for place, item in enumerate(value.args)} | value.keywords
+        value = value.func
+    else:
+        value = inspect.unwrap(value)  # such as what `jax.jit` wraps
+        parts = _parts(value)
+    ordered = sorted(parts.items(), key=lambda part: callable(part[1]))  # functions come last
+    shown = ", ".join(f"{name}={_shown(item)}" for name, item in ordered)
+    text = f"{_import_path(value)}({shown})" if shown else _import_path(value)
+    short = text if len(text) <= _LONGEST_DESCRIPTION else f"{text[: _LONGEST_DESCRIPTION - 3]}..."
+    return " ".join(short.split())
 
 
-def _has_plain_repr(value: Any) -> bool:
-    """Whether the repr of an object shows its contents."""
-    holds_functions = dataclasses.is_dataclass(value) and any(
-        map(callable, _fields(value).values())
-    )
-    return type(value).__repr__ is not object.__repr__ and not holds_functions
-
-
-def _fields(value: Any) -> dict[str, Any]:
+def _parts(value: Any) -> dict[str, Any]:
+    """What a function closes over, or the fields of an object that are not at their defaults."""
+    if inspect.isfunction(value):
+        try:
+            return dict(inspect.getclosurevars(value).nonlocals)
+        except ValueError:  # a variable that is not assigned yet
+            return {}
+    if hasattr(value, "__qualname__"):
+        return {}
     if dataclasses.is_dataclass(value):  # a flax module has more attributes than its fields
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        fields = {field.name: field.default for field in dataclasses.fields(value)}
+        given = {name: getattr(value, name) for name in fields}
+        return {name: item for name, item in given.items() if item is not fields[name]}
     return getattr(value, "__dict__", {})
 
 
-def _named(fields: dict[str, Any], deeper: Callable[[Any], str]) -> list[str]:
-    return [f"{name}={deeper(item)}" for name, item in fields.items()]
+def _shown(value: Any) -> str:
+    if value is None or isinstance(value, bool | int | float | str):
+        return repr(value)
+    if isinstance(value, np.ndarray | np.generic | jax.Array) and value.size <= _LARGEST_ARRAY:
+        return str(np.asarray(value).tolist())
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(_shown, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{name}: {_shown(item)}' for name, item in value.items())}}}"
+    if isinstance(value, set | frozenset):
+        return f"{{{', '.join(sorted(map(_shown, value)))}}}"
+    return _import_path(value)
 
 
-def _contents(function: types.FunctionType, deeper: Callable[[Any], str]) -> list[str]:
-    """What a function was given when it was made, and the numbers in its code."""
-    code = function.__code__
-    cells = zip(code.co_freevars, function.__closure__ or (), strict=True)
-    filled = {name: cell.cell_contents for name, cell in cells if _is_filled(cell)}
-    defaults = [deeper(item) for item in function.__defaults__ or ()]
-    named = _named(function.__kwdefaults__ or {}, deeper)
-    numbers = [repr(item) for item in code.co_consts if isinstance(item, int | float)]
-    return _named(filled, deeper) + defaults + named + numbers
-
-
-def _is_filled(cell: types.CellType) -> bool:
-    try:
-        cell.cell_contents  # noqa: B018
-    except ValueError:
-        return False
-    return True
+def _import_path(value: Any) -> str:
+    named = value if hasattr(value, "__qualname__") else type(value)
+    return f"{named.__module__}:{named.__qualname__}"

@@ -1,6 +1,7 @@
 """The settings of a recorded run, read back from plain values."""
 
 import dataclasses
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,8 +25,8 @@ def config_from_plain(recorded: Mapping[str, Any], cfg: Config | None = None) ->
             record.
 
     Raises:
-        ValueError: a setting that this version does not know; `cfg` differs from the record; `cfg`
-            is None and the record holds descriptions.
+        ValueError: a setting that this version does not know; `cfg` differs from the record in a
+            plain value; `cfg` is None and the record holds descriptions.
     """
     _require_known(recorded, Config, "settings")
     if isinstance(recorded.get("network"), Mapping) and not objects_in(recorded["network"]):
@@ -42,7 +43,7 @@ def config_from_plain(recorded: Mapping[str, Any], cfg: Config | None = None) ->
             f"the run's config holds objects, which a file cannot hold ({held}); pass the config "
             "that the run was started with, as cfg=..."
         )
-    return Config(**_network_made(recorded))
+    return Config(**recorded)  # a network recorded by its fields is made of them
 
 
 def hyperparams_to_plain(hyperparams: HyperParams) -> dict[str, Any]:
@@ -63,14 +64,6 @@ def hyperparams_from_plain(recorded: Mapping[str, Any], defaults: HyperParams) -
     return dataclasses.replace(defaults, **arrays)
 
 
-def _network_made(recorded: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a `Config`, with a `NetworkConfig` in place of its own fields."""
-    network = recorded.get("network")
-    if not isinstance(network, Mapping):
-        return dict(recorded)
-    return {**recorded, "network": NetworkConfig(**network)}
-
-
 def _require_known(recorded: Mapping[str, Any], settings: type[Any], what: str) -> None:
     known = {field.name for field in dataclasses.fields(settings)}
     unknown = ", ".join(sorted(set(recorded) - known))
@@ -82,25 +75,46 @@ def _require_known(recorded: Mapping[str, Any], settings: type[Any], what: str) 
 
 
 def _require_same(recorded: Mapping[str, Any], cfg: Config) -> None:
-    """Raise ValueError that names the settings in which `cfg` is not the recorded config."""
-    given = fields_to_plain(cfg)
+    """Raise ValueError that names the settings in which `cfg` is not the recorded config.
+
+    Objects are compared by their descriptions. Where these differ there is only a warning, since
+    the same object can be described in another way.
+    """
     complete = fields_to_plain(Config()) | dict(recorded)
     network = complete["network"]
     if isinstance(network, Mapping) and not objects_in(network):
         complete["network"] = fields_to_plain(NetworkConfig(**network))
-    differing = [
-        f"{name} = {_show(name, value)} where the run has {_show(name, complete[name])}"
-        for name, value in given.items()
-        if value != complete[name]
-    ]
+    differing: list[str] = []
+    described: list[str] = []
+    for name, value in fields_to_plain(cfg).items():
+        if value != complete[name]:
+            same_kind = _without_objects(value) == _without_objects(complete[name])
+            text = f"{name} = {_show(name, value)} where the run has {_show(name, complete[name])}"
+            (described if same_kind else differing).append(text)
     if differing:
         raise ValueError(
             f"cfg is not the config of this run: {'; '.join(differing)}; leave cfg out to use "
             "the run's own, or start another run in another directory"
         )
+    if described:
+        warnings.warn(
+            f"cfg may not be the config of this run: {'; '.join(described)}. Objects are compared "
+            "by their import paths and the plain values that they hold, and this one is used; "
+            "make sure that it computes the same",
+            stacklevel=2,
+        )
+
+
+def _without_objects(plain: Any) -> Any:
+    """Plain settings with an empty description in place of each."""
+    if isinstance(plain, Mapping):
+        objects = set(plain) == {DESCRIPTION}
+        return {name: "" if objects else _without_objects(item) for name, item in plain.items()}
+    return [_without_objects(item) for item in plain] if isinstance(plain, list) else plain
 
 
 def _show(name: str, plain: Any) -> str:
-    if objects_in(plain):
-        return plain[DESCRIPTION]
+    objects = objects_in(plain)
+    if objects:
+        return ", ".join(objects.values())
     return repr(NetworkConfig(**plain) if name == "network" else plain)

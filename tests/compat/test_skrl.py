@@ -15,7 +15,6 @@ from rpojax import Config, NetworkConfig
 from rpojax.compat import fit_arguments, from_skrl
 from rpojax.core import losses, normalize, optimizer
 from rpojax.settings.translation import skrl as fields
-from rpojax.settings.translation import skrl_source as source
 
 
 def identify(value):
@@ -120,8 +119,8 @@ def test_default_config_of_skrl_1_is_what_its_page_says():
 
 def test_every_key_of_the_page_and_no_other_is_known():
     extras = {"class", "rewards_shaper_scale", "mixed_precision"}  # of YAML files, of PyTorch
-    assert set(source.DEFAULTS_1) == set(SKRL_1) | extras
-    assert set(source.EXPERIMENT_DEFAULTS) == set(SKRL_1["experiment"])
+    assert set(fields.DEFAULTS_1) == set(SKRL_1) | extras
+    assert set(fields.EXPERIMENT_DEFAULTS) == set(SKRL_1["experiment"])
 
 
 SCALER = "RunningStandardScaler"
@@ -189,7 +188,7 @@ def test_key_of_skrl_changes_its_fields_alone(given, changed):
 
 
 def test_cases_above_cover_every_key():
-    assert {key for given, _ in CASES for key in given} == set(source.DEFAULTS_1)
+    assert {key for given, _ in CASES for key in given} == set(fields.DEFAULTS_1)
 
 
 @dataclasses.dataclass(kw_only=True)

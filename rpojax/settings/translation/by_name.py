@@ -1,11 +1,19 @@
-"""Settings by name: our own names, as they are or in capitals, and PureJaxRL's."""
+"""Settings by name: our own names, as they are or in capitals, and PureJaxRL's.
 
+What all translations share is here too: they read settings from any container, and their errors
+name the user's keys.
+"""
+
+import argparse
+import dataclasses
+import re
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from rpojax.settings.declared import settings_of
-from rpojax.settings.translation.keys import as_dict
 from rpojax.validation import as_mapping, check_bool, check_known, show
+
+C = TypeVar("C")
 
 PUREJAXRL: dict[str, Callable[[str, Any], dict[str, Any]]] = {
     "LR": lambda key, value: {"learning_rate": value},
@@ -72,3 +80,45 @@ def _with_activation(given: Any, activation: Any) -> dict[str, Any]:
     if "activation" in network:
         raise ValueError("'ACTIVATION' and 'network' both set activation; give one")
     return {**network, "activation": activation}
+
+
+def made_from(make: Callable[..., C], fields: Mapping[str, Any], key_of: Mapping[str, Any]) -> C:
+    """Call `make` with translated settings.
+
+    Args:
+        make: `Config`, or a function of its fields.
+        fields: given to it by name.
+        key_of: the user's key for each field that was translated.
+
+    Raises:
+        ValueError: as `Config`, followed by the user's key for each setting that it names.
+    """
+    try:
+        return make(**fields)
+    except ValueError as error:
+        renamed = [
+            f"{field} is set by {show(key)}"
+            for field, key in key_of.items()
+            if key != field and is_named(field, error)
+        ]
+        if not renamed:
+            raise
+        raise ValueError(f"{error} ({', '.join(renamed)})") from None
+
+
+def is_named(field: str, error: ValueError) -> bool:
+    """Whether an error is about a field."""
+    return re.search(rf"\b{field}\b", str(error)) is not None
+
+
+def as_dict(settings: Any, name: str) -> dict[str, Any]:
+    """A copy of a mapping, of a dataclass's fields or of an argparse namespace."""
+    if dataclasses.is_dataclass(settings) and not isinstance(settings, type):
+        fields = dataclasses.fields(settings)
+        return {field.name: getattr(settings, field.name) for field in fields}
+    if isinstance(settings, argparse.Namespace):
+        return dict(vars(settings))
+    mapping = as_mapping(settings)
+    if mapping is None:
+        raise ValueError(f"{name} = {show(settings)} is not a dictionary of settings; give one")
+    return mapping

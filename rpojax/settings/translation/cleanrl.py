@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rpojax.settings.translation.keys import as_dict
+from rpojax.settings.translation.by_name import as_dict
 from rpojax.validation import Interval, check_bool, check_known, number_in
 
 DEFAULTS: dict[str, Any] = {

@@ -1,11 +1,14 @@
-"""Checks of those fields of a `Config` that have rules of their own."""
+"""The values of a `Config`'s fields: named choices, functions of users, and checks of both."""
 
 import inspect
 from collections.abc import Collection, Hashable
-from typing import Any
+from typing import Any, Literal, Protocol, TypeAlias
+
+from jax.typing import ArrayLike
 
 from rpojax.settings.declared import Check, settings_of
 from rpojax.settings.network_config import NetworkConfig
+from rpojax.types import Array
 from rpojax.validation import (
     as_mapping,
     as_scalar,
@@ -15,6 +18,33 @@ from rpojax.validation import (
     check_known,
     show,
 )
+
+ActionTransform: TypeAlias = Literal["clip", "rescale"]
+AdvantageNormalization: TypeAlias = Literal["minibatch", "batch", "none"]
+ResetMode: TypeAlias = Literal["auto", "exact", "pool"]
+NamedSchedule: TypeAlias = Literal["constant", "linear", "kl_adaptive"]
+NamedAlphaSchedule: TypeAlias = Literal["constant", "linear"]
+AgentsAtOnce: TypeAlias = Literal["auto", "all"]
+
+
+class Schedule(Protocol):
+    """A factor on the learning rate or on alpha."""
+
+    def __call__(self, update_count: Array, /) -> ArrayLike:
+        """Return the factor, [], after a number of updates, i32[]."""
+
+
+class RewardShaper(Protocol):
+    """A change of the rewards before they are scaled."""
+
+    def __call__(self, reward: Array, timestep: Array, timesteps: int, /) -> Array:
+        """Return the shaped rewards [B].
+
+        Args:
+            reward: [B] the environment's own.
+            timestep: i32[] steps of all environments since the start of the run.
+            timesteps: such steps in the whole run.
+        """
 
 
 def schedule(names: Collection[str]) -> Check:
