@@ -1,12 +1,22 @@
 """The tables of `python -m benchmarks.rpo`: which cells they have, and how agents are summed up."""
 
-import pytest
+import re
 
+import pytest
+from scipy import stats
+
+from benchmarks.reporting import REPOSITORY
 from benchmarks.rpo import pictures, records, report
 from benchmarks.rpo.cells import TABLES, cells_of
 from benchmarks.rpo.groups import Group
-from benchmarks.rpo.published import published_for
+from benchmarks.rpo.published import Published, published_for
 from benchmarks.rpo.training import Trained
+from rpojax.statistics import Estimate
+
+README = (REPOSITORY / "benchmarks/README.md").read_text()
+TABLES_MD = (REPOSITORY / "benchmarks/results/rpo/tables.md").read_text()
+PAIR = re.compile(r"(-?[\d.]*\d) ± ([\d.]*\d)")
+WORDS = {"above", "below", "overlap"}
 
 
 def agent(**changes):
@@ -74,9 +84,60 @@ def test_rpo_and_ppo_are_compared_with_intervals():
         agent(environment=env, variant="PPO", alpha=0.0, seed=s, training_return=9.0)
         for s in range(10)
     ]
-    line = report.comparison(rows).splitlines()[2]
+    header, _, line = report.comparison(rows).splitlines()
+    assert header.endswith("| CleanRL: PPO | ours | CleanRL: RPO 0.5 | ours |")
     assert line.startswith("| PendulumSwingup | 0.3M | 704 ± 2.87 [70")
-    assert "| 9.00 ± 0.00 [9.00, 9.00] | 1.00 [1.00, 1.00] | 472 ± 385 | 774 ± 21.0 |" in line
+    assert "| 9.00 ± 0.00 [9.00, 9.00] | above | 1.00 [1.00, 1.00] | 472 ± 385 | below |" in line
+    assert line.endswith("| 774 ± 21.0 | below |")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"), [(1.0, 2.0, "below"), (2.5, 9.0, "overlap"), (4.0, 5.0, "above")]
+)
+def test_words_follow_from_intervals(low, high, expected):
+    other = Estimate(2.5, 2.1, 3.0, 0.95)
+    assert report.verdict(Estimate((low + high) / 2, low, high, 0.95), other) == expected
+
+
+def test_the_interval_of_a_published_score_is_students():
+    published = Published(3.0, 1.5)
+    expected = stats.t.interval(0.95, df=9, loc=3.0, scale=1.5 / 3)
+    assert published.interval[1:3] == pytest.approx(expected, abs=1e-3)
+
+
+def cells(line):
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_what_the_readme_says_of_two_means_follows_from_the_tables():
+    """A row has the two verdicts of its task, and nothing where intervals overlap."""
+    rows = [cells(line) for line in TABLES_MD.splitlines() if WORDS & set(cells(line))]
+    found = {
+        (row[0].removesuffix("-v5"), row[1]): (next(c for c in row if c in WORDS), row[-1])
+        for row in rows
+    }
+    lines = [line for line in README.splitlines() if line.startswith("|")]
+    quoted = [cells(line) for line in lines if (line.count("±"), line.count("|")) == (4, 9)]
+    assert len(quoted) > 10
+    for name, steps, _, _, against_ppo, _, _, against_published in quoted:
+        verdicts = found[name.split()[0].rstrip(","), steps]
+        assert (against_ppo or "overlap", against_published or "overlap") == verdicts
+
+
+@pytest.mark.parametrize("path", ["README.md", "benchmarks/README.md"])
+def test_means_that_are_quoted_are_those_of_the_tables(path):
+    text = (REPOSITORY / path).read_text()
+    text = text.partition("## Results\n" if path == "README.md" else "## RPO and PPO\n")[2]
+    text = text.partition("\n## ")[0]
+    pairs = [(float(a), float(b)) for a, b in PAIR.findall(TABLES_MD)]
+    quoted = PAIR.findall(text)
+    assert quoted
+    for numbers in quoted:
+        ulps = [10.0 ** -len(number.partition(".")[2]) for number in numbers]
+        assert any(
+            all(abs(float(n) - p) <= 0.51 * u for n, p, u in zip(numbers, pair, ulps, strict=True))
+            for pair in pairs
+        ), numbers
 
 
 CURVE = {"total_steps": 299_008, "steps": 2048, "episode_return": 1.0}

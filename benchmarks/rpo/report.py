@@ -21,9 +21,11 @@ from rpojax.statistics import (
 )
 
 COMPARISON = (
-    "Training returns: mean ± standard deviation, and the 95 % bootstrap interval of the mean. "
+    "Training returns: mean ± standard deviation, and the 95 % interval of the mean (bootstrap; of "
+    'CleanRL\'s ten seeds: Student\'s t). "above" and "below": the intervals are apart. '
     "P(RPO > PPO): the probability that an agent of RPO is better than an agent of PPO."
 )
+COMPARED = ("dm_control", "mujoco", "cleanrl")
 
 
 def write_report() -> Path:
@@ -44,7 +46,7 @@ def write_report() -> Path:
         rows = records.read(records.agents_csv(table))
         if rows:
             parts.append(f"## {table}\n\n{provenance(rows)}. {cost(rows)}\n\n{agents_table(rows)}")
-            if table == "dm_control":
+            if table in COMPARED:
                 parts.append(f"{COMPARISON}\n\n{comparison(rows)}")
             parts.append(f"![learning curves]({table}.png)")
             if table == "ablation":
@@ -64,36 +66,58 @@ def comparison(rows: Sequence[Row]) -> str:
     groups = groups_of(rows)
     variants = list(dict.fromkeys(group.variant for group in groups))
     lines = [
-        f"| | steps | {' | '.join(variants)} | P(RPO > PPO) | CleanRL: PPO | RPO 0.5 |",
-        "|---|---|" + "---|" * (len(variants) + 3),
+        f"| | steps | {' | '.join(variants)} | RPO 0.5 against PPO | P(RPO > PPO) "
+        "| CleanRL: PPO | ours | CleanRL: RPO 0.5 | ours |",
+        "|---|---|" + "---|" * (len(variants) + 6),
     ]
     floors = floors_of(rows, "training_return")
     for name, steps in dict.fromkeys((group.environment, group.steps) for group in groups):
-        mine = {
+        scores = {
             group.variant: scores_of(members, "training_return", floors[name])
             for group, members in groups.items()
             if (group.environment, group.steps) == (name, steps)
         }
-        better = ""
-        if {"RPO 0.5", "PPO"} <= mine.keys():
-            better = interval_in_words(
-                probability_of_improvement(mine["RPO 0.5"], mine["PPO"], method="expanded")
-            )
-        cells = [name.partition("/")[2], f"{steps / 1e6:.2g}M"]
-        cells += [_with_interval(mine[variant]) if variant in mine else "" for variant in variants]
-        cells += [better, *(in_words(PUBLISHED.get((name, alpha))) for alpha in (0.0, 0.5))]
+        means = {
+            variant: bootstrap_interval(of_variant, mean, method="expanded")
+            for variant, of_variant in scores.items()
+        }
+        cells = [name.rpartition("/")[2], f"{steps / 1e6:.2g}M"]
+        cells += [
+            f"{mean_and_std(scores[variant])} {interval_only(means[variant])}"
+            if variant in scores
+            else ""
+            for variant in variants
+        ]
+        cells += ["", ""]
+        if {"RPO 0.5", "PPO"} <= scores.keys():
+            better = probability_of_improvement(scores["RPO 0.5"], scores["PPO"], method="expanded")
+            cells[-2:] = verdict(means["RPO 0.5"], means["PPO"]), interval_in_words(better)
+        for variant, alpha in (("PPO", 0.0), ("RPO 0.5", 0.5)):
+            published = PUBLISHED.get((name, alpha))
+            known = published is not None and variant in means
+            cells += [
+                in_words(published),
+                verdict(means[variant], published.interval) if known else "",
+            ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _with_interval(scores: np.ndarray) -> str:
-    estimate = bootstrap_interval(scores, mean, method="expanded")
-    return f"{mean_and_std(scores)} [{short(estimate.low)}, {short(estimate.high)}]"
+def verdict(estimate: Estimate, other: Estimate) -> str:
+    """Where the interval of an estimate lies: "above" or "below" another one, or they "overlap"."""
+    if estimate.low > other.high:
+        return "above"
+    return "below" if estimate.high < other.low else "overlap"
+
+
+def interval_only(estimate: Estimate) -> str:
+    """The interval of an estimate."""
+    return f"[{short(estimate.low)}, {short(estimate.high)}]"
 
 
 def interval_in_words(estimate: Estimate) -> str:
     """An estimate and its interval."""
-    return f"{short(estimate.value)} [{short(estimate.low)}, {short(estimate.high)}]"
+    return f"{short(estimate.value)} {interval_only(estimate)}"
 
 
 def mean_and_std(scores: np.ndarray) -> str:
