@@ -8,7 +8,7 @@ recorded.
 import dataclasses
 import functools
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -61,18 +61,18 @@ def fields_to_plain(settings: Any) -> dict[str, Any]:
 def describe(value: Any) -> str:
     """A function or object as one line: its import path, and the plain values that it holds.
 
-    Such as "my_module:Network(width=8)" or "my_module:make_shaper.<locals>.shaper(scale=0.5)". The
-    same in each process. Objects that compute different things can have the same description.
+    Such as "my_module:Network(width=8)"; of an environment, the call that made it. The description
+    is the same in each process. Objects that compute different things can have the same one.
     """
+    value = getattr(value, "remake", None) or value  # of an `Env`
     if isinstance(value, functools.partial):
-        parts = {str(place): item for place, item in enumerate(value.args)} | value.keywords
+        arguments = {str(place): each for place, each in enumerate(value.args)} | value.keywords
+        shown = [f"{name}={_shown(item, describe)}" for name, item in arguments.items()]
         value = value.func
     else:
         value = inspect.unwrap(value)  # such as what `jax.jit` wraps
-        parts = _parts(value)
-    ordered = sorted(parts.items(), key=lambda part: callable(part[1]))  # functions come last
-    shown = ", ".join(f"{name}={_shown(item)}" for name, item in ordered)
-    text = f"{_import_path(value)}({shown})" if shown else _import_path(value)
+        shown = [f"{name}={_shown(item, _import_path)}" for name, item in _parts(value).items()]
+    text = f"{_import_path(value)}({', '.join(shown)})" if shown else _import_path(value)
     short = text if len(text) <= _LONGEST_DESCRIPTION else f"{text[: _LONGEST_DESCRIPTION - 3]}..."
     return " ".join(short.split())
 
@@ -93,18 +93,19 @@ def _parts(value: Any) -> dict[str, Any]:
     return getattr(value, "__dict__", {})
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any, in_words: Callable[[Any], str]) -> str:
+    """A value in a description; what is not plain as `in_words` puts it."""
     if value is None or isinstance(value, bool | int | float | str):
         return repr(value)
     if isinstance(value, np.ndarray | np.generic | jax.Array) and value.size <= _LARGEST_ARRAY:
         return str(np.asarray(value).tolist())
-    if isinstance(value, tuple | list):
-        return f"[{', '.join(map(_shown, value))}]"
     if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{name}: {_shown(item)}' for name, item in value.items())}}}"
-    if isinstance(value, set | frozenset):
-        return f"{{{', '.join(sorted(map(_shown, value)))}}}"
-    return _import_path(value)
+        pairs = (f"{name}: {_shown(item, in_words)}" for name, item in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    if isinstance(value, tuple | list | set | frozenset):
+        items = [_shown(item, in_words) for item in value]
+        return f"[{', '.join(items if isinstance(value, tuple | list) else sorted(items))}]"
+    return in_words(value)
 
 
 def _import_path(value: Any) -> str:

@@ -113,7 +113,7 @@ OBJECTS = {
     "environment": (
         "env",
         rpojax.envs.make("Pendulum-v1"),
-        rpojax.envs.make("MountainCarContinuous-v0"),
+        rpojax.envs.make("Pendulum-v1", g=1.62),
     ),
 }
 
@@ -137,6 +137,10 @@ def test_objects_are_described_and_have_to_be_passed(name, value, different):
         config_from_plain(record, changed.replace(alpha=0.25))
 
 
+def longer(key):
+    return {"l": 2.0}
+
+
 def holding(value):
     return lambda: value
 
@@ -149,7 +153,7 @@ def holding(value):
         (functools.partial(make_shaper, 2), f"{__name__}:make_shaper(0=2)"),
         (
             holding({"b", "c", "a"}),
-            f"{__name__}:holding.<locals>.<lambda>(value={{'a', 'b', 'c'}})",
+            f"{__name__}:holding.<locals>.<lambda>(value=['a', 'b', 'c'])",
         ),
         (
             holding(np.eye(2)),
@@ -161,6 +165,11 @@ def holding(value):
         ),
         (holding(object()), f"{__name__}:holding.<locals>.<lambda>(value=builtins:object)"),
         (object(), "builtins:object"),
+        (
+            rpojax.envs.randomized(rpojax.envs.make("Pendulum-v1", g=1.5), longer),
+            f"rpojax.envs.randomization:randomized(0=rpojax.envs.registry:make(0='Pendulum-v1', "
+            f"g=1.5), 1={__name__}:longer)",
+        ),
     ],
 )
 def test_description_is_an_import_path_with_plain_values(value, text):

@@ -115,9 +115,9 @@ def half(count):
 def test_settings_are_plain_values_and_descriptions_of_objects():
     settings = grid({"lr_schedule": ["linear", half], "num_envs": list(np.array([4, 8]))})
     assert settings[1].label == "lr_schedule=linear,num_envs=8"
-    assert settings[2].label == "lr_schedule=test_study_settings.half(0.5),num_envs=4"
+    assert settings[2].label == "lr_schedule=test_study_settings:half,num_envs=4"
     assert settings[2].changes == {
-        "lr_schedule": "test_study_settings.half(0.5)",
+        "lr_schedule": "test_study_settings:half",
         "num_envs": 4,
     }
     assert settings[2].cfg.lr_schedule is half
