@@ -17,10 +17,10 @@ rpojax envs                         # names; rpojax envs brax for one family wit
 
 Every setting is a flag; `rpojax train --help` lists them. Flags override a settings file, which
 overrides a preset. The directory of a run holds its settings (`settings.yaml`, which `--config`
-accepts), checkpoints, `metrics.csv`, `metrics.jsonl` and the learning curve. Compiled programs are
-cached in the user's cache directory (`--no-compilation-cache` turns that off). Hyperparameters are
-arguments of the program: a second start with another `--alpha` compiles nothing. `python -m rpojax`
-is the same command.
+accepts), checkpoints, `metrics.csv` and the learning curve. Compiled programs are cached in the
+user's cache directory (`--no-compilation-cache` turns that off). Hyperparameters are arguments of
+the program: a second start with another `--alpha` compiles nothing. `python -m rpojax` is the same
+command.
 
 User errors print one line and exit with status 2. Ctrl-C, SIGTERM and SIGHUP save the run, print
 how to resume it, and exit with 130, 143 and 129. If every agent diverged, the status is 3. With

@@ -67,7 +67,7 @@ class Train:
     overwrite: Switch = False
     """Replace the run that is in that directory; other files stay."""
     log_every: int = 1
-    """Updates in a record of metrics.csv, metrics.jsonl and the charts; 0 for none."""
+    """Updates in a record of metrics.csv and the charts; 0 for none."""
     eval_every: int = 0
     """Updates between evaluations with mean actions; 0 for one at the end only."""
     eval_episodes: int = DEFAULT_EVAL_EPISODES

@@ -56,7 +56,7 @@ class RunDirectory:
 
     @property
     def metrics_jsonl(self) -> Path:
-        """An object for each agent of each record."""
+        """The same as JSON lines, in runs that older versions began."""
         return self.path / "metrics.jsonl"
 
     @property
@@ -174,7 +174,7 @@ class RunDirectory:
         Raises:
             ValueError: what they need is not installed.
         """
-        chosen = [make(path) for path, make in self._text_logs.items()]
+        chosen: list[Logger] = [CSVLogger(self.metrics_csv)]
         if tensorboard:
             chosen.append(TensorBoardLogger(self.tensorboard))
         if wandb is not None:
