@@ -10,16 +10,17 @@ from rpojax.devices.sharding import sharded_vmap, use_all_cores
 from rpojax.programs.protocols import Train
 from rpojax.programs.trainer import Trainer, make_train, make_trainer
 from rpojax.report.plotting import plot_learning_curves
+from rpojax.runs.api import fit, resume
 from rpojax.runs.gymnasium_episodes import evaluate_gymnasium
 from rpojax.runs.interrupt import TrainingInterrupted
 from rpojax.runs.progress import Progress
 from rpojax.runs.trained_run import TrainedRun, load
-from rpojax.runs.training import fit, resume
 from rpojax.settings.agent_table import Agent, AgentTable
 from rpojax.settings.config import Config
 from rpojax.settings.hyperparams import HyperParams
 from rpojax.settings.network_config import NetworkConfig
 from rpojax.settings.pbt import PBT
+from rpojax.settings.run_options import RunOptions
 from rpojax.studies.api import resume_study, study
 from rpojax.studies.result import StudyResult
 from rpojax.types import Metrics, TrainResult, TrainState
@@ -38,6 +39,7 @@ __all__ = [
     "ProcessError",
     "Progress",
     "RecurrentPolicy",
+    "RunOptions",
     "StudyResult",
     "Train",
     "TrainResult",

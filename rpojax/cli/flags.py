@@ -7,6 +7,7 @@ import re
 import sys
 import typing
 import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -15,9 +16,11 @@ import tyro
 
 from rpojax.devices.processes import use_all_machines
 from rpojax.devices.sharding import use_all_cores
+from rpojax.runs.settings import RECORDED
 from rpojax.settings.config import Config
 from rpojax.settings.declared import anything, setting, settings_of
 from rpojax.settings.network_config import NetworkConfig
+from rpojax.settings.run_options import RunOptions
 from rpojax.settings.values import NamedAlphaSchedule, NamedSchedule
 
 Switch: TypeAlias = Annotated[bool, tyro.conf.FlagCreatePairsOff]  # without a --no-... beside it
@@ -61,6 +64,10 @@ class ConfigFlags(Config):
         return Config(**{name: getattr(self, name) for name in names})
 
 
+class OptionChanges(dict[str, Any]):
+    """Options of a run by name, in place of the run's own; there is a flag for each."""
+
+
 def add_settings_rule(registry: tyro.constructors.ConstructorRegistry) -> None:
     """Let flags take their help texts from the declared settings of a dataclass."""
 
@@ -69,23 +76,49 @@ def add_settings_rule(registry: tyro.constructors.ConstructorRegistry) -> None:
         info: tyro.constructors.StructTypeInfo,
     ) -> tyro.constructors.StructConstructorSpec | None:
         cls = info.type
-        if not (isinstance(cls, type) and issubclass(cls, Config | NetworkConfig)):
+        if cls is OptionChanges:
+            return _option_changes_spec()
+        if not (isinstance(cls, type) and issubclass(cls, Config | NetworkConfig | RunOptions)):
             return None
         types = typing.get_type_hints(cls, include_extras=True)
-        declared = settings_of(cls)
         given = info.default if isinstance(info.default, cls) else cls()
-        return tyro.constructors.StructConstructorSpec(
-            instantiate=cls,
-            fields=tuple(
-                tyro.constructors.StructFieldSpec(
-                    name=field.name,
-                    type=types[field.name],
-                    default=getattr(given, field.name),
-                    helptext=declared[field.name].text if field.name in declared else None,
-                )
-                for field in dataclasses.fields(cls)
-            ),
-        )
+        defaults = {field.name: getattr(given, field.name) for field in dataclasses.fields(cls)}
+        return _spec(cls, cls, types, defaults)
+
+
+def _spec(
+    instantiate: Callable[..., Any],
+    declaring: type[Any],
+    types: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+) -> tyro.constructors.StructConstructorSpec:
+    """A flag for each of `defaults`, with the help texts of the class that declares them."""
+    declared = settings_of(declaring)
+    return tyro.constructors.StructConstructorSpec(
+        instantiate=instantiate,
+        fields=tuple(
+            tyro.constructors.StructFieldSpec(
+                name=name,
+                type=types[name],
+                default=default,
+                helptext=declared[name].text if name in declared else None,
+            )
+            for name, default in defaults.items()
+        ),
+    )
+
+
+def _option_changes_spec() -> tyro.constructors.StructConstructorSpec:
+    kept = tyro.conf.arg(help_behavior_hint="(default: the run's own)")
+    types = {
+        name: Annotated[given | None, kept] if name in RECORDED else given
+        for name, given in typing.get_type_hints(RunOptions).items()
+    }
+
+    def instantiate(**given: Any) -> OptionChanges:
+        return OptionChanges({name: one for name, one in given.items() if one is not None})
+
+    return _spec(instantiate, RunOptions, types, dict.fromkeys(settings_of(RunOptions)))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from rich.table import Table
 from rpojax.cli.flags import ConfigFlags, JaxFlags, Switch, check_directory_name
 from rpojax.cli.reports import print_json, with_message
 from rpojax.cli.settings_file import load_settings_file
-from rpojax.cli.train_settings import LEAST, fields_over_preset
+from rpojax.cli.train_settings import AGENTS, fields_over_preset
 from rpojax.settings.translation.by_name import made_from
 from rpojax.studies.api import finished_study, make_plan, run_plan
 from rpojax.studies.files import StudyDirectory
@@ -128,7 +128,7 @@ def read_plan(path: Path) -> StudyPlan:
         for key in given:
             check_known(str(key), KEYS, f"key of the section {SECTION!r}:")
         for key in settings:
-            if str(key).lower() in LEAST:
+            if str(key).lower() in AGENTS:
                 raise ValueError(f"{key} is one for all settings; give it in section {SECTION!r}")
         fields, key_of = fields_over_preset(settings, settings.pop("preset", None))
         cfg = made_from(ConfigFlags, fields, key_of).to_config()

@@ -11,11 +11,13 @@ from rpojax.cli.settings_file import load_settings_file
 from rpojax.cli.training import Train
 from rpojax.presets.named import preset
 from rpojax.settings.config import Config
+from rpojax.settings.declared import Check, settings_of, whole
+from rpojax.settings.run_options import RunOptions
 from rpojax.settings.translation.by_name import is_named, made_from, named_fields
-from rpojax.validation import whole_number
 
 _ENV_PARAM = "--env-params."
-LEAST = {"num_seeds": 1, "seed": 0}  # settings of a run that a file may hold, beside a Config's
+AGENTS = {"num_seeds": whole(), "seed": whole(0)}
+OPTIONS = {name: declared.check for name, declared in settings_of(RunOptions).items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,16 +72,24 @@ def read_settings(path: Path | None, preset_name: str | None) -> GivenSettings:
 
 
 def _merged(path: Path | None, settings: dict[str, Any], preset_name: str | None) -> GivenSettings:
-    run: dict[str, Any] = {}
-    for name, least in LEAST.items():
+    agents, options = _taken(settings, AGENTS), _taken(settings, OPTIONS)
+    fields, key_of = fields_over_preset(settings, preset_name)
+    config = made_from(ConfigFlags, fields, key_of)
+    return GivenSettings(
+        path, Train(config=config, options=RunOptions(**options), **agents), key_of
+    )
+
+
+def _taken(settings: dict[str, Any], checks: Mapping[str, Check]) -> dict[str, Any]:
+    """Take what is no setting of a `Config` out of a file's settings, checked."""
+    taken: dict[str, Any] = {}
+    for name, check in checks.items():
         keys = [key for key in (name, name.upper()) if key in settings]
         if len(keys) > 1:
             raise ValueError(f"{' and '.join(map(repr, keys))} both set {name}; give one")
         for key in keys:
-            run[name] = whole_number(key, settings.pop(key), least)
-    fields, key_of = fields_over_preset(settings, preset_name)
-    defaults = Train(config=made_from(ConfigFlags, fields, key_of), **run)
-    return GivenSettings(path, defaults, key_of)
+            taken[name] = check.convert(key, settings.pop(key))
+    return taken
 
 
 def fields_over_preset(

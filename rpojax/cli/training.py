@@ -14,7 +14,14 @@ import tyro
 from rich.console import Console
 
 from rpojax.agent.evaluation import Evaluation
-from rpojax.cli.flags import ConfigFlags, JobFlags, RunArgument, Switch, check_directory_name
+from rpojax.cli.flags import (
+    ConfigFlags,
+    JobFlags,
+    OptionChanges,
+    RunArgument,
+    Switch,
+    check_directory_name,
+)
 from rpojax.cli.reports import evaluation_report, print_json, with_message
 from rpojax.core.model import Model, make_model
 from rpojax.devices.processes import found_in_first, in_first, is_first, only_in_first
@@ -24,17 +31,13 @@ from rpojax.report.tables import results_table
 from rpojax.runs.agents import evaluate_agents, evaluation_keys
 from rpojax.runs.checkpoint_manager import recorded_settings
 from rpojax.runs.directory import RunDirectory
-from rpojax.runs.launch import continue_from, locked_checkpoint, prolonged, start, stop_rule
+from rpojax.runs.launch import continue_from, locked_checkpoint, prolonged, start
 from rpojax.runs.loop import Loop
-from rpojax.runs.progress import OnChunk
-from rpojax.runs.settings import (
-    DEFAULT_EVAL_EPISODES,
-    DEFAULT_KEEP_CHECKPOINTS,
-    RunSettings,
-    tenth_of,
-)
+from rpojax.runs.progress import OnChunk, StopRule
+from rpojax.runs.settings import RunSettings
 from rpojax.settings.agent_table import agent_table
 from rpojax.settings.config import Config
+from rpojax.settings.run_options import RunOptions
 from rpojax.types import TrainResult
 
 EVALUATION_EPISODES = 128
@@ -66,18 +69,9 @@ class Train:
     """Name of the run's own directory."""
     overwrite: Switch = False
     """Replace the run that is in that directory; other files stay."""
-    log_every: int = 1
-    """Updates in a record of metrics.csv and the charts; 0 for none."""
-    eval_every: int = 0
-    """Updates between evaluations with mean actions; 0 for one at the end only."""
-    eval_episodes: int = DEFAULT_EVAL_EPISODES
-    """Episodes of each agent in an evaluation during training."""
-    checkpoint_every: int | None = None
-    """Updates between checkpoints; None for a tenth of the run, 0 for one at the end only."""
-    keep_checkpoints: int = DEFAULT_KEEP_CHECKPOINTS
-    """How many of the newest checkpoints are kept."""
-    max_seconds: float | None = None
-    """Stop before the updates that would end later than this, and save; None for no limit."""
+    options: Annotated[RunOptions, tyro.conf.arg(name="")] = dataclasses.field(
+        default_factory=RunOptions
+    )
     tensorboard: Switch = False
     """Write charts for TensorBoard."""
     wandb: Annotated[str | None, tyro.conf.arg(metavar="PROJECT")] = None
@@ -92,7 +86,6 @@ class Train:
         """Train, evaluate and save; print a table and where the files are."""
         self.machine.start_jax()
         settings = self._settings()
-        stop = stop_rule(self.max_seconds, None)
         model = make_model(settings.cfg)
         run = RunDirectory(
             Path(found_in_first(lambda: str(self._run_directory(settings.cfg).path)))
@@ -104,6 +97,7 @@ class Train:
             )
 
             def train(on_chunk: OnChunk) -> TrainResult:
+                stop = StopRule.of(settings)
                 loop = Loop(loggers, on_chunk, stop, started=time.perf_counter())
                 return start(model, settings, run.checkpoints, loop)
 
@@ -112,16 +106,8 @@ class Train:
     def _settings(self) -> RunSettings:
         """The settings of the run, checked."""
         cfg = self.config.to_config()
-        every = self.checkpoint_every
-        return RunSettings(
-            cfg=cfg,
-            agents=agent_table(cfg.hyperparams(), num_seeds=self.num_seeds, seed=self.seed),
-            log_every=self.log_every,
-            eval_every=self.eval_every,
-            eval_episodes=self.eval_episodes,
-            checkpoint_every=tenth_of(cfg) if every is None else every,
-            keep_checkpoints=self.keep_checkpoints,
-        )
+        agents = agent_table(cfg.hyperparams(), num_seeds=self.num_seeds, seed=self.seed)
+        return RunSettings(cfg=cfg, agents=agents, **vars(self.options))
 
     def _run_directory(self, cfg: Config) -> RunDirectory:
         """The directory of the run; ValueError for a name that leads elsewhere or is taken."""
@@ -143,8 +129,9 @@ class Resume:
     """A new end for the run; None for its own."""
     devices_per_agent: int | None = None
     """Devices that share each agent from here on; None for the run's own."""
-    max_seconds: float | None = None
-    """Stop before the updates that would end later than this, and save; None for no limit."""
+    changes: Annotated[OptionChanges, tyro.conf.arg(name="")] = dataclasses.field(
+        default_factory=OptionChanges
+    )
     force: Switch = False
     """Ignore the lock of another process, if that process does not run any more."""
     json: Switch = False
@@ -159,14 +146,14 @@ class Resume:
         self.machine.start_jax()
         in_first(lambda: run.recover() if self.force else run.recover_unlocked())
         run.require_run()
-        stop = stop_rule(self.max_seconds, None)
         with locked_checkpoint(run.checkpoints.absolute(), force=self.force) as found:
-            found = prolonged(found, self.total_timesteps, self.devices_per_agent)
+            found = prolonged(found, self.total_timesteps, self.devices_per_agent, **self.changes)
             if is_first() and run.settings.exists():
                 run.write_settings(found.settings)
             loggers = run.loggers_again() if is_first() else []
 
             def train(on_chunk: OnChunk) -> TrainResult:
+                stop = StopRule.of(found.settings)
                 loop = Loop(loggers, on_chunk, stop, started=time.perf_counter())
                 return continue_from(found, loop)
 

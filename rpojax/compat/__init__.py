@@ -18,7 +18,7 @@ steps = 64 * 8_000  # num_envs * skrl's timesteps
 cfg = rpojax.Config.from_skrl(settings, env="Pendulum-v1", num_envs=64, total_timesteps=steps)
 
 files = rpojax.compat.fit_arguments(settings, cfg)  # what "experiment" asks of fit
-print(files.log_every, files.tensorboard_dir)  # 10 updates, runs/pendulum
+print(files.options.log_every, files.tensorboard_dir)  # 10 updates, runs/pendulum
 ```
 
 `from_cleanrl` takes the arguments of CleanRL's `rpo_continuous_action.py` (its `Args`, an argparse

@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rpojax.settings.config import Config
+from rpojax.settings.run_options import RunOptions
 from rpojax.settings.translation.skrl import read
 
 
 class FitArguments(NamedTuple):
     """What skrl's "experiment" asks of `fit` and its loggers."""
 
+    options: RunOptions  # with log_every, 0 for no logs, and checkpoint_every
     checkpoint_dir: str | None  # None: no checkpoints
-    checkpoint_every: int  # updates; 0: no checkpoints
-    log_every: int  # updates; 0: no logs
     tensorboard_dir: str | None  # of a TensorBoardLogger; None: no event files
     wandb: dict[str, Any] | None  # arguments of a WandbLogger; None: no Weights & Biases
     store_separately: bool  # the policy's and the value's parameters, each in a file of its own
@@ -40,9 +40,8 @@ def fit_arguments(settings: Any, cfg: Config) -> FitArguments:
     log_every = _updates(experiment["write_interval"], cfg, per_run=100)
     checkpoint_every = _updates(experiment["checkpoint_interval"], cfg, per_run=10)
     return FitArguments(
+        options=RunOptions(log_every=log_every, checkpoint_every=checkpoint_every),
         checkpoint_dir=str(directory / "checkpoints") if checkpoint_every else None,
-        checkpoint_every=checkpoint_every,
-        log_every=log_every,
         tensorboard_dir=str(directory) if log_every else None,
         wandb={"name": name, **experiment["wandb_kwargs"]} if experiment["wandb"] else None,
         store_separately=experiment["store_separately"],

@@ -118,7 +118,7 @@ class CheckpointWriter:
 
     def is_due(self, updates: int) -> bool:
         """Whether a checkpoint follows this update."""
-        every = self._settings.checkpoint_every
+        every = self._settings.checkpoint_interval
         return bool(every and updates % every == 0)
 
     def save(self, snapshot: Snapshot) -> None:

@@ -15,6 +15,8 @@ from rpojax.loggers import CSVLogger, JSONLinesLogger, Logger, TensorBoardLogger
 from rpojax.runs.checkpoint_manager import SUBDIRECTORY, checkpoint_paths, updates_saved
 from rpojax.runs.lock import require_unlocked
 from rpojax.runs.settings import RunSettings
+from rpojax.settings.declared import settings_of
+from rpojax.settings.run_options import RunOptions
 
 PREVIOUS = ".previous"  # an old run that a new one is about to replace
 MOVING = ".previous.moving"  # the same, while its files are moved to or fro
@@ -46,7 +48,7 @@ class RunDirectory:
 
     @property
     def settings(self) -> Path:
-        """The Config, the number of agents and the first seed, as `rpojax train --config` reads."""
+        """Config, number of agents, first seed and options, as `rpojax train --config` reads."""
         return self.path / "settings.yaml"
 
     @property
@@ -165,7 +167,8 @@ class RunDirectory:
         import yaml
 
         seeds = settings.agents.seeds
-        plain = {**settings.cfg.to_dict(), "num_seeds": len(seeds), "seed": seeds[0]}
+        options = {name: getattr(settings, name) for name in settings_of(RunOptions)}
+        plain = {**settings.cfg.to_dict(), "num_seeds": len(seeds), "seed": seeds[0], **options}
         self.settings.write_text(yaml.safe_dump(plain, sort_keys=False), encoding="utf-8")
 
     def loggers(self, *, tensorboard: bool, wandb: str | None) -> list[Logger]:

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import math
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -29,13 +28,11 @@ from rpojax.runs.checkpoint import Checkpoint, Snapshot
 from rpojax.runs.checkpoint_manager import CheckpointWriter
 from rpojax.runs.lock import exclusive
 from rpojax.runs.loop import Loop, Training, result_of, train, write_columns
-from rpojax.runs.progress import StopRule
-from rpojax.runs.settings import RunSettings
+from rpojax.runs.settings import RECORDED, RunSettings
 from rpojax.runs.trained_run import TrainedRun
 from rpojax.runs.warm_start import InitialPart, warm_started
 from rpojax.settings.config import Config
 from rpojax.types import TrainResult
-from rpojax.validation import Interval, number_in
 
 
 @out_of_memory_explained()
@@ -121,8 +118,8 @@ def prolonged(
         cfg = settings.cfg.replace(devices_per_agent=devices_per_agent)
         cfg.check_sequences(found.model.network.recurrent)
         settings = dataclasses.replace(settings, cfg=cfg)
-    changed = settings.cfg != found.settings.cfg or any(
-        getattr(settings, name) != getattr(found.settings, name) for name in changes
+    changed = any(
+        getattr(settings, name) != getattr(found.settings, name) for name in ("cfg", *RECORDED)
     )
     model = found.model._replace(cfg=settings.cfg)
     return found._replace(settings=settings, model=model, changed=changed)
@@ -180,12 +177,3 @@ def resumed_training(
         logged=snapshot.logged,
         unlogged_evaluation=snapshot.unlogged_evaluation,
     )
-
-
-def stop_rule(max_seconds: float | None, stop_when_return: float | None) -> StopRule:
-    """The rule, checked; ValueError for numbers out of range."""
-    if max_seconds is not None:
-        max_seconds = number_in("max_seconds", max_seconds, Interval(0.0))
-    if stop_when_return is not None:
-        stop_when_return = number_in("stop_when_return", stop_when_return, Interval(-math.inf))
-    return StopRule(max_seconds, stop_when_return)

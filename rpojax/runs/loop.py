@@ -99,7 +99,7 @@ class Training:
         """As many updates as wanted, but none past an evaluation, a checkpoint or the last one."""
         settings = self.settings
         ends = [self.programs.longest, last_update - self.updates]
-        for every in (settings.eval_every, settings.checkpoint_every):
+        for every in (settings.eval_every, settings.checkpoint_interval):
             if every:
                 ends.append(every - self.updates % every)
         if settings.evolve is not None:  # whole generations

@@ -7,6 +7,7 @@ import numpy as np
 
 from rpojax.settings.agent_table import AgentTable
 from rpojax.settings.config import Config
+from rpojax.settings.run_options import RunOptions
 from rpojax.types import Metrics, TrainResult
 
 
@@ -38,6 +39,11 @@ class StopRule(NamedTuple):
     max_seconds: float | None = None
     episode_return: float | None = None
     updates: int | None = None
+
+    @classmethod
+    def of(cls, options: RunOptions) -> "StopRule":
+        """The rule that the options of a run state."""
+        return cls(options.max_seconds, options.stop_when_return)
 
     def last_update(self, cfg: Config) -> int:
         """The update after which the training ends, unless it ends earlier."""

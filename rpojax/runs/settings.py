@@ -8,47 +8,42 @@ import numpy as np
 
 from rpojax.settings.agent_table import AgentTable, agent_table
 from rpojax.settings.config import Config
+from rpojax.settings.declared import settings_of, store_checked
 from rpojax.settings.pbt import PBT, pbt_from_plain, pbt_to_plain
 from rpojax.settings.plain import fields_to_plain
 from rpojax.settings.recorded import config_from_plain, hyperparams_from_plain, hyperparams_to_plain
-from rpojax.validation import whole_number
-
-DEFAULT_KEEP_CHECKPOINTS = 3
-DEFAULT_EVAL_EPISODES = 64
-
-
-def tenth_of(cfg: Config, evolve: PBT | None = None) -> int:
-    """The default number of updates between checkpoints: whole generations, if there are any."""
-    every = 1 if evolve is None else evolve.every
-    return max(1, round(cfg.num_updates / 10 / every)) * every
+from rpojax.settings.run_options import OF_ONE_CALL, RunOptions
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RunSettings:
-    """A run of N agents. Raises ValueError for a number out of range, with the remedy."""
+class RunSettings(RunOptions):
+    """A run of N agents, with its options. Raises ValueError as they do."""
 
     cfg: Config
     agents: AgentTable
-    log_every: int = 1  # updates; 0 = off
-    eval_every: int = 0  # updates; 0 = off
-    eval_episodes: int = DEFAULT_EVAL_EPISODES  # of each agent
-    checkpoint_every: int = 0  # updates; 0 = at the end only
-    keep_checkpoints: int = DEFAULT_KEEP_CHECKPOINTS  # the newest ones
     evolve: PBT | None = None  # None: the agents share nothing
 
     def __post_init__(self) -> None:
-        for name in ("eval_episodes", "keep_checkpoints"):
-            object.__setattr__(self, name, whole_number(name, getattr(self, name)))
-        for name in ("log_every", "eval_every", "checkpoint_every"):
-            object.__setattr__(self, name, whole_number(name, getattr(self, name), least=0))
+        store_checked(self)
         if self.evolve is not None:
             self._check_generations(self.evolve)
+
+    @property
+    def checkpoint_interval(self) -> int:
+        """Updates between checkpoints, 0 for none: by default whole generations, if there are any.
+
+        A tenth of the run is at least one update.
+        """
+        if self.checkpoint_every is not None:
+            return self.checkpoint_every
+        every = 1 if self.evolve is None else self.evolve.every
+        return max(1, round(self.cfg.num_updates / 10 / every)) * every
 
     def _check_generations(self, evolve: PBT) -> None:
         """Raise ValueError unless evaluations and checkpoints come between generations."""
         evolve.number_replaced(len(self.agents))
-        for name in ("eval_every", "checkpoint_every"):
-            every = getattr(self, name)
+        intervals = {"eval_every": self.eval_every, "checkpoint_every": self.checkpoint_interval}
+        for name, every in intervals.items():
             if every % evolve.every:
                 raise ValueError(
                     f"{name} = {every} ends within a generation of {evolve.every} updates; give a "
@@ -56,10 +51,8 @@ class RunSettings:
                 )
 
 
-_SPECIAL = ("cfg", "agents", "evolve")
-_COUNTS = tuple(
-    field.name for field in dataclasses.fields(RunSettings) if field.name not in _SPECIAL
-)
+RECORDED = tuple(name for name in settings_of(RunOptions) if name not in OF_ONE_CALL)
+"""The options that a checkpoint holds."""
 
 
 def settings_to_record(settings: RunSettings) -> dict[str, Any]:
@@ -71,7 +64,7 @@ def settings_to_record(settings: RunSettings) -> dict[str, Any]:
         "env_params": {
             name: values.tolist() for name, values in settings.agents.env_params.items()
         },
-        **{name: getattr(settings, name) for name in _COUNTS},
+        **{name: getattr(settings, name) for name in RECORDED},
         "evolve": pbt_to_plain(settings.evolve),
     }
 
@@ -93,7 +86,7 @@ def settings_from_record(record: Mapping[str, Any], cfg: Config | None = None) -
         if name not in record:
             raise ValueError(f"the run's record has no {name}; use the version that recorded it")
     unknown = sorted(
-        set(record) - {"cfg", "seeds", "hyperparams", "env_params", "evolve", *_COUNTS}
+        set(record) - {"cfg", "seeds", "hyperparams", "env_params", "evolve", *RECORDED}
     )
     if unknown:
         raise ValueError(
@@ -107,6 +100,6 @@ def settings_from_record(record: Mapping[str, Any], cfg: Config | None = None) -
         for name, values in record.get("env_params", {}).items()
     }
     agents = agent_table(made.hyperparams(), hyperparams, env_params=params, seeds=record["seeds"])
-    counts = {name: record[name] for name in _COUNTS if name in record}
+    options = {name: record[name] for name in RECORDED if name in record}
     evolve = pbt_from_plain(record.get("evolve"))
-    return RunSettings(cfg=made, agents=agents, evolve=evolve, **counts)
+    return RunSettings(cfg=made, agents=agents, evolve=evolve, **options)

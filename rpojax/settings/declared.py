@@ -15,7 +15,7 @@ from rpojax.validation import Interval, as_text, check_bool, check_choice, numbe
 T = TypeVar("T")
 Class = TypeVar("Class", bound=type[Any])
 
-_KEY = "rpojax"  # under which the metadata of a dataclass field holds its `Setting`
+_KEY = "rpojax"  # under which the metadata of a dataclass field holds its `Declared`
 
 
 class Check(NamedTuple):
@@ -25,7 +25,7 @@ class Check(NamedTuple):
     allowed: str = ""  # the range, as in "In [0, 1]"; "" if the type says enough
 
 
-class Setting(NamedTuple):
+class Declared(NamedTuple):
     """The metadata of a field."""
 
     help: str
@@ -44,10 +44,10 @@ def setting(default: T, help_text: str, check: Check) -> T:
 
 def metadata(help_text: str, check: Check) -> dict[str, Any]:
     """The metadata of a field, for `dataclasses.field`."""
-    return {_KEY: Setting(help_text, check)}
+    return {_KEY: Declared(help_text, check)}
 
 
-def settings_of(cls: type[Any]) -> dict[str, Setting]:
+def settings_of(cls: type[Any]) -> dict[str, Declared]:
     """The declared fields of a dataclass, by name."""
     declared = {field.name: field.metadata.get(_KEY) for field in dataclasses.fields(cls)}
     return {name: found for name, found in declared.items() if found is not None}

@@ -9,9 +9,9 @@ from rpojax.core.model import check_config
 from rpojax.devices.processes import errors_shared, in_first, is_first, only_in_first
 from rpojax.runs.interrupt import TrainingInterrupted
 from rpojax.runs.lock import exclusive
-from rpojax.runs.settings import DEFAULT_EVAL_EPISODES
 from rpojax.settings.config import Config
 from rpojax.settings.ranges import Range
+from rpojax.settings.run_options import RunOptions
 from rpojax.studies.files import StudyDirectory
 from rpojax.studies.halving import Halving, check_halving
 from rpojax.studies.plan import (
@@ -43,7 +43,7 @@ def study(
     halving: int | Halving | None = None,
     objective: str = EVALUATION,
     direction: Direction = "maximize",
-    eval_episodes: int = DEFAULT_EVAL_EPISODES,
+    eval_episodes: int = RunOptions.eval_episodes,
     directory: str | Path | None = None,
     on_progress: OnProgress | None = None,
 ) -> StudyResult:
@@ -120,7 +120,7 @@ def make_plan(
     halving: Any = None,
     objective: str = EVALUATION,
     direction: Direction = "maximize",
-    eval_episodes: int = DEFAULT_EVAL_EPISODES,
+    eval_episodes: int = RunOptions.eval_episodes,
 ) -> StudyPlan:
     """The plan of a study, checked; see `study` for arguments and errors."""
     check_config(cfg)

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rpojax.core.model import check_config
-from rpojax.runs.settings import DEFAULT_EVAL_EPISODES
 from rpojax.settings.config import Config
 from rpojax.settings.ranges import Choice, LogUniform, Range, Uniform, Whole, check_range
+from rpojax.settings.run_options import RunOptions
 from rpojax.studies.plan import EVALUATION, StudyPlan, check_objective
 from rpojax.studies.runner import OnProgress, run
 from rpojax.studies.settings import Setting, label_of, named_values, with_changes
@@ -30,7 +30,7 @@ def optimize(
     seed: int = 0,
     reports: int = 4,
     objective: str = EVALUATION,
-    eval_episodes: int = DEFAULT_EVAL_EPISODES,
+    eval_episodes: int = RunOptions.eval_episodes,
     on_progress: OnProgress | None = None,
 ) -> None:
     """Run trials of an Optuna study: each is a setting with several seeds.

@@ -10,13 +10,14 @@ import numpy as np
 
 from rpojax import envs
 from rpojax.loggers.base import ENVIRONMENT, METRICS, environment_column
-from rpojax.runs.settings import DEFAULT_EVAL_EPISODES, RunSettings, tenth_of
+from rpojax.runs.settings import RunSettings
 from rpojax.settings.agent_table import LARGEST_SEED, AgentTable, agent_table
 from rpojax.settings.config import Config
 from rpojax.settings.declared import settings_of
 from rpojax.settings.hyperparams import HyperParams
 from rpojax.settings.plain import fields_to_plain, objects_in
 from rpojax.settings.recorded import config_from_plain
+from rpojax.settings.run_options import RunOptions
 from rpojax.studies.halving import Halving, check_halving
 from rpojax.studies.settings import (
     Setting,
@@ -41,7 +42,7 @@ class StudyPlan:
     halving: Halving | None = None
     objective: str = EVALUATION
     direction: Direction = "maximize"
-    eval_episodes: int = DEFAULT_EVAL_EPISODES  # of each agent, at each rung
+    eval_episodes: int = RunOptions.eval_episodes  # of each agent, at each rung
     reports: int = 1  # comparisons on the way, evenly spaced, where there is no halving
 
     def __post_init__(self) -> None:
@@ -94,9 +95,7 @@ class StudyPlan:
 
     def run_settings(self, cfg: Config, members: list[int]) -> RunSettings:
         """The run that trains some settings of a program, with the seeds of each in a row."""
-        return RunSettings(
-            cfg=cfg, agents=self.agents(members), log_every=0, checkpoint_every=tenth_of(cfg)
-        )
+        return RunSettings(cfg=cfg, agents=self.agents(members), log_every=0)
 
     def agents(self, members: list[int]) -> AgentTable:
         """The agents of some settings of one program; each setting has the same seeds."""

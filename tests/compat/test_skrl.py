@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import rpojax
-from rpojax import Config, NetworkConfig
+from rpojax import Config, NetworkConfig, RunOptions
 from rpojax.compat import fit_arguments, from_skrl
 from rpojax.core import losses, normalize, optimizer
 from rpojax.settings.translation import skrl as fields
@@ -483,9 +483,8 @@ RUN = Config(num_envs=4, num_steps=16, num_minibatches=2, total_timesteps=4 * 16
 def test_experiment_of_the_page():
     given = SKRL_1 | {"experiment": SKRL_1["experiment"] | {"experiment_name": "first"}}
     assert fit_arguments(given, RUN) == (
+        RunOptions(log_every=16, checkpoint_every=62),  # 250 / 16 = 15.6, 1000 / 16 = 62.5
         "runs/first/checkpoints",
-        62,  # 1000 / 16 = 62.5
-        16,  # 250 / 16 = 15.6
         "runs/first",
         None,
         False,
@@ -494,7 +493,7 @@ def test_experiment_of_the_page():
 
 def test_experiment_by_its_own_defaults():
     arguments = fit_arguments({}, RUN)
-    assert (arguments.log_every, arguments.checkpoint_every) == (5, 50)  # of 500 updates
+    assert arguments.options == RunOptions(log_every=5, checkpoint_every=50)  # of 500 updates
     assert re.fullmatch(r"runs/\d\d-\d\d-\d\d_\d\d-\d\d-\d\d-\d{6}_RPO", arguments.tensorboard_dir)
 
 
@@ -517,8 +516,9 @@ def test_experiment_by_its_own_defaults():
     ids=identify,
 )
 def test_experiment_setting_changes_its_argument(given, changed):
-    arguments = fit_arguments({"experiment": {"experiment_name": "x"} | given}, RUN)
-    base = fit_arguments({"experiment": {"experiment_name": "x"}}, RUN)
-    assert {name: getattr(arguments, name) for name in changed} == changed
-    if "directory" not in given:
-        assert arguments == base._replace(**changed)
+    def arguments(**given):
+        found = fit_arguments({"experiment": {"experiment_name": "x", **given}}, RUN)
+        return {**found._asdict(), **vars(found.options), "options": None}
+
+    expected = arguments(**{k: v for k, v in given.items() if k == "directory"}) | changed
+    assert arguments(**given) == expected

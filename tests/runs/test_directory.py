@@ -11,6 +11,7 @@ from rpojax.runs.directory import RunDirectory
 from rpojax.runs.settings import RunSettings
 from rpojax.settings.agent_table import agent_table
 from rpojax.settings.config import Config
+from rpojax.settings.run_options import RunOptions
 
 
 @pytest.fixture
@@ -100,11 +101,12 @@ def test_settings_are_written_as_config_reads_them(tmp_path):
     import yaml
 
     cfg = Config(alpha=0.3, env_params={"g": 1.62})
-    settings = RunSettings(cfg=cfg, agents=agent_table(cfg.hyperparams(), num_seeds=3, seed=5))
+    agents, options = agent_table(cfg.hyperparams(), num_seeds=3, seed=5), RunOptions(eval_every=4)
     directory = RunDirectory(tmp_path)
-    directory.write_settings(settings)
+    directory.write_settings(RunSettings(cfg=cfg, agents=agents, **vars(options)))
     plain = yaml.safe_load(directory.settings.read_text())
     assert (plain.pop("num_seeds"), plain.pop("seed")) == (3, 5)
+    assert RunOptions(**{name: plain.pop(name) for name in vars(options)}) == options
     assert Config.from_dict(plain) == cfg
 
 

@@ -22,8 +22,8 @@ from rpojax.core.model import make_model
 from rpojax.core.train import init_agent, make_parts
 from rpojax.programs import blocks as blocks_module
 from rpojax.runs import agents, checkpoint, checkpoint_manager, chunk, loop
+from rpojax.runs.api import fit, resume
 from rpojax.runs.progress import Progress
-from rpojax.runs.training import fit, resume
 from rpojax.settings.agent_table import agent_table
 
 # 320 steps in each environment: Pendulum's episodes of 200 end in some updates and not in others.

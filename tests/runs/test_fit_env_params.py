@@ -11,7 +11,7 @@ from rpojax.loggers import CSVLogger
 from rpojax.programs.agent_states import AgentStates
 from rpojax.programs.evolution import evolve
 from rpojax.report.curves import read_curves
-from rpojax.runs.training import fit, resume
+from rpojax.runs.api import fit, resume
 from rpojax.settings.ranges import Uniform
 
 CFG = rpojax.Config(

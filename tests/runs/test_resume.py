@@ -13,8 +13,8 @@ from test_fit import Memory, assert_same_bits, vmapped
 import rpojax
 from rpojax import Config, NetworkConfig
 from rpojax.runs import checkpoint, checkpoint_manager
+from rpojax.runs.api import fit, resume
 from rpojax.runs.progress import Progress
-from rpojax.runs.training import fit, resume
 
 SEEDS, UPDATES = 3, 12
 # 12 x 32 steps: Pendulum's episodes of 200 end within the run, and not in every update.

@@ -3,9 +3,11 @@ import json
 import numpy as np
 import pytest
 
-from rpojax import Config
-from rpojax.runs.settings import RunSettings, settings_from_record, settings_to_record, tenth_of
+from rpojax import PBT, Config, RunOptions
+from rpojax.runs.settings import RunSettings, settings_from_record, settings_to_record
 from rpojax.settings.agent_table import agent_table
+from rpojax.settings.declared import settings_of
+from rpojax.settings.run_options import OF_ONE_CALL
 
 CFG = Config(total_timesteps=10_000, num_envs=8, num_steps=16, num_minibatches=4)
 
@@ -67,6 +69,19 @@ def test_counts_that_may_be_zero(name):
         settings_from_record(recorded() | {name: -1})
 
 
-def test_a_tenth_of_the_run_is_at_least_one_update():
-    assert tenth_of(CFG) == 8
-    assert tenth_of(CFG.replace(total_timesteps=128)) == 1
+def test_checkpoints_by_default_come_after_a_tenth_of_the_run():
+    def interval(cfg, **options):
+        agents = agent_table(cfg.hyperparams(), num_seeds=4)
+        return RunSettings(cfg=cfg, agents=agents, **options).checkpoint_interval
+
+    assert interval(CFG) == 8
+    assert interval(CFG.replace(total_timesteps=128)) == 1
+    assert interval(CFG, evolve=PBT(every=3)) == 9, "whole generations"
+    assert interval(CFG, checkpoint_every=0) == 0
+
+
+def test_options_of_one_call_are_not_recorded():
+    agents = agent_table(CFG.hyperparams(), num_seeds=1)
+    record = settings_to_record(RunSettings(cfg=CFG, agents=agents, max_seconds=9.0))
+    assert settings_from_record(record).max_seconds is None
+    assert set(OF_ONE_CALL) == set(settings_of(RunOptions)) - set(record)

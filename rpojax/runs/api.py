@@ -1,7 +1,8 @@
 """`fit` and `resume`: training that is logged, evaluated, saved, stopped and resumed."""
 
+import inspect
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +13,20 @@ from rpojax.loggers import Logger
 from rpojax.programs.protocols import EnvParams
 from rpojax.runs.checkpoint_manager import checkpoint_directory
 from rpojax.runs.interrupt import TrainingInterrupted
-from rpojax.runs.launch import continue_from, locked_checkpoint, prolonged, start, stop_rule
+from rpojax.runs.launch import continue_from, locked_checkpoint, prolonged, start
 from rpojax.runs.loop import Loop
-from rpojax.runs.progress import OnChunk
-from rpojax.runs.settings import (
-    DEFAULT_EVAL_EPISODES,
-    DEFAULT_KEEP_CHECKPOINTS,
-    RunSettings,
-    tenth_of,
-)
+from rpojax.runs.progress import OnChunk, StopRule
+from rpojax.runs.settings import RunSettings
 from rpojax.runs.trained_run import TrainedRun
 from rpojax.runs.warm_start import InitialPart
 from rpojax.settings.agent_table import AgentTable, agent_table
 from rpojax.settings.config import Config
+from rpojax.settings.declared import settings_of
 from rpojax.settings.hyperparams import HyperParams
 from rpojax.settings.pbt import PBT
+from rpojax.settings.run_options import RunOptions
 from rpojax.types import TrainResult
-from rpojax.validation import show
+from rpojax.validation import check_known, show
 
 
 @errors_shared(alike=(TrainingInterrupted,))
@@ -45,15 +43,10 @@ def fit(
     initial_parts: Sequence[InitialPart] = ("params",),
     on_chunk: OnChunk | None = None,
     loggers: Sequence[Logger] = (),
-    log_every: int = 1,
-    eval_every: int = 0,
-    eval_episodes: int = DEFAULT_EVAL_EPISODES,
     checkpoint_dir: str | Path | None = None,
-    checkpoint_every: int | None = None,
-    keep_checkpoints: int = DEFAULT_KEEP_CHECKPOINTS,
     overwrite: bool = False,
-    max_seconds: float | None = None,
-    stop_when_return: float | None = None,
+    options: RunOptions | None = None,
+    **changes: Any,
 ) -> TrainResult:
     """Train N agents side by side, a few updates at a time, and report in between.
 
@@ -103,20 +96,11 @@ def fit(
             exception that it raises ends the training.
         loggers: receive a record of every `log_every` updates; one that raises is dropped with a
             warning.
-        log_every: updates in a record, 0 for no records.
-        eval_every: updates between evaluations with mean actions, 0 for none. An agent plays the
-            same episodes in each of them, drawn from its seed.
-        eval_episodes: for each agent in an evaluation.
         checkpoint_dir: where to save, so that `resume` and `load` can read it; None to save
             nothing.
-        checkpoint_every: updates between checkpoints; None for a tenth of the run, 0 for one at the
-            end only. There is also one at the start. Each also holds every agent at its best
-            evaluation so far.
-        keep_checkpoints: how many of the newest are kept.
         overwrite: whether the checkpoints of another run in checkpoint_dir may be removed.
-        max_seconds: stop before the chunk that would end later than this, counted from the call.
-        stop_when_return: stop when the mean over all agents of an evaluation reaches this; with
-            `eval_every=0`, that of the episode return of a chunk's last update.
+        options: when to log, evaluate, save and stop; None for the defaults of `RunOptions`.
+        changes: of `options`, by name: `fit(cfg, eval_every=20, max_seconds=3600)`.
 
     Returns:
         The result with a leading axis of agents: metrics [N, updates], where updates is
@@ -124,14 +108,18 @@ def fit(
         was stopped at NaN or infinity; its state is the last finite one.
 
     Raises:
-        ValueError: as `make_train`; a number out of range; numbers of agents that disagree; a run
-            in checkpoint_dir already; `initial` of other shapes.
+        ValueError: as `make_train`; an unknown name or a number out of range; numbers of agents
+            that disagree; a run in checkpoint_dir already; `initial` of other shapes.
         OSError: nothing can be written in checkpoint_dir. Once training has begun, the same is a
             warning, and the training continues.
         MemoryError: the agents do not fit into a device's memory; the message says what to lower.
         TrainingInterrupted: Ctrl-C, SIGTERM or SIGHUP.
     """
     started = time.perf_counter()
+    _check_names(changes, fit)
+    if not isinstance(options, RunOptions | None):
+        raise ValueError(f"options = {show(options)} are not rpojax.RunOptions; give such")
+    options = (options or RunOptions()).replace(**changes)
     check_config(cfg)
     model = make_model(cfg)
     agents = agent_table(
@@ -146,23 +134,14 @@ def fit(
         if not isinstance(evolve, PBT):
             raise ValueError(f"evolve = {show(evolve)} is not a PBT; give rpojax.PBT(every=...)")
         agents = with_drawn_hyperparams(agents, evolve)
-    settings = RunSettings(
-        cfg=cfg,
-        agents=agents,
-        evolve=evolve,
-        log_every=log_every,
-        eval_every=eval_every,
-        eval_episodes=eval_episodes,
-        checkpoint_every=tenth_of(cfg, evolve) if checkpoint_every is None else checkpoint_every,
-        keep_checkpoints=keep_checkpoints,
-    )
+    settings = RunSettings(cfg=cfg, agents=agents, evolve=evolve, **vars(options))
     return start(
         model,
         settings,
         checkpoint_dir,
         initial=None if initial is None else (initial, initial_parts),
         overwrite=overwrite,
-        loop=Loop(loggers, on_chunk, stop_rule(max_seconds, stop_when_return), started),
+        loop=Loop(loggers, on_chunk, StopRule.of(settings), started),
     )
 
 
@@ -183,14 +162,8 @@ def resume(
     devices_per_agent: int | None = None,
     on_chunk: OnChunk | None = None,
     loggers: Sequence[Logger] = (),
-    log_every: int | None = None,
-    eval_every: int | None = None,
-    eval_episodes: int | None = None,
-    checkpoint_every: int | None = None,
-    keep_checkpoints: int | None = None,
-    max_seconds: float | None = None,
-    stop_when_return: float | None = None,
     force: bool = False,
+    **changes: Any,
 ) -> TrainResult:
     """Resume a run of `fit` from its newest undamaged checkpoint.
 
@@ -209,15 +182,10 @@ def resume(
             differ by their number.
         on_chunk: as in `fit`.
         loggers: as in `fit`; what was logged after the checkpoint is logged again.
-        log_every: as in `fit`; None, here and below, for the run's own.
-        eval_every: as in `fit`.
-        eval_episodes: as in `fit`.
-        checkpoint_every: as in `fit`.
-        keep_checkpoints: as in `fit`.
-        max_seconds: as in `fit`.
-        stop_when_return: as in `fit`.
         force: ignore the lock of a process on another host, which is not running any more. Locks of
             processes that ended on the same host are ignored anyway.
+        changes: of the run's options, by the names of `RunOptions`. `max_seconds` and
+            `stop_when_return` are not kept from the call before.
 
     Raises:
         ValueError: another process trains this run; there is no run in the directory, or no
@@ -228,16 +196,16 @@ def resume(
         TrainingInterrupted: as in `fit`.
     """
     started = time.perf_counter()
-    given: dict[str, Any] = {
-        "log_every": log_every,
-        "eval_every": eval_every,
-        "eval_episodes": eval_episodes,
-        "checkpoint_every": checkpoint_every,
-        "keep_checkpoints": keep_checkpoints,
-    }
-    changes = {name: value for name, value in given.items() if value is not None}
+    _check_names(changes, resume)
     path = checkpoint_directory(directory).absolute()
-    loop = Loop(loggers, on_chunk, stop_rule(max_seconds, stop_when_return), started)
+    RunOptions().replace(**changes)  # wrong ones are refused before the directory is read
     with locked_checkpoint(path, cfg, force) as found:
         found = prolonged(found, total_timesteps, devices_per_agent, **changes)
-        return continue_from(found, loop)
+        return continue_from(found, Loop(loggers, on_chunk, StopRule.of(found.settings), started))
+
+
+def _check_names(changes: Iterable[str], call: Callable[..., Any]) -> None:
+    """Raise ValueError for a name that is neither an option nor another argument of the call."""
+    own = [name for name in inspect.signature(call).parameters if name != "changes"]
+    for name in changes:
+        check_known(name, [*settings_of(RunOptions), *own], f"argument of {call.__name__}")
