@@ -4,20 +4,24 @@ Scores are [R, M], of R runs of M tasks, or [R] of one task; `make_scores` decid
 diverged runs count. NumPy only; random numbers come from a seed.
 """
 
-from rpojax.statistics.aggregates import (
+from rpojax.statistics.bootstrap import (
+    Estimate,
+    bootstrap_interval,
+    performance_profile,
+    probability_of_improvement,
+)
+from rpojax.statistics.learning import area_under_curve, sample_efficiency
+from rpojax.statistics.ranking import RankStability, rank_stability
+from rpojax.statistics.scores import (
+    Scores,
     ScoresLike,
     Statistic,
     interquartile_mean,
+    make_scores,
     mean,
     median,
     optimality_gap,
 )
-from rpojax.statistics.bootstrap import Estimate, bootstrap_interval
-from rpojax.statistics.improvement import probability_of_improvement
-from rpojax.statistics.learning import area_under_curve, sample_efficiency
-from rpojax.statistics.profiles import performance_profile
-from rpojax.statistics.ranking import RankStability, rank_stability
-from rpojax.statistics.scores import Scores, make_scores
 
 __all__ = [
     "Estimate",

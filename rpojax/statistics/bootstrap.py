@@ -1,12 +1,16 @@
-"""Stratified bootstrap: confidence intervals by resampling the runs of each task."""
+"""Stratified bootstrap: confidence intervals by resampling the runs of each task.
+
+Not by `scipy.stats.bootstrap`, whose statistics reduce each task to a number on its own: the
+interquartile mean takes the runs of all tasks together, and a profile is an array.
+"""
 
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from rpojax.statistics.aggregates import ScoresLike, Statistic, interquartile_mean
-from rpojax.statistics.scores import Scores, as_scores
+from rpojax.statistics.scores import Scores, ScoresLike, Statistic, as_scores, interquartile_mean
 from rpojax.validation import check_choice, show, whole_number
 
 CHUNK = 2**21  # scores that are resampled at a time, 16 MB
@@ -57,8 +61,8 @@ def bootstrap_interval(
             percentile intervals (Hesterberg 2014, arXiv 1411.5279).
 
     Returns:
-        f64[*any] each. The interval is NaN where a task has fewer than two runs, for one run says
-        nothing about the spread.
+        f64[*any] each. The interval is NaN where a task has fewer than two runs, which say nothing
+        about the spread.
 
     Raises:
         ValueError: an argument outside of its range, scores that `make_scores` refuses, or a
@@ -67,44 +71,100 @@ def bootstrap_interval(
     check_interval(confidence, num_resamples, method)
     scores = as_scores(scores)
     value = np.asarray(statistic(scores), np.float64)
-    replicates = np.concatenate(
-        [
-            _applied(statistic, resample)
-            for resample in _resamples(scores.values, num_resamples, np.random.default_rng(rng))
-        ]
-    )
-    return interval_of(value, replicates, scores.run_counts, confidence, method)
+    resamples = _resamples(scores.values, num_resamples, np.random.default_rng(rng))
+    replicates = np.concatenate([_applied(statistic, resample) for resample in resamples])
+    return _interval(value, replicates, scores.run_counts, confidence, method)
 
 
-def interval_of(
-    value: np.ndarray,
-    replicates: np.ndarray,
-    run_counts: np.ndarray,
-    confidence: float,
-    method: str,
+def probability_of_improvement(
+    x: ScoresLike,
+    y: ScoresLike,
+    *,
+    confidence: float = 0.95,
+    num_resamples: int = 2000,
+    rng: np.random.Generator | int = 0,
+    method: str = "percentile",
 ) -> Estimate:
-    """The estimate f64[*any] with its interval, from the replicates f64[num_resamples, *any].
+    """P(X > Y): that a run of X has a higher score than a run of Y, averaged over tasks.
+
+    For each task, it is the share of all pairs of runs in which X is higher, with ties counted
+    half: the Mann-Whitney U divided by the number of pairs (Agarwal et al. 2021, arXiv 2108.13264).
+    It says how often X is better, not by how much.
 
     Args:
-        value: of all runs.
-        replicates: of the resamples.
-        run_counts: of each task.
-        confidence: of the interval.
-        method: as in `bootstrap_interval`.
+        x: scores [R, M] or [R] as `make_scores` takes them, or its result.
+        y: scores of the same tasks; the number of runs may differ.
+        confidence, num_resamples, rng, method: as in `bootstrap_interval`.
+
+    Returns:
+        f64[] each. The interval is NaN where a task has fewer than two runs of X or of Y.
+
+    Raises:
+        ValueError: different numbers of tasks, scores that `make_scores` refuses, or an argument
+            outside of its range.
     """
-    if run_counts.min() < 2:
-        return Estimate(
-            value, np.full(value.shape, np.nan), np.full(value.shape, np.nan), confidence
+    check_interval(confidence, num_resamples, method)
+    x, y = as_scores(x), as_scores(y)
+    if x.num_tasks != y.num_tasks:
+        raise ValueError(
+            f"x is of {x.num_tasks} tasks and y of {y.num_tasks}; give scores of the same tasks in "
+            "the same order"
         )
-    level = _expanded(confidence, run_counts) if method == "expanded" else confidence
-    low, high = np.quantile(replicates, ((1.0 - level) / 2.0, (1.0 + level) / 2.0), axis=0)
-    return Estimate(value, low, high, confidence)
+    rng = np.random.default_rng(rng)
+    value, replicates = np.zeros(()), np.zeros(num_resamples)
+    for of_x, of_y in zip(x.runs(), y.runs(), strict=True):
+        wins = (of_x[:, np.newaxis] > of_y) + 0.5 * (of_x[:, np.newaxis] == of_y)
+        value = value + wins.mean() / x.num_tasks
+        weights_x = _weights(of_x.size, num_resamples, rng)
+        weights_y = _weights(of_y.size, num_resamples, rng)
+        replicates += (weights_x @ wins * weights_y).sum(axis=1) / x.num_tasks
+    run_counts = np.concatenate((x.run_counts, y.run_counts))
+    return _interval(value, replicates, run_counts, confidence, method)
 
 
-def resampled_weights(num_runs: int, num_resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """The share of each run in each resample, f64[num_resamples, num_runs]."""
-    draws = rng.multinomial(num_runs, np.full(num_runs, 1.0 / num_runs), num_resamples)
-    return draws / num_runs
+def performance_profile(
+    scores: ScoresLike,
+    thresholds: ArrayLike,
+    *,
+    confidence: float = 0.95,
+    num_resamples: int = 2000,
+    rng: np.random.Generator | int = 0,
+    method: str = "percentile",
+) -> Estimate:
+    """The share of runs that score above each threshold, averaged over tasks.
+
+    The run-score distribution of Agarwal et al. 2021 (arXiv 2108.13264). Where one algorithm's
+    profile is above another's at all thresholds, it is better whatever a good score is.
+
+    Args:
+        scores: [R, M] or [R] as `make_scores` takes them, or its result.
+        thresholds: [T], any scores.
+        confidence: of the interval at each threshold. The band of all thresholds together is
+            covered less often.
+        num_resamples, rng, method: as in `bootstrap_interval`.
+
+    Returns:
+        f64[T] each. The interval is NaN where a task has fewer than two runs.
+
+    Raises:
+        ValueError: thresholds of another rank or not finite, scores that `make_scores` refuses, or
+            an argument outside of its range.
+    """
+    check_interval(confidence, num_resamples, method)
+    scores = as_scores(scores)
+    thresholds = np.asarray(thresholds, np.float64)
+    if thresholds.ndim != 1 or not np.isfinite(thresholds).all():
+        raise ValueError(
+            f"thresholds have shape {thresholds.shape} or are not all finite; give finite scores "
+            "[num_thresholds]"
+        )
+    rng = np.random.default_rng(rng)
+    value, replicates = np.zeros(thresholds.size), np.zeros((num_resamples, thresholds.size))
+    for runs in scores.runs():
+        above = (runs[:, np.newaxis] > thresholds).astype(np.float64)
+        value += above.mean(axis=0) / scores.num_tasks
+        replicates += _weights(runs.size, num_resamples, rng) @ above / scores.num_tasks
+    return _interval(value, replicates, scores.run_counts, confidence, method)
 
 
 def check_interval(confidence: float, num_resamples: int, method: str) -> None:
@@ -116,6 +176,27 @@ def check_interval(confidence: float, num_resamples: int, method: str) -> None:
             "as 0.95"
         )
     whole_number("num_resamples", num_resamples, least=100)
+
+
+def _interval(
+    value: np.ndarray,
+    replicates: np.ndarray,
+    run_counts: np.ndarray,
+    confidence: float,
+    method: str,
+) -> Estimate:
+    """The estimate f64[*any] with its interval, from replicates f64[num_resamples, *any]."""
+    if run_counts.min() < 2:
+        unknown = np.full(value.shape, np.nan)
+        return Estimate(value, unknown, unknown, confidence)
+    level = _expanded(confidence, run_counts) if method == "expanded" else confidence
+    low, high = np.quantile(replicates, ((1.0 - level) / 2.0, (1.0 + level) / 2.0), axis=0)
+    return Estimate(value, low, high, confidence)
+
+
+def _weights(num_runs: int, num_resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """The share of each run in each resample, f64[num_resamples, num_runs]."""
+    return rng.multinomial(num_runs, np.full(num_runs, 1.0 / num_runs), num_resamples) / num_runs
 
 
 def _resamples(

@@ -5,10 +5,9 @@ import copy
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rpojax.statistics.aggregates import Statistic, interquartile_mean
 from rpojax.statistics.bootstrap import Estimate, bootstrap_interval, check_interval
 from rpojax.statistics.nan import bridge_nan
-from rpojax.statistics.scores import Scores
+from rpojax.statistics.scores import Scores, Statistic, interquartile_mean
 from rpojax.validation import show
 
 
@@ -37,11 +36,9 @@ def sample_efficiency(
         finite: whether each run stayed finite, bool[R] or bool[R, M], such as `result.finite`;
             None if all did.
         worst: the score of a diverged run, at most the lowest value of all curves.
-        confidence: of the stratified bootstrap interval at each number of steps. The band of all
-            steps together is covered less often.
-        num_resamples: at least 100.
-        rng: a generator, or the seed of one. All steps resample the same runs.
-        method: as in `bootstrap_interval`.
+        confidence: of the interval at each number of steps. The band of all steps together is
+            covered less often.
+        num_resamples, rng, method: as in `bootstrap_interval`. All steps resample the same runs.
 
     Returns:
         f64[T] each. NaN where a task has no run that counts; the interval is NaN where a task has
@@ -136,19 +133,13 @@ def _whole_curves(
                 f"{curves.shape[:-1]}"
             )
         if diverged.any():
-            values = _with_worst(values, diverged, worst)
+            lowest = np.nanmin(values, initial=np.inf)
+            if worst is None or not -np.inf < worst <= lowest:
+                raise ValueError(
+                    f"worst = {show(worst)} is not allowed, as {diverged.sum()} of {diverged.size} "
+                    "runs diverged; give the score that they count as, finite and at most the "
+                    f"lowest value, {lowest:g}"
+                )
+            later_value = np.cumsum(~np.isnan(values)[..., ::-1], axis=-1)[..., ::-1] > 0
+            values = np.where(diverged[..., np.newaxis] & ~later_value, worst, values)
     return steps, values.reshape(len(values), -1, steps.size)
-
-
-def _with_worst(values: np.ndarray, diverged: np.ndarray, worst: float | None) -> np.ndarray:
-    """`worst` after the last value of each diverged run, and where it has none at all."""
-    lowest = np.nanmin(values, initial=np.inf)
-    if worst is None or not worst <= lowest or not np.isfinite(worst):
-        raise ValueError(
-            f"worst = {show(worst)} is not allowed, as {diverged.sum()} of {diverged.size} runs "
-            "diverged; give the score that they count as, finite and at most the lowest value, "
-            f"{lowest:g}"
-        )
-    known = ~np.isnan(values)
-    later_value = np.cumsum(known[..., ::-1], axis=-1)[..., ::-1] > 0
-    return np.where(diverged[..., np.newaxis] & ~later_value, worst, values)

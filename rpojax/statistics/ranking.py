@@ -5,8 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rpojax.statistics.aggregates import ScoresLike, Statistic, mean
-from rpojax.statistics.scores import Scores, as_scores
+from rpojax.statistics.scores import Scores, ScoresLike, Statistic, as_scores, mean
 from rpojax.validation import whole_number
 
 CHUNK = 2**21  # pairs of settings that are compared at a time

@@ -1,12 +1,19 @@
-"""Scores of runs: one number for each run of each task, and how diverged runs count."""
+"""Scores of runs, how diverged runs count, and one number for all of them.
+
+The statistics are those of Agarwal et al. 2021 (arXiv 2108.13264). Each takes scores [R, M] of R
+runs of M tasks, [R] of one task, a mapping of tasks to scores, or `Scores` with leading axes, and
+raises ValueError where `make_scores` does. A score should mean the same on each task, such as a
+share of the best known return.
+"""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from rpojax.statistics.nan import mean_ignoring_nan
 from rpojax.validation import show
 
 
@@ -20,9 +27,22 @@ class Scores:
     values: np.ndarray  # f64[..., R, M] NaN where a task has no such run
 
     @property
+    def num_tasks(self) -> int:
+        """M."""
+        return self.values.shape[-1]
+
+    @property
     def run_counts(self) -> np.ndarray:
         """The number of runs of each task, i64[..., M]."""
         return (~np.isnan(self.values)).sum(axis=-2)
+
+    def runs(self) -> list[np.ndarray]:
+        """The scores of each task's runs, M arrays f64[R_m]; without leading axes."""
+        return [column[~np.isnan(column)] for column in self.values.T]
+
+
+ScoresLike: TypeAlias = Scores | ArrayLike | Mapping[str, ArrayLike]
+Statistic: TypeAlias = Callable[[Scores], np.ndarray]  # values f64[..., R, M] -> f64[...]
 
 
 def make_scores(
@@ -59,21 +79,68 @@ def make_scores(
     empty = np.flatnonzero(absent.all(axis=0))
     if empty.size or not values.shape[1]:
         which = f"of {names[empty[0]]} " if empty.size else ""
-        raise ValueError(f"scores {which}are of no run; give at least one of each task")
+        raise ValueError(f"scores {which}contain no runs; give at least one of each task")
     if diverged.any():
         lowest = values[~absent & ~diverged].min(initial=np.inf)
         values = np.where(diverged, _checked_worst(worst, lowest, values, diverged, names), values)
     return Scores(np.where(absent, np.nan, values))
 
 
-def as_scores(scores: Scores | ArrayLike | Mapping[str, ArrayLike]) -> Scores:
+def as_scores(scores: ScoresLike) -> Scores:
     """The argument itself if it is `Scores`, and else what `make_scores` makes of it."""
     return scores if isinstance(scores, Scores) else make_scores(scores)
 
 
-def _matrix(
-    scores: ArrayLike | Mapping[str, ArrayLike],
-) -> tuple[list[str], np.ndarray, np.ndarray]:
+def mean(scores: ScoresLike) -> np.ndarray:
+    """The mean over tasks of the mean over runs, f64[...]."""
+    return _task_means(as_scores(scores).values).mean(axis=-1)
+
+
+def median(scores: ScoresLike) -> np.ndarray:
+    """The median over tasks of the mean over runs, f64[...].
+
+    For one task, it is the mean of its runs.
+    """
+    return np.asarray(np.median(_task_means(as_scores(scores).values), axis=-1))
+
+
+def interquartile_mean(scores: ScoresLike) -> np.ndarray:
+    """The mean of the middle half of all scores, over runs and tasks together, f64[...].
+
+    A quarter of the scores, rounded down, is left out at either end: `scipy.stats.trim_mean` with
+    0.25 over runs x tasks, as in the authors' library rliable. Where numbers of runs differ, a task
+    with more runs counts more. NaN where a task has no run.
+    """
+    values = as_scores(scores).values
+    ordered = np.sort(values.reshape(*values.shape[:-2], -1), axis=-1)  # NaN comes last
+    known = (~np.isnan(ordered)).sum(axis=-1, keepdims=True)
+    cut = known // 4
+    place = np.arange(ordered.shape[-1])
+    middle = mean_ignoring_nan(ordered, (place >= cut) & (place < known - cut))
+    every_task_has_runs = (~np.isnan(values)).any(axis=-2).all(axis=-1)
+    return np.where(every_task_has_runs, middle, np.nan)
+
+
+def optimality_gap(scores: ScoresLike, target: float) -> np.ndarray:
+    """How far the runs fall short of a target on average, f64[...]; lower is better.
+
+    `target` minus the mean of min(score, target): scores above the target do not make up for others
+    below. The mean is over runs, then over tasks.
+
+    Args:
+        scores: as for the other statistics.
+        target: a score that is good enough, such as 1 for normalised scores.
+    """
+    values = as_scores(scores).values
+    return target - _task_means(np.minimum(values, target)).mean(axis=-1)
+
+
+def _task_means(values: np.ndarray) -> np.ndarray:
+    """Means over runs, f64[..., M]; NaN for a task without runs."""
+    return mean_ignoring_nan(np.swapaxes(values, -1, -2))
+
+
+def _matrix(scores: Any) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Names of tasks, values f64[R, M], and where a shorter task was padded, bool[R, M]."""
     if isinstance(scores, Mapping):
         columns = [_numbers(f"scores[{task!r}]", column) for task, column in scores.items()]
@@ -99,21 +166,14 @@ def _padded(columns: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return values, absent
 
 
-def _mask(
-    name: str,
-    given: ArrayLike | Mapping[str, ArrayLike],
-    scores: ArrayLike | Mapping[str, ArrayLike],
-    shape: tuple[int, ...],
-) -> np.ndarray:
+def _mask(name: str, given: Any, scores: Any, shape: tuple[int, ...]) -> np.ndarray:
     """A mask of the form of `scores` as bool[R, M]; ValueError where they differ."""
     if isinstance(scores, Mapping):
         lengths = {task: np.size(column) for task, column in scores.items()}
-        if not isinstance(given, Mapping) or lengths != {
-            task: np.size(column) for task, column in given.items()
-        }:
+        if not isinstance(given, Mapping) or lengths != {t: np.size(c) for t, c in given.items()}:
             raise ValueError(
-                f"{name} = {show(given)} has not the tasks and numbers of runs of scores, which "
-                f"are {lengths}; give a mapping with the same"
+                f"{name} = {show(given)} must have the same tasks and runs as scores, which are "
+                f"{lengths}; give a mapping with the same"
             )
         values, absent = _padded([np.asarray(given[task], np.float64) for task in scores])
         return (values != 0.0) | absent
