@@ -3,11 +3,11 @@
     python -m benchmarks.fit_overhead
 
 Both train the same agents for the same updates, in turn. Compilation is left out of both. Of `fit`
-all that follows it is counted: the host loop, the metrics' way to the host, the masks that keep a
-diverged seed finite, and the records of every update, written to CSV and JSON lines as the command
-`rpojax train` does. "Checkpoints" also saves ten times, whose time depends on the disk and on the
-length of the run. The persistent compilation cache holds the programs, since every call of `fit`
-compiles them again.
+everything after it is counted: the host loop, the transfer of metrics to the host, the masks that
+keep a diverged agent finite, and the records of every update, written as by `rpojax train`.
+"Checkpoints" also saves ten times; the time of that depends on the disk and on the length of the
+run. The persistent compilation cache holds the programs, since every call of `fit` compiles them
+again.
 
 A busy machine disturbs a run of seconds by more than `fit` costs. The median of the ratios of runs
 that follow each other is reported, and the ratio of the fastest runs, the least disturbed ones.
