@@ -95,12 +95,12 @@ def step_alone(env: envs.Env) -> Callable[[], Any]:
     @jax.jit
     def run(key: jax.Array, state: Any) -> Any:
         def step(state: Any, keys: jax.Array) -> Any:
-            state, timestep = env.step(keys, state, random_action(env, keys[0]))
+            state, timestep = env.step(keys, state, random_action(env, keys[0]), {})
             return state, timestep.reward
 
         return jax.lax.scan(step, state, jax.random.split(key, (NUM_STEPS, NUM_ENVS)))
 
-    state, _ = jax.jit(env.reset)(jax.random.split(jax.random.key(0), NUM_ENVS))
+    state, _ = jax.jit(env.reset)(jax.random.split(jax.random.key(0), NUM_ENVS), {})
     return lambda: run(jax.random.key(1), state)
 
 
@@ -112,18 +112,18 @@ def rollout(name: str, resets: Any) -> Callable[[], Any]:
     @jax.jit
     def run(key: jax.Array, start: Any) -> Any:
         keys = update_keys(cfg, key)
-        starts = draw_starts(cfg, env, keys)
+        starts = draw_starts(cfg, env, {}, keys)
 
         def step(before: Any, inputs: Any) -> Any:
             step_keys, picks = inputs
             action = random_action(env, step_keys[0])
             now = starts._replace(picks=picks)
-            stepped = step_and_reset(env, now, step_keys, *before, action)
+            stepped = step_and_reset(env, {}, now, step_keys, *before, action)
             return (stepped.state, stepped.obs), stepped.timestep.reward
 
         return jax.lax.scan(step, start, (keys.environment, starts.picks))
 
-    start = jax.jit(env.reset)(jax.random.split(jax.random.key(0), NUM_ENVS))
+    start = jax.jit(env.reset)(jax.random.split(jax.random.key(0), NUM_ENVS), {})
     return lambda: run(jax.random.key(1), start)
 
 
@@ -140,7 +140,7 @@ def compile_seconds(name: str, rounds: int) -> Iterator[Figure]:
     yield Figure("seconds to make", 0, time.perf_counter() - start)
     cfg, key = rpojax.Config(env=name), jax.random.key(0)
     keys = jax.random.split(key, cfg.num_envs)
-    env_state, _ = jax.eval_shape(env.reset, keys)
+    env_state, _ = jax.eval_shape(env.reset, keys, {})
     action = jax.ShapeDtypeStruct((cfg.num_envs, env.action_dim), jnp.float32)
     state = jax.eval_shape(rpojax.make_trainer(cfg).init, key)
     programs: Mapping[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
@@ -202,8 +202,8 @@ def values_of_constant_reward(bootstrap: bool) -> list[float]:
 
     endless = envs.Env(
         name="Constant reward",
-        reset=lambda keys: (jnp.zeros(len(keys)), jnp.ones((len(keys), 1))),
-        step=lambda keys, state, action: (state, timestep(len(keys))),
+        reset=lambda keys, params: (jnp.zeros(len(keys)), jnp.ones((len(keys), 1))),
+        step=lambda keys, state, action, params: (state, timestep(len(keys))),
         obs=jax.ShapeDtypeStruct((1,), jnp.float32),
         action_low=np.array([-1.0]),
         action_high=np.array([1.0]),

@@ -106,7 +106,7 @@ def make_parts(cfg: rpojax.Config) -> dict[str, tuple[Callable[..., Any], tuple[
 
     @jax.jit
     def collect(state: TrainState, key: jax.Array) -> Any:
-        return rollouts.collect(model, state, hyperparams, update_keys(cfg, key))
+        return rollouts.collect(model, state, hyperparams, {}, update_keys(cfg, key))
 
     after, transitions = collect(state, key)
     done = transitions.terminated | transitions.truncated

@@ -14,15 +14,14 @@ from rpojax.envs import Env, TimeStep
 def _probe(name, reset_one, step_one, obs_size=1):
     """An Env from functions of one environment; step_one -> (state, obs, reward, terminated)."""
 
-    def step(keys, state, action):
+    def step(keys, state, action, params):
         state, obs, reward, terminated = jax.vmap(step_one)(keys, state, action[:, 0])
         truncated = jnp.zeros_like(terminated)
         return state, TimeStep(obs, reward, terminated, truncated)
 
-    reset = jax.vmap(reset_one)
     return Env(
         name=name,
-        reset=reset,
+        reset=lambda keys, params: jax.vmap(reset_one)(keys),
         step=step,
         obs=jax.ShapeDtypeStruct((obs_size,), jnp.float32),
         action_low=np.array([-2.0], np.float32),
@@ -103,7 +102,7 @@ def noisy_episodes():
     The observation is two random numbers, the reward their product with the action.
     """
 
-    def step_one(key, state, action):
+    def step_one(key, state, action, params):
         obs_key, end_key, cut_key = jax.random.split(key, 3)
         obs = jax.random.normal(obs_key, (2,))
         terminated = jax.random.bernoulli(end_key, 0.2)
@@ -111,7 +110,7 @@ def noisy_episodes():
         reward = jnp.prod(state) * action[0]
         return obs, TimeStep(obs, reward, terminated, truncated)
 
-    def reset_one(key):
+    def reset_one(key, params):
         obs = jax.random.normal(key, (2,))
         return obs, obs
 

@@ -19,12 +19,12 @@ def make_counter(**changes):
     def observe(count, position):
         return jnp.stack([count.astype(jnp.float32), position], axis=-1)
 
-    def reset(keys):
+    def reset(keys, params):
         position = jax.vmap(lambda key: jax.random.uniform(key, minval=2.0, maxval=3.0))(keys)
         state = {"count": jnp.zeros(keys.shape[0], jnp.int32), "position": position}
         return state, observe(**state)
 
-    def step(keys, state, action):
+    def step(keys, state, action, params):
         state = {"count": state["count"] + 1, "position": state["position"] + action[:, 0]}
         obs = observe(**state)
         terminated = action[:, 1] > 0.9
@@ -52,8 +52,8 @@ def with_step_result(change, **changes):
     """The counter, with a function of its TimeStep in its place."""
     good = make_counter(**changes)
 
-    def step(keys, state, action):
-        state, timestep = good.step(keys, state, action)
+    def step(keys, state, action, params):
+        state, timestep = good.step(keys, state, action, params)
         return state, change(timestep)
 
     return dataclasses.replace(good, step=step)
@@ -61,14 +61,14 @@ def with_step_result(change, **changes):
 
 def with_reset(change):
     good = make_counter()
-    return dataclasses.replace(good, reset=lambda keys: change(*good.reset(keys)))
+    return dataclasses.replace(good, reset=lambda *args: change(*good.reset(*args)))
 
 
 def with_next_state(change):
     good = make_counter()
 
-    def step(keys, state, action):
-        state, timestep = good.step(keys, state, action)
+    def step(keys, state, action, params):
+        state, timestep = good.step(keys, state, action, params)
         return change(state), timestep
 
     return dataclasses.replace(good, step=step)
@@ -104,9 +104,9 @@ def run(env, policy, num_steps, num_envs=3, seed=0):
         state, obs = carry
         action = policy(obs)
         keys = jax.random.split(key, num_envs)
-        stepped = step_and_reset(env, Starts(None, None), keys, state, obs, action)
+        stepped = step_and_reset(env, {}, Starts(None, None), keys, state, obs, action)
         return (stepped.state, stepped.obs), (obs, action, stepped.timestep, stepped.state)
 
     keys = jax.random.split(jax.random.key(seed), num_steps + 1)
-    start = env.reset(jax.random.split(keys[0], num_envs))
+    start = env.reset(jax.random.split(keys[0], num_envs), {})
     return jax.device_get(jax.jit(lambda: jax.lax.scan(body, start, keys[1:])[1])())

@@ -12,6 +12,7 @@ from rpojax.agent.inputs import check_state, check_train_state
 from rpojax.core.acting import play
 from rpojax.core.invalid import end_where_invalid
 from rpojax.core.model import Model, check_config, make_model
+from rpojax.envs.base import Params
 from rpojax.envs.params import resolve_params
 from rpojax.programs.agents_at_once import agents_mapped
 from rpojax.programs.protocols import EnvParams
@@ -100,9 +101,8 @@ def _program(
     """The jitted evaluation. JAX's own cache would keep one for each config without a limit."""
     model = make_model(cfg)
 
-    def play(state: TrainState, key: Key, env_params: Mapping[str, Array] | None) -> Evaluation:
-        changed = model.with_env_params(env_params)
-        return evaluate_model(changed, state, key, num_episodes, deterministic, max_steps)
+    def play(state: TrainState, key: Key, params: Params) -> Evaluation:
+        return evaluate_model(model, state, key, params, num_episodes, deterministic, max_steps)
 
     mapped = jax.jit(agents_mapped(model, play))
 
@@ -119,6 +119,7 @@ def evaluate_model(
     model: Model,
     state: TrainState,
     key: Key,
+    env_params: Params,
     num_episodes: int = 128,
     deterministic: bool = True,
     max_steps: int | None = None,
@@ -137,7 +138,7 @@ def evaluate_model(
         sample_key = None if deterministic else action_key
         action, carry = play(model, state, before.obs, before.carry, None, sample_key)
         env_state, timestep = env.step(
-            jax.random.split(env_key, num_episodes), before.env_state, action
+            jax.random.split(env_key, num_episodes), before.env_state, action, env_params
         )
         timestep, invalid = end_where_invalid(before.obs, timestep)
         after = _Episodes(env_state, timestep.obs, carry)
@@ -158,7 +159,7 @@ def evaluate_model(
         return _Progress(progress.step + 1, key, episodes, evaluation)
 
     key, reset_key = jax.random.split(key)
-    env_state, obs = env.reset(jax.random.split(reset_key, num_episodes))
+    env_state, obs = env.reset(jax.random.split(reset_key, num_episodes), env_params)
     zeros = jnp.zeros(num_episodes, jnp.float32)
     nothing = Evaluation(
         episode_return=zeros,

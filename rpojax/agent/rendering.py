@@ -16,7 +16,7 @@ from rpojax.agent.policy import recurrent_policy_for
 from rpojax.core.invalid import end_where_invalid
 from rpojax.core.model import Model, make_model
 from rpojax.envs import Draw, Env, Render, render_with
-from rpojax.envs.base import MOST_FPS
+from rpojax.envs.base import MOST_FPS, Params
 from rpojax.envs.params import resolve_params
 from rpojax.programs.protocols import EnvParams
 from rpojax.settings.config import Config
@@ -60,8 +60,8 @@ def render_episode(
             `draw` is None; another suffix; `fps` or `max_steps` out of range.
     """
     model = make_model(cfg)
-    model = model.with_env_params(resolve_params(model.env, env_params))
     env = model.env
+    params = resolve_params(env, env_params)
     path = gif_path(path)
     render = env.render if draw is None else render_with(draw)
     if render is None:
@@ -71,11 +71,13 @@ def render_episode(
         )
     fps = min(env.render_fps, MOST_FPS) if fps is None else fps
     fps = number_in("fps", fps, Interval(LEAST_FPS, MOST_FPS))
-    env_states, rewards = _play(model, state, key, episode_limit(env, max_steps))
+    env_states, rewards = _play(model, state, key, params, episode_limit(env, max_steps))
     write_gif(path, _frames(env, render, env_states), rewards, fps)
 
 
-def _play(model: Model, state: TrainState, key: Key, limit: int) -> tuple[PyTree, np.ndarray]:
+def _play(
+    model: Model, state: TrainState, key: Key, params: Params, limit: int
+) -> tuple[PyTree, np.ndarray]:
     """One episode of n steps, `limit` at most: all states [n + 1, ...], the rewards f32[n]."""
     env, network = model.env, model.network
     act = recurrent_policy_for(model, state)
@@ -85,7 +87,7 @@ def _play(model: Model, state: TrainState, key: Key, limit: int) -> tuple[PyTree
     ) -> tuple[tuple[PyTree, PyTree, PyTree], PyTree]:
         env_state, obs, carry = playing
         action, carry = act(obs, carry)
-        next_state, timestep = env.step(key[None], env_state, action)
+        next_state, timestep = env.step(key[None], env_state, action, params)
         timestep, invalid = end_where_invalid(obs, timestep)
         next_state = select(invalid, env_state, next_state)  # a renderer may fail on NaN
         done = timestep.terminated | timestep.truncated
@@ -94,7 +96,7 @@ def _play(model: Model, state: TrainState, key: Key, limit: int) -> tuple[PyTree
     @jax.jit
     def play(key: Key) -> PyTree:
         reset_key, step_key = jax.random.split(key)
-        first, obs = env.reset(reset_key[None])
+        first, obs = env.reset(reset_key[None], params)
         start = (first, obs, network.initial_carry((1,)))
         states, rewards, done = jax.lax.scan(step, start, jax.random.split(step_key, limit))[1]
         states = jax.tree.map(lambda a, b: jnp.concatenate([a[None], b]), first, states)

@@ -10,17 +10,21 @@ from rpojax.core.optimizer import make_optimizer
 from rpojax.core.perturbation import with_scheduled_alpha
 from rpojax.core.train import collect_batch, learner_of
 from rpojax.core.update import gradient_steps
+from rpojax.envs.base import Params
 from rpojax.settings.hyperparams import HyperParams
 from rpojax.types import Array, PyTree, TrainState
 
 QUANTITIES = ("observation", "reward", "loss", "gradient", "parameters")
 
 
-def first_not_finite(model: Model, state: TrainState, hyperparams: HyperParams) -> Array:
+def first_not_finite(
+    model: Model, state: TrainState, hyperparams: HyperParams, env_params: Params
+) -> Array:
     """The quantity that is NaN or infinite first in the update after a finite state.
 
     Args:
         model: what is trained; state: of one agent; hyperparams: of that agent, each f32[].
+        env_params: changed parameters of its environment.
 
     Returns:
         i32[], an index of `QUANTITIES`. A loss counts before its gradient.
@@ -28,7 +32,7 @@ def first_not_finite(model: Model, state: TrainState, hyperparams: HyperParams) 
     cfg, _, network = model
     keys = update_keys(cfg, state.key)
     hyperparams = with_scheduled_alpha(cfg, hyperparams, state.update_count)
-    collected = collect_batch(model, state, hyperparams, keys)
+    collected = collect_batch(model, state, hyperparams, env_params, keys)
     _, metrics, _ = gradient_steps(
         cfg,
         network,

@@ -1,6 +1,5 @@
 """The environment and the network of a config, built once and passed on."""
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -12,7 +11,7 @@ from rpojax.core.distribution import DISTRIBUTIONS, Distribution
 from rpojax.envs import Env
 from rpojax.networks import ActorCritic, make_network
 from rpojax.settings.config import Config
-from rpojax.types import Array, PyTree
+from rpojax.types import PyTree
 
 
 class Model(NamedTuple):
@@ -31,13 +30,6 @@ class Model(NamedTuple):
     def on_one_device(self) -> "Model":
         """The model without `devices_per_agent`: for shapes, which are those of all devices."""
         return self._replace(cfg=self.cfg.replace(devices_per_agent=1))
-
-    def with_env_params(self, env_params: Mapping[str, Array] | None) -> "Model":
-        """The model with some parameters of its environment changed, which may be traced."""
-        if not env_params:
-            return self
-        assert self.env.with_params is not None  # checked by `resolve_params`
-        return self._replace(env=self.env.with_params(env_params))
 
 
 def make_model(cfg: Config) -> Model:

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 
 from rpojax.core.invalid import end_where_invalid
 from rpojax.core.keys import UpdateKeys
-from rpojax.envs.base import Env, Resets, TimeStep
+from rpojax.envs.base import Env, Params, Resets, TimeStep
 from rpojax.settings.config import Config
 from rpojax.trees import is_key, select
 from rpojax.types import Array, Key, PyTree
@@ -33,11 +33,11 @@ class Starts(NamedTuple):
     picks: Array | None  # i32[T, B] the states to start in; None likewise
 
 
-def draw_starts(cfg: Config, env: Env, keys: UpdateKeys) -> Starts:
+def draw_starts(cfg: Config, env: Env, env_params: Params, keys: UpdateKeys) -> Starts:
     """Draw the pool of a rollout, if resets take from one."""
     if reset_mode(cfg, env) == "exact":
         return Starts(None, None)
-    pool = env.reset(jax.random.split(keys.pool, cfg.reset_pool))
+    pool = env.reset(jax.random.split(keys.pool, cfg.reset_pool), env_params)
     shape = (cfg.num_steps, cfg.num_envs)
     return Starts(pool, jax.random.randint(keys.picks, shape, 0, cfg.reset_pool, jnp.int32))
 
@@ -57,12 +57,19 @@ class Stepped(NamedTuple):
 
 
 def step_and_reset(
-    env: Env, starts: Starts, keys: Key, state: PyTree, obs: PyTree, action: Array
+    env: Env,
+    env_params: Params,
+    starts: Starts,
+    keys: Key,
+    state: PyTree,
+    obs: PyTree,
+    action: Array,
 ) -> Stepped:
     """Advance B environments by one step, and start new episodes where theirs ended.
 
     Args:
         env: the environment.
+        env_params: its changed parameters.
         starts: of this step: the pool, and picks i32[B].
         keys: [B] for the steps and the resets, which use independent halves.
         state: [B, ...].
@@ -71,10 +78,10 @@ def step_and_reset(
     """
     pairs = jax.vmap(jax.random.split)(keys)
     step_keys, reset_keys = pairs[:, 0], pairs[:, 1]
-    stepped, timestep = env.step(step_keys, state, action)
+    stepped, timestep = env.step(step_keys, state, action, env_params)
     timestep, invalid = end_where_invalid(obs, timestep)
     if starts.picks is None:
-        fresh = env.reset(reset_keys)
+        fresh = env.reset(reset_keys, env_params)
     else:
         picked, first_obs = jax.tree.map(lambda leaf: leaf[starts.picks], starts.pool)
         fresh = rekey(env, reset_keys, picked), first_obs

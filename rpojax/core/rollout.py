@@ -11,7 +11,7 @@ from rpojax.core.device_axis import device_axis
 from rpojax.core.keys import UpdateKeys
 from rpojax.core.model import Model
 from rpojax.core.resets import Starts, draw_starts, step_and_reset
-from rpojax.envs.base import Env
+from rpojax.envs.base import Env, Params
 from rpojax.ops.noise import normal_and_uniform
 from rpojax.settings.hyperparams import HyperParams
 from rpojax.types import Array, EpisodeTotals, Key, PyTree, TrainState, Transition
@@ -35,13 +35,18 @@ class RolloutNoise(NamedTuple):
 
 
 def collect(
-    model: Model, state: TrainState, hyperparams: HyperParams, keys: UpdateKeys
+    model: Model,
+    state: TrainState,
+    hyperparams: HyperParams,
+    env_params: Params,
+    keys: UpdateKeys,
 ) -> tuple[TrainState, Transition]:
     """One rollout with the policy of `state`, whose observation statistics stay as they are.
 
     Args:
         model: the environment and the network that acts in it.
         state, hyperparams: with which to act.
+        env_params: changed parameters of the environment.
         keys: of this update.
 
     Returns:
@@ -53,7 +58,7 @@ def collect(
     if cfg.random_timesteps:
         uniform = jax.random.uniform(keys.warm_up, shape, jnp.float32, -1.0, 1.0)
         noise = noise._replace(uniform_action=uniform)
-    starts = draw_starts(cfg, env, keys)
+    starts = draw_starts(cfg, env, env_params, keys)
     given = keys.environment, noise, starts.picks
     at_random = state.update_count < cfg.random_timesteps // cfg.batch_size
 
@@ -71,7 +76,7 @@ def collect(
             uniform = to_env_action(noise.uniform_action, env, "rescale")
             env_action = jnp.where(at_random, uniform, env_action)
         stepped = step_and_reset(
-            env, Starts(starts.pool, picks), env_keys, env_state, obs, env_action
+            env, env_params, Starts(starts.pool, picks), env_keys, env_state, obs, env_action
         )
         timestep = stepped.timestep
         done = timestep.terminated | timestep.truncated

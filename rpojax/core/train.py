@@ -7,7 +7,6 @@ says where it acts: in the rollout (`acting.py`) and in the loss (`update.py`). 
 an update are in `keys.py`.
 """
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
@@ -30,6 +29,7 @@ from rpojax.core.perturbation import with_scheduled_alpha
 from rpojax.core.rollout import collect, no_totals, tally_episodes
 from rpojax.core.schedules import check_schedules
 from rpojax.core.update import update
+from rpojax.envs.base import Params
 from rpojax.envs.bounds import warn_unreachable_actions
 from rpojax.settings.config import Config
 from rpojax.settings.hyperparams import HyperParams
@@ -53,10 +53,6 @@ class Parts(NamedTuple):
     model: Model
     optimizer: optax.GradientTransformation
 
-    def with_env_params(self, env_params: Mapping[str, Array] | None) -> "Parts":
-        """The parts with some parameters of the environment changed, which may be traced."""
-        return self._replace(model=self.model.with_env_params(env_params))
-
 
 def make_parts(model: Model) -> Parts:
     """The parts of a training; ValueError for an invalid schedule or reward shaper."""
@@ -67,10 +63,13 @@ def make_parts(model: Model) -> Parts:
     return Parts(model, make_optimizer(model.cfg))
 
 
-def train_agent(parts: Parts, key: Key, hyperparams: HyperParams) -> TrainResult:
+def train_agent(
+    parts: Parts, key: Key, hyperparams: HyperParams, env_params: Params
+) -> TrainResult:
     """The whole training of one agent; metrics are [cfg.num_updates]."""
-    state = init_agent(parts, key, hyperparams)
-    state, metrics = run_updates(parts, state, hyperparams, parts.model.cfg.num_updates)
+    state = init_agent(parts, key, hyperparams, env_params)
+    num_updates = parts.model.cfg.num_updates
+    state, metrics = run_updates(parts, state, hyperparams, env_params, num_updates)
     return TrainResult(state=state, metrics=metrics, finite=is_finite(state))
 
 
@@ -80,12 +79,12 @@ def is_finite(state: TrainState) -> Array:
     return jnp.all(jnp.isfinite(ravel_pytree(learnt)[0]))
 
 
-def init_agent(parts: Parts, key: Key, hyperparams: HyperParams) -> TrainState:
+def init_agent(parts: Parts, key: Key, hyperparams: HyperParams, env_params: Params) -> TrainState:
     """The state before the first update: new parameters, environments at their first episodes."""
     cfg, env, network = parts.model
     keys = initial_keys(cfg, key)
     params = network.init(keys.params)
-    env_state, obs = env.reset(device_axis(cfg).share(keys.environment))
+    env_state, obs = env.reset(device_axis(cfg).share(keys.environment), env_params)
     num_envs = cfg.envs_per_device
     scalar = normalize.init_stats(jax.ShapeDtypeStruct((), jnp.float32))
     state = TrainState(
@@ -126,23 +125,30 @@ def _mapped_with(key: Key, tree: PyTree) -> PyTree:
 
 
 def run_updates(
-    parts: Parts, state: TrainState, hyperparams: HyperParams, num_updates: int
+    parts: Parts,
+    state: TrainState,
+    hyperparams: HyperParams,
+    env_params: Params,
+    num_updates: int,
 ) -> tuple[TrainState, Metrics]:
     """Several updates in one scan; metrics are [num_updates]."""
     return jax.lax.scan(
-        lambda state, _: iterate(parts, state, hyperparams), state, None, length=num_updates
+        lambda state, _: iterate(parts, state, hyperparams, env_params),
+        state,
+        None,
+        length=num_updates,
     )
 
 
 def iterate(
-    parts: Parts, state: TrainState, hyperparams: HyperParams
+    parts: Parts, state: TrainState, hyperparams: HyperParams, env_params: Params
 ) -> tuple[TrainState, Metrics]:
     """One update, on a rollout of its own; metrics are []."""
     cfg, _, network = parts.model
     devices = device_axis(cfg)
     keys = update_keys(cfg, state.key)
     hyperparams = with_scheduled_alpha(cfg, hyperparams, state.update_count)
-    collected = collect_batch(parts.model, state, hyperparams, keys)
+    collected = collect_batch(parts.model, state, hyperparams, env_params, keys)
     state, transitions = collected.state, collected.transitions
     episode, ended, episode_count = tally_episodes(state.episode, transitions)
     invalid_steps = jnp.sum(transitions.invalid.astype(jnp.float32))
@@ -193,11 +199,15 @@ class Collected(NamedTuple):
 
 
 def collect_batch(
-    model: Model, state: TrainState, hyperparams: HyperParams, keys: UpdateKeys
+    model: Model,
+    state: TrainState,
+    hyperparams: HyperParams,
+    env_params: Params,
+    keys: UpdateKeys,
 ) -> Collected:
     """The first half of an update: collect a rollout, scale rewards, compute advantages."""
     cfg, _, network = model
-    state, transitions = collect(model, state, hyperparams, keys)
+    state, transitions = collect(model, state, hyperparams, env_params, keys)
     done = transitions.terminated | transitions.truncated
     state, obs_stats = merge_observations(cfg, state, transitions.obs)
     state, reward = scale_rewards(cfg, state, transitions, done, hyperparams)

@@ -62,8 +62,8 @@ cfg = rpojax.Config(env=homing, total_timesteps=30_000)
 train = rpojax.make_train(cfg)
 ```
 
-Or an `Env`, the batched form: `reset(keys) -> (state, obs)` and `step(keys, state, action) ->
-(state, TimeStep)`, a step of one episode. Do not reset in it: training does, and keeps the last
+Or an `Env`, the batched form: `reset(keys, params) -> (state, obs)` and `step(keys, state, action,
+params) -> (state, TimeStep)`. Do not reset inside `step`: training does that, and keeps the last
 observation of each episode. notebooks/03_your_own.ipynb writes one.
 
 An environment may report metrics, such as the terms of its reward: `TimeStep(...,
@@ -94,13 +94,14 @@ def shaper(reward, timestep, timesteps):  # f32[num_envs], i32[], int -> f32[num
 train = rpojax.make_train(cfg.replace(reward_shaper=shaper))
 ```
 
-**Parameters** in `Env.params` are traced: agents of one program can differ in gravity, masses or
-lengths (`env_params` of `train`, `fit`, `evaluate` and studies). They are the floats of a gymnax
-environment's parameters; fields of the MuJoCo model by MuJoCo's names (`gravity`, `body_mass`,
-`geom_friction`, `dof_damping`, ...) of `mjx/` and `playground/`; and fields of Brax's system
-(`gravity`, `link.inertia.mass`, ...). What fixes a shape, a length or the bounds of actions is not
-among them; `make` and `Config.env_params` set it. `with_traced_params` adds parameters to an `Env`
-of your own.
+**Parameters** in `Env.params` are arguments of `reset` and `step`: agents of one program can differ
+in gravity, masses or lengths (`env_params` of `train`, `fit`, `evaluate` and studies). They are the
+floats of a gymnax environment's parameters; fields of the MuJoCo model by MuJoCo's names
+(`gravity`, `body_mass`, `geom_friction`, `dof_damping`, ...) of `mjx/` and `playground/`; and
+fields of Brax's system (`gravity`, `link.inertia.mass`, ...). What fixes a shape, a length or the
+bounds of actions is not among them; `make` and `Config.env_params` set it. An `Env` of your own
+declares its parameters with `params={"wind": 0.0}`; `reset` and `step` are given the values that
+are changed, `{}` for none: `wind = params.get("wind", 0.0)`.
 
 **Domain randomisation** draws them anew at every reset, for each episode on its own:
 
@@ -114,10 +115,9 @@ train = rpojax.make_train(rpojax.Config(env=pendulums))
 ```
 """
 
-from rpojax.envs.base import Env, Rekey, Render, Reset, Resets, Step, TimeStep, WithParams
+from rpojax.envs.base import Env, Params, Rekey, Render, Reset, Resets, Step, TimeStep
 from rpojax.envs.checks.conformance import check_env
 from rpojax.envs.drawing import Draw, render_with
-from rpojax.envs.params import Functions, with_traced_params
 from rpojax.envs.randomization import DrawParams, randomized
 from rpojax.envs.registry import from_gymnax, make, names
 
@@ -125,19 +125,17 @@ __all__ = [
     "Draw",
     "DrawParams",
     "Env",
-    "Functions",
+    "Params",
     "Rekey",
     "Render",
     "Reset",
     "Resets",
     "Step",
     "TimeStep",
-    "WithParams",
     "check_env",
     "from_gymnax",
     "make",
     "names",
     "randomized",
     "render_with",
-    "with_traced_params",
 ]

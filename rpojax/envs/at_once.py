@@ -5,7 +5,8 @@ from typing import Any
 
 import jax
 
-from rpojax.types import PyTree
+from rpojax.envs.base import Params, Reset, Step, TimeStep
+from rpojax.types import Array, Key, PyTree
 
 MOST = 512
 """Environments of Brax and of MJX that a CPU computes at a time, since larger batches are slower.
@@ -14,16 +15,34 @@ of 512: brax/inverted_pendulum 115, 35, 122; mjx/InvertedPendulum-v5 57, 41, 56;
 6.8. MuJoCo Playground loses: CartpoleBalance 747 with 4096 together, 608 in blocks of 256."""
 
 
-def mapped_over_envs(function: Callable[..., PyTree], most: int | None) -> Callable[..., PyTree]:
-    """`jax.vmap(function)` that, on a CPU, computes at most `most` environments at a time.
+def mapped_over_envs(
+    reset_one: Callable[[Key, Params], tuple[PyTree, PyTree]],
+    step_one: Callable[[Key, PyTree, Array, Params], tuple[PyTree, TimeStep]],
+    most: int | None = None,
+) -> tuple[Reset, Step]:
+    """`reset` and `step` of B environments that, on a CPU, compute at most `most` at a time.
 
     All blocks have the same size, a divisor of the batch. If no divisor is at least a fourth of
     `most`, all environments are computed together, as they always are on other devices.
 
     Args:
-        function: of one environment, pure.
+        reset_one, step_one: of one environment, pure.
         most: the largest block; None for all together.
     """
+
+    def reset(keys: Key, params: Params) -> tuple[PyTree, PyTree]:
+        return _mapped(lambda key: reset_one(key, params), most)(keys)
+
+    def step(keys: Key, state: PyTree, action: Array, params: Params) -> tuple[PyTree, TimeStep]:
+        def one(key: Key, state: PyTree, action: Array) -> tuple[PyTree, TimeStep]:
+            return step_one(key, state, action, params)
+
+        return _mapped(one, most)(keys, state, action)
+
+    return reset, step
+
+
+def _mapped(function: Callable[..., Any], most: int | None) -> Callable[..., Any]:
     together = jax.vmap(function)
 
     def mapped(*args: PyTree) -> PyTree:

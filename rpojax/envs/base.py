@@ -43,20 +43,31 @@ class TimeStep(NamedTuple):
     metrics: Mapping[str, Array] = {}
 
 
+Params: TypeAlias = Mapping[str, Array]
+"""Values f32[...] of some of `Env.params`, by name; parameters that are not given have their
+defaults."""
+
+
 class Reset(Protocol):
     """Starts B episodes."""
 
-    def __call__(self, keys: Key, /) -> tuple[PyTree, PyTree]:
-        """Return (state, obs), each with a leading axis [B], for keys [B]."""
+    def __call__(self, keys: Key, params: Params, /) -> tuple[PyTree, PyTree]:
+        """Return (state, obs), each with a leading axis [B], for keys [B].
+
+        `params` are those of all B environments, and may be traced; {} stands for the defaults.
+        """
 
 
 class Step(Protocol):
     """Advances B episodes by one step. It never starts a new one: rpojax resets."""
 
-    def __call__(self, keys: Key, state: PyTree, action: Array, /) -> tuple[PyTree, TimeStep]:
+    def __call__(
+        self, keys: Key, state: PyTree, action: Array, params: Params, /
+    ) -> tuple[PyTree, TimeStep]:
         """Return (state, TimeStep) for keys [B], a state [B, ...] and actions f32[B, A].
 
-        What it returns for a state in which the episode has ended already is ignored.
+        `params` are as for `Reset`. What it returns for a state in which the episode has ended
+        already is ignored.
         """
 
 
@@ -78,18 +89,6 @@ class Render(Protocol):
         """
 
 
-class WithParams(Protocol):
-    """Changes parameters of an environment."""
-
-    def __call__(self, params: Mapping[str, Array], /) -> "Env":
-        """Return the environment with these values in place of those of the same name.
-
-        `params` are some of `Env.params`, by name, and may be traced: nothing is computed, checked
-        or compiled. The description stays as it is, with the default values; parameters that were
-        changed before stay changed.
-        """
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class Env:
     """Batched pure functions and their description. Hashable; equal only to itself.
@@ -103,9 +102,11 @@ class Env:
     the episodes that end in an update: `rpojax.Metrics.environment`. A success rate is the mean of
     a metric that is 1 in the last step of a successful episode and 0 in all other steps.
 
-    `params` are the parameters that a compiled program can take as arguments, such as gravity or
-    masses: `train(key, env_params={"g": 9.81})`. What they do not change is the description: action
-    bounds, shapes, the time limit. `with_traced_params` adds them to an environment.
+    `params` are the default values of the parameters that `reset` and `step` take as arguments,
+    such as gravity or masses: `train(key, env_params={"g": 9.81})` changes one. Only changed values
+    are passed, so that the defaults are constants of a compiled program: read one as
+    `{**DEFAULTS, **params}["wind"]`. The description (action bounds, shapes, the time limit) must
+    not depend on them.
     """
 
     name: str
@@ -123,18 +124,16 @@ class Env:
     # Environments that a CPU computes at a time, in `reset`, `step` and wrappers that map them
     # anew; None for all. See `rpojax.envs.at_once`.
     most_at_once: int | None = None
-    # f32[...] default values of parameters that may be traced, by name: `with_traced_params` sets
-    # them, and what makes `reset` and `step` of others. A copy by `dataclasses.replace` has none.
-    params: Mapping[str, np.ndarray] = dataclasses.field(
-        default_factory=dict, init=False, repr=False
-    )
-    with_params: WithParams | None = dataclasses.field(default=None, init=False, repr=False)
+    # f32[...] default values by name of what `reset` and `step` take as `params`
+    params: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict, repr=False)
     # Makes this environment again, for pickle; a copy with other fields has none.
     remake: "Callable[[], Env] | None" = dataclasses.field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         for field in ("action_low", "action_high"):
             object.__setattr__(self, field, as_bounds(getattr(self, field)))
+        params = {name: np.asarray(value, np.float32) for name, value in self.params.items()}
+        object.__setattr__(self, "params", params)
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         """Pickle an environment that was made by name by that name, others by their functions."""
@@ -152,6 +151,12 @@ def _call(function: Callable[[], Env]) -> Env:
     return function()
 
 
+def remade_by(remake: Callable[[], Env], env: Env) -> Env:
+    """`env`, which pickle makes again by calling `remake`; a copy with other fields is not."""
+    object.__setattr__(env, "remake", remake)
+    return env
+
+
 class _Outer(Protocol):
     """The state of a wrapper, a named tuple with the state that it wraps."""
 
@@ -164,7 +169,7 @@ class _Outer(Protocol):
 def with_outer_state(env: Env, reset: Reset, step: Step, **changes: Any) -> Env:
     """A copy of `env` with other functions, whose state is a named tuple with that of `env` inside.
 
-    Its `rekey` and `render` go on working, and it has no `params`.
+    Its `rekey` and `render` go on working.
 
     Args:
         env: what is wrapped.

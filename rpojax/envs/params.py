@@ -1,58 +1,18 @@
-"""Parameters of an environment that may be traced, so that agents of one program differ in them."""
+"""Checks of the values that users give for the parameters of an environment."""
 
-import dataclasses
-import functools
-from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax.envs.base import Env, Reset, Step
+from rpojax.envs.base import Env
 from rpojax.types import Array
 from rpojax.validation import as_mapping, check_known, show
 
 
-class Functions(Protocol):
-    """Makes the functions of an environment, some of whose parameters are changed."""
-
-    def __call__(self, params: Mapping[str, Array], /) -> tuple[Reset, Step]:
-        """Return `reset` and `step` with these values, which may be traced."""
-
-
-def with_traced_params(env: Env, defaults: Mapping[str, Any], functions: Functions) -> Env:
-    """`env` with parameters that may be traced: `Env.params` and `Env.with_params`.
-
-    Args:
-        env: whose functions have the default parameters in them.
-        defaults: values of all parameters by name, each f32[...]; without any, `env` is returned.
-        functions: from some of the parameters to `reset` and `step`, which keep all shapes.
-
-    Example:
-        envs.with_traced_params(
-            env, {"wind": 0.0}, lambda params: (env.reset, functools.partial(step, params))
-        )
-    """
-    if not defaults:
-        return env
-    arrays = {name: np.asarray(value, np.float32) for name, value in defaults.items()}
-
-    def changed(earlier: Mapping[str, Array], params: Mapping[str, Array]) -> Env:
-        all_changes = {**earlier, **params}
-        reset, step = functions(all_changes)
-        return described(dataclasses.replace(env, reset=reset, step=step), all_changes)
-
-    def described(made: Env, changes: Mapping[str, Array]) -> Env:
-        object.__setattr__(made, "params", arrays)
-        object.__setattr__(made, "with_params", functools.partial(changed, changes))
-        return made
-
-    return described(dataclasses.replace(env), {})
-
-
-def resolve_params(env: Env, env_params: Any) -> dict[str, Array] | None:
-    """Changed parameters of an environment as float32, checked; None if there are none.
+def resolve_params(env: Env, env_params: Any) -> dict[str, Array]:
+    """Changed parameters of an environment as float32, checked; {} for none.
 
     The barrier keeps concrete values from being folded into the program as constants, which would
     change the last bits of an agent compared with training beside other agents.
@@ -65,15 +25,11 @@ def resolve_params(env: Env, env_params: Any) -> dict[str, Array] | None:
         ValueError: it is no mapping; an unknown name, with the nearest known one; a leaf that is
             no array of numbers of the parameter's shape; an environment without parameters.
     """
-    if env_params is None:
-        return None
-    named = check_names(env, "env_params =", env_params)
+    named = check_names(env, "env_params =", {} if env_params is None else env_params)
     for name, value in named.items():
         where = check_numbers(name, value)
         remedy = f"jax.vmap(train, in_axes=(0, None, {{{name!r}: 0}})) maps an axis of agents"
         check_shape(env, where, name, value, remedy)
-    if not named:
-        return None
     arrays = {name: jnp.asarray(value, jnp.float32) for name, value in named.items()}
     resolved: dict[str, Array] = jax.lax.optimization_barrier(arrays)
     return resolved
@@ -136,8 +92,8 @@ def check_names(env: Env, source: str, given: Any) -> dict[str, Any]:
     if named and not env.params:
         raise ValueError(
             f"{source} {show(named)}, and environment {env.name!r} has no parameters that can be "
-            "traced; leave them out, or add some with rpojax.envs.with_traced_params (a copy by "
-            "dataclasses.replace has none of the original's)"
+            "changed; leave them out, or declare some in Env.params, whose values reset and step "
+            "take as their last argument"
         )
     for name in named:
         check_known(name, env.params, f"parameter of {env.name}")

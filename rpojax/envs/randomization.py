@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from rpojax.envs.at_once import mapped_over_envs
-from rpojax.envs.base import Env, Reset, Step, TimeStep, fail_unless, with_outer_state
-from rpojax.envs.params import check_names, check_shape, with_traced_params
+from rpojax.envs.base import Env, Params, TimeStep, fail_unless, remade_by, with_outer_state
+from rpojax.envs.params import check_names, check_shape
 from rpojax.types import Array, Key, PyTree
 
 PARAMS_STREAM = 1_349_677_901
@@ -61,38 +61,30 @@ def randomized(env: Env, draw: DrawParams) -> Env:
     for name, spec in names.items():
         check_shape(env, f"draw(key)[{name!r}]", name, spec, "draw for one environment")
     fail_unless(env.name, bool(names), "draw returns no parameters; draw at least one")
-    made = _wrapped(env, draw, frozenset(names))
-    object.__setattr__(made, "remake", functools.partial(randomized, env, draw))
-    return made
-
-
-def _wrapped(env: Env, draw: DrawParams, drawn: frozenset[str]) -> Env:
-    def of_one(params: Mapping[str, Array]) -> Env:
-        assert env.with_params is not None
-        return env.with_params(params)
 
     def draw_one(key: Key) -> dict[str, Array]:
-        params = draw(jax.random.fold_in(key, PARAMS_STREAM))
-        return {name: jnp.asarray(value, jnp.float32) for name, value in params.items()}
+        drawn = draw(jax.random.fold_in(key, PARAMS_STREAM))
+        return {name: jnp.asarray(value, jnp.float32) for name, value in drawn.items()}
 
-    def reset_one(key: Key) -> tuple[Randomized, PyTree]:
-        params = draw_one(key)
-        state, obs = _first(of_one(params).reset(key[None]))
-        return Randomized(state, params), obs
+    def reset_one(key: Key, params: Params) -> tuple[Randomized, PyTree]:
+        drawn = draw_one(key)
+        state, obs = _first(env.reset(key[None], {**params, **drawn}))
+        return Randomized(state, drawn), obs
 
-    def step_one(key: Key, before: Randomized, action: Array) -> tuple[Randomized, TimeStep]:
-        batch = jax.tree.map(lambda leaf: leaf[None], (key, before.state, action))
-        state, timestep = _first(of_one(before.params).step(*batch))
+    def step_one(
+        key: Key, before: Randomized, action: Array, params: Params
+    ) -> tuple[Randomized, TimeStep]:
+        keys, states, actions = jax.tree.map(lambda leaf: leaf[None], (key, before.state, action))
+        led_to = env.step(keys, states, actions, {**params, **before.params})
+        state, timestep = _first(led_to)
         return Randomized(state, before.params), timestep
 
-    def functions(params: Mapping[str, Array]) -> tuple[Reset, Step]:
-        changed = _wrapped(of_one(params), draw, drawn)
-        return changed.reset, changed.step
-
-    left = {name: value for name, value in env.params.items() if name not in drawn}
-    reset, step = (mapped_over_envs(each, env.most_at_once) for each in (reset_one, step_one))
-    made = with_outer_state(env, reset, step)
-    return with_traced_params(made, left, functions)
+    made = with_outer_state(
+        env,
+        *mapped_over_envs(reset_one, step_one, env.most_at_once),
+        params={name: value for name, value in env.params.items() if name not in names},
+    )
+    return remade_by(functools.partial(randomized, env, draw), made)
 
 
 def _first(batch: PyTree) -> PyTree:

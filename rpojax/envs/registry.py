@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import jax
 
-from rpojax.envs.base import Env
+from rpojax.envs.base import Env, remade_by
 from rpojax.envs.checks.contract import check_contract
 from rpojax.envs.concrete import concrete_values
 
@@ -132,8 +132,7 @@ def _kept_or_made(name: str, params: dict[str, Any]) -> Env:
 
 
 def _made(name: str, params: dict[str, Any]) -> Env:
-    env = _make_by_name(name, params)
-    object.__setattr__(env, "remake", functools.partial(make, name, **params))
+    env = remade_by(functools.partial(make, name, **params), _make_by_name(name, params))
     check_contract(env)
     return env
 

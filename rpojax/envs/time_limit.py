@@ -1,12 +1,10 @@
 """A time limit, for families whose own limit is in a wrapper that is not used."""
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from rpojax.envs.base import Env, Reset, Step, TimeStep, with_outer_state
-from rpojax.envs.params import with_traced_params
+from rpojax.envs.base import Env, Params, TimeStep, with_outer_state
 from rpojax.types import Array, Key, PyTree
 
 
@@ -27,21 +25,15 @@ def with_time_limit(env: Env, max_episode_steps: int) -> Env:
         max_episode_steps: at least 1.
     """
 
-    def reset(keys: Key) -> tuple[Timed, PyTree]:
-        state, obs = env.reset(keys)
+    def reset(keys: Key, params: Params) -> tuple[Timed, PyTree]:
+        state, obs = env.reset(keys, params)
         return Timed(state, jnp.zeros(keys.shape[0], jnp.int32)), obs
 
-    def step(keys: Key, timed: Timed, action: Array) -> tuple[Timed, TimeStep]:
-        state, timestep = env.step(keys, timed.state, action)
+    def step(keys: Key, timed: Timed, action: Array, params: Params) -> tuple[Timed, TimeStep]:
+        state, timestep = env.step(keys, timed.state, action, params)
         steps = timed.steps + 1
         truncated = timestep.truncated | (steps >= max_episode_steps)
         truncated &= ~timestep.terminated
         return Timed(state, steps), timestep._replace(truncated=truncated)
 
-    def functions(params: Mapping[str, Array]) -> tuple[Reset, Step]:
-        assert env.with_params is not None
-        changed = with_time_limit(env.with_params(params), max_episode_steps)
-        return changed.reset, changed.step
-
-    timed = with_outer_state(env, reset, step, max_episode_steps=max_episode_steps)
-    return with_traced_params(timed, env.params, functions)
+    return with_outer_state(env, reset, step, max_episode_steps=max_episode_steps)

@@ -1,7 +1,7 @@
 """`make_train` and `make_trainer`: the training of one agent, ready to be mapped over many."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -10,14 +10,13 @@ import numpy as np
 
 from rpojax.core.model import Model, make_model
 from rpojax.core.train import Parts, init_agent, iterate, make_parts, run_updates, train_agent
-from rpojax.devices.sharding import name_of
 from rpojax.envs.params import resolve_params
 from rpojax.programs.agents_at_once import agents_mapped
 from rpojax.programs.protocols import EnvParams, Initialize, Iterate, RunUpdates, Train
 from rpojax.programs.spread import ON_ALL, STATE, spread
 from rpojax.settings.config import Config
 from rpojax.settings.hyperparams import HyperParams
-from rpojax.types import Array, Key, Metrics, PyTree, TrainResult, TrainState
+from rpojax.types import Key, Metrics, PyTree, TrainResult, TrainState
 from rpojax.validation import whole_number
 
 
@@ -59,8 +58,8 @@ def make_train(cfg: Config) -> Train:
     def train(
         key: Key, hyperparams: HyperParams | None = None, env_params: EnvParams | None = None
     ) -> TrainResult:
-        params = resolve_params(parts.model.env, env_params)
-        return train_mapped(key, _resolve(cfg, hyperparams), params)
+        given = _resolve(cfg, hyperparams), resolve_params(parts.model.env, env_params)
+        return train_mapped(key, *given)
 
     return train
 
@@ -110,22 +109,14 @@ def trainer_for(model: Model) -> Trainer:
 def _mapped(
     parts: Parts, function: Callable[..., PyTree], in_spec: PyTree, out_specs: PyTree
 ) -> Any:
-    """`function(parts, start, hyperparams)` of one agent, ready for `vmap`; see `agents_mapped`.
-
-    What it returns also takes the environment's parameters, after the hyperparameters.
+    """`function(parts, start, hyperparams, env_params)`, ready for `vmap`; see `agents_mapped`.
 
     Args:
         parts: what is trained; function: of one agent.
         in_spec, out_specs: which of `start`, and of the results, devices that share an agent
             divide among them.
     """
-
-    def of_agent(
-        start: PyTree, hyperparams: HyperParams, env_params: Mapping[str, Array] | None
-    ) -> PyTree:
-        return function(parts.with_env_params(env_params), start, hyperparams)
-
-    of_agent.__name__ = name_of(function)
+    of_agent = functools.partial(function, parts)
     in_specs = in_spec, ON_ALL, ON_ALL
     return agents_mapped(parts.model, spread(parts.model.cfg, of_agent, in_specs, out_specs))
 

@@ -59,9 +59,9 @@ def rollout_bytes(model: Model) -> int:
     num_devices, model = model.cfg.devices_per_agent, model.on_one_device
 
     def collected(key: Any, hyperparams: Any) -> PyTree:
-        state = init_agent(make_parts(model), key, hyperparams)
+        state = init_agent(make_parts(model), key, hyperparams, {})
         keys = update_keys(model.cfg, state.key)
-        found = collect_batch(model, state, hyperparams, keys)
+        found = collect_batch(model, state, hyperparams, {}, keys)
         return (state, found.transitions, found.batch), found.batch
 
     divided, whole = jax.eval_shape(collected, _key(), model.cfg.hyperparams())

@@ -24,7 +24,6 @@ from rpojax.programs.spread import AGENT, ON_ALL, STATE, place, spread
 from rpojax.runs.chunk import advance_agent, evolving, independent
 from rpojax.runs.settings import RunSettings
 from rpojax.settings.agent_table import AgentTable
-from rpojax.settings.hyperparams import HyperParams
 from rpojax.trees import select
 from rpojax.types import Array, Evolution, Key, Metrics, PyTree, TrainState
 
@@ -67,9 +66,7 @@ def initial_states(model: Model, agents: AgentTable) -> AgentStates:
     cfg, parts = model.cfg, make_parts(model)
     per_agent = cfg.devices_per_agent
 
-    def init_one(key: Key, hyperparams: HyperParams, env_params: Mapping[str, Array]) -> TrainState:
-        return init_agent(parts.with_env_params(env_params), key, hyperparams)
-
+    init_one = functools.partial(init_agent, parts)
     init = agents_mapped(model, spread(cfg, init_one, (ON_ALL, ON_ALL, ON_ALL), STATE))
     given = shard((agents.keys(), agents.hyperparams, dict(agents.env_params)), per_agent)
     state = sharded_vmap(init, devices_per_agent=per_agent)(*given)
@@ -106,8 +103,7 @@ def compile_programs(model: Model, settings: RunSettings, states: AgentStates) -
     def evaluate_agent(
         state: TrainState, env_params: Mapping[str, Array], key: Key, best: Best
     ) -> tuple[Array, Best]:
-        own = model.with_env_params(env_params)
-        played = evaluate_model(own, state, key, settings.eval_episodes)
+        played = evaluate_model(model, state, key, env_params, settings.eval_episodes)
         mean = jnp.mean(played.episode_return)
         found = Best(state, state.update_count, mean)
         return mean, select(mean > best.evaluation_return, found, best)
@@ -125,8 +121,7 @@ def compile_programs(model: Model, settings: RunSettings, states: AgentStates) -
         return to_host(means)[:count], best
 
     def diagnose_agent(states: AgentStates) -> Array:
-        own = model.with_env_params(states.env_params)
-        return first_not_finite(own, states.state, states.hyperparams)
+        return first_not_finite(model, states.state, states.hyperparams, states.env_params)
 
     first = sharded_vmap(
         spread(settings.cfg, diagnose_agent, (AGENT,), ON_ALL), devices_per_agent=per_agent
@@ -222,8 +217,7 @@ def evaluate_agents(
     """
 
     def play(state: TrainState, env_params: Mapping[str, Array], key: Key) -> Evaluation:
-        own = model.with_env_params(env_params)
-        return evaluate_model(own, state, key, num_episodes, deterministic, max_steps)
+        return evaluate_model(model, state, key, env_params, num_episodes, deterministic, max_steps)
 
     with _key_reuse_unchecked():
         played = sharded_vmap(agents_mapped(model, play))(state, dict(env_params), keys)

@@ -79,8 +79,8 @@ def evolving(
     base_key = jax.random.fold_in(jax.random.key(settings.agents.seeds[0]), EVOLUTION_STREAM)
 
     def play(state: TrainState, env_params: Mapping[str, Array], key: Key) -> Array:
-        own = model.with_env_params(env_params)
-        return jnp.mean(evaluate_model(own, state, key, pbt.eval_episodes).episode_return)
+        played = evaluate_model(model, state, key, env_params, pbt.eval_episodes)
+        return jnp.mean(played.episode_return)
 
     evaluate_all = sharded_vmap(
         agents_mapped(model, play), (0, 0, None), devices_per_agent=per_agent
@@ -179,7 +179,7 @@ def advance_agent(
     ) -> tuple[tuple[TrainState, Array], Metrics, Array]:
         before, rows, taken = carry
         state, finite = before
-        after, row = iterate(own, state, states.hyperparams)
+        after, row = iterate(parts, state, states.hyperparams, states.env_params)
         finite &= is_finite(after)
         state = select(finite, after, state)
         rows = jax.tree.map(
@@ -187,7 +187,6 @@ def advance_agent(
         )
         return (state, finite), rows, taken.at[index].set(finite)
 
-    own = parts.with_env_params(states.env_params)
     rows = Metrics.filled(jnp.zeros((longest,), jnp.float32), states.state.episode.metrics)
     taken = jnp.zeros((longest,), bool)
     before = states.state, states.finite

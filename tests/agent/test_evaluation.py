@@ -32,13 +32,15 @@ def broken_after_the_end():
     """The counter, each step worth 1; a step from where an episode ended gives NaN."""
     good = make_counter()
 
-    def reset(keys):
-        state, obs = good.reset(keys)
+    def reset(keys, params):
+        state, obs = good.reset(keys, params)
         return state | {"over": jnp.zeros(len(keys), bool)}, obs
 
-    def step(keys, state, action):
+    def step(keys, state, action, params):
         ended = state["over"]
-        following, timestep = good.step(keys, {k: state[k] for k in ("count", "position")}, action)
+        following, timestep = good.step(
+            keys, {k: state[k] for k in ("count", "position")}, action, params
+        )
         following |= {"over": ended | timestep.terminated | timestep.truncated}
         following["position"] = jnp.where(ended, jnp.nan, following["position"])
         return following, timestep._replace(
@@ -67,20 +69,20 @@ def test_nothing_counts_after_the_end_of_an_episode(cell, deterministic):
 def test_the_loop_holds_no_reset():
     good, places = make_counter(), []
 
-    def reset(keys):
+    def reset(keys, params):
         places.append("reset")
-        return good.reset(keys)
+        return good.reset(keys, params)
 
-    def step(keys, state, action):
+    def step(keys, state, action, params):
         places.append("step")
-        return good.step(keys, state, action)
+        return good.step(keys, state, action, params)
 
     cfg = config(good)
     state = initial(cfg)
     cfg = config(dataclasses.replace(good, reset=reset, step=step))
     model = make_model(cfg)
     places.clear()
-    jax.make_jaxpr(lambda key: rpojax.agent.evaluation.evaluate_model(model, state, key))(
+    jax.make_jaxpr(lambda key: rpojax.agent.evaluation.evaluate_model(model, state, key, {}))(
         jax.random.key(0)
     )
     assert places[0] == "reset"

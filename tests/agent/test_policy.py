@@ -153,11 +153,11 @@ def test_evaluation_agrees_with_playing_by_hand(state):
     env = rpojax.envs.make(CFG.env)
     act = rpojax.make_policy(CFG, state)
     step_key, reset_key = jax.random.split(key)
-    env_state, obs = jax.jit(env.reset)(jax.random.split(reset_key, 1))
+    env_state, obs = jax.jit(env.reset)(jax.random.split(reset_key, 1), {})
     step = jax.jit(env.step)
     by_hand = 0.0
     for _ in range(200):
-        env_state, timestep = step(jax.random.split(step_key, 1), env_state, act(obs))
+        env_state, timestep = step(jax.random.split(step_key, 1), env_state, act(obs), {})
         by_hand += float(timestep.reward[0])
         obs = timestep.obs
     np.testing.assert_allclose(by_hand, total, rtol=1e-3)

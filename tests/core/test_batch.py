@@ -29,12 +29,12 @@ def raw_pendulum():
     def raw(obs):
         return 3000.0 + 1000.0 * obs
 
-    def reset(keys):
-        state, obs = env.reset(keys)
+    def reset(keys, params):
+        state, obs = env.reset(keys, params)
         return state, raw(obs)
 
-    def step(keys, state, action):
-        state, timestep = env.step(keys, state, action)
+    def step(keys, state, action, params):
+        state, timestep = env.step(keys, state, action, params)
         return state, timestep._replace(obs=raw(timestep.obs))
 
     return dataclasses.replace(env, reset=reset, step=step)
@@ -122,7 +122,7 @@ def test_a_constant_factor_scales_what_the_shaper_gives():
     )
     state = rpojax.make_trainer(cfg).init(jax.random.key(0))
     hyperparams = cfg.hyperparams()
-    state, steps = collect(make_model(cfg), state, hyperparams, update_keys(cfg, state.key))
+    state, steps = collect(make_model(cfg), state, hyperparams, {}, update_keys(cfg, state.key))
     _, reward = scale_rewards(cfg, state, steps, steps.terminated, hyperparams)
     np.testing.assert_allclose(reward, 10.0 * (steps.reward + 1.0), rtol=1e-6)
 
@@ -141,7 +141,7 @@ def test_before_there_is_a_scale_the_critics_outputs_are_the_old_values():
     model, hyperparams = make_model(cfg), cfg.hyperparams()
     state = jax.jit(rpojax.make_trainer(cfg).init)(jax.random.key(0))
     for known in (False, True):
-        state, steps = collect(model, state, hyperparams, update_keys(cfg, state.key))
+        state, steps = collect(model, state, hyperparams, {}, update_keys(cfg, state.key))
         state, _ = merge_observations(cfg, state, steps.obs)
         before = state.value_stats
         state, batch, _ = make_batch(cfg, model.network, state, steps, steps.reward, hyperparams)

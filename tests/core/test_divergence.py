@@ -24,8 +24,8 @@ CFG = rpojax.Config(
 def pendulum_that_starts_with_nan():
     env = rpojax.envs.make("Pendulum-v1")
 
-    def reset(keys):
-        state, obs = env.reset(keys)
+    def reset(keys, params):
+        state, obs = env.reset(keys, params)
         return state, jnp.full_like(obs, jnp.nan)
 
     return dataclasses.replace(env, reset=reset, name="spoilt")
@@ -49,7 +49,7 @@ def test_first_quantity_is_found(case):
     model = make_model(cfg)
     hyperparams = cfg.hyperparams()
     state = trainer_for(model).init(jax.random.key(0))
-    index = jax.jit(lambda state: first_not_finite(model, state, hyperparams))(state)
+    index = jax.jit(lambda state: first_not_finite(model, state, hyperparams, {}))(state)
     assert QUANTITIES[int(index)] == case.split()[0]
 
 
@@ -67,5 +67,5 @@ def test_gradient_is_told_from_the_loss():
     cfg = CFG.replace(network=Network())
     model = make_model(cfg)
     state = trainer_for(model).init(jax.random.key(0))
-    index = jax.jit(lambda state: first_not_finite(model, state, cfg.hyperparams()))(state)
+    index = jax.jit(lambda state: first_not_finite(model, state, cfg.hyperparams(), {}))(state)
     assert QUANTITIES[int(index)] == "gradient"

@@ -73,8 +73,8 @@ def diverging(part, bad=jnp.nan, share=0.05):
     """The counter, whose steps go wrong now and then: the state for good, and what is seen."""
     good = make_counter()
 
-    def step(keys, state, action):
-        following, timestep = good.step(keys, state, action)
+    def step(keys, state, action, params):
+        following, timestep = good.step(keys, state, action, params)
         wrong = jax.vmap(lambda key: jax.random.bernoulli(key, share))(keys)
         following["position"] = jnp.where(wrong, bad, following["position"])
         if part == "obs":

@@ -60,7 +60,7 @@ def rollouts():
     def run(alpha):
         hyperparams = cfg.hyperparams().replace(alpha=alpha)
         keys = update_keys(cfg, jax.random.key(1))
-        _, transitions = collect(model, state, hyperparams, keys)
+        _, transitions = collect(model, state, hyperparams, {}, keys)
         offset = transitions.action - transitions.mean
         return offset[..., 0], transitions.log_prob
 

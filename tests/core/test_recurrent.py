@@ -170,7 +170,7 @@ def two_rollouts(cfg):
         hyperparams = cfg.hyperparams().replace(alpha=0.0)
         for rollout_key in jax.random.split(jax.random.key(5), 2):
             keys = update_keys(cfg, rollout_key)
-            state, transitions = collect(model, state, hyperparams, keys)
+            state, transitions = collect(model, state, hyperparams, {}, keys)
         state, batch, _ = make_batch(
             cfg, network, state, transitions, transitions.reward, hyperparams
         )
@@ -286,13 +286,14 @@ def test_policy_with_its_carry_plays_as_evaluate_does(trained):
     key = jax.random.key(4)
     evaluation = rpojax.evaluate(cfg, state, key, num_episodes=2)
     _, reset_key = jax.random.split(key)
-    env_state, obs = cfg.env.reset(jax.random.split(reset_key, 2))
+    env_state, obs = cfg.env.reset(jax.random.split(reset_key, 2), {})
     act, carry, total = rpojax.make_policy(cfg, state), None, 0.0
     step = jax.jit(cfg.env.step)
     for index in range(12):
         action, carry = act(np.asarray(obs), carry)
         assert isinstance(action, np.ndarray)
-        env_state, timestep = step(jax.random.split(jax.random.key(index), 2), env_state, action)
+        keys = jax.random.split(jax.random.key(index), 2)
+        env_state, timestep = step(keys, env_state, action, {})
         obs, total = timestep.obs, total + timestep.reward
     np.testing.assert_allclose(total, evaluation.episode_return, rtol=1e-4)
 

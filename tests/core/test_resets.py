@@ -34,7 +34,7 @@ def test_an_episode_that_ends_gives_way_to_a_new_one():
     state = {"count": jnp.array([6, 0, 3]), "position": jnp.array([9.0, 8.0, 7.0])}
     # The first is cut off, the second terminates, the third goes on.
     action = jnp.array([[0.5, 0.0], [0.5, 1.0], [0.5, 0.0]])
-    state, obs, timestep, _ = step_and_reset(env, EXACT, keys, state, jnp.zeros((3, 2)), action)
+    state, obs, timestep, _ = step_and_reset(env, {}, EXACT, keys, state, jnp.zeros((3, 2)), action)
     np.testing.assert_array_equal(timestep.terminated, [False, True, False])
     np.testing.assert_array_equal(timestep.truncated, [True, False, False])
     np.testing.assert_allclose(timestep.obs, [[7.0, 9.5], [1.0, 8.5], [4.0, 7.5]])
@@ -50,10 +50,10 @@ def test_an_episode_that_ends_gives_way_to_a_new_one():
 def test_reset_does_not_reuse_the_key_of_the_step():
     """Each sees its own half of the key, so that starts are independent of the dynamics."""
 
-    def reset(keys):
+    def reset(keys, params):
         return {"key": jax.random.key_data(keys)}, jnp.zeros((keys.shape[0], 2))
 
-    def step(keys, state, action):
+    def step(keys, state, action, params):
         obs, done = jnp.zeros((keys.shape[0], 2)), jnp.ones(keys.shape[0], bool)
         seen.append(jax.random.key_data(keys))
         return state, TimeStep(obs, obs[:, 0], done, ~done)
@@ -62,7 +62,7 @@ def test_reset_does_not_reuse_the_key_of_the_step():
     env = dataclasses.replace(make_counter(), reset=reset, step=step)
     keys = jax.random.split(jax.random.key(0), 4)
     zeros = jnp.zeros((4, 2))
-    state = step_and_reset(env, EXACT, keys, reset(keys)[0], zeros, zeros).state
+    state = step_and_reset(env, {}, EXACT, keys, reset(keys, {})[0], zeros, zeros).state
     used = np.concatenate([seen[0], state["key"], jax.random.key_data(keys)])
     assert len({tuple(key) for key in used}) == 12
     halves = jax.random.key_data(jax.vmap(jax.random.split)(keys))
@@ -81,7 +81,7 @@ def test_the_environment_chooses_the_resets_unless_the_config_does():
 
 def drawn(size, seed=0, **changes):
     cfg = CFG.replace(resets="pool", reset_pool=size, **changes)
-    return draw_starts(cfg, make_counter(), update_keys(cfg, jax.random.key(seed)))
+    return draw_starts(cfg, make_counter(), {}, update_keys(cfg, jax.random.key(seed)))
 
 
 def test_each_rollout_has_a_pool_and_picks_of_its_own():
@@ -116,7 +116,7 @@ def test_new_episodes_start_in_states_of_the_pool():
     state = {"count": jnp.array([6, 6, 6, 0]), "position": jnp.zeros(4)}
     starts = Starts(pool, jnp.array([2, 0, 2, 1]))
     zeros = jnp.zeros((4, 2))
-    state, obs, timestep, _ = step_and_reset(make_counter(), starts, keys, state, zeros, zeros)
+    state, obs, timestep, _ = step_and_reset(make_counter(), {}, starts, keys, state, zeros, zeros)
     positions = pool[0]["position"]
     np.testing.assert_array_equal(state["position"], [*positions[jnp.array([2, 0, 2])], 0.0])
     np.testing.assert_array_equal(obs[:, 1], state["position"])
@@ -163,11 +163,11 @@ def test_the_hook_replaces_keys_that_are_plain_numbers():
 def noisy(rekeyed):
     """One start for all; each observation is noise out of the key in the state."""
 
-    def one_reset(key):
+    def one_reset(key, params):
         rng = jax.random.key_data(key) if rekeyed == "hook" else key  # typed, also of a uint32[2]
         return {"rng": rng, "time": jnp.int32(0)}, jnp.zeros(2)
 
-    def one_step(_, state, action):
+    def one_step(_, state, action, params):
         rng = state["rng"]
         typed = jax.random.wrap_key_data(rng) if rekeyed == "hook" else rng
         following, now = jax.random.split(typed)
@@ -196,7 +196,7 @@ def test_noise_of_episodes_from_one_start_differs(rekeyed, make_key):
     model = make_model(cfg)
     state = jax.jit(trainer_for(model).init)(make_key(0))
     keys = update_keys(cfg, jax.random.key(1))
-    _, steps = jax.jit(lambda state: collect(model, state, cfg.hyperparams(), keys))(state)
+    _, steps = jax.jit(lambda state: collect(model, state, cfg.hyperparams(), {}, keys))(state)
     noise = np.asarray(steps.final_obs).reshape(-1, 2)
     assert len(np.unique(noise, axis=0)) == len(noise)
 
@@ -213,9 +213,9 @@ def test_training_with_a_pool_passes_the_check_for_reuse_of_keys(rekeyed):
 def test_a_pool_computes_no_reset_in_a_step():
     good, places = make_counter(), []
 
-    def reset(keys):
+    def reset(keys, params):
         places.append(len(keys))
-        return good.reset(keys)
+        return good.reset(keys, params)
 
     def sizes_of_resets(mode):
         env = dataclasses.replace(good, reset=reset)
@@ -223,7 +223,7 @@ def test_a_pool_computes_no_reset_in_a_step():
         state = jax.eval_shape(trainer_for(model).init, jax.random.key(0))
         keys = update_keys(model.cfg, jax.random.key(1))
         places.clear()
-        jax.eval_shape(lambda state: collect(model, state, CFG.hyperparams(), keys), state)
+        jax.eval_shape(lambda state: collect(model, state, CFG.hyperparams(), {}, keys), state)
         return set(places)
 
     assert sizes_of_resets("exact") == {16}  # of all environments, in each step

@@ -33,7 +33,7 @@ def rollout(update_count=0, **changes):
     def run(key):
         state = trainer.init(key)
         state = state.replace(update_count=jnp.int32(update_count))
-        return collect(model, state, cfg.hyperparams(), update_keys(cfg, jax.random.key(7)))
+        return collect(model, state, cfg.hyperparams(), {}, update_keys(cfg, jax.random.key(7)))
 
     return jax.jit(run)(jax.random.key(0))[1]
 

@@ -151,7 +151,7 @@ def small_config(**changes):
 @pytest.fixture(scope="module")
 def squashed():
     model = make_model(small_config(distribution="tanh_gaussian"))
-    state = init_agent(make_parts(model), jax.random.key(0), model.cfg.hyperparams())
+    state = init_agent(make_parts(model), jax.random.key(0), model.cfg.hyperparams(), {})
     return model, state
 
 
@@ -172,7 +172,7 @@ def test_squashed_actions_are_stored_as_they_were_before_and_replayed_with_ratio
     hyperparams = model.cfg.hyperparams().replace(alpha=jnp.float32(0.0))
     state = state.replace(params=jax.tree.map(lambda leaf: leaf + 0.3, state.params))
     keys = update_keys(model.cfg, state.key)
-    collected = collect_batch(model, state, hyperparams, keys)
+    collected = collect_batch(model, state, hyperparams, {}, keys)
     batch = collected.batch
     assert float(jnp.abs(batch.action).max()) > 1.0
     expected = distribution.log_prob(batch.action, batch.mean, batch.log_std) - np.sum(
@@ -180,7 +180,7 @@ def test_squashed_actions_are_stored_as_they_were_before_and_replayed_with_ratio
     )
     np.testing.assert_allclose(batch.log_prob, expected, atol=1e-3)
     state = state.replace(obs_stats=collected.state.obs_stats)
-    replayed = collect_batch(model, state, hyperparams, keys).batch
+    replayed = collect_batch(model, state, hyperparams, {}, keys).batch
     noise = jnp.zeros_like(batch.action)
     _, metrics = rpo_loss(model.cfg, model.network, state.params, replayed, noise, hyperparams)
     np.testing.assert_allclose(metrics.kl_perturbed, 0.0, atol=1e-6)

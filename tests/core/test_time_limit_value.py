@@ -21,10 +21,10 @@ REWARD, GAMMA, SEEDS = 2.0, 0.8, 4
 def paying(limit):
     """Rewards nothing but time."""
 
-    def reset(keys):
+    def reset(keys, params):
         return jnp.zeros(keys.shape[0]), jnp.ones((keys.shape[0], 1))
 
-    def step(keys, state, action):
+    def step(keys, state, action, params):
         no = jnp.zeros(keys.shape[0], bool)
         reward = jnp.full(keys.shape[0], REWARD)
         return state, envs.TimeStep(jnp.ones((keys.shape[0], 1)), reward, no, no)

@@ -288,12 +288,12 @@ def as_dict(env):
     def split(obs):
         return {"a": obs[..., :1, None], "b": obs[..., 1], "c": {"d": obs[..., 2:]}}
 
-    def reset(keys):
-        state, obs = env.reset(keys)
+    def reset(keys, params):
+        state, obs = env.reset(keys, params)
         return state, split(obs)
 
-    def step(keys, state, action):
-        state, timestep = env.step(keys, state, action)
+    def step(keys, state, action, params):
+        state, timestep = env.step(keys, state, action, params)
         return state, timestep._replace(obs=split(timestep.obs))
 
     obs = jax.eval_shape(split, jnp.zeros(3))

@@ -1,6 +1,5 @@
 """Brax's environments, held to Brax itself."""
 
-import functools
 import pickle
 import subprocess
 import sys
@@ -37,8 +36,12 @@ def simulated_by_both(name, **params):
 
     @jax.jit
     def our_steps(actions):
-        state, obs = ours.reset(keys)
-        return obs, jax.lax.scan(functools.partial(ours.step, keys), state, actions)[1]
+        state, obs = ours.reset(keys, {})
+
+        def step(state, action):
+            return ours.step(keys, state, action, {})
+
+        return obs, jax.lax.scan(step, state, actions)[1]
 
     step, state = jax.jit(jax.vmap(theirs.step)), jax.jit(jax.vmap(theirs.reset))(keys)
     first, states = state.obs, []
@@ -94,10 +97,10 @@ def test_time_limit_truncates():
     env = envs.make("brax/fast", episode_length=5, action_repeat=2)
     assert env.max_episode_steps == 3
     keys = jax.random.split(jax.random.key(0), 2)
-    state, _ = env.reset(keys)
+    state, _ = env.reset(keys, {})
     ends = []
     for _ in range(3):
-        state, timestep = env.step(keys, state, jnp.ones((2, 1)))
+        state, timestep = env.step(keys, state, jnp.ones((2, 1)), {})
         ends.append((bool(timestep.terminated.any()), bool(timestep.truncated.all())))
     assert ends == [(False, False), (False, False), (False, True)]
 
@@ -184,7 +187,7 @@ def test_environment_made_by_name_can_be_pickled():
 
 def test_environment_can_be_made_inside_a_jit():
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0)))
-    jax.eval_shape(lambda keys: envs.make(f"brax/{PENDULUM}").reset(keys)[1], keys)
+    jax.eval_shape(lambda keys: envs.make(f"brax/{PENDULUM}").reset(keys, {})[1], keys)
 
 
 def test_nothing_is_printed_where_warp_is_not_installed():
@@ -203,5 +206,5 @@ envs.make("brax/fast")
 def test_positions_of_a_state_are_drawn(backend, monkeypatch):
     monkeypatch.setattr(adapter, "render_with_mujoco", placed)
     env = adapter.make(PENDULUM, backend=backend)
-    state, obs = jax.device_get(jax.jit(env.reset)(jax.random.split(jax.random.key(0), 3)))
+    state, obs = jax.device_get(jax.jit(env.reset)(jax.random.split(jax.random.key(0), 3), {}))
     np.testing.assert_allclose(env.render(state), obs[:, :2], atol=1e-7)

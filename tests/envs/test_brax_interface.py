@@ -53,10 +53,10 @@ def adapted(env=None, **settings):
 def played(env, num_steps):
     """TimeSteps of one environment, one after the other, and the last state."""
     keys = jax.random.split(jax.random.key(0), 1)
-    state, _ = env.reset(keys)
+    state, _ = env.reset(keys, {})
     timesteps = []
     for _ in range(num_steps):
-        state, timestep = env.step(keys, state, jnp.zeros((1, 2)))
+        state, timestep = env.step(keys, state, jnp.zeros((1, 2)), {})
         timesteps.append(timestep)
     return timesteps, state
 
@@ -103,19 +103,19 @@ def test_steps_leave_the_state_that_they_are_given():
     env = adapted()
     keys = jax.random.split(jax.random.key(0), 1)
     with jax.disable_jit():
-        state, _ = env.reset(keys)
-        first, again = (env.step(keys, state, jnp.zeros((1, 2)))[1] for _ in range(2))
+        state, _ = env.reset(keys, {})
+        first, again = (env.step(keys, state, jnp.zeros((1, 2)), {})[1] for _ in range(2))
     np.testing.assert_array_equal(first.reward, again.reward)
     np.testing.assert_array_equal(first.reward, [4.0])
 
 
 def test_keys_in_a_state_are_typed_and_replaced_where_a_start_is_used_again():
     env = adapted()
-    one = env.reset(jax.random.split(jax.random.key(0), 1))[0]
+    one = env.reset(jax.random.split(jax.random.key(0), 1), {})[0]
     state = jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), one)
     assert jnp.issubdtype(state.state.info["key"].dtype, jax.dtypes.prng_key)
     keys = jax.random.split(jax.random.key(1))
-    _, timestep = env.step(keys, rekey(env, keys, state), jnp.zeros((2, 2)))
+    _, timestep = env.step(keys, rekey(env, keys, state), jnp.zeros((2, 2)), {})
     assert (timestep.obs["state"][0] != timestep.obs["state"][1]).all()
 
 
@@ -133,9 +133,9 @@ def test_a_cpu_computes_a_large_batch_in_blocks():
     action = jnp.arange(12.0).reshape(6, 2)
     found = []
     for env in (adapted(), adapted(most_at_once=3)):
-        state, _ = env.reset(keys)
-        found.append(env.step(keys, state, action))
+        state, _ = env.reset(keys, {})
+        found.append(env.step(keys, state, action, {}))
     np.testing.assert_allclose(found[0][1].obs["state"], found[1][1].obs["state"])
     assert env.most_at_once == 3
-    program = jax.make_jaxpr(env.step)(keys, state, action)
+    program = jax.make_jaxpr(env.step)(keys, state, action, {})
     assert "f32[2,3,2]" in str(program)  # two blocks of three

@@ -19,8 +19,8 @@ def random_from_the_host():
     """Rewards out of a generator that the keys do not govern."""
     good, generator = make_counter(), np.random.default_rng(0)
 
-    def step(keys, state, action):
-        state, timestep = good.step(keys, state, action)
+    def step(keys, state, action, params):
+        state, timestep = good.step(keys, state, action, params)
         shape = jax.ShapeDtypeStruct(timestep.reward.shape, jnp.float32)
         reward = jax.experimental.io_callback(
             lambda: generator.random(shape.shape, np.float32), shape
@@ -43,12 +43,12 @@ def keyed(rekey):
     """The counter with a PRNG key in its state, as plain numbers."""
     good = make_counter()
 
-    def reset(keys):
-        state, obs = good.reset(keys)
+    def reset(keys, params):
+        state, obs = good.reset(keys, params)
         return state | {"rng": jax.random.key_data(keys)}, obs
 
-    def step(keys, state, action):
-        following, timestep = good.step(keys, state, action)
+    def step(keys, state, action, params):
+        following, timestep = good.step(keys, state, action, params)
         return following | {"rng": state["rng"]}, timestep
 
     return dataclasses.replace(good, reset=reset, step=step, rekey=rekey)
@@ -122,8 +122,8 @@ def test_check_fails_what_cannot_be_vmapped():
     def _(axis_size, in_batched, x):
         raise NotImplementedError("no batches")
 
-    def step(keys, state, action):
-        state, timestep = good.step(keys, state, action)
+    def step(keys, state, action, params):
+        state, timestep = good.step(keys, state, action, params)
         return state, timestep._replace(reward=only_alone(timestep.reward))
 
     with pytest.raises((ValueError, NotImplementedError)):
@@ -145,11 +145,11 @@ def walker(reset_inside, start=0.5, noise=0.0, cut_off=True):
         x = 1.0 + start * jax.random.uniform(key)
         return {"x": x, "time": jnp.int32(0)}
 
-    def reset(keys):
+    def reset(keys, params):
         state = jax.vmap(first)(keys)
         return state, {"x": state["x"][:, None]}
 
-    def step_one(key, state, action):
+    def step_one(key, state, action, params):
         x = state["x"] + 0.1 + noise * jax.random.normal(key)
         state = {"x": x, "time": state["time"] + 1}
         done = state["time"] >= LIMIT
@@ -177,13 +177,13 @@ def replaying(whole, noise=0.1):
     """As the wrappers of Brax: each episode starts where the first one of its environment did."""
     good = walker(False, noise=noise)
 
-    def reset(keys):
-        state, obs = good.reset(keys)
+    def reset(keys, params):
+        state, obs = good.reset(keys, params)
         return state | {"first": state["x"]}, obs
 
-    def step(keys, state, action):
+    def step(keys, state, action, params):
         inner = {"x": state["x"], "time": state["time"]}
-        following, timestep = good.step(keys, inner, action)
+        following, timestep = good.step(keys, inner, action, params)
         done = timestep.truncated
         x = jnp.where(done, state["first"], following["x"])
         time = jnp.where(done, 0, following["time"])
@@ -217,12 +217,12 @@ def test_check_warns_of_a_time_limit_that_terminates():
 def test_check_passes_typed_keys_in_the_state():
     good = make_counter()
 
-    def reset(keys):
-        state, obs = good.reset(keys)
+    def reset(keys, params):
+        state, obs = good.reset(keys, params)
         return state | {"key": keys}, obs
 
-    def step(keys, state, action):
-        following, timestep = good.step(keys, state, action)
+    def step(keys, state, action, params):
+        following, timestep = good.step(keys, state, action, params)
         return following | {"key": keys}, timestep
 
     check_env(dataclasses.replace(good, reset=reset, step=step), num_steps=20)
@@ -244,9 +244,9 @@ def test_check_acts_within_the_bounds(low, high):
     seen = []
     good = make_counter(action_low=[low, low], action_high=[high, high])
 
-    def step(keys, state, action):
+    def step(keys, state, action, params):
         jax.debug.callback(lambda values: seen.append(np.asarray(values)), action)
-        return good.step(keys, state, 0.0 * action)
+        return good.step(keys, state, 0.0 * action, params)
 
     check_env(dataclasses.replace(good, step=step), num_steps=10)
     jax.effects_barrier()

@@ -159,15 +159,15 @@ BROKEN = {
         "rekey changes the state: state is ",
     ),
     "three values from reset": (
-        lambda: make_counter(reset=lambda keys: (keys, keys, keys)),
+        lambda: make_counter(reset=lambda keys, params: (keys, keys, keys)),
         r"reset returns 3 values, and should return 2: \(state, obs\)",
     ),
     "one value from step": (
-        lambda: make_counter(step=lambda keys, state, action: state),
+        lambda: make_counter(step=lambda *args: args[1]),
         r"step returns 1 value, and should return 2: \(state, TimeStep\)",
     ),
     "a plain tuple from step": (
-        lambda: make_counter(step=lambda keys, state, action: (state, (1, 2, 3))),
+        lambda: make_counter(step=lambda *args: (args[1], (1, 2, 3))),
         "step returns a tuple; return .*TimeStep",
     ),
 }
@@ -198,8 +198,8 @@ def test_nothing_is_compiled_or_run():
 
     good = make_counter()
 
-    def reset(keys):
-        state, obs = good.reset(keys)
+    def reset(keys, params):
+        state, obs = good.reset(keys, params)
         jax.debug.callback(forbidden, obs)
         return state, obs
 

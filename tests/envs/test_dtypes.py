@@ -35,7 +35,7 @@ class Cart:
 
 def dtypes(env):
     keys = jax.random.split(jax.random.key(0), 2)
-    state, obs = jax.eval_shape(env.reset, keys)
+    state, obs = jax.eval_shape(env.reset, keys, {})
     assert obs["x"].dtype == env.obs["x"].dtype
     return {"x": state["x"].dtype, "time": state["time"].dtype, "obs": obs["x"].dtype}
 
@@ -72,7 +72,7 @@ def test_the_common_dtype_holds_both(case):
     env = envs.make(Cart(first, move))
     assert dtypes(env)["x"] == dtypes(env)["obs"] == wanted
     check_env(env, num_steps=5)
-    _, obs = env.reset(jax.random.split(jax.random.key(0), 2))
+    _, obs = env.reset(jax.random.split(jax.random.key(0), 2), {})
     assert obs["x"].tolist() == [int(first)] * 2
 
 

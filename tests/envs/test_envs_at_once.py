@@ -8,8 +8,13 @@ import pytest
 from rpojax.envs.at_once import block_size, mapped_over_envs
 
 
-def drawn(key, state):
+def drawn(key, state, action=None, params=None):
     return {"sum": state["x"] + jax.random.normal(key, (2,)), "key": key}
+
+
+def in_blocks(most):
+    step = mapped_over_envs(drawn, drawn, most)[1]
+    return lambda keys, state: step(keys, state, jnp.zeros(len(keys)), {})
 
 
 def batch(count):
@@ -19,7 +24,7 @@ def batch(count):
 
 def test_blocks_give_what_all_together_give():
     keys, state = batch(12)
-    program = jax.jit(mapped_over_envs(drawn, 4))
+    program = jax.jit(in_blocks(4))
     found, whole = program(keys, state), jax.vmap(drawn)(keys, state)
     np.testing.assert_allclose(found["sum"], whole["sum"], rtol=1e-6)
     assert (found["key"] == whole["key"]).all()
@@ -29,7 +34,7 @@ def test_blocks_give_what_all_together_give():
 def test_a_vmap_of_blocks_maps_each():
     keys, state = batch(12)
     nested = jax.tree.map(lambda leaf: leaf.reshape(2, 6, *leaf.shape[1:]), (keys, state))
-    found = jax.vmap(mapped_over_envs(drawn, 3))(*nested)["sum"]
+    found = jax.vmap(in_blocks(3))(*nested)["sum"]
     whole = jax.vmap(drawn)(keys, state)["sum"]
     np.testing.assert_allclose(found.reshape(12, 2), whole, rtol=1e-6)
 

@@ -109,8 +109,8 @@ def test_parameters_reach_the_bounds():
 def test_nothing_that_is_carried_has_a_weak_type(name):
     env = envs.make(name)
     keys = jax.random.split(jax.random.key(0), 2)
-    first = jax.eval_shape(env.reset, keys)
-    later = jax.eval_shape(env.step, keys, first[0], jnp.zeros((2, env.action_dim)))
+    first = jax.eval_shape(env.reset, keys, {})
+    later = jax.eval_shape(env.step, keys, first[0], jnp.zeros((2, env.action_dim)), {})
     assert not [leaf for leaf in jax.tree.leaves((first, later)) if leaf.weak_type]
 
 
@@ -119,7 +119,7 @@ def test_environments_can_be_made_inside_a_jit(name):
     """`evaluate` does: bounds must not become tracers there."""
 
     def observe(keys):
-        return envs.make(name).reset(keys)[1]
+        return envs.make(name).reset(keys, {})[1]
 
     jax.eval_shape(observe, jax.random.split(jax.random.key(0)))
 
@@ -128,8 +128,8 @@ def test_environments_can_be_made_inside_a_jit(name):
 def test_both_kinds_of_key_are_taken(make_keys):
     env = envs.make("Pendulum-v1")
     keys = jax.random.split(make_keys(0), 2)
-    state, obs = env.reset(keys)
-    _, timestep = env.step(keys, state, jnp.zeros((2, 1)))
+    state, obs = env.reset(keys, {})
+    _, timestep = env.step(keys, state, jnp.zeros((2, 1)), {})
     assert obs.shape == timestep.obs.shape == (2, 3)
 
 
@@ -155,8 +155,8 @@ def test_dtypes_are_settled_in_the_adapter():
     assert env.obs["image"].dtype == jnp.int32  # holds the uint8 of reset too
     assert env.obs["time"].dtype == jnp.int32
     keys = jax.random.split(jax.random.key(0), 2)
-    state, obs = env.reset(keys)
-    state, timestep = env.step(keys, state, jnp.zeros((2, 6)))
+    state, obs = env.reset(keys, {})
+    state, timestep = env.step(keys, state, jnp.zeros((2, 6)), {})
     assert obs["image"].dtype == timestep.obs["image"].dtype == jnp.int32
     assert timestep.reward.dtype == jnp.float32
     assert timestep.terminated.dtype == timestep.truncated.dtype == jnp.bool_

@@ -104,9 +104,8 @@ def test_parameters_may_be_traced():
     env, params = gymnax.make("Pendulum-v1")
 
     def first(dt):
-        return envs.from_gymnax(env, params.replace(dt=dt)).reset(
-            jax.random.split(jax.random.key(0))
-        )
+        made = envs.from_gymnax(env, params.replace(dt=dt))
+        return made.reset(jax.random.split(jax.random.key(0)), {})
 
     assert jax.jit(first)(0.1)[1].shape == (2, 3)
 

@@ -84,7 +84,7 @@ class Pair:
 
     def step_both(self, action):
         """Our and their (observation, reward, terminated, info) after one step from their state."""
-        _, timestep = jax.device_get(self.step(self.key, self.state(), action[None]))
+        _, timestep = jax.device_get(self.step(self.key, self.state(), action[None], {}))
         obs, reward, terminated, _, info = self.theirs.step(action)
         metrics = {name: value[0] for name, value in timestep.metrics.items()}
         ours = timestep.obs[0], timestep.reward[0], timestep.terminated[0], metrics
@@ -125,7 +125,7 @@ def test_starts_are_those_of_gymnasium(name):
     with no_log_file():
         theirs = gymnasium.make(name).unwrapped
     ours = adapter.make(name)
-    state, obs = jax.device_get(jax.jit(ours.reset)(jax.random.split(jax.random.key(0), 4000)))
+    state, obs = jax.device_get(jax.jit(ours.reset)(jax.random.split(jax.random.key(0), 4000), {}))
     for index in range(3):
         theirs.reset(seed=0)
         theirs.set_state(*(np.float64(part[index]) for part in state.state[:2]))
@@ -149,7 +149,7 @@ def test_starts_are_those_of_gymnasium(name):
 
 def test_pusher_starts_apart_from_its_goal():
     env = adapter.make("Pusher-v5")
-    state, _ = jax.device_get(jax.jit(env.reset)(jax.random.split(jax.random.key(1), 4000)))
+    state, _ = jax.device_get(jax.jit(env.reset)(jax.random.split(jax.random.key(1), 4000), {}))
     distance = np.linalg.norm(state.state.qpos[:, -4:-2], axis=1)
     assert distance.min() > 0.17
     assert distance.min() < 0.175
@@ -207,14 +207,14 @@ def test_agents_times_environments_are_a_batch():
     env = pair("InvertedPendulum-v5").ours
     keys = jax.random.split(jax.random.key(0), 6)
     action = jnp.linspace(-3.0, 3.0, 6)[:, None]
-    flat_state, _ = jax.jit(env.reset)(keys)
-    _, flat = jax.jit(env.step)(keys, flat_state, action)
+    flat_state, _ = jax.jit(env.reset)(keys, {})
+    _, flat = jax.jit(env.step)(keys, flat_state, action, {})
 
     def folded(tree):
         return jax.tree.map(lambda leaf: leaf.reshape(2, 3, *leaf.shape[1:]), tree)
 
-    state, _ = jax.jit(jax.vmap(env.reset))(keys.reshape(2, 3))
-    _, nested = jax.jit(jax.vmap(env.step))(keys.reshape(2, 3), state, folded(action))
+    state, _ = jax.jit(jax.vmap(env.reset))(keys.reshape(2, 3), {})
+    _, nested = jax.jit(jax.vmap(env.step))(keys.reshape(2, 3), state, folded(action), {})
     np.testing.assert_allclose(nested.obs, folded(flat.obs), atol=1e-6)
     np.testing.assert_array_equal(nested.terminated, folded(flat.terminated))
 
@@ -248,19 +248,19 @@ def test_parameters_reach_the_simulation():
         "mjx/InvertedPendulum-v5", reset_noise_scale=0.0, max_episode_steps=2, frame_skip=1
     )
     keys = jax.random.split(jax.random.key(0), 1)
-    start, obs = jax.jit(made.reset)(keys)
+    start, obs = jax.jit(made.reset)(keys, {})
     np.testing.assert_array_equal(obs, 0.0)
     assert made.render_fps == 50.0
     action = jnp.ones((1, 1))
     states = []
     state, step = start, jax.jit(made.step)
     for _ in range(2):
-        state, timestep = step(keys, state, action)
+        state, timestep = step(keys, state, action, {})
         states.append(timestep)
     assert not states[0].truncated[0]
     assert states[1].truncated[0]
     both = pair("InvertedPendulum-v5")
-    _, two_frames = both.step(both.key, adapter.State(*start.state), action)
+    _, two_frames = both.step(both.key, adapter.State(*start.state), action, {})
     np.testing.assert_allclose(states[1].obs, two_frames.obs, atol=1e-5)
 
 
@@ -279,14 +279,14 @@ def test_limits_of_the_solver_are_those_given(monkeypatch):
 
 def test_environment_can_be_made_inside_a_jit():
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0)))
-    jax.eval_shape(lambda keys: envs.make("mjx/InvertedPendulum-v5").reset(keys)[1], keys)
+    jax.eval_shape(lambda keys: envs.make("mjx/InvertedPendulum-v5").reset(keys, {})[1], keys)
 
 
 RENDERING = """
 import jax, numpy as np
 from rpojax import envs
 env = envs.make("mjx/InvertedPendulum-v5", reset_noise_scale=0.3)
-states, _ = jax.jit(env.reset)(jax.random.split(jax.random.key(0), 3))
+states, _ = jax.jit(env.reset)(jax.random.split(jax.random.key(0), 3), {})
 try:
     frames = env.render(jax.device_get(states))
 except ValueError as error:

@@ -31,7 +31,7 @@ def env():
 
 @pytest.fixture(scope="module")
 def step(env):
-    return jax.jit(lambda params, *args: env.with_params(params).step(*args))
+    return jax.jit(lambda params, *args: env.step(*args, params))
 
 
 @pytest.fixture(scope="module")
@@ -91,14 +91,14 @@ def test_all_parameters_can_be_traced(name):
 
 def test_environments_of_one_batch_share_parameters_and_agents_do_not(env):
     keys = jax.random.split(jax.random.key(0), 2)
-    state, _ = jax.jit(env.reset)(keys)
+    state, _ = jax.jit(env.reset)(keys, {})
 
     def step(gravity):
-        return env.with_params({"gravity": gravity}).step(keys, state, jnp.zeros((2, 1)))[1].obs
+        return env.step(keys, state, jnp.zeros((2, 1)), {"gravity": gravity})[1].obs
 
     moon, earth = np.array([0.0, 0.0, -1.62]), np.array([0.0, 0.0, -9.81])
     obs = jax.jit(jax.vmap(step))(jnp.array([moon, earth], jnp.float32))
-    plain = jax.jit(env.step)(keys, state, jnp.zeros((2, 1)))[1].obs
+    plain = jax.jit(env.step)(keys, state, jnp.zeros((2, 1)), {})[1].obs
     np.testing.assert_allclose(obs[1], plain, rtol=1e-4, atol=1e-6)
     assert np.all(np.max(np.abs(obs[0] - obs[1]), axis=1) > 1e-4)
 
@@ -109,10 +109,10 @@ def test_each_episode_can_draw_its_own_gravity(env):
 
     drawn = envs.randomized(env, draw)
     keys = jax.random.split(jax.random.key(0), 4)
-    state, _ = jax.jit(drawn.reset)(keys)
-    obs = jax.jit(drawn.step)(keys, state, jnp.zeros((4, 1)))[1].obs
+    state, _ = jax.jit(drawn.reset)(keys, {})
+    obs = jax.jit(drawn.step)(keys, state, jnp.zeros((4, 1)), {})[1].obs
     assert len(np.unique(state.params["gravity"][:, 2])) == 4
-    given = jax.jit(lambda gravity, *args: env.with_params({"gravity": gravity}).step(*args))
+    given = jax.jit(lambda gravity, *args: env.step(*args, {"gravity": gravity}))
     for index in range(4):
         rows = slice(index, index + 1)
         inner = jax.tree.map(lambda leaf, rows=rows: leaf[rows], state.state)

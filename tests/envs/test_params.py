@@ -16,25 +16,23 @@ from rpojax.envs.params import resolve_params
 PENDULUM = envs.make("Pendulum-v1")
 
 
-def one_step(env, keys=None):
-    keys = jax.random.split(jax.random.key(0), 3) if keys is None else keys
-    state, _ = env.reset(keys)
-    return env.step(keys, state, jnp.full((3, env.action_dim), 0.5))
+def one_step(env, params):
+    keys = jax.random.split(jax.random.key(0), 3)
+    state, _ = env.reset(keys, params)
+    return env.step(keys, state, jnp.full((3, env.action_dim), 0.5), params)
 
 
-def counter_with_params():
+def counter_with_params(change=None):
     """The counter, whose reward can be scaled and moved."""
-    plain = make_counter()
+    plain, defaults = make_counter(), {"scale": 1.0, "move": 0.0}
 
-    def functions(changes):
-        def step(keys, state, action):
-            state, timestep = plain.step(keys, state, action)
-            reward = timestep.reward * changes.get("scale", 1.0) + changes.get("move", 0.0)
-            return state, timestep._replace(reward=reward)
+    def step(keys, state, action, params):
+        state, timestep = plain.step(keys, state, action, params)
+        used = {**defaults, **params}
+        timestep = timestep._replace(reward=timestep.reward * used["scale"] + used["move"])
+        return state if change is None else change(state, params), timestep
 
-        return plain.reset, step
-
-    return envs.with_traced_params(plain, {"scale": 1.0, "move": 0.0}, functions)
+    return dataclasses.replace(plain, step=step, params=defaults)
 
 
 def test_gymnax_environments_have_their_floats_as_parameters():
@@ -56,11 +54,11 @@ def test_gymnax_environments_have_their_floats_as_parameters():
 @pytest.mark.parametrize("name", ["max_speed", "dt", "g", "m", "l"])
 def test_a_traced_parameter_is_that_of_an_environment_made_with_it(name):
     value = float(PENDULUM.params[name]) * 0.6
-    changed = jax.jit(lambda value: one_step(PENDULUM.with_params({name: value})))(value)
-    made = one_step(envs.make("Pendulum-v1", **{name: value}))
+    changed = jax.jit(lambda value: one_step(PENDULUM, {name: value}))(value)
+    made = one_step(envs.make("Pendulum-v1", **{name: value}), {})
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6), changed, made)
     if name != "max_speed":  # which the pendulum does not reach in one step
-        assert not np.array_equal(made[1].obs, one_step(PENDULUM)[1].obs)
+        assert not np.array_equal(made[1].obs, one_step(PENDULUM, {})[1].obs)
 
 
 @pytest.mark.parametrize("whole", [2, np.int64(2), np.float32(2)])
@@ -100,7 +98,7 @@ class Gaining:
 def test_numbers_of_an_object_are_of_the_kind_of_its_defaults():
     env = envs.from_gymnax(Gaining(), GainParams(gain=3, count=4.0))
     assert set(env.params) == {"gain"}
-    state, timestep = one_step(env.with_params({"gain": 1.5}))
+    state, timestep = one_step(env, {"gain": 1.5})
     np.testing.assert_array_equal(timestep.reward, 1.5)  # a state of whole numbers would hold 1
     assert state["count"].dtype == jnp.int32
 
@@ -118,16 +116,13 @@ def test_what_bounds_the_actions_is_not_traced(torque):
     assert set(envs.make("Pendulum-v1", max_torque=torque).params) == set(PENDULUM.params)
 
 
-def test_changes_add_up_and_leave_the_description():
+def test_parameters_of_an_environment_of_ones_own():
     env = counter_with_params()
-    changed = env.with_params({"scale": 3.0}).with_params({"move": 1.0})
-    timestep = one_step(changed)[1]
+    timestep = one_step(env, {"scale": 3.0, "move": 1.0})[1]
     np.testing.assert_array_equal(timestep.reward, np.full(3, 2.5))
-    assert one_step(changed.with_params({"scale": 1.0}))[1].reward[0] == 1.5
-    assert one_step(env)[1].reward[0] == 0.5
-    for field in ("name", "obs", "max_episode_steps", "metrics", "resets"):
-        assert getattr(changed, field) == getattr(env, field)
-    assert changed.params == env.params
+    assert one_step(env, {"move": 1.0})[1].reward[0] == 1.5
+    assert one_step(env, {})[1].reward[0] == 0.5
+    assert env.params == {"scale": np.float32(1.0), "move": np.float32(0.0)}
 
 
 def test_parameters_of_an_object_are_fields_that_hold_floats():
@@ -156,7 +151,7 @@ def test_parameters_of_an_object_are_fields_that_hold_floats():
     env = envs.from_gymnax(Falling(), Params())
     assert set(env.params) == {"g", "max_torque"}
     assert env.params["g"].dtype == np.float32
-    state, timestep = one_step(env.with_params({"g": jnp.array([1.0, 2.0])}))
+    state, timestep = one_step(env, {"g": jnp.array([1.0, 2.0])})
     assert state["v"].dtype == jnp.float16
     np.testing.assert_array_equal(timestep.obs, [[1.0, 2.0]] * 3)
     assert not envs.from_gymnax(Falling(), dataclasses.replace(Params(), g=1)).params.keys() & {"g"}
@@ -166,7 +161,7 @@ def test_a_time_limit_passes_parameters_on():
     from rpojax.envs.time_limit import with_time_limit
 
     env = with_time_limit(counter_with_params(), 1)
-    timestep = one_step(env.with_params({"move": 1.0}))[1]
+    timestep = one_step(env, {"move": 1.0})[1]
     assert timestep.reward[0] == 1.5
     assert timestep.truncated.all()
     assert not with_time_limit(make_counter(), 1).params
@@ -174,8 +169,8 @@ def test_a_time_limit_passes_parameters_on():
 
 @pytest.mark.parametrize("nothing", [None, {}])
 def test_no_parameters_change_nothing(nothing):
-    assert resolve_params(PENDULUM, nothing) is None
-    assert resolve_params(make_counter(), nothing) is None
+    assert resolve_params(PENDULUM, nothing) == {}
+    assert resolve_params(make_counter(), nothing) == {}
 
 
 def test_numbers_and_lists_become_float32():
@@ -203,27 +198,36 @@ def test_wrong_parameters_are_refused(env_params, message):
 
 def test_environment_without_parameters_says_so():
     with pytest.raises(
-        ValueError, match=r"'Counter-v0' has no parameters .* add some with rpojax.envs.with_traced"
+        ValueError, match=r"'Counter-v0' has no parameters .* declare some in Env.params"
     ):
         resolve_params(make_counter(), {"g": 1.0})
 
 
 def test_check_env_finds_parameters_that_change_what_is_returned():
-    def functions(params):
-        def step(keys, state, action):
-            state, timestep = make_counter().step(keys, state, action)
-            return {**state, "scale": params["scale"]}, timestep
-
-        return make_counter().reset, step
-
-    wrong = envs.with_traced_params(make_counter(), {"scale": 1.0}, functions)
+    wrong = counter_with_params(lambda state, params: {**state, **params})
     with pytest.raises(ValueError, match=r"with traced parameters, step is .*scale"):
         envs.check_env(wrong)
     envs.check_env(counter_with_params(), num_steps=20)
 
 
-def test_a_copy_with_other_functions_has_no_parameters_of_the_original():
+def test_a_copy_keeps_the_parameters():
     copy = dataclasses.replace(PENDULUM, step=lambda *args: PENDULUM.step(*args))
-    assert not copy.params
-    with pytest.raises(ValueError, match=r"no parameters .*a copy by dataclasses.replace has none"):
-        resolve_params(copy, {"g": 1.0})
+    assert copy.params == PENDULUM.params
+    same = one_step(copy, {"g": 1.0}), one_step(PENDULUM, {"g": 1.0})
+    jax.tree.map(np.testing.assert_array_equal, *same)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"reset": lambda keys: None},
+            r"reset takes \(keys\), .* reset\(keys, params\) with",
+        ),
+        ({"step": lambda keys, state, action: None}, r"step takes \(keys, state, action\), and is"),
+        ({"reset": jax.vmap(lambda key: None)}, r"reset takes \(key\), and is called as"),
+    ],
+)
+def test_functions_that_take_no_parameters_are_named(changes, message):
+    with pytest.raises(ValueError, match=r"environment 'Counter-v0': " + message):
+        envs.make(make_counter(**changes))

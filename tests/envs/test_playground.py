@@ -42,8 +42,12 @@ def test_steps_are_those_of_playground(name):
 
     @jax.jit
     def our_steps(actions):
-        state, obs = ours.reset(keys)
-        return obs, jax.lax.scan(functools.partial(ours.step, keys), state, actions)[1]
+        state, obs = ours.reset(keys, {})
+
+        def step(state, action):
+            return ours.step(keys, state, action, {})
+
+        return obs, jax.lax.scan(step, state, actions)[1]
 
     obs, timesteps = jax.device_get(our_steps(actions))
     with standard_numpy():
@@ -193,11 +197,11 @@ def test_environment_made_by_name_can_be_pickled():
 
 def test_environment_can_be_made_inside_a_jit():
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0)))
-    jax.eval_shape(lambda keys: envs.make(f"playground/{PENDULUM}").reset(keys)[1], keys)
+    jax.eval_shape(lambda keys: envs.make(f"playground/{PENDULUM}").reset(keys, {})[1], keys)
 
 
 def test_positions_of_a_state_are_drawn(monkeypatch):
     monkeypatch.setattr(adapter, "render_with_mujoco", placed)
     env = adapter.make(PENDULUM)
-    state, obs = jax.device_get(jax.jit(env.reset)(jax.random.split(jax.random.key(0), 3)))
+    state, obs = jax.device_get(jax.jit(env.reset)(jax.random.split(jax.random.key(0), 3), {}))
     np.testing.assert_allclose(np.sin(env.render(state)), obs[:, :1], atol=1e-6)

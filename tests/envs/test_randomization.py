@@ -36,8 +36,8 @@ def small(env, **changes):
 
 
 def test_starts_are_those_without_it_and_lengths_have_the_distribution_of_the_draw():
-    state, obs = jax.jit(envs.randomized(PENDULUM, any_length).reset)(keys(4096))
-    np.testing.assert_array_equal(obs, jax.jit(PENDULUM.reset)(keys(4096))[1])
+    state, obs = jax.jit(envs.randomized(PENDULUM, any_length).reset)(keys(4096), {})
+    np.testing.assert_array_equal(obs, jax.jit(PENDULUM.reset)(keys(4096), {})[1])
     lengths = np.sort(state.params["l"])
     uniform = (np.arange(4096) + 0.5) / 4096 + 0.5
     assert np.max(np.abs(lengths - uniform)) < 0.03  # Kolmogorov-Smirnov: 1.36 / 64 at 95 %
@@ -46,14 +46,14 @@ def test_starts_are_those_without_it_and_lengths_have_the_distribution_of_the_dr
 
 def test_steps_are_those_of_an_environment_made_with_the_parameters():
     env = envs.randomized(PENDULUM, any_length)
-    state, _ = env.reset(keys(3))
+    state, _ = env.reset(keys(3), {})
     action = jnp.array([[0.5], [-1.0], [2.0]])
-    after, timestep = jax.jit(env.step)(keys(3), state, action)
+    after, timestep = jax.jit(env.step)(keys(3), state, action, {})
     for index, length in enumerate(np.asarray(state.params["l"])):
         made = envs.make("Pendulum-v1", l=float(length))
         row = slice(index, index + 1)
         inner = jax.tree.map(lambda leaf, row=row: leaf[row], state.state)
-        _, expected = made.step(keys(3)[row], inner, action[row])
+        _, expected = made.step(keys(3)[row], inner, action[row], {})
         np.testing.assert_allclose(timestep.obs[row], expected.obs, rtol=1e-5, atol=1e-6)
         np.testing.assert_allclose(timestep.reward[row], expected.reward, rtol=1e-5)
     np.testing.assert_array_equal(after.params["l"], state.params["l"])
@@ -68,14 +68,14 @@ def test_each_episode_of_a_rollout_draws_its_own(resets):
     @jax.jit
     def lengths(key):
         update = update_keys(cfg, key)
-        starts = draw_starts(cfg, env, update)
-        start = env.reset(keys(cfg.num_envs))
+        starts = draw_starts(cfg, env, {}, update)
+        start = env.reset(keys(cfg.num_envs), {})
 
         def step(carry, inputs):
             step_keys, picks = inputs
             now = starts._replace(picks=picks)
             action = jnp.zeros((cfg.num_envs, 1))
-            stepped = step_and_reset(env, now, step_keys, *carry, action)
+            stepped = step_and_reset(env, {}, now, step_keys, *carry, action)
             return (stepped.state, stepped.obs), carry[0].params["l"]
 
         found = jax.lax.scan(step, start, (update.environment, starts.picks))[1]
@@ -96,11 +96,11 @@ def test_each_episode_of_a_rollout_draws_its_own(resets):
 def test_a_constant_draw_steps_to_the_bits_of_the_environment_without_it():
     """Operation by operation; XLA may round a program otherwise in which the value is known."""
     env = envs.randomized(PENDULUM, standard_length)
-    state, obs = env.reset(keys(64))
-    plain_state, plain_obs = PENDULUM.reset(keys(64))
+    state, obs = env.reset(keys(64), {})
+    plain_state, plain_obs = PENDULUM.reset(keys(64), {})
     action = jnp.linspace(-2.0, 2.0, 64)[:, None]
-    _, timestep = env.step(keys(64), state, action)
-    _, expected = PENDULUM.step(keys(64), plain_state, action)
+    _, timestep = env.step(keys(64), state, action, {})
+    _, expected = PENDULUM.step(keys(64), plain_state, action, {})
     np.testing.assert_array_equal(obs, plain_obs)
     for a, b in zip(timestep[:4], expected[:4], strict=True):
         np.testing.assert_array_equal(a, b)
@@ -143,18 +143,18 @@ def test_an_episode_is_rendered(tmp_path):
 def test_parameters_that_are_not_drawn_can_be_given():
     env = envs.randomized(PENDULUM, any_length)
     assert set(env.params) == set(PENDULUM.params) - {"l"}
-    state, _ = env.reset(keys(3))
+    state, _ = env.reset(keys(3), {})
     action = jnp.zeros((3, 1))
-    heavy = env.with_params({"m": 2.0, "g": 1.0})
-    _, changed = heavy.step(keys(3), state, action)
+    heavy = {"m": 2.0, "g": 1.0}
+    _, changed = env.step(keys(3), state, action, heavy)
     direct = jax.vmap(
-        lambda key, state, params, action: PENDULUM.with_params(params | {"m": 2.0, "g": 1.0}).step(
-            key[None], jax.tree.map(lambda leaf: leaf[None], state), action[None]
+        lambda key, state, params, action: PENDULUM.step(
+            key[None], jax.tree.map(lambda leaf: leaf[None], state), action[None], params | heavy
         )
     )
     _, expected = direct(keys(3), state.state, state.params, action)
     np.testing.assert_allclose(changed.obs, expected.obs[:, 0], rtol=1e-6)
-    assert not np.allclose(changed.obs, env.step(keys(3), state, action)[1].obs)
+    assert not np.allclose(changed.obs, env.step(keys(3), state, action, {})[1].obs)
 
 
 def test_all_drawn_leaves_none_to_give():
@@ -166,11 +166,9 @@ def test_a_rekey_of_the_environment_goes_on_working():
     def numbered(keys, state):
         return {**state, "position": jax.vmap(jax.random.uniform)(keys)}
 
-    counter = make_counter(rekey=numbered)
-    functions = (counter.reset, counter.step)
-    plain = envs.with_traced_params(counter, {"x": 1.0}, lambda params: functions)
+    plain = make_counter(rekey=numbered, params={"x": 1.0})
     env = envs.randomized(plain, lambda key: {"x": jax.random.uniform(key)})
-    state, _ = env.reset(keys(3))
+    state, _ = env.reset(keys(3), {})
     again = rekey(env, keys(3, 1), state)
     assert np.all(again.state["position"] != state.state["position"])
     np.testing.assert_array_equal(again.params["x"], state.params["x"])
@@ -178,14 +176,12 @@ def test_a_rekey_of_the_environment_goes_on_working():
 
 @pytest.mark.parametrize("changes", [{}, {"y": 1.0}])
 def test_a_cpu_computes_a_large_batch_in_the_blocks_of_the_environment(changes):
-    counter = make_counter(most_at_once=3)
-    functions = (counter.reset, counter.step)
-    plain = envs.with_traced_params(counter, {"x": 1.0, "y": 2.0}, lambda params: functions)
-    env = envs.randomized(plain, lambda key: {"x": jax.random.uniform(key)}).with_params(changes)
-    state, _ = jax.eval_shape(env.reset, keys(6))
+    plain = make_counter(most_at_once=3, params={"x": 1.0, "y": 2.0})
+    env = envs.randomized(plain, lambda key: {"x": jax.random.uniform(key)})
+    state, _ = jax.eval_shape(env.reset, keys(6), changes)
     programs = (
-        jax.make_jaxpr(env.reset)(keys(6)),
-        jax.make_jaxpr(env.step)(keys(6), state, jnp.zeros((6, 2))),
+        jax.make_jaxpr(env.reset)(keys(6), changes),
+        jax.make_jaxpr(env.step)(keys(6), state, jnp.zeros((6, 2)), changes),
     )
     assert all("f32[2,3,2]" in str(program) for program in programs)  # two blocks of three
 
@@ -193,7 +189,7 @@ def test_a_cpu_computes_a_large_batch_in_the_blocks_of_the_environment(changes):
 def test_it_can_be_pickled_if_the_draw_can():
     env = pickle.loads(pickle.dumps(envs.randomized(envs.make("Pendulum-v1"), standard_length)))
     assert set(env.params) == set(PENDULUM.params) - {"l"}
-    state, _ = env.reset(keys(2))
+    state, _ = env.reset(keys(2), {})
     np.testing.assert_array_equal(state.params["l"], [1.0, 1.0])
 
 

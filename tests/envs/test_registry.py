@@ -173,17 +173,17 @@ def test_environments_made_by_name_can_be_pickled_and_so_can_their_configs():
     moon = envs.make("Pendulum-v1", g=1.62)
     copy = pickle.loads(pickle.dumps(rpojax.Config(env=moon))).env
     keys = jax.random.split(jax.random.key(0), 2)
-    state, _ = moon.reset(keys)
+    state, _ = moon.reset(keys, {})
     action = jnp.ones((2, 1), jnp.float32)
     jax.tree.map(
         np.testing.assert_array_equal,
-        copy.step(keys, state, action),
-        moon.step(keys, state, action),
+        copy.step(keys, state, action, {}),
+        moon.step(keys, state, action, {}),
     )
 
 
 def test_changed_environments_are_not_taken_for_the_named_one():
-    changed = dataclasses.replace(envs.make("Pendulum-v1"), step=lambda keys, state, action: None)
+    changed = dataclasses.replace(envs.make("Pendulum-v1"), step=lambda *args: None)
     with pytest.raises((pickle.PicklingError, AttributeError, TypeError), match="local object"):
         pickle.dumps(changed)
 
@@ -196,7 +196,7 @@ def test_the_same_name_and_parameters_give_the_same_environment():
 
 def test_an_environment_made_inside_of_a_jit_is_none_of_the_program():
     def first_obs(key):
-        return envs.make("Pendulum-v1", max_speed=7.0).reset(key[None])[1]
+        return envs.make("Pendulum-v1", max_speed=7.0).reset(key[None], {})[1]
 
     traced = jax.jit(first_obs)(jax.random.key(0))
     np.testing.assert_allclose(first_obs(jax.random.key(0)), traced, rtol=1e-6)

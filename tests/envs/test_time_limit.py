@@ -41,8 +41,8 @@ def test_termination_on_the_last_step_is_no_truncation():
 def test_renderer_sees_the_state_without_the_counter():
     seen = []
     env = dataclasses.replace(make_counter(), render=lambda states: seen.append(states))
-    states, _ = env.reset(jax.random.split(jax.random.key(0)))
+    states, _ = env.reset(jax.random.split(jax.random.key(0)), {})
     limited = with_time_limit(env, 3)
-    limited.render(limited.reset(jax.random.split(jax.random.key(0)))[0])
+    limited.render(limited.reset(jax.random.split(jax.random.key(0)), {})[0])
     assert jax.tree.structure(seen[0]) == jax.tree.structure(states)
     assert with_time_limit(make_counter(), 3).render is None

@@ -134,5 +134,5 @@ def test_wrong_parameters_are_refused_wherever_they_are_given(train, alone):
 
 def test_an_environment_without_parameters_is_refused():
     cfg = CFG.replace(env=envs.make(make_counter()), env_params={})
-    with pytest.raises(ValueError, match="'Counter-v0' has no parameters that can be traced"):
+    with pytest.raises(ValueError, match="'Counter-v0' has no parameters that can be changed"):
         rpojax.make_train(cfg)(KEY, None, {"g": 1.0})

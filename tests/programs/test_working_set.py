@@ -62,12 +62,12 @@ def test_working_set_has_the_observations_that_the_network_sees():
 
     good = make_counter()
 
-    def reset(keys):
-        state, _ = good.reset(keys)
+    def reset(keys, params):
+        state, _ = good.reset(keys, params)
         return state, state["count"]
 
-    def step(keys, state, action):
-        state, timestep = good.step(keys, state, action)
+    def step(keys, state, action, params):
+        state, timestep = good.step(keys, state, action, params)
         return state, timestep._replace(obs=state["count"])
 
     obs = jax.ShapeDtypeStruct((), jnp.int32)

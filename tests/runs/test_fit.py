@@ -335,7 +335,7 @@ def test_metrics_on_the_device_are_a_row_an_update_whatever_num_steps(num_steps)
 
     def advance(key):
         states = chunk.AgentStates(
-            init_agent(parts, key, hyperparams), jnp.array(True), hyperparams, {}
+            init_agent(parts, key, hyperparams, {}), jnp.array(True), hyperparams, {}
         )
         return chunk.advance_agent(parts, 7, states, 3)
 

@@ -17,13 +17,13 @@ LIMIT = 5
 def keyed(impl):
     """A position with noise from the key in the state, which is split in each step."""
 
-    def reset_one(key):
+    def reset_one(key, params):
         position_key, rng_key = jax.random.split(key)
         position = jax.random.uniform(position_key, (1,))
         rng = jax.random.key(jax.random.bits(rng_key) >> 1, impl=impl)
         return {"position": position, "time": jnp.int32(0), "rng": rng}, position
 
-    def step_one(_, state, action):
+    def step_one(_, state, action, params):
         rng, noise_key = jax.random.split(state["rng"])
         noise = jax.random.normal(noise_key, (1,))
         position = state["position"] + 0.1 * action + 0.1 * noise
@@ -126,8 +126,8 @@ def test_fit_saves_and_resumes_them(cfg, tmp_path):
 def test_diverging_steps_keep_them_intact(cfg):
     """The last finite state is chosen among keys too."""
 
-    def step(keys, state, action):
-        following, timestep = cfg.env.step(keys, state, action)
+    def step(keys, state, action, params):
+        following, timestep = cfg.env.step(keys, state, action, params)
         bad = following["time"] == 2
         return following, timestep._replace(reward=jnp.where(bad, jnp.nan, timestep.reward))
 

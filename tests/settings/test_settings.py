@@ -27,12 +27,12 @@ def drift(goal):
     def observe(position, time):
         return jnp.stack([position, time.astype(jnp.float32)], axis=-1)
 
-    def reset(keys):
+    def reset(keys, params):
         position = jax.vmap(lambda key: jax.random.uniform(key, minval=-1.0))(keys)
         time = jnp.zeros(position.shape, jnp.int32)
         return (position, time), observe(position, time)
 
-    def step(keys, state, action):
+    def step(keys, state, action, params):
         position, time = state[0] + action[:, 0], state[1] + 1
         obs = observe(position, time)
         terminated = jnp.abs(position) > 1.5
@@ -56,12 +56,12 @@ def with_names(env):
     def name(obs):
         return {"position": obs[..., 0], "time": obs[..., 1:]}
 
-    def reset(keys):
-        state, obs = env.reset(keys)
+    def reset(keys, params):
+        state, obs = env.reset(keys, params)
         return state, name(obs)
 
-    def step(keys, state, action):
-        state, timestep = env.step(keys, state, action)
+    def step(keys, state, action, params):
+        state, timestep = env.step(keys, state, action, params)
         return state, timestep._replace(obs=name(timestep.obs))
 
     obs = jax.eval_shape(name, jnp.zeros(2))

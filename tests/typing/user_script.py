@@ -6,7 +6,7 @@ import numpy as np
 
 import rpojax
 from rpojax import Config, HyperParams, Metrics, TrainResult, TrainState
-from rpojax.envs import Env, TimeStep
+from rpojax.envs import Env, Params, TimeStep
 
 
 def compiled(train: rpojax.Train) -> rpojax.Train:
@@ -74,11 +74,13 @@ def seen_and_stopped(cfg: Config) -> TrainResult:
 
 
 def own_environment() -> Env:
-    def one_reset(key: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def one_reset(key: jax.Array, params: Params) -> tuple[jax.Array, jax.Array]:
         position = jax.random.uniform(key, (1,))
         return position, position
 
-    def one_step(key: jax.Array, state: jax.Array, action: jax.Array) -> tuple[jax.Array, TimeStep]:
+    def one_step(
+        key: jax.Array, state: jax.Array, action: jax.Array, params: Params
+    ) -> tuple[jax.Array, TimeStep]:
         position = state + 0.1 * action
         ended = jnp.abs(position[0]) > 1.0
         reward = -jnp.square(position[0])

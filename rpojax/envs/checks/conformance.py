@@ -42,7 +42,7 @@ def check_env(env: Env, num_envs: int = 3, num_steps: int = 1000) -> None:
     - `step` does not reset by itself. One that does is found where starts are random and the
       dynamics are not, and where it returns to the start of the episode;
     - `rekey`, if there is one, gives other states for other keys;
-    - `with_params`, if there is one, takes traced parameters and changes no shape or dtype.
+    - `reset` and `step` take `Env.params` as traced arguments, which change no shape or dtype.
 
     Warns where all episodes terminate exactly at `max_episode_steps`, since a time limit should
     truncate; and where a step that terminates gives NaN, infinity or a number beyond 1e15, in whose
@@ -95,19 +95,19 @@ def _random_rollout(env: Env, key: Key, num_envs: int, num_steps: int) -> _Rollo
         action = low[None] + (high - low)[None] * uniform
 
         def step(key: Key) -> tuple[TimeStep, _Led]:
-            state, timestep = env.step(jax.random.split(key, num_envs), before.state, action)
+            state, timestep = env.step(jax.random.split(key, num_envs), before.state, action, {})
             return timestep, _Led(state, timestep.obs)
 
         timestep, after = step(step_key)
         _, other = step(other_key)
-        fresh = _Led(*env.reset(jax.random.split(reset_key, num_envs)))
+        fresh = _Led(*env.reset(jax.random.split(reset_key, num_envs), {}))
         done = timestep.terminated | timestep.truncated
         valid = jax.tree.map(is_valid, fresh.observation)
         valid_start = _equal(valid, jax.tree.map(jnp.ones_like, valid))
         found = _Rollout(timestep, _agree(after, other), _agree(after, start), valid_start)
         return select(done, (fresh, fresh), (after, start)), found
 
-    start = _Led(*env.reset(jax.random.split(reset_key, num_envs)))
+    start = _Led(*env.reset(jax.random.split(reset_key, num_envs), {}))
     rollout: _Rollout = jax.lax.scan(body, (start, start), jax.random.split(scan_key, num_steps))[1]
     return rollout
 
@@ -220,7 +220,7 @@ def _check_rekey(env: Env, num_envs: int) -> None:
     @jax.jit
     def same(key: Key) -> Array:
         keys = jax.random.split(key, (3, num_envs))
-        state, obs = env.reset(keys[0])
+        state, obs = env.reset(keys[0], {})
         return jnp.all(_agree(*(_Led(rekey(each, state), obs) for each in keys[1:])).state)
 
     fail_unless(

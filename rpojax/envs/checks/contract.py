@@ -1,5 +1,6 @@
 """The static contract of an environment: what can be checked without running it."""
 
+import inspect
 import math
 import re
 from collections.abc import Mapping
@@ -9,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax.envs.base import Env, Resets, TimeStep, fail_unless
+from rpojax.envs.base import Env, Params, Resets, TimeStep, fail_unless
 from rpojax.trees import batched, leaves_by_path
 from rpojax.types import Array, Key, PyTree
 
@@ -33,7 +34,8 @@ def check_contract(env: Env) -> None:
     _check_bounds(env)
     _check_description(env)
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), NUM_ENVS))
-    state, obs = _pair(env, "reset", jax.eval_shape(env.reset, keys), "(state, obs)")
+    _check_arguments(env)
+    state, obs = _pair(env, "reset", jax.eval_shape(env.reset, keys, {}), "(state, obs)")
     _check_same(env, "obs", "reset", obs, env.obs)
     for path, leaf in leaves_by_path(state).items():
         fail_unless(
@@ -69,14 +71,12 @@ def check_traced_params(env: Env) -> None:
     Checked by abstract evaluation, like `check_contract`, which leaves it out because tracing
     physics takes seconds.
     """
-    with_params = env.with_params
-    if with_params is None:
+    if not env.params:
         return
 
-    def functions(params: dict[str, Array], keys: Key, action: Array) -> PyTree:
-        changed = with_params(params)
-        state, obs = changed.reset(keys)
-        return {"reset": (state, obs), "step": changed.step(keys, state, action)}
+    def functions(params: Params, keys: Key, action: Array) -> PyTree:
+        state, obs = env.reset(keys, params)
+        return {"reset": (state, obs), "step": env.step(keys, state, action, params)}
 
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), NUM_ENVS))
     action = jax.ShapeDtypeStruct((NUM_ENVS, env.action_dim), jnp.float32)
@@ -84,9 +84,7 @@ def check_traced_params(env: Env) -> None:
         name: jax.ShapeDtypeStruct(each.shape, each.dtype) for name, each in env.params.items()
     }
     traced = jax.eval_shape(functions, specs, keys, action)
-    state, obs = jax.eval_shape(env.reset, keys)
-    fixed = {"reset": (state, obs), "step": jax.eval_shape(env.step, keys, state, action)}
-    for function, result in fixed.items():
+    for function, result in jax.eval_shape(functions, {}, keys, action).items():
         difference = first_difference(function, traced[function], result)
         fail_unless(env.name, difference is None, f"with traced parameters, {difference}")
 
@@ -186,6 +184,24 @@ def _check_description(env: Env) -> None:
         )
 
 
+def _check_arguments(env: Env) -> None:
+    """Raise ValueError where `reset` or `step` cannot take what they are called with."""
+    wanted = {"reset": ("keys", "params"), "step": ("keys", "state", "action", "params")}
+    for function, arguments in wanted.items():
+        try:
+            signature = inspect.signature(getattr(env, function))
+        except ValueError:  # of a builtin
+            continue
+        try:
+            signature.bind(*arguments)
+        except TypeError as error:
+            raise ValueError(
+                f"environment {env.name!r}: {function} takes {signature}, and is called as "
+                f"{function}({', '.join(arguments)}) with params {{}} or changed values of "
+                "Env.params; give it these arguments"
+            ) from error
+
+
 def _pair(env: Env, function: str, result: Any, wanted: str) -> tuple[PyTree, PyTree]:
     count = len(result) if isinstance(result, tuple) else 1
     fail_unless(
@@ -200,7 +216,7 @@ def _step(env: Env, keys: PyTree, state: PyTree) -> tuple[PyTree, TimeStep]:
     """Specs of what `step` returns, which is a state and a `TimeStep` of the present kind."""
     action = jax.ShapeDtypeStruct((NUM_ENVS, env.action_dim), jnp.float32)
     try:
-        result = jax.eval_shape(env.step, keys, state, action)
+        result = jax.eval_shape(env.step, keys, state, action, {})
     except (TypeError, ValueError, AttributeError) as error:
         if "final_obs" in str(error):  # named in a call of TimeStep or of its _replace, or read
             raise ValueError(f"environment {env.name!r}: {_OF_ONE_EPISODE} ({error})") from error

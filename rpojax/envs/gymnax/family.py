@@ -1,14 +1,14 @@
 """The adapter for gymnax 1.x, and for any object with its interface."""
 
 import functools
-from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax.envs.base import Env, Reset, Step, TimeStep
+from rpojax.envs.at_once import mapped_over_envs
+from rpojax.envs.base import Env, Params, TimeStep
 from rpojax.envs.checks.dtypes import as_arrays, cast, fixed_point
 from rpojax.envs.checks.spaces import box_actions, encode, observation_space
 from rpojax.envs.concrete import concrete_values
@@ -22,7 +22,6 @@ from rpojax.envs.gymnax.interface import (
     episode_limit,
 )
 from rpojax.envs.gymnax.params import as_defaults, changed, traceable
-from rpojax.envs.params import with_traced_params
 from rpojax.types import Array, Key, PyTree
 from rpojax.validation import check_known
 
@@ -152,24 +151,24 @@ def from_gymnax(env: Any, params: Any = None, name: str | None = None) -> Env:
     specs = fixed_point(name, jax.eval_shape(functools.partial(start, interface), key), advance)
     check_termination(interface, specs["state"], action)
 
-    def functions(changes: Mapping[str, Array]) -> tuple[Reset, Step]:
-        used = interface._replace(params=changed(params, changes))
+    def with_changes(changes: Params) -> Interface:
+        return interface._replace(params=changed(params, changes))
 
-        def reset_one(key: Key) -> tuple[PyTree, PyTree]:
-            made = cast(start(used, key), specs)
-            return made["state"], made["obs"]
+    def reset_one(key: Key, changes: Params) -> tuple[PyTree, PyTree]:
+        made = cast(start(with_changes(changes), key), specs)
+        return made["state"], made["obs"]
 
-        def step_one(key: Key, state: PyTree, action: Array) -> tuple[PyTree, TimeStep]:
-            raw = used.step(key, state, action.reshape(actions.shape))
-            made = cast(parts(raw.obs, raw.state), specs)
-            timestep = TimeStep(made["obs"], raw.reward, raw.terminated, raw.truncated)
-            return made["state"], timestep
-
-        return jax.vmap(reset_one), jax.vmap(step_one)
+    def step_one(
+        key: Key, state: PyTree, action: Array, changes: Params
+    ) -> tuple[PyTree, TimeStep]:
+        raw = with_changes(changes).step(key, state, action.reshape(actions.shape))
+        made = cast(parts(raw.obs, raw.state), specs)
+        timestep = TimeStep(made["obs"], raw.reward, raw.terminated, raw.truncated)
+        return made["state"], timestep
 
     draw = find_drawing(specs["state"], params)
-    reset, step = functions({})
-    made = Env(
+    reset, step = mapped_over_envs(reset_one, step_one)
+    return Env(
         name=name,
         reset=reset,
         step=step,
@@ -179,8 +178,8 @@ def from_gymnax(env: Any, params: Any = None, name: str | None = None) -> Env:
         max_episode_steps=limit,
         render=None if draw is None else render_with(draw),
         render_fps=frames_per_second(params),
+        params=traceable(env, params),
     )
-    return with_traced_params(made, traceable(env, params), functions)
 
 
 def _not_continuous(name: str, space: Any) -> str:

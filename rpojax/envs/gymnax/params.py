@@ -1,13 +1,13 @@
 """Which parameters of an object with gymnax's interface may be traced."""
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rpojax.envs.base import Params
 from rpojax.envs.concrete import concrete_values
 from rpojax.envs.gymnax.interface import LIMIT
 from rpojax.types import Array
@@ -48,7 +48,7 @@ def traceable(env: Any, params: Any) -> dict[str, Any]:
     }
 
 
-def changed(params: Any, changes: Mapping[str, Array]) -> Any:
+def changed(params: Any, changes: Params) -> Any:
     """`params` with some fields changed; arrays keep their dtype."""
     if not changes:
         return params

@@ -4,22 +4,21 @@ import functools
 import inspect
 import operator
 import warnings
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from rpojax.envs.at_once import MOST
-from rpojax.envs.base import Env
+from rpojax.envs.base import Env, Params
 from rpojax.envs.concrete import concrete_values
 from rpojax.envs.physics import mjx_params
-from rpojax.envs.physics.brax_interface import Model, from_brax_interface
+from rpojax.envs.physics.brax_interface import Physics, from_brax_interface
 from rpojax.envs.physics.levels import BRAX, MJX, levels_kept_apart
 from rpojax.envs.physics.log import no_log_file, nothing_printed
 from rpojax.envs.physics.numpy_rules import standard_numpy
 from rpojax.envs.physics.rendering import render_with_mujoco
 from rpojax.settings.sizes import MOST as MOST_STEPS
-from rpojax.types import Array, PyTree
+from rpojax.types import PyTree
 from rpojax.validation import check_choice, check_known, whole_number
 
 PACKAGES = ("brax",)
@@ -87,7 +86,7 @@ def make(name: str, **params: Any) -> Env:
             if hasattr(env, "sys"):  # "fast" has no simulation
                 physics["render"] = render_with_mujoco(name, env.sys.mj_model, _place)
                 physics["seconds"] = float(env.dt)
-                physics["model"] = _model(env)
+                physics["physics"] = _physics(env)
     except (TypeError, ValueError) as error:
         raise ValueError(f"parameters {params} of {name} are refused: {error}") from error
     tracing = functools.partial(levels_kept_apart, BRAX, MJX)
@@ -108,14 +107,14 @@ def _arguments(cls: type) -> list[str]:
     return named
 
 
-def _model(env: Any) -> Model:
+def _physics(env: Any) -> Physics:
     if env.backend == "mjx":
-        return Model("sys", mjx_params.traceable(env.sys), mjx_params.changed)
+        return Physics("sys", mjx_params.traceable(env.sys), mjx_params.changed)
     params = {path: np.asarray(operator.attrgetter(path)(env.sys)) for path in PARAMS}
-    return Model("sys", params, _changed)
+    return Physics("sys", params, _changed)
 
 
-def _changed(system: Any, params: Mapping[str, Array]) -> Any:
+def _changed(system: Any, params: Params) -> Any:
     return system.tree_replace(dict(params))
 
 

@@ -5,7 +5,6 @@ observation, the reward, whether the episode is done, metrics, and `info`.
 """
 
 import contextlib
-import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
@@ -15,9 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax.envs.at_once import mapped_over_envs
-from rpojax.envs.base import MOST_FPS, Env, Render, Reset, Step, TimeStep
+from rpojax.envs.base import MOST_FPS, Env, Params, Render, TimeStep
 from rpojax.envs.checks.dtypes import as_arrays, cast, fixed_point
-from rpojax.envs.params import with_traced_params
 from rpojax.envs.physics.numpy_rules import standard_numpy
 from rpojax.envs.time_limit import with_time_limit
 from rpojax.trees import select
@@ -31,12 +29,12 @@ class Tracing(Protocol):
         """Return a context manager."""
 
 
-class Model(NamedTuple):
+class Physics(NamedTuple):
     """The physics model of an environment, and how to change its parameters."""
 
     attribute: str  # of the environment, under which it has its model
     params: Mapping[str, np.ndarray]  # default values, by name
-    changed: Callable[[Any, Mapping[str, Array]], Any]  # a model, and some parameters, to a model
+    changed: Callable[[Any, Params], Any]  # a model, and some parameters, to a model
 
 
 class _Sums(NamedTuple):
@@ -54,7 +52,7 @@ def from_brax_interface(
     episode_length: int,
     action_repeat: int,
     tracing: Tracing,
-    model: Model | None = None,
+    physics: Physics | None = None,
     render: Render | None = None,
     seconds: float | None = None,
     most_at_once: int | None = None,
@@ -75,7 +73,7 @@ def from_brax_interface(
         episode_length: time limit, in steps of `env`.
         action_repeat: how many steps of `env` one action takes.
         tracing: holds while `env` is traced.
-        model: whose parameters may be traced; None where there is none.
+        physics: whose parameters may be traced; None where there is none.
         render: of states as `env` has them.
         seconds: that a step of `env` stands for; None where it does not say.
         most_at_once: environments that a CPU computes at a time; None for all.
@@ -85,13 +83,13 @@ def from_brax_interface(
     """
 
     @jax.jit  # so that `env` is traced once, for all uses of it
-    def start(params: Mapping[str, Array], key: Key) -> PyTree:
-        with standard_numpy(), tracing(), _with_params(env, model, params):
+    def start(key: Key, params: Params) -> PyTree:
+        with standard_numpy(), tracing(), _with_params(env, physics, params):
             return as_arrays(name, "state", env.reset(key))
 
     @jax.jit
-    def advance(params: Mapping[str, Array], state: PyTree, action: Array) -> PyTree:
-        with standard_numpy(), tracing(), _with_params(env, model, params):
+    def advance(state: PyTree, action: Array, params: Params) -> PyTree:
+        with standard_numpy(), tracing(), _with_params(env, physics, params):
             state = jax.tree.map(lambda leaf: leaf, state)  # steps write into its dictionaries
             return as_arrays(name, "state", env.step(state, action))
 
@@ -100,8 +98,8 @@ def from_brax_interface(
     try:
         spec = fixed_point(
             name,
-            {"state": jax.eval_shape(start, {}, key)},
-            lambda specs: {"state": jax.eval_shape(advance, {}, specs["state"], action)},
+            {"state": jax.eval_shape(start, key, {})},
+            lambda specs: {"state": jax.eval_shape(advance, specs["state"], action, {})},
         )["state"]
     except (TypeError, AttributeError, NotImplementedError) as error:
         raise ValueError(
@@ -110,16 +108,14 @@ def from_brax_interface(
         ) from error
     metrics = tuple(name for name, value in spec.metrics.items() if value.shape == ())
 
-    def reset_one(params: Mapping[str, Array], key: Key) -> tuple[PyTree, PyTree]:
-        state = cast(start(params, key), spec)
+    def reset_one(key: Key, params: Params) -> tuple[PyTree, PyTree]:
+        state = cast(start(key, params), spec)
         return state, state.obs
 
-    def step_one(
-        params: Mapping[str, Array], key: Key, state: PyTree, action: Array
-    ) -> tuple[PyTree, TimeStep]:
+    def step_one(key: Key, state: PyTree, action: Array, params: Params) -> tuple[PyTree, TimeStep]:
         def once(before: tuple[PyTree, _Sums], _: None) -> tuple[tuple[PyTree, _Sums], None]:
             state, sums = before
-            led_to = cast(advance(params, state, action), spec)
+            led_to = cast(advance(state, action, params), spec)
             more = _Sums(
                 led_to.done.astype(bool),
                 sums.reward + led_to.reward.astype(jnp.float32),
@@ -132,11 +128,7 @@ def from_brax_interface(
         truncated = jnp.array(False)
         return state, TimeStep(state.obs, sums.reward, sums.ended, truncated, sums.metrics)
 
-    def functions(params: Mapping[str, Array]) -> tuple[Reset, Step]:
-        reset, step = functools.partial(reset_one, params), functools.partial(step_one, params)
-        return mapped_over_envs(reset, most_at_once), mapped_over_envs(step, most_at_once)
-
-    reset, step = functions({})
+    reset, step = mapped_over_envs(reset_one, step_one, most_at_once)
     bound = np.ones(env.action_size, np.float32)
     fps = Env.render_fps if seconds is None else min(1.0 / (seconds * action_repeat), MOST_FPS)
     made = Env(
@@ -151,24 +143,23 @@ def from_brax_interface(
         render=render,
         render_fps=fps,
         most_at_once=most_at_once,
+        params={} if physics is None else physics.params,
     )
-    if model is not None:
-        made = with_traced_params(made, model.params, functions)
     return with_time_limit(made, -(-episode_length // action_repeat))
 
 
 @contextlib.contextmanager
-def _with_params(env: Any, model: Model | None, params: Mapping[str, Array]) -> Iterator[None]:
+def _with_params(env: Any, physics: Physics | None, params: Params) -> Iterator[None]:
     """While it lasts, `env` has another model, as in Brax's own wrapper for randomisation."""
-    if model is None or not params:
+    if physics is None or not params:
         yield
         return
-    before = getattr(env, model.attribute)
-    setattr(env, model.attribute, model.changed(before, params))
+    before = getattr(env, physics.attribute)
+    setattr(env, physics.attribute, physics.changed(before, params))
     try:
         yield
     finally:
-        setattr(env, model.attribute, before)
+        setattr(env, physics.attribute, before)
 
 
 def _number(value: Array) -> Array:

@@ -6,7 +6,6 @@ and to select.
 """
 
 import functools
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,9 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax.envs.at_once import MOST, mapped_over_envs
-from rpojax.envs.base import MOST_FPS, Env, Reset, Step, TimeStep
+from rpojax.envs.base import MOST_FPS, Env, Params, TimeStep
 from rpojax.envs.concrete import concrete_values
-from rpojax.envs.params import with_traced_params
 from rpojax.envs.physics.levels import MJX, levels_kept_apart
 from rpojax.envs.physics.log import no_log_file, nothing_printed
 from rpojax.envs.physics.mjx_params import changed, traceable
@@ -135,7 +133,7 @@ def simulate(name: str, task: Task, mj_model: Any) -> Env:
 
     @standard_numpy()
     @levels_kept_apart(MJX)
-    def reset_one(params: Mapping[str, Array], key: Key) -> tuple[State, Array]:
+    def reset_one(key: Key, params: Params) -> tuple[State, Array]:
         model, data = jax.tree.map(jnp.asarray, constants)
         model = changed(model, params)
         qpos, qvel = task.start(key, model.qpos0, data.qvel, task.settings)
@@ -151,9 +149,7 @@ def simulate(name: str, task: Task, mj_model: Any) -> Env:
     @jax.jit  # so that it is traced once, for all uses of it
     @standard_numpy()
     @levels_kept_apart(MJX)
-    def step_one(
-        params: Mapping[str, Array], key: Key, state: State, action: Array
-    ) -> tuple[State, TimeStep]:
+    def step_one(key: Key, state: State, action: Array, params: Params) -> tuple[State, TimeStep]:
         model, data = jax.tree.map(jnp.asarray, constants)
         model = changed(model, params)
         *moving, before = state
@@ -179,31 +175,27 @@ def simulate(name: str, task: Task, mj_model: Any) -> Env:
         )
         return State(data.qpos, data.qvel, data.qacc_warmstart, position), timestep
 
-    def functions(params: Mapping[str, Array]) -> tuple[Reset, Step]:
-        reset, step = functools.partial(reset_one, params), functools.partial(step_one, params)
-        return mapped_over_envs(reset, MOST), mapped_over_envs(step, MOST)
-
     def place(data: Any, states: State, index: int) -> None:
         data.qpos[:] = states.qpos[index]
 
     key = jax.eval_shape(lambda: jax.random.key(0))
-    state, obs = jax.eval_shape(reset_one, {}, key)
+    state, obs = jax.eval_shape(reset_one, key, {})
     action = jax.ShapeDtypeStruct((mj_model.nu,), jnp.float32)
     low, high = mj_model.actuator_ctrlrange.T
-    reset, step = functions({})
-    made = Env(
+    reset, step = mapped_over_envs(reset_one, step_one, MOST)
+    return Env(
         name=name,
         reset=reset,
         step=step,
         obs=obs,
         action_low=low,
         action_high=high,
-        metrics=tuple(jax.eval_shape(step_one, {}, key, state, action)[1].metrics),
+        metrics=tuple(jax.eval_shape(step_one, key, state, action, {})[1].metrics),
         render=render_with_mujoco(name, mj_model, place),
         render_fps=min(1.0 / seconds, MOST_FPS),
         most_at_once=MOST,
+        params=traceable(constants[0]),
     )
-    return with_traced_params(made, traceable(constants[0]), functions)
 
 
 def _observe(task: Task, data: Any) -> Array:

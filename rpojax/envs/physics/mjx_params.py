@@ -5,12 +5,11 @@ has derived from the default values, such as the inverse weights that scale cons
 is; so it does in MuJoCo when a field of a compiled model is changed.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from rpojax.types import Array
+from rpojax.envs.base import Params
 
 OPTIONS = ("gravity",)
 FLUID = ("density", "viscosity")  # forces of a medium are compiled where there is one
@@ -36,7 +35,7 @@ def traceable(model: Any) -> dict[str, np.ndarray]:
     return options | {name: np.asarray(getattr(model, name)) for name in MODEL}
 
 
-def changed(model: Any, params: Mapping[str, Array]) -> Any:
+def changed(model: Any, params: Params) -> Any:
     """An `mjx.Model` with some parameters changed."""
     if not params:
         return model

@@ -8,7 +8,7 @@ import jax
 
 from rpojax.envs.base import Env, fail_unless
 from rpojax.envs.concrete import concrete_values
-from rpojax.envs.physics.brax_interface import Model, from_brax_interface
+from rpojax.envs.physics.brax_interface import Physics, from_brax_interface
 from rpojax.envs.physics.levels import MJX, levels_kept_apart
 from rpojax.envs.physics.log import no_log_file
 from rpojax.envs.physics.mjx_params import changed, traceable
@@ -99,7 +99,7 @@ def make(name: str, **params: Any) -> Env:
         episode_length=config.episode_length,
         action_repeat=config.action_repeat,
         tracing=functools.partial(levels_kept_apart, MJX),
-        model=Model("_mjx_model", traceable(env.mjx_model), changed),
+        physics=Physics("_mjx_model", traceable(env.mjx_model), changed),
         render=render_with_mujoco(name, env.mj_model, _place),
         seconds=env.dt,
     )
