@@ -147,7 +147,7 @@ def _expected(model: Model, settings: RunSettings, record: Mapping[str, Any]) ->
     agents = settings.agents
     count = len(agents)
     init = jax.vmap(functools.partial(init_agent, make_parts(model.on_one_device)))
-    state = jax.eval_shape(init, agents.keys(), agents.hyperparams)
+    state = jax.eval_shape(init, agents.keys(), agents.hyperparams, dict(agents.env_params))
     metrics: Any = jax.ShapeDtypeStruct((count, record["updates"]), np.float32)
     expected = {
         "state": state,

@@ -80,8 +80,9 @@ def test_rollout_is_of_the_order_of_what_a_program_allocates():
     cfg = config(width=16, envs=256)
     parts = make_parts(make_model(cfg))
     hyperparams = cfg.hyperparams()
-    state = jax.eval_shape(functools.partial(init_agent, parts), jax.random.key(0), hyperparams)
-    program = jax.jit(functools.partial(iterate, parts)).lower(state, hyperparams).compile()
+    init = functools.partial(init_agent, parts)
+    state = jax.eval_shape(init, jax.random.key(0), hyperparams, {})
+    program = jax.jit(functools.partial(iterate, parts)).lower(state, hyperparams, {}).compile()
     analysis = program.memory_analysis()
     allocated = analysis.temp_size_in_bytes + analysis.argument_size_in_bytes
     assert 0.3 < rollout_bytes(parts.model) / allocated < 3.0
