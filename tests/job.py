@@ -77,10 +77,10 @@ def digests(tree: Any) -> dict[str, str]:
     import hashlib
 
     from rpojax.devices.host_arrays import to_host
-    from rpojax.runs.storage import _written
+    from rpojax.runs.storage import written
     from rpojax.trees import leaves_by_path
 
-    arrays = {name: _written(leaf, None).array for name, leaf in leaves_by_path(tree).items()}
+    arrays = {name: written(leaf, None).array for name, leaf in leaves_by_path(tree).items()}
     return {
         name: hashlib.sha256(array.tobytes()).hexdigest() for name, array in to_host(arrays).items()
     }

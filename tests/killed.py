@@ -11,11 +11,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from rpojax import Config, Metrics, resume
+from rpojax import Config, Metrics, TrainState, resume
+from rpojax.envs import Env
+from rpojax.programs.agent_states import AgentStates
 from rpojax.runs import storage
-from rpojax.runs.agents import Best
-from rpojax.runs.checkpoint import Snapshot
 from rpojax.runs.checkpoint_manager import CheckpointWriter
+from rpojax.runs.run_state import Best, RunState
 from rpojax.runs.settings import RunSettings
 from rpojax.settings.agent_table import agent_table
 
@@ -30,18 +31,32 @@ SETTINGS = RunSettings(
 )
 
 
-def snapshot(updates: int) -> Snapshot:
+ENV = Env(
+    name="none",
+    reset=None,  # type: ignore[arg-type]
+    step=None,  # type: ignore[arg-type]
+    obs=jax.ShapeDtypeStruct((3,), np.float32),
+    action_low=np.full(1, -1.0),
+    action_high=np.full(1, 1.0),
+)
+
+
+def made_up(updates: int, settings: RunSettings = SETTINGS) -> RunState:
     """What could be a run after so many updates, made up from that number alone."""
     rng = np.random.default_rng(updates)
-    state: Any = {"weights": rng.normal(size=(2, 64, 64)), "count": np.full(2, updates)}
+    fields: Any = dict.fromkeys(TrainState.__dataclass_fields__)
+    fields["params"], fields["update_count"] = rng.normal(size=(2, 64, 64)), np.full(2, updates)
+    fields["opt_state"] = rng.normal(size=(2, 64, 64))
+    state, finite = TrainState(**fields), np.ones(2, bool)
     returns: Any = rng.normal(size=2).astype(np.float32)
-    return Snapshot(
-        updates=updates,
-        state=state,
-        finite=np.ones(2, bool),
+    return RunState(
+        settings=settings,
+        states=AgentStates(state, finite, None, {}),  # type: ignore[arg-type]
+        finite=finite,
         metrics=jax.tree.map(lambda _: rng.normal(size=(2, updates)), Metrics.filled(0.0)),
+        updates=updates,
         train_seconds=float(updates),
-        best=Best(state, state["count"], returns),
+        best=Best(state, state.update_count, returns),
     )
 
 
@@ -52,7 +67,7 @@ def start(target: Callable[..., None], *args: Any) -> tuple[BaseProcess, Connect
     which it has, and that importing gymnax is enough for, it would hang.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["killed", "orbax.checkpoint"])
+    context.set_forkserver_preload(["killed"])
     told, telling = context.Pipe(duplex=False)
     process = context.Process(target=target, args=(*args, telling), daemon=True)
     process.start()
@@ -72,12 +87,12 @@ def last_message(told: Connection) -> Any:
 
 
 def save_without_end(directory: str, first: int, done: Connection) -> None:
-    """Save one snapshot after the other, and send the number of each that is saved."""
+    """Save one made-up run after the other, and send the number of each that is saved."""
     path = Path(directory)
     storage.clear_remains(path)
-    writer = CheckpointWriter(path, SETTINGS)
+    writer = CheckpointWriter(path, ENV)
     for updates in itertools.count(first):
-        writer.save(snapshot(updates))
+        writer.save(made_up(updates))
         done.send(updates)
 
 

@@ -102,7 +102,7 @@ def _program(
     model = make_model(cfg)
 
     def play(state: TrainState, key: Key, params: Params) -> Evaluation:
-        return evaluate_model(model, state, key, params, num_episodes, deterministic, max_steps)
+        return play_episodes(model, state, key, params, num_episodes, deterministic, max_steps)
 
     mapped = jax.jit(agents_mapped(model, play))
 
@@ -115,7 +115,7 @@ def _program(
     return evaluate
 
 
-def evaluate_model(
+def play_episodes(
     model: Model,
     state: TrainState,
     key: Key,

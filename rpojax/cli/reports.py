@@ -9,6 +9,7 @@ import numpy as np
 
 from rpojax.agent.evaluation import Evaluation
 from rpojax.report.tables import diverged_at
+from rpojax.runs.trained_run import TrainedRun
 from rpojax.settings.agent_table import ENV_PARAMS, AgentTable
 from rpojax.settings.config import Config
 from rpojax.statistics.nan import mean_ignoring_nan, std_ignoring_nan
@@ -16,7 +17,7 @@ from rpojax.types import TrainResult
 
 
 def evaluation_report(
-    cfg: Config, agents: AgentTable, result: TrainResult, evaluation: Evaluation
+    cfg: Config, agents: AgentTable, result: TrainResult | TrainedRun, evaluation: Evaluation
 ) -> dict[str, Any]:
     """What was evaluated and what came out, for JSON.
 

@@ -78,14 +78,14 @@ class Eval(RunFlags):
         done = " to ".join(f"{number:,}" for number in sorted({steps.min(), steps.max()}))
         place = "" if self.gymnasium is None else f" in gymnasium's {self.gymnasium}"
         title = f"{run.cfg.env}{place}, after {done} steps of each agent"
-        table = results_table(run.agents, run.result, evaluation, title)
+        table = results_table(run.agents, run, evaluation, title)
         Console(stderr=self.json).print(table)
         if self.json:
             print_json(
                 {
                     "run_directory": str(self.directory),
                     "checkpoint": str(run.checkpoint),
-                    **evaluation_report(run.cfg, run.agents, run.result, evaluation),
+                    **evaluation_report(run.cfg, run.agents, run, evaluation),
                     "gymnasium": self.gymnasium,
                     "stochastic": self.stochastic,
                     "seed": self.seed,
@@ -124,7 +124,7 @@ class AgentFlags(RunFlags):
         """The run; ValueError if there is none, or no such agent in it."""
         whole_number("agent", self.agent, least=0)
         run = self.load()
-        run.state(self.agent)
+        run.policy_state(self.agent)
         return run
 
     def place(self, name: str) -> Path:
@@ -157,7 +157,7 @@ class Export(AgentFlags):
                 "give --format stablehlo, or leave --stochastic out"
             )
         run = self.load_checked()
-        state = run.state(self.agent)
+        state = run.policy_state(self.agent)
         if self.format == "stablehlo":
             path = self.place(f"policy_{self.agent}.stablehlo")
             export_policy(run.cfg, state, path, deterministic=not self.stochastic)
@@ -186,7 +186,7 @@ class Render(AgentFlags):
         key = jax.random.key(seed)
         render_episode(
             run.cfg,
-            run.state(self.agent),
+            run.policy_state(self.agent),
             path,
             key,
             max_steps=self.max_steps,

@@ -28,11 +28,11 @@ from rpojax.devices.processes import found_in_first, in_first, is_first, only_in
 from rpojax.report.plotting import plot_learning_curves
 from rpojax.report.progress_bar import ProgressBar
 from rpojax.report.tables import results_table
-from rpojax.runs.agents import evaluate_agents, evaluation_keys
+from rpojax.runs.agents import evaluation_keys, play_with_agents
 from rpojax.runs.checkpoint_manager import recorded_settings
 from rpojax.runs.directory import RunDirectory
 from rpojax.runs.launch import continue_from, locked_checkpoint, prolonged, start
-from rpojax.runs.loop import Loop
+from rpojax.runs.loop import Hooks
 from rpojax.runs.progress import OnChunk, StopRule
 from rpojax.runs.settings import RunSettings
 from rpojax.settings.agent_table import agent_table
@@ -98,8 +98,8 @@ class Train:
 
             def train(on_chunk: OnChunk) -> TrainResult:
                 stop = StopRule.of(settings)
-                loop = Loop(loggers, on_chunk, stop, started=time.perf_counter())
-                return start(model, settings, run.checkpoints, loop)
+                hooks = Hooks(loggers, on_chunk, stop, started=time.perf_counter())
+                return start(model, settings, run.checkpoints, hooks)
 
             _train(run, model, settings, train, self.json)
 
@@ -149,15 +149,15 @@ class Resume:
         with locked_checkpoint(run.checkpoints.absolute(), force=self.force) as found:
             found = prolonged(found, self.total_timesteps, self.devices_per_agent, **self.changes)
             if is_first() and run.settings.exists():
-                run.write_settings(found.settings)
+                run.write_settings(found.run.settings)
             loggers = run.loggers_again() if is_first() else []
 
             def train(on_chunk: OnChunk) -> TrainResult:
-                stop = StopRule.of(found.settings)
-                loop = Loop(loggers, on_chunk, stop, started=time.perf_counter())
-                return continue_from(found, loop)
+                stop = StopRule.of(found.run.settings)
+                hooks = Hooks(loggers, on_chunk, stop, started=time.perf_counter())
+                return continue_from(found, hooks)
 
-            _train(run, found.model, found.settings, train, self.json)
+            _train(run, found.model, found.run.settings, train, self.json)
 
 
 def _train(
@@ -179,7 +179,7 @@ def _train(
         with ProgressBar(cfg, agents, console) as bar:
             result = train(bar.show)
             bar.describe("evaluating")
-            evaluation = evaluate_agents(
+            evaluation = play_with_agents(
                 model,
                 result.state,
                 evaluation_keys(agents),

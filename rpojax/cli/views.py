@@ -60,7 +60,7 @@ def _curves(run: RunDirectory, metric: str) -> dict[str, Curve]:
         return read_curves(run.metrics_csv, metric)
     run.require_run()
     trained = load(run.path)
-    return group_curves(learning_curve(trained.cfg, trained.result.metrics, metric), trained.agents)
+    return group_curves(learning_curve(trained.cfg, trained.metrics, metric), trained.agents)
 
 
 def _env_name(run: RunDirectory) -> str | None:

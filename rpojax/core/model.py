@@ -32,18 +32,23 @@ class Model(NamedTuple):
         return self._replace(cfg=self.cfg.replace(devices_per_agent=1))
 
 
-def make_model(cfg: Config) -> Model:
+def make_model(cfg: Config, env: Env | None = None) -> Model:
     """Build the environment and the network of a config, and check that they fit together.
 
     Building can be slow, since some environments load a physics model. Each public function
     builds one model and passes it on.
+
+    Args:
+        cfg: the config.
+        env: the environment, if it is there already; None to make the one that `cfg` names.
 
     Raises:
         ValueError: `cfg` is not a `Config`; the environment is unknown, its actions are not
             continuous, or it lacks bounds that a setting needs; or the network does not fit it.
     """
     check_config(cfg)
-    env = envs.make(cfg.env, **dict(cfg.env_params))
+    if env is None:
+        env = envs.make(cfg.env, **dict(cfg.env_params))
     network = make_network(cfg.network, env, seen_obs(cfg, env))
     _check_bounds(cfg, env)
     cfg.check_sequences(network.recurrent)

@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from rpojax.agent.evaluation import Evaluation
+from rpojax.runs.trained_run import TrainedRun
 from rpojax.settings.agent_table import AgentTable
 from rpojax.statistics.nan import last_ignoring_nan
 from rpojax.statistics.text import mean_and_std, plus_minus_sign
@@ -15,7 +16,7 @@ from rpojax.types import TrainResult
 
 
 def results_table(
-    agents: AgentTable, result: TrainResult, evaluation: Evaluation, title: str
+    agents: AgentTable, result: TrainResult | TrainedRun, evaluation: Evaluation, title: str
 ) -> ConsoleRenderable:
     """The results of N agents, and of each group of several agents that share hyperparameters.
 
@@ -81,7 +82,7 @@ def results_table(
 
 
 def _environment_metrics(
-    agents: AgentTable, result: TrainResult, evaluation: Evaluation, sign: str
+    agents: AgentTable, result: TrainResult | TrainedRun, evaluation: Evaluation, sign: str
 ) -> Table:
     """A row for each metric of the environment, with the means over the agents of each group."""
     finite = np.asarray(result.finite)
@@ -104,7 +105,7 @@ def _environment_metrics(
     return table
 
 
-def diverged_at(result: TrainResult) -> list[int | None]:
+def diverged_at(result: TrainResult | TrainedRun) -> list[int | None]:
     """The update, from 1, in which each of N agents of a `fit` diverged.
 
     `fit` stops an agent before an update that gives NaN or infinity, and the agent's metrics are

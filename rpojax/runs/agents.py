@@ -1,7 +1,7 @@
 """The compiled programs of a run: train all agents for some updates, evaluate them."""
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax.agent.evaluation import Evaluation, evaluate_model
+from rpojax.agent.evaluation import Evaluation, play_episodes
 from rpojax.core.divergence import QUANTITIES, first_not_finite
 from rpojax.core.model import Model
 from rpojax.core.train import init_agent, is_finite, make_parts
@@ -21,7 +21,8 @@ from rpojax.programs.agent_states import AgentStates
 from rpojax.programs.agents_at_once import agents_at_once, agents_mapped
 from rpojax.programs.blocks import in_blocks
 from rpojax.programs.spread import AGENT, ON_ALL, STATE, place, spread
-from rpojax.runs.chunk import advance_agent, evolving, independent
+from rpojax.runs.chunk import evolving, independent, train_one_agent
+from rpojax.runs.run_state import Best
 from rpojax.runs.settings import RunSettings
 from rpojax.settings.agent_table import AgentTable
 from rpojax.trees import select
@@ -31,30 +32,14 @@ LONGEST_CHUNK = 256  # updates, whose metrics the device holds at one time
 EVALUATION_STREAM = 0x6576616C  # folded into an agent's key for its evaluations
 
 
-class Best(NamedTuple):
-    """Each agent at its best evaluation so far."""
-
-    state: TrainState  # [N, ...]
-    updates: Array  # i32[N]
-    evaluation_return: Array  # f32[N] mean over the episodes
-
-
-class Advanced(NamedTuple):
-    """N agents after a chunk of n updates."""
-
-    states: AgentStates
-    finite: np.ndarray  # bool[N] of the states
-    metrics: Metrics  # of numpy arrays f32[N, n]
-    evolution: Evolution | None  # of numpy arrays [N, generations]; None without `evolve`
-
-
 class Programs(NamedTuple):
     """The programs of a run; what evaluates is compiled when first called."""
 
     longest: int  # updates of a chunk
     device_bytes: int | None  # of training on each device; None if XLA does not report it
-    # (states, from which update to which)
-    advance: Callable[[AgentStates, slice], Advanced]
+    # (states, from which update to which) -> states, whether each is finite bool[N], metrics
+    # f32[N, n], evolution [N, generations] or None; all but the states are numpy arrays
+    train: Callable[[AgentStates, slice], tuple[AgentStates, np.ndarray, Metrics, Evolution | None]]
     # (states, best so far) -> mean return of each agent f32[N], best
     evaluate: Callable[[AgentStates, Best | None], tuple[np.ndarray, Best]]
     # states -> for each agent what its next update computes first that is not finite
@@ -79,9 +64,9 @@ def compile_programs(model: Model, settings: RunSettings, states: AgentStates) -
     agents, count = settings.agents, len(settings.agents)
     per_agent = settings.cfg.devices_per_agent
     keys = shard(evaluation_keys(agents), per_agent)
-    longest, program = _compile_advance(model, settings, states)
+    longest, program = _compile_chunk(model, settings, states)
 
-    def advance(states: AgentStates, updates: slice) -> Advanced:
+    def train_chunk(states: AgentStates, updates: slice) -> Any:
         num_updates = updates.stop - updates.start
         states, metrics, taken, evolution = program(
             states, np.int32(num_updates), np.int32(updates.start)
@@ -98,26 +83,26 @@ def compile_programs(model: Model, settings: RunSettings, states: AgentStates) -
             rows = slice(count), slice(settings.evolve.generations(num_updates))
             evolution = jax.tree.map(lambda leaf: leaf[rows], evolution)
         states = place(settings.cfg, states)
-        return Advanced(states, finite[:count], _nan_without_episodes(metrics), evolution)
+        return states, finite[:count], _nan_without_episodes(metrics), evolution
 
-    def evaluate_agent(
+    def play_and_compare(
         state: TrainState, env_params: Mapping[str, Array], key: Key, best: Best
     ) -> tuple[Array, Best]:
-        played = evaluate_model(model, state, key, env_params, settings.eval_episodes)
+        played = play_episodes(model, state, key, env_params, settings.eval_episodes)
         mean = jnp.mean(played.episode_return)
         found = Best(state, state.update_count, mean)
         return mean, select(mean > best.evaluation_return, found, best)
 
-    evaluate_and_compare = sharded_vmap(
-        agents_mapped(model, evaluate_agent), devices_per_agent=per_agent
+    play_and_compare_all = sharded_vmap(
+        agents_mapped(model, play_and_compare), devices_per_agent=per_agent
     )
 
-    def evaluate(states: AgentStates, best: Best | None) -> tuple[np.ndarray, Best]:
+    def evaluate_and_keep_best(states: AgentStates, best: Best | None) -> tuple[np.ndarray, Best]:
         if best is None:
             lowest = jnp.full_like(states.finite, -jnp.inf, jnp.float32)
             best = Best(states.state, states.state.update_count, lowest)
         with _key_reuse_unchecked():
-            means, best = evaluate_and_compare(states.state, states.env_params, keys, best)
+            means, best = play_and_compare_all(states.state, states.env_params, keys, best)
         return to_host(means)[:count], best
 
     def diagnose_agent(states: AgentStates) -> Array:
@@ -132,10 +117,10 @@ def compile_programs(model: Model, settings: RunSettings, states: AgentStates) -
             indices = to_host(first(states))[:count]
         return [QUANTITIES[index] for index in indices]
 
-    return Programs(longest, bytes_needed(program), advance, evaluate, diagnose)
+    return Programs(longest, bytes_needed(program), train_chunk, evaluate_and_keep_best, diagnose)
 
 
-def _compile_advance(
+def _compile_chunk(
     model: Model, settings: RunSettings, states: AgentStates
 ) -> tuple[int, jax.stages.Compiled]:
     """The updates of the longest chunk, and the program that trains all agents for some.
@@ -155,16 +140,16 @@ def _compile_advance(
     most = len(states.finite) // (jax.device_count() // per_agent)
     block = agents_at_once(model, jax.local_device_count()) or most
 
-    def advancing(updates: int) -> Callable[..., Any]:
-        advance = functools.partial(advance_agent, parts, updates)
-        return spread(settings.cfg, advance, (AGENT, ON_ALL), (AGENT, ON_ALL, ON_ALL))
+    def up_to(updates: int) -> Callable[..., Any]:
+        train_one = functools.partial(train_one_agent, parts, updates)
+        return spread(settings.cfg, train_one, (AGENT, ON_ALL), (AGENT, ON_ALL, ON_ALL))
 
     while True:
         size = functools.partial(int, block)
         if evolve is None:
-            train = independent(in_blocks(advancing(longest), size), per_agent)
+            train = independent(in_blocks(up_to(longest), size), per_agent)
         else:
-            generation = in_blocks(advancing(evolve.every), size)
+            generation = in_blocks(up_to(evolve.every), size)
             train = evolving(model, settings, generation, longest)
         with _key_reuse_unchecked():
             program = train.lower(states, np.int32(0), np.int32(0)).compile()
@@ -195,7 +180,7 @@ def evaluation_keys(agents: AgentTable) -> Key:
     return jax.vmap(lambda key: jax.random.fold_in(key, EVALUATION_STREAM))(agents.keys())
 
 
-def evaluate_agents(
+def play_with_agents(
     model: Model,
     state: TrainState,
     keys: Key,
@@ -217,7 +202,7 @@ def evaluate_agents(
     """
 
     def play(state: TrainState, env_params: Mapping[str, Array], key: Key) -> Evaluation:
-        return evaluate_model(model, state, key, env_params, num_episodes, deterministic, max_steps)
+        return play_episodes(model, state, key, env_params, num_episodes, deterministic, max_steps)
 
     with _key_reuse_unchecked():
         played = sharded_vmap(agents_mapped(model, play))(state, dict(env_params), keys)
@@ -232,26 +217,6 @@ def _key_reuse_unchecked() -> AbstractContextManager[None]:
     """
     context: AbstractContextManager[None] = jax.debug_key_reuse(False)
     return context
-
-
-def blank_metrics(num_agents: int, num_updates: int, environment: Iterable[str]) -> Metrics:
-    """Metrics of numpy arrays f32[N, num_updates], all NaN, with these of the environment."""
-    blank = np.full((num_agents, num_updates), np.nan, np.float32)
-    return jax.tree.map(np.copy, Metrics.filled(blank, environment))
-
-
-def blank_evolution(settings: RunSettings) -> Evolution | None:
-    """The history of a population, of numpy arrays [N, generations]; None without one."""
-    if settings.evolve is None:
-        return None
-    shape = len(settings.agents), settings.evolve.generations(settings.cfg.num_updates)
-    return Evolution(
-        hyperparams=jax.tree.map(
-            lambda _: np.full(shape, np.nan, np.float32), settings.agents.hyperparams
-        ),
-        scores=np.full(shape, np.nan, np.float32),  # type: ignore[arg-type]
-        parents=np.zeros(shape, np.int32),  # type: ignore[arg-type]
-    )
 
 
 def _nan_without_episodes(metrics: Metrics) -> Metrics:

@@ -14,7 +14,7 @@ from rpojax.programs.protocols import EnvParams
 from rpojax.runs.checkpoint_manager import checkpoint_directory
 from rpojax.runs.interrupt import TrainingInterrupted
 from rpojax.runs.launch import continue_from, locked_checkpoint, prolonged, start
-from rpojax.runs.loop import Loop
+from rpojax.runs.loop import Hooks
 from rpojax.runs.progress import OnChunk, StopRule
 from rpojax.runs.settings import RunSettings
 from rpojax.runs.trained_run import TrainedRun
@@ -141,7 +141,7 @@ def fit(
         checkpoint_dir,
         initial=None if initial is None else (initial, initial_parts),
         overwrite=overwrite,
-        loop=Loop(loggers, on_chunk, StopRule.of(settings), started),
+        hooks=Hooks(loggers, on_chunk, StopRule.of(settings), started),
     )
 
 
@@ -201,7 +201,8 @@ def resume(
     RunOptions().replace(**changes)  # wrong ones are refused before the directory is read
     with locked_checkpoint(path, cfg, force) as found:
         found = prolonged(found, total_timesteps, devices_per_agent, **changes)
-        return continue_from(found, Loop(loggers, on_chunk, StopRule.of(found.settings), started))
+        stop = StopRule.of(found.run.settings)
+        return continue_from(found, Hooks(loggers, on_chunk, stop, started))
 
 
 def _check_names(changes: Iterable[str], call: Callable[..., Any]) -> None:

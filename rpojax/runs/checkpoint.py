@@ -1,87 +1,97 @@
-"""A checkpoint of a run: what it holds, how it is written and read."""
+"""A checkpoint of a run in parts, each of which is read without the others.
+
+* "policy": parameters and statistics, and the same of each agent at its best evaluation. With the
+  record, which has the config and a description of the environment, they are what acting needs.
+* "state": what else a training needs to go on: optimiser, environments, keys.
+* "history": metrics and, of a population, its evolution and current hyperparameters. A metric that
+  a file lacks is NaN, and one that this version does not know is dropped with a warning.
+
+So a new metric, or another version of an environment, leaves policies and curves readable.
+"""
 
 import functools
 import warnings
-from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from rpojax.core import normalize
 from rpojax.core.model import Model, make_model
 from rpojax.core.train import init_agent, make_parts
+from rpojax.envs.base import Env
+from rpojax.envs.description import describe_env, described_env
 from rpojax.envs.params import params_of_agents
+from rpojax.programs.agent_states import AgentStates
 from rpojax.runs import storage
-from rpojax.runs.agents import Best
+from rpojax.runs.run_state import Best, RunState, blank_evolution, blank_metrics
 from rpojax.runs.settings import RunSettings, settings_from_record, settings_to_record
+from rpojax.runs.storage import Stored
 from rpojax.settings.config import Config
-from rpojax.settings.hyperparams import HyperParams
-from rpojax.types import Evolution, Metrics, PyTree, TrainState
+from rpojax.types import PyTree, TrainState
 from rpojax.version import __version__
 
 PREFIX = "update_"  # of a checkpoint's name, before the updates as nine digits
-_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
-
-
-class Evolved(NamedTuple):
-    """What a population has besides its agents' states."""
-
-    hyperparams: HyperParams  # f32[at least N] the current ones
-    evolution: Evolution  # of numpy arrays [N, generations so far]
-
-
-class Snapshot(NamedTuple):
-    """A run of N agents after n updates."""
-
-    updates: int  # n
-    state: TrainState  # [at least N, ...] last finite state of each agent
-    finite: np.ndarray  # bool[N] False: the agent has stopped before NaN or infinity
-    metrics: Metrics  # of numpy arrays f32[N, n]
-    train_seconds: float  # that the updates took
-    best: Best | None  # [at least N] each agent at its best evaluation; None: none was evaluated
-    evolved: Evolved | None = None  # of a population; None without `evolve`
-    logged: int | None = None  # the update at which the last record ended; None: not known
-    unlogged_evaluation: np.ndarray | None = None  # f32[N] returns of an evaluation since then
+POLICY_FIELDS = ("params", "obs_stats", "reward_stats", "value_stats", "update_count")
+_PACKAGES = ("jax", "jaxlib", "flax", "optax")
 
 
 class Checkpoint(NamedTuple):
-    """A checkpoint that was read and found undamaged."""
+    """A checkpoint that was read whole and found undamaged."""
 
     path: Path
-    settings: RunSettings
     model: Model
-    snapshot: Snapshot
+    run: RunState
     versions: dict[str, str]  # of the packages and the devices it was written with
     changed: bool = False  # whether the settings are others than those that were read
 
 
-def save(directory: Path, settings: RunSettings, snapshot: Snapshot) -> Path:
-    """Write a checkpoint and return its path; OSError if it cannot be written."""
-    path = directory / f"{PREFIX}{snapshot.updates:09d}"
+class Agents(NamedTuple):
+    """The part "policy"."""
+
+    state: TrainState  # [N, ...] with `POLICY_FIELDS` only; None elsewhere
+    finite: np.ndarray  # bool[N]
+    best: Best | None  # [N], likewise
+
+
+def save(directory: Path, env: Env, run: RunState) -> Path:
+    """Write a checkpoint of a run in this environment and return its path.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path = directory / f"{PREFIX}{run.updates:09d}"
     record = {
-        "updates": snapshot.updates,
-        "train_seconds": snapshot.train_seconds,
-        "evaluated": snapshot.best is not None,
-        "logged": snapshot.logged,
-        "evaluation_is_unlogged": snapshot.unlogged_evaluation is not None,
-        "settings": settings_to_record(settings),
+        "updates": run.updates,
+        "train_seconds": run.train_seconds,
+        "evaluated": run.best is not None,
+        "logged": run.logged,
+        "evaluation_is_unlogged": run.unlogged_evaluation is not None,
+        "environment": describe_env(env),
+        "settings": settings_to_record(run.settings),
         "versions": versions(),
     }
-    tree = {"state": snapshot.state, "finite": snapshot.finite, "metrics": snapshot.metrics}
-    if snapshot.best is not None:
-        tree["best"] = snapshot.best
-    if snapshot.evolved is not None:
-        tree["evolved"] = snapshot.evolved
-    if snapshot.unlogged_evaluation is not None:
-        tree["unlogged_evaluation"] = snapshot.unlogged_evaluation
-    storage.write(path, tree, record, rows=len(settings.agents))
+    policy, state = _split(run.states.state)
+    parts: dict[str, dict[str, Any]] = {
+        "policy": {"agents": policy, "finite": run.finite},
+        "state": {"agents": state, "unlogged_evaluation": run.unlogged_evaluation},
+        "history": {"metrics": run.metrics_between(0, run.updates)},
+    }
+    if run.best is not None:
+        best, parts["state"]["best"] = _split(run.best.state)
+        parts["policy"]["best"] = run.best._replace(state=best)
+    if run.settings.evolve is not None:
+        parts["history"]["evolution"] = run.evolution_so_far()
+        parts["history"]["hyperparams"] = run.states.hyperparams
+    storage.write(path, parts, record, rows=len(run.settings.agents))
     return path
 
 
 def read(path: Path, cfg: Config | None = None) -> Checkpoint:
-    """The checkpoint at `path`.
+    """The whole checkpoint at `path`.
 
     Args:
         path: of the checkpoint.
@@ -92,23 +102,97 @@ def read(path: Path, cfg: Config | None = None) -> Checkpoint:
         ValueError: it is undamaged, and was written with another config or needs one to be passed
             in; or this version of the package makes another state of that config.
     """
-    record = storage.read_record(path)
-    settings = settings_from_record(record["settings"], cfg)
+    stored = storage.opened(path)
+    settings = settings_from_record(stored.record["settings"], cfg)
     model = make_model(settings.cfg)
-    params_of_agents(model.env, settings.agents.env_params)  # another environment may have others
-    tree = storage.read_tree(path, _expected(model, settings, record))
-    snapshot = Snapshot(
+    agents = read_policy(stored, settings, model)
+    run = read_rest(stored, settings, model, agents)
+    return Checkpoint(path, model, run, stored.record["versions"])
+
+
+def acting_model(stored: Stored, settings: RunSettings) -> Model:
+    """The model of a run, in a description of its environment if that is enough to act."""
+    return make_model(settings.cfg, described_env(stored.record["environment"]))
+
+
+def read_policy(stored: Stored, settings: RunSettings, model: Model) -> Agents:
+    """What acting needs of each agent; errors as `read`."""
+    cfg, keys = model.cfg, settings.agents.keys()
+
+    def blank(key: Any) -> TrainState:
+        scalar = normalize.init_stats(jax.ShapeDtypeStruct((), jnp.float32))
+        return _without_fields(
+            params=model.network.init(key),
+            obs_stats=normalize.init_stats(model.env.obs) if cfg.normalize_observations else None,
+            reward_stats=scalar if cfg.normalize_rewards else None,
+            value_stats=scalar if cfg.normalize_values else None,
+            update_count=jnp.zeros((), jnp.int32),
+        )
+
+    state, finite, returns = jax.eval_shape(
+        lambda: (jax.vmap(blank)(keys), jnp.ones(len(keys), bool), jnp.ones(len(keys)))
+    )
+    fields = _split(state)[0]
+    expected: dict[str, PyTree] = {"agents": fields, "finite": finite}
+    if stored.record["evaluated"]:
+        expected["best"] = Best(fields, state.update_count, returns)
+    tree = stored.read("policy", expected)
+    best = tree.get("best")
+    return Agents(
+        state=_without_fields(**tree["agents"]),
+        finite=tree["finite"],
+        best=best and best._replace(state=_without_fields(**best.state)),
+    )
+
+
+def read_history(stored: Stored, settings: RunSettings) -> dict[str, Any]:
+    """Metrics [N, updates], evolution and current hyperparameters; errors as `read`."""
+    updates, count = stored.record["updates"], len(settings.agents)
+    metrics = blank_metrics(count, updates, stored.record["environment"]["metrics"])
+    expected: dict[str, Any] = {"metrics": metrics}
+    if settings.evolve is not None:
+        expected["evolution"] = blank_evolution(settings, updates)
+        expected["hyperparams"] = jax.tree.map(np.asarray, settings.agents.hyperparams)
+    return stored.read("history", expected, lenient=True)
+
+
+def read_rest(stored: Stored, settings: RunSettings, model: Model, agents: Agents) -> RunState:
+    """The run, of which the part "policy" was read; errors as `read`."""
+    table, record = settings.agents, stored.record
+    params_of_agents(model.env, table.env_params)  # another environment may have others
+    init = jax.vmap(functools.partial(init_agent, make_parts(model.on_one_device)))
+    state = jax.eval_shape(init, table.keys(), table.hyperparams, dict(table.env_params))
+    fields = _split(state)[1]
+    returns = jax.ShapeDtypeStruct((len(table),), np.float32)
+    expected = {
+        "agents": fields,
+        "unlogged_evaluation": returns if record["evaluation_is_unlogged"] else None,
+    }
+    if agents.best is not None:
+        expected["best"] = fields
+    remedy = (
+        "; its policy (`rpojax.load(...).policy()`) and its metrics can be read, and to train or "
+        f"evaluate it, use the versions that wrote it ({_in_words(record['versions'])})"
+    )
+    tree, history = stored.read("state", expected, remedy=remedy), read_history(stored, settings)
+    best, env_params = agents.best, cast(Any, dict(table.env_params))
+    return RunState(
+        settings=settings,
+        states=AgentStates(
+            state=agents.state.replace(**tree["agents"]),
+            finite=jnp.asarray(agents.finite),
+            hyperparams=history.get("hyperparams", table.hyperparams),
+            env_params=env_params,
+        ),
+        finite=agents.finite,
+        metrics=history["metrics"],
+        evolution=history.get("evolution"),
+        best=best and best._replace(state=best.state.replace(**tree["best"])),
         updates=record["updates"],
         train_seconds=record["train_seconds"],
-        state=tree["state"],
-        finite=tree["finite"],
-        metrics=tree["metrics"],
-        best=tree.get("best"),
-        evolved=tree.get("evolved"),
-        logged=record.get("logged"),  # older versions did not record it
-        unlogged_evaluation=tree.get("unlogged_evaluation"),
+        logged=record["logged"],
+        unlogged_evaluation=tree["unlogged_evaluation"],
     )
-    return Checkpoint(path, settings, model, snapshot, record["versions"])
 
 
 def versions() -> dict[str, str]:
@@ -127,7 +211,7 @@ def warn_of_other_versions(found: Checkpoint) -> None:
 
     def differs(name: str) -> bool:
         before, after = found.versions.get(name, ""), now[name]
-        if name == "devices" and found.settings.cfg.agents_at_once == 1:  # any number will do
+        if name == "devices" and found.model.cfg.agents_at_once == 1:  # any number will do
             before, after = before.partition(" x ")[2], after.partition(" x ")[2]
         return before != after
 
@@ -142,34 +226,17 @@ def warn_of_other_versions(found: Checkpoint) -> None:
         )
 
 
-def _expected(model: Model, settings: RunSettings, record: Mapping[str, Any]) -> dict[str, PyTree]:
-    """Shapes and dtypes of what a run with these settings saves after some updates."""
-    agents = settings.agents
-    count = len(agents)
-    init = jax.vmap(functools.partial(init_agent, make_parts(model.on_one_device)))
-    state = jax.eval_shape(init, agents.keys(), agents.hyperparams, dict(agents.env_params))
-    metrics: Any = jax.ShapeDtypeStruct((count, record["updates"]), np.float32)
-    expected = {
-        "state": state,
-        "metrics": Metrics.filled(metrics, model.env.metrics),
-        "finite": jax.ShapeDtypeStruct((count,), bool),
-    }
-    returns: Any = jax.ShapeDtypeStruct((count,), np.float32)
-    if record.get("evaluation_is_unlogged"):
-        expected["unlogged_evaluation"] = returns
-    if record["evaluated"]:
-        updates: Any = jax.ShapeDtypeStruct((count,), np.int32)
-        expected["best"] = Best(state=state, updates=updates, evaluation_return=returns)
-    if settings.evolve is not None:
-        generations = settings.evolve.generations(record["updates"])
-        scores: Any = jax.ShapeDtypeStruct((count, generations), np.float32)
-        parents: Any = jax.ShapeDtypeStruct((count, generations), np.int32)
-        expected["evolved"] = Evolved(
-            hyperparams=jax.eval_shape(lambda: agents.hyperparams),
-            evolution=Evolution(
-                hyperparams=jax.tree.map(lambda _: scores, agents.hyperparams),
-                scores=scores,
-                parents=parents,
-            ),
-        )
-    return expected
+def _split(state: TrainState) -> tuple[Any, Any]:
+    """The fields of a state that acting needs, and the others."""
+    fields = dict(vars(state))
+    return {name: fields.pop(name) for name in POLICY_FIELDS}, fields
+
+
+def _without_fields(**fields: Any) -> TrainState:
+    """A state with these fields only, and None elsewhere."""
+    every: dict[str, Any] = dict.fromkeys(TrainState.__dataclass_fields__)
+    return TrainState(**every | fields)
+
+
+def _in_words(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())

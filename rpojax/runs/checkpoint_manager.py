@@ -1,16 +1,26 @@
-"""The checkpoints in a run's directory: which are kept, and from which one a run resumes."""
+"""The checkpoints in a run's directory: which are kept, and from which one a run resumes.
+
+orbax's `CheckpointManager` would rotate them too, but takes the newest as it is, where a damaged
+one must be skipped, and knows no run that another one is about to replace.
+"""
 
 import contextlib
 import re
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from rpojax.devices.processes import in_first, is_first, several
+from rpojax.envs.base import Env
 from rpojax.runs import storage
-from rpojax.runs.checkpoint import PREFIX, Checkpoint, Snapshot, read, save
+from rpojax.runs.checkpoint import PREFIX, Checkpoint, read, save
+from rpojax.runs.run_state import RunState
 from rpojax.runs.settings import RunSettings, settings_from_record
 from rpojax.runs.storage import DamagedCheckpointError
 from rpojax.settings.config import Config
+
+T = TypeVar("T")
 
 _COMPLETE = re.compile(PREFIX + r"\d{9}")
 SUBDIRECTORY = "checkpoints"  # of a run's directory
@@ -32,10 +42,17 @@ def checkpoint_paths(directory: Path) -> list[Path]:
 
 
 def newest(directory: Path, cfg: Config | None = None) -> Checkpoint:
-    """The newest undamaged checkpoint in a directory. Warns of each damaged one that it skips.
+    """The newest undamaged checkpoint in a directory, read whole; see `first_read`."""
+    return first_read(directory, lambda path: read(path, cfg))
+
+
+def first_read(directory: Path, read_one: Callable[[Path], T]) -> T:
+    """What is read of the newest checkpoint of which that is undamaged.
+
+    Warns of each damaged one that it skips.
 
     Raises:
-        ValueError: there is no checkpoint, all are damaged, or `cfg` is not the run's.
+        ValueError: there is no checkpoint, all are damaged, or `read_one` raises it.
         OSError: a checkpoint may not be read.
     """
     for _ in range(ATTEMPTS):
@@ -49,12 +66,12 @@ def newest(directory: Path, cfg: Config | None = None) -> Checkpoint:
         damaged = []
         for path in paths:
             try:
-                found = read(path, cfg)
+                found = read_one(path)
             except DamagedCheckpointError as error:
                 damaged.append(error)
                 continue
             for skipped in damaged:
-                warnings.warn(f"{skipped}; trying the one before", RuntimeWarning, stacklevel=2)
+                warnings.warn(f"{skipped}; trying the one before", RuntimeWarning, stacklevel=3)
             return found
         if all(path.exists() for path in paths):
             break  # none was removed by the process that trains: they are damaged
@@ -72,7 +89,7 @@ def recorded_settings(directory: Path) -> RunSettings:
     """
     for path in checkpoint_paths(directory)[::-1]:
         with contextlib.suppress(DamagedCheckpointError):
-            return settings_from_record(storage.read_record(path)["settings"])
+            return settings_from_record(storage.opened(path).record["settings"])
     raise ValueError(
         f"no checkpoint in {str(directory)!r} has an undamaged record; start a new run"
     )
@@ -88,22 +105,18 @@ class CheckpointWriter:
     """Saves a run into a directory and keeps the newest checkpoints."""
 
     def __init__(
-        self,
-        directory: Path,
-        settings: RunSettings,
-        last_saved: int | None = None,
-        changed: bool = False,
+        self, directory: Path, env: Env, last_saved: int | None = None, changed: bool = False
     ) -> None:
         """The writer of a run.
 
         Args:
             directory: of the checkpoints.
-            settings: of the run.
+            env: what the agents act in.
             last_saved: the update of the newest checkpoint; None for a run that `begin` starts.
             changed: whether that checkpoint has other settings.
         """
         self.directory, self.last_saved = directory, last_saved
-        self._settings, self._changed = settings, changed
+        self._env, self._changed = env, changed
 
     @property
     def how_to_resume(self) -> str:
@@ -111,30 +124,31 @@ class CheckpointWriter:
         again = " with the arguments of this call again" if self._changed else ""
         return f"rpojax.resume({str(self.directory)!r}) resumes it{again}"
 
-    def begin(self, snapshot: Snapshot) -> None:
+    def begin(self, run: RunState) -> None:
         """Remove the checkpoints of another run, and save the first one; OSError if it fails."""
         in_first(lambda: clear(self.directory))
-        self.save(snapshot)
+        self.save(run)
 
-    def is_due(self, updates: int) -> bool:
-        """Whether a checkpoint follows this update."""
-        every = self._settings.checkpoint_interval
-        return bool(every and updates % every == 0)
+    def save_if_due(self, run: RunState) -> None:
+        """Save a run after an update that a checkpoint follows; see `try_to_save`."""
+        every = run.settings.checkpoint_interval
+        if every and run.updates % every == 0:
+            self.try_to_save(run)
 
-    def save(self, snapshot: Snapshot) -> None:
+    def save(self, run: RunState) -> None:
         """Save, then remove the checkpoints that need not be kept; OSError if it fails."""
         if not self.directory.is_dir():
             raise OSError(f"{str(self.directory)!r} was removed while the run trained")
-        save(self.directory, self._settings, snapshot)
-        self.last_saved, self._changed = snapshot.updates, False
+        save(self.directory, self._env, run)
+        self.last_saved, self._changed = run.updates, False
         if is_first():
-            for old in checkpoint_paths(self.directory)[: -self._settings.keep_checkpoints]:
+            for old in checkpoint_paths(self.directory)[: -run.settings.keep_checkpoints]:
                 storage.discard(old)
 
-    def try_to_save(self, snapshot: Snapshot) -> None:
+    def try_to_save(self, run: RunState) -> None:
         """Save; where that fails, warn and let the training continue, unless others save too."""
         try:
-            self.save(snapshot)
+            self.save(run)
         except OSError as error:
             if several():
                 raise

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax.agent.evaluation import evaluate_model
+from rpojax.agent.evaluation import play_episodes
 from rpojax.core.model import Model
 from rpojax.core.train import Parts, is_finite, iterate
 from rpojax.devices.sharding import agents_sharding, sharded_vmap
@@ -32,24 +32,24 @@ class Chunk(NamedTuple):
     evolution: Evolution | None  # [N, generations]; None without `evolve`
 
 
-def independent(advance: Callable[..., Any], devices_per_agent: int) -> jax.stages.Wrapped:
+def independent(train_one: Callable[..., Any], devices_per_agent: int) -> jax.stages.Wrapped:
     """The program of independent agents, over all devices.
 
     Args:
-        advance: (states of one agent, number of updates) -> states, metrics, taken.
+        train_one: (states of one agent, number of updates) -> states, metrics, taken.
         devices_per_agent: that share each agent.
 
     Returns:
         (states, number of updates, updates done before) -> `Chunk`.
     """
 
-    def advance_agents(states: AgentStates, num_updates: Array, first_update: Array) -> Chunk:
+    def train_agents(states: AgentStates, num_updates: Array, first_update: Array) -> Chunk:
         del first_update  # counts generations
-        states, metrics, taken = advance(states, num_updates)
+        states, metrics, taken = train_one(states, num_updates)
         return Chunk(states, metrics, taken, None)
 
     return sharded_vmap(
-        advance_agents,
+        train_agents,
         (0, None, None),
         donate_argnums=(0,),
         devices_per_agent=devices_per_agent,
@@ -79,7 +79,7 @@ def evolving(
     base_key = jax.random.fold_in(jax.random.key(settings.agents.seeds[0]), EVOLUTION_STREAM)
 
     def play(state: TrainState, env_params: Mapping[str, Array], key: Key) -> Array:
-        played = evaluate_model(model, state, key, env_params, pbt.eval_episodes)
+        played = play_episodes(model, state, key, env_params, pbt.eval_episodes)
         return jnp.mean(played.episode_return)
 
     evaluate_all = sharded_vmap(
@@ -117,7 +117,7 @@ def evolving(
         )
         return done + updates, Chunk(states, metrics, taken, history)
 
-    def advance_population(states: AgentStates, num_updates: Array, first_update: Array) -> Chunk:
+    def train_population(states: AgentStates, num_updates: Array, first_update: Array) -> Chunk:
         rows = states.finite.shape[0]
         blank = jnp.zeros((rows, longest), jnp.float32)
         of_generations = jnp.zeros((rows, longest // every), jnp.float32)
@@ -141,7 +141,7 @@ def evolving(
     of_agents: Any = agents_sharding(per_agent)
     of_states = agents_shardings(per_agent)
     return jax.jit(
-        advance_population,
+        train_population,
         donate_argnums=(0,),
         in_shardings=(of_states, None, None),
         out_shardings=Chunk(of_states, of_agents, of_agents, of_agents),
@@ -159,7 +159,7 @@ def _next_generation(
     return evolved, parents
 
 
-def advance_agent(
+def train_one_agent(
     parts: Parts,
     longest: int,
     states: AgentStates,

@@ -1,15 +1,14 @@
 """The directory of a run: where its files are, and when it may be made."""
 
 import contextlib
-import dataclasses
 import itertools
 import json
 import shlex
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from rpojax.loggers import CSVLogger, JSONLinesLogger, Logger, TensorBoardLogger, WandbLogger
 from rpojax.runs.checkpoint_manager import SUBDIRECTORY, checkpoint_paths, updates_saved
@@ -20,13 +19,20 @@ from rpojax.settings.run_options import RunOptions
 
 PREVIOUS = ".previous"  # an old run that a new one is about to replace
 MOVING = ".previous.moving"  # the same, while its files are moved to or fro
+_LOGS = ("metrics_csv", "metrics_jsonl", "tensorboard")
 
 
-@dataclasses.dataclass(frozen=True)
 class RunDirectory:
     """A run's own directory, with the places of its files."""
 
-    path: Path
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.settings = path / "settings.yaml"  # as `rpojax train --config` reads it
+        self.metrics_csv = path / "metrics.csv"  # a row for each agent of each record
+        self.metrics_jsonl = path / "metrics.jsonl"  # the same, in runs of older versions
+        self.learning_curve = path / "learning_curve.png"  # drawn at the end
+        self.tensorboard = path / "tensorboard"  # event files, if TensorBoard was chosen
+        self.wandb = path / "wandb.json"  # arguments of the run's `WandbLogger`, if it was chosen
 
     @classmethod
     def reserve(cls, parent: Path, name: str) -> Self:
@@ -45,36 +51,6 @@ class RunDirectory:
     def checkpoints(self) -> Path:
         """Directory of the checkpoints; the run's own where `rpojax.fit` was given that."""
         return self.path if checkpoint_paths(self.path) else self.path / SUBDIRECTORY
-
-    @property
-    def settings(self) -> Path:
-        """Config, number of agents, first seed and options, as `rpojax train --config` reads."""
-        return self.path / "settings.yaml"
-
-    @property
-    def metrics_csv(self) -> Path:
-        """A row for each agent of each record."""
-        return self.path / "metrics.csv"
-
-    @property
-    def metrics_jsonl(self) -> Path:
-        """The same as JSON lines, in runs that older versions began."""
-        return self.path / "metrics.jsonl"
-
-    @property
-    def learning_curve(self) -> Path:
-        """The picture that is drawn at the end."""
-        return self.path / "learning_curve.png"
-
-    @property
-    def tensorboard(self) -> Path:
-        """Event files, if TensorBoard was chosen."""
-        return self.path / "tensorboard"
-
-    @property
-    def wandb(self) -> Path:
-        """Arguments of the run's `WandbLogger`, if W&B was chosen."""
-        return self.path / "wandb.json"
 
     def resume_command(self, flags: str = "") -> str:
         """The command that resumes the run."""
@@ -182,7 +158,7 @@ class RunDirectory:
             chosen.append(TensorBoardLogger(self.tensorboard))
         if wandb is not None:
             arguments = {"project": wandb, "name": self.path.name, "id": uuid.uuid4().hex[:8]}
-            chosen.append(self._wandb_logger(arguments))
+            chosen.append(WandbLogger(dir=str(self.path), **arguments))
             draft = self.wandb.with_suffix(".draft")
             draft.write_text(json.dumps(arguments))
             draft.replace(self.wandb)
@@ -194,35 +170,17 @@ class RunDirectory:
         A run of `rpojax.fit` may have none: a file of its last part alone would pass for the whole.
 
         Raises:
-            ValueError: as for `loggers`.
+            ValueError: as for `loggers`; or the file for Weights & Biases is another one.
         """
-        chosen = [make(path) for path, make in self._text_logs.items() if path.exists()]
+        logs = {self.metrics_csv: CSVLogger, self.metrics_jsonl: JSONLinesLogger}
+        chosen: list[Logger] = [make(path) for path, make in logs.items() if path.exists()]
         if self.tensorboard.is_dir():
             chosen.append(TensorBoardLogger(self.tensorboard))
         if self.wandb.exists():
-            chosen.append(self._wandb_logger(self._read_wandb()))
+            chosen.append(WandbLogger(dir=str(self.path), **self._wandb_arguments()))
         return chosen
 
-    def files(self) -> dict[str, str]:
-        """Paths of the existing files, by kind."""
-        paths = {
-            "settings": self.settings,
-            "checkpoints": self.checkpoints,
-            "metrics_csv": self.metrics_csv,
-            "metrics_jsonl": self.metrics_jsonl,
-            "learning_curve": self.learning_curve,
-            "tensorboard": self.tensorboard,
-        }
-        return {kind: str(path) for kind, path in paths.items() if path.exists()}
-
-    @property
-    def _text_logs(self) -> dict[Path, Callable[[Path], Logger]]:
-        return {self.metrics_csv: CSVLogger, self.metrics_jsonl: JSONLinesLogger}
-
-    def _wandb_logger(self, arguments: dict[str, Any]) -> Logger:
-        return WandbLogger(dir=str(self.path), **arguments)
-
-    def _read_wandb(self) -> dict[str, str]:
+    def _wandb_arguments(self) -> dict[str, str]:
         """The arguments that `loggers` wrote; ValueError for a file that says anything else."""
         try:
             arguments = json.loads(self.wandb.read_text())
@@ -239,20 +197,18 @@ class RunDirectory:
             )
         return arguments
 
+    def files(self) -> dict[str, str]:
+        """Paths of the existing files, by kind."""
+        kinds = ("settings", "checkpoints", *_LOGS, "learning_curve")
+        paths = {kind: getattr(self, kind) for kind in kinds}
+        return {kind: str(path) for kind, path in paths.items() if path.exists()}
+
     @property
     def _own(self) -> tuple[Path, ...]:
         """What `rpojax train` makes here, and the checkpoints of `rpojax.fit`."""
-        return (
-            *checkpoint_paths(self.path),
-            self.path / SUBDIRECTORY,
-            self.tensorboard,
-            self.path / "wandb",
-            self.settings,
-            self.metrics_csv,
-            self.metrics_jsonl,
-            self.learning_curve,
-            self.wandb,
-        )
+        names = ("settings", *_LOGS, "learning_curve", "wandb")
+        inner = (self.path / SUBDIRECTORY, self.path / "wandb")
+        return (*checkpoint_paths(self.path), *inner, *(getattr(self, name) for name in names))
 
     def _move_files(self, source: Path, target: Path) -> None:
         """Move the files of a run from one directory to another; other files stay."""

@@ -1,4 +1,7 @@
-"""One process at a time in the directory of a run."""
+"""One process at a time in the directory of a run.
+
+`filelock` is not used: its locks name no holder, and on network file systems they may lock nothing.
+"""
 
 import contextlib
 import json

@@ -36,12 +36,9 @@ class RecordWriter:
         log_every: updates to a record; 0 for none.
         loggers: each is started here.
         updates: done before, in a resumed run; None in a new one.
-        logged: where the last record ended; None for a run that was saved before this was known.
-        evaluation_return: f32[N] of an evaluation since then, None if there was none.
-
-    Attributes:
-        logged: where the last record ended.
-        evaluation_return: f32[N] of an evaluation since then, None if there was none.
+        logged: where the last record ended; None: not known.
+        evaluation_return: f32[N] of an evaluation since then, None if there was none. Both are
+            attributes that change as the run goes on.
     """
 
     def __init__(
@@ -65,7 +62,7 @@ class RecordWriter:
         self._timed, self._seconds = 0, 0.0  # updates since the last record, and what they took
         self._call_each(lambda logger: logger.start(cfg, agents, updates), (ValueError,))
 
-    def advance(
+    def log_until(
         self,
         history: Metrics,
         updates: int,

@@ -1,19 +1,24 @@
-"""A directory on disk that holds a pytree and a record, written atomically and verified.
+"""A directory on disk that holds a record and parts, written atomically and verified.
 
-orbax writes under a temporary name and renames, so that a process that dies leaves no partial
-checkpoint under the final name. The record, in JSON, has the SHA-256 of each array and of itself:
-data that has changed on disk raises an error on reading. With several processes, each writes
-the parts of an array that are on its own devices, into a directory that all of them see; any
-number of processes may read them.
+A part is a pytree that is read without the others. What is written gets a temporary name until it
+is whole, so that a process that dies leaves no partial checkpoint under the final one. The record,
+in JSON, has the SHA-256 of each array and of itself: data that has changed on disk raises an error
+on reading. With several processes, each writes the shards of an array that are on its own devices,
+into a directory that all of them see; any number of processes may read them.
+
+The arrays are in NumPy's .npz files, which any later version can read. orbax would write them too,
+but not verify them, and its files and its API change.
 """
 
 import contextlib
 import hashlib
 import json
-import logging
+import os
 import re
 import shutil
-from collections.abc import Iterator
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,79 +32,138 @@ from rpojax.trees import is_key, leaves_by_path
 from rpojax.types import PyTree
 from rpojax.validation import first_line
 
-_REMAINS = re.compile(r".*(\.orbax-checkpoint-tmp.*|\.discarded)")
+FORMAT = 2
+"""Of the files. 1: all arrays in one part, written by orbax, up to the version 0.2.0.dev0."""
+
+RECORD = "record.json"
+_REMAINS = re.compile(r".*\.(draft|discarded)")
 
 
 class DamagedCheckpointError(ValueError):
     """A checkpoint exists and cannot be used: something in it is missing or changed."""
 
 
-def write(path: Path, tree: PyTree, record: dict[str, Any], rows: int | None = None) -> None:
-    """Write arrays and a record at `path`, atomically for any reader.
+def write(
+    path: Path, parts: Mapping[str, PyTree], record: dict[str, Any], rows: int | None = None
+) -> None:
+    """Write parts and a record at `path`, atomically for any reader.
 
     Args:
         path: of the directory to make; an existing one is replaced.
-        tree: of numpy and JAX arrays, typed PRNG keys among them.
+        parts: by name; of numpy and JAX arrays, typed PRNG keys among them.
         record: of what JSON can hold.
         rows: of each array that count, from its first on; None for all.
 
     Raises:
         OSError: it could not be written, such as for lack of space or of permissions.
     """
-    import orbax.checkpoint as ocp
-
-    leaves = {name: _written(leaf, rows) for name, leaf in leaves_by_path(tree).items()}
-    signed = {"record": record, "leaves": _entries(leaves)}
-    # Numbered, because names may hold any character; orbax refuses arrays of size 0.
-    arrays = {str(i): leaf.array for i, leaf in enumerate(leaves.values()) if leaf.array.size}
+    draft = path.with_name(f"{path.name}.draft")
+    leaves = [
+        (part, name, written(leaf, rows))
+        for part, tree in parts.items()
+        for name, leaf in leaves_by_path(tree).items()
+    ]
+    shards: list[Any] = []  # of each process, in the first one
     try:
-        in_first(lambda: discard(path))
-        with _checkpointer() as checkpointer:
-            checkpointer.save(
-                path.absolute(),
-                args=ocp.args.Composite(
-                    arrays=ocp.args.PyTreeSave(arrays),
-                    record=ocp.args.JsonSave(signed | {"sha256": _digest_of(signed)}),
-                ),
-            )
-    except Exception as error:  # orbax passes on what its libraries raise
+        in_first(lambda: _make_anew(draft))
+        exchanged(_write_shards(draft, leaves), lambda found: shards.extend(found))
+        in_first(lambda: _complete(draft, path, _signed(leaves, shards, record)))
+    except OSError as error:
         if is_first():
-            clear_remains(path.parent)
-        full = "No space left on device"
-        reason = full if full in str(error) else first_line(error)
+            shutil.rmtree(draft, ignore_errors=True)
+        reason = error.strerror or first_line(error)
         raise OSError(f"checkpoint {path} could not be written: {reason}") from error
 
 
-def read_record(path: Path) -> dict[str, Any]:
-    """The record at `path`; DamagedCheckpointError if it is missing or changed."""
-    return _read_signed(path)["record"]
+class Stored(NamedTuple):
+    """What `write` has put at a path: its record, and the parts that can be read."""
+
+    path: Path
+    record: dict[str, Any]
+    leaves: list[dict[str, Any]]  # what the record says of each
+
+    def read(self, part: str, expected: PyTree, lenient: bool = False, remedy: str = "") -> PyTree:
+        """The pytree of a part, each array compared with its digest.
+
+        Args:
+            part: its name.
+            expected: a pytree of the same structure, of arrays or `jax.ShapeDtypeStruct`.
+            lenient: where the part lacks a leaf, return the array that `expected` has; drop leaves
+                that `expected` lacks, with a warning.
+            remedy: ends the message of the ValueError.
+
+        Returns:
+            A tree like `expected` of numpy arrays; typed keys are JAX arrays.
+
+        Raises:
+            DamagedCheckpointError: something is missing or changed.
+            ValueError: it is undamaged, and differs from what is expected.
+        """
+        wanted, found = leaves_by_path(expected), self._found(part)
+        for name in wanted | found:
+            has, wants = (
+                _kind(leaves[name]) if name in leaves else "absent" for leaves in (found, wanted)
+            )
+            if has != wants and not (lenient and "absent" in (has, wants)):
+                raise ValueError(
+                    f"{self.path} is undamaged, but {name} in its part {part!r} is {has}, where "
+                    f"this version of rpojax or of the environment expects {wants}{remedy}"
+                )
+        unknown = ", ".join(name for name in found if name not in wanted)
+        if unknown:
+            warnings.warn(
+                f"{self.path} holds {unknown} in its part {part!r}, which this version of rpojax "
+                "does not know; it is left out",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        leaves = [found.get(name, leaf) for name, leaf in wanted.items()]
+        return jax.tree.unflatten(jax.tree.structure(expected), leaves)
+
+    def _found(self, part: str) -> dict[str, Any]:
+        """The leaves of a part by name, each compared with its digest."""
+        found = {}
+        with _damage_noticed(self.path), contextlib.ExitStack() as stack:
+            files: dict[str, Any] = {}
+            for leaf in self.leaves:
+                if leaf["part"] != part:
+                    continue
+                array = np.zeros(leaf["shape"], jnp.dtype(leaf["dtype"]))
+                for file, key, place, digest in leaf["shards"]:
+                    if file not in files:
+                        files[file] = stack.enter_context(np.load(self.path / file))
+                    data = files[file][key]
+                    if _digest(data) != digest:
+                        raise ValueError(f"{leaf['name']} is not what was written")
+                    array[tuple(slice(*each) for each in place)] = data.view(array.dtype)
+                impl = leaf["key_impl"]
+                found[leaf["name"]] = (
+                    jax.random.wrap_key_data(jnp.asarray(array), impl=impl) if impl else array
+                )
+        return found
 
 
-def read_tree(path: Path, expected: PyTree) -> PyTree:
-    """The pytree at `path`, each array compared with its digest.
-
-    Args:
-        path: where `write` put it.
-        expected: a pytree of the same structure, of arrays or `jax.ShapeDtypeStruct`.
-
-    Returns:
-        A tree like `expected` of numpy arrays; typed keys are JAX arrays.
+def opened(path: Path) -> Stored:
+    """What is stored at `path`; reads the record only.
 
     Raises:
-        DamagedCheckpointError: something is missing or changed.
-        ValueError: it is undamaged, and differs from what is expected.
+        DamagedCheckpointError: the record is missing or changed.
+        ValueError: it has another format than that of this version.
     """
-    leaves = _read_leaves(path)
-    kinds = {name: _kind(leaf) for name, leaf in leaves_by_path(expected).items()}
-    found = {name: _kind(leaf) for name, leaf in leaves.items()}
-    for name in kinds | found:
-        if kinds.get(name) != found.get(name):
-            raise ValueError(
-                f"{path} is undamaged, but {name} is {found.get(name)} in it, where "
-                f"{kinds.get(name)} is expected by this version of rpojax or of the environment; "
-                "use the versions in its record"
-            )
-    return jax.tree.unflatten(jax.tree.structure(expected), [leaves[name] for name in kinds])
+    former = path / "record" / "metadata"  # of the format 1
+    with _damage_noticed(path):
+        signed = json.loads((former if former.exists() else path / RECORD).read_text())
+        if signed.pop("sha256") != _digest_of(signed):
+            raise ValueError("its record is not what was written")
+    record, number = signed["record"], signed.get("format", 1)
+    if number != FORMAT:
+        writer = record.get("versions", {}).get("rpojax", "unknown")
+        raise ValueError(
+            f"{path} has the format {number}, and this version of rpojax reads the format "
+            f"{FORMAT}; read it with the version that wrote it ({writer})"
+            + (", or a newer one" if number > FORMAT else "; its training can be repeated here")
+        )
+    return Stored(path, record, signed["leaves"])
 
 
 def discard(path: Path) -> None:
@@ -125,120 +189,101 @@ def clear_remains(directory: Path) -> None:
             shutil.rmtree(entry, ignore_errors=True)
 
 
-@contextlib.contextmanager
-def _checkpointer() -> Iterator[Any]:
-    """An orbax checkpointer that raises what goes wrong, and does not log it as well."""
-    import orbax.checkpoint as ocp
-
-    logger = logging.getLogger("absl")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        with ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
-            yield checkpointer
-    finally:
-        logger.setLevel(level)
-
-
-def _read_signed(path: Path) -> dict[str, Any]:
-    import orbax.checkpoint as ocp
-
-    try:
-        with _checkpointer() as checkpointer:
-            restored = checkpointer.restore(
-                path.absolute(), args=ocp.args.Composite(record=ocp.args.JsonRestore())
-            )
-        signed = dict(restored.record)
-        if signed.pop("sha256") != _digest_of(signed):
-            raise ValueError("its record is not what was written")
-    except PermissionError:
-        raise
-    except Exception as error:  # the errors for damaged files are not documented
-        raise DamagedCheckpointError(f"{path} is damaged: {first_line(error)}") from error
-    return signed
-
-
-def _read_leaves(path: Path) -> dict[str, Any]:
-    """The leaves by name, each compared with its digest."""
-    import orbax.checkpoint as ocp
-
-    entries = _read_signed(path)["leaves"]
-    filled = [str(i) for i, entry in enumerate(entries) if 0 not in entry["shape"]]
-    as_numpy = {number: ocp.RestoreArgs(restore_type=np.ndarray) for number in filled}
-    leaves = {}
-    try:
-        with _checkpointer() as checkpointer:
-            arrays = checkpointer.restore(
-                path.absolute(),
-                args=ocp.args.Composite(arrays=ocp.args.PyTreeRestore(restore_args=as_numpy)),
-            ).arrays
-        for i, entry in enumerate(entries):
-            empty = np.zeros(entry["shape"], jnp.dtype(entry["dtype"]))
-            array = np.asarray(arrays.get(str(i), empty))[tuple(map(slice, entry["shape"]))]
-            if any(_digest(array[_slices(part)]) != digest for part, digest in entry["sha256"]):
-                raise ValueError(f"{entry['name']} is not what was written")
-            impl = entry["key_impl"]
-            leaves[entry["name"]] = (
-                jax.random.wrap_key_data(jnp.asarray(array), impl=impl) if impl else array
-            )
-    except PermissionError:
-        raise
-    except Exception as error:  # the errors for damaged files are not documented
-        raise DamagedCheckpointError(f"{path} is damaged: {first_line(error)}") from error
-    return leaves
-
-
-class _Written(NamedTuple):
+class Written(NamedTuple):
     """A leaf as it is written; typed keys as the integers that they are made of."""
 
     array: Any  # of numpy, or of JAX where it is spread over the devices of several processes
     shape: list[int]  # of what is to be read: an array that is spread may have more rows
     key_impl: str | None
 
+    def shards(self) -> Iterator[tuple[list[list[int]], np.ndarray]]:
+        """What this process writes: its place, [start, stop] for each axis, and the data."""
+        if is_whole_here(self.array):
+            if is_first():
+                yield [[0, size] for size in self.shape], self.array
+            return
+        for shard in self.array.addressable_shards:
+            place = [
+                list(each.indices(size)[:2])
+                for each, size in zip(shard.index, self.shape, strict=True)
+            ]
+            if shard.replica_id == 0 and all(start < stop for start, stop in place):
+                yield place, np.asarray(shard.data)[tuple(slice(b - a) for a, b in place)]
 
-def _written(leaf: Any, rows: int | None) -> _Written:
+
+def written(leaf: Any, rows: int | None) -> Written:
+    """A leaf, of which so many rows are written; None for all."""
     impl = str(jax.random.key_impl(leaf)) if is_key(leaf) else None
     array = leaf if impl is None else jax.random.key_data(leaf)
     shape = list(array.shape) if rows is None else [rows, *array.shape[1:]]
     if is_whole_here(array):
         array = np.asarray(array)[tuple(map(slice, shape))]
-    return _Written(array, shape, impl)
+    return Written(array, shape, impl)
 
 
-def _entries(leaves: dict[str, _Written]) -> list[dict[str, Any]]:
-    """What the record says of each leaf; the digests are those of its parts, from all processes."""
-    digests: list[Any] = []  # stays empty in all processes but the first, which writes the record
-    exchanged([_digests(leaf) for leaf in leaves.values()], digests.extend)
-    return [
+def _make_anew(directory: Path) -> None:
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir()
+
+
+def _write_shards(draft: Path, leaves: list[tuple[str, str, Written]]) -> list[Any]:
+    """Write the shards of this process, a file for each part; returns where each is."""
+    arrays: dict[str, dict[str, np.ndarray]] = {}
+    shards: list[Any] = []  # [leaf, [file, key, [start, stop] for each axis, digest]]
+    for number, (part, _, leaf) in enumerate(leaves):
+        file = f"{part}.{jax.process_index()}.npz"
+        for place, data in leaf.shards():
+            key = str(len(shards))  # not its name, which may hold any character
+            arrays.setdefault(file, {})[key] = data
+            shards.append([number, [file, key, place, _digest(data)]])
+    for file, content in arrays.items():
+        with (draft / file).open("wb") as stream:
+            np.savez(stream, allow_pickle=False, **content)
+            _to_disk(stream)
+    return shards
+
+
+def _signed(
+    leaves: list[tuple[str, str, Written]], shards: list[Any], record: dict[str, Any]
+) -> dict[str, Any]:
+    """What the record file holds, with its own digest."""
+    entries = [
         {
+            "part": part,
             "name": name,
             "dtype": str(leaf.array.dtype),
             "shape": leaf.shape,
-            "sha256": [part for parts in digests for part in parts[i]],
             "key_impl": leaf.key_impl,
+            "shards": [shard for own in shards for number, shard in own if number == i],
         }
-        for i, (name, leaf) in enumerate(leaves.items())
+        for i, (part, name, leaf) in enumerate(leaves)
     ]
+    signed = {"format": FORMAT, "record": record, "leaves": entries}
+    return signed | {"sha256": _digest_of(signed)}
 
 
-def _digests(leaf: _Written) -> list[tuple[list[list[int]], str]]:
-    """The parts of a leaf that this process writes: [start, stop] for each axis, and a digest."""
-    if is_whole_here(leaf.array):
-        whole = [[0, size] for size in leaf.shape], _digest(leaf.array)
-        return [whole] if is_first() else []
-    parts = []
-    for shard in leaf.array.addressable_shards:
-        part = [
-            list(each.indices(size)[:2]) for each, size in zip(shard.index, leaf.shape, strict=True)
-        ]
-        if shard.replica_id == 0 and all(start < stop for start, stop in part):
-            own = tuple(slice(stop - start) for start, stop in part)
-            parts.append((part, _digest(np.asarray(shard.data)[own])))
-    return parts
+def _complete(draft: Path, path: Path, signed: dict[str, Any]) -> None:
+    """Write the record, and give the directory its final name."""
+    with (draft / RECORD).open("w") as stream:
+        json.dump(signed, stream)
+        _to_disk(stream)
+    discard(path)
+    draft.rename(path)
 
 
-def _slices(part: list[list[int]]) -> tuple[slice, ...]:
-    return tuple(slice(*each) for each in part)
+def _to_disk(stream: Any) -> None:
+    stream.flush()
+    os.fsync(stream.fileno())
+
+
+@contextlib.contextmanager
+def _damage_noticed(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except PermissionError:
+        raise
+    except (OSError, EOFError, ValueError, LookupError, TypeError, zipfile.error) as error:
+        raise DamagedCheckpointError(f"{path} is damaged: {first_line(error)}") from error
 
 
 def _kind(leaf: Any) -> str:

@@ -1,6 +1,7 @@
 """A run read from disk: its settings, its agents, and what they learnt."""
 
 import dataclasses
+import functools
 from pathlib import Path
 
 import jax
@@ -9,17 +10,18 @@ import numpy as np
 
 from rpojax.agent.evaluation import Evaluation
 from rpojax.agent.policy import Policy, RecurrentPolicy, policy_for
-from rpojax.core.model import Model
+from rpojax.core.model import Model, make_model
 from rpojax.envs.params import params_of_agents
 from rpojax.programs.protocols import EnvParams
-from rpojax.runs.agents import evaluate_agents, evaluation_keys
-from rpojax.runs.checkpoint import Checkpoint
-from rpojax.runs.checkpoint_manager import checkpoint_directory, newest
-from rpojax.runs.loop import result_of
-from rpojax.runs.settings import RunSettings
+from rpojax.runs import storage
+from rpojax.runs.agents import evaluation_keys, play_with_agents
+from rpojax.runs.checkpoint import Agents, acting_model, read_history, read_policy, read_rest
+from rpojax.runs.checkpoint_manager import checkpoint_directory, first_read
+from rpojax.runs.settings import RunSettings, settings_from_record
+from rpojax.runs.storage import Stored
 from rpojax.settings.agent_table import LARGEST_SEED, AgentTable
 from rpojax.settings.config import Config
-from rpojax.types import TrainResult, TrainState
+from rpojax.types import Metrics, TrainResult, TrainState
 from rpojax.validation import whole_number
 
 
@@ -27,20 +29,52 @@ from rpojax.validation import whole_number
 class TrainedRun:
     """A run of `rpojax.fit` or `rpojax train`, read by `load`.
 
+    `load` reads what acting needs. `metrics`, `result`, `state` and `model` are read or made when
+    they are first asked for, from the same checkpoint; policies can be had where these cannot, such
+    as with another version of the environment.
+
     Attributes:
         checkpoint: path of the checkpoint that was read.
         settings: all settings of the run.
-        result: of N agents: state [N, ...], metrics [N, updates], finite bool[N].
         updates: i64[N] updates after which each agent's state was saved; all the same unless
             `load` took the best states.
-        model: the environment and the network that the config stands for.
+        finite: bool[N] False for agents that diverged.
+        policies: state [N, ...] of the agents with what acting needs: parameters and statistics;
+            the other fields are None.
     """
 
     checkpoint: Path
     settings: RunSettings
-    result: TrainResult
     updates: np.ndarray
-    model: Model
+    finite: np.ndarray
+    policies: TrainState
+    _stored: Stored = dataclasses.field(repr=False)
+    _read: Agents = dataclasses.field(repr=False)
+    _best: bool = dataclasses.field(repr=False)
+
+    @functools.cached_property
+    def model(self) -> Model:
+        """The environment and the network that the config stands for."""
+        return make_model(self.cfg)
+
+    @functools.cached_property
+    def metrics(self) -> Metrics:
+        """Metrics of the training, f32[N, updates]; NaN for those that the file lacks."""
+        return read_history(self._stored, self.settings)["metrics"]
+
+    @functools.cached_property
+    def result(self) -> TrainResult:
+        """Of N agents: state [N, ...], metrics [N, updates], finite bool[N].
+
+        Raises:
+            ValueError: this version of rpojax or of the environment has another state; the message
+                names what differs, and the versions that wrote it.
+        """
+        run = read_rest(self._stored, self.settings, self.model, self._read)
+        if self._best:
+            assert run.best is not None
+            run.states = run.states._replace(state=run.best.state)
+        return run.result()
 
     @property
     def cfg(self) -> Config:
@@ -53,15 +87,28 @@ class TrainedRun:
         return self.settings.agents
 
     def state(self, agent: int = 0) -> TrainState:
-        """The state of one agent; ValueError if there is no such agent."""
+        """The state of one agent; ValueError if there is no such agent, or as for `result`."""
+        index = self._index(agent)
+        return self.result.select(index).state
+
+    def policy_state(self, agent: int = 0) -> TrainState:
+        """What acting needs of the state of one agent; see `policies`."""
+        index = self._index(agent)
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf[index]), self.policies)
+
+    def policy(self, agent: int = 0, deterministic: bool = True) -> Policy | RecurrentPolicy:
+        """The policy of one agent, as `make_policy` makes it, without the environment."""
+        return policy_for(self._acting, self.policy_state(agent), deterministic)
+
+    @functools.cached_property
+    def _acting(self) -> Model:
+        return acting_model(self._stored, self.settings)
+
+    def _index(self, agent: int) -> int:
         index, count = whole_number("agent", agent, least=0), len(self.agents)
         if index >= count:
             raise ValueError(f"agent = {index} is not in this run; give 0 to {count - 1}")
-        return self.result.select(index).state
-
-    def policy(self, agent: int = 0, deterministic: bool = True) -> Policy | RecurrentPolicy:
-        """The policy of one agent, as `rpojax.make_policy` makes it."""
-        return policy_for(self.model, self.state(agent), deterministic)
+        return index
 
     def evaluate(
         self,
@@ -97,8 +144,8 @@ class TrainedRun:
                     "give one for all, or one for each"
                 )
             params[name] = np.broadcast_to(rows, (count, *rows.shape[1:]))
-        return evaluate_agents(
-            self.model, self.result.state, keys, params, num_episodes, deterministic, max_steps
+        return play_with_agents(
+            self.model, self.policies, keys, params, num_episodes, deterministic, max_steps
         )
 
 
@@ -112,22 +159,22 @@ def load(directory: str | Path, *, best: bool = False, cfg: Config | None = None
             functions, modules and environments.
 
     Raises:
-        ValueError: there is no undamaged checkpoint; `cfg` differs from the run's; `best`, and no
-            evaluation has been saved.
+        ValueError: there is no undamaged checkpoint, or one of another format; `cfg` differs from
+            the run's; `best`, and no evaluation has been saved.
     """
-    return trained_run(newest(checkpoint_directory(directory), cfg), best=best)
 
+    def read(path: Path) -> TrainedRun:
+        stored = storage.opened(path)
+        settings = settings_from_record(stored.record["settings"], cfg)
+        agents = read_policy(stored, settings, acting_model(stored, settings))
+        state, updates = agents.state, np.full(len(agents.finite), stored.record["updates"])
+        if best:
+            if agents.best is None:
+                raise ValueError(
+                    f"{str(path)!r} holds no evaluated agents; train with eval_every, or load the "
+                    "run without best"
+                )
+            state, updates = agents.best.state, np.asarray(agents.best.updates)
+        return TrainedRun(path, settings, updates, agents.finite, state, stored, agents, best)
 
-def trained_run(found: Checkpoint, *, best: bool = False) -> TrainedRun:
-    """The run of a checkpoint; see `load`."""
-    snapshot = found.snapshot
-    updates = np.full(len(found.settings.agents), snapshot.updates)
-    if best:
-        if snapshot.best is None:
-            raise ValueError(
-                f"{str(found.path)!r} holds no evaluated agents; train with eval_every, or load "
-                "the run without best"
-            )
-        updates = np.asarray(snapshot.best.updates)
-        snapshot = snapshot._replace(state=snapshot.best.state)
-    return TrainedRun(found.path, found.settings, result_of(snapshot), updates, found.model)
+    return first_read(checkpoint_directory(directory), read)

@@ -37,7 +37,8 @@ def warm_started(
         ValueError: an unknown part, another number of agents, or parameters or statistics of other
             shapes, with the names of both.
     """
-    trained = trained_state(initial)
+    checked = _checked(parts)
+    trained = trained_state(initial, checked)
     count = trained.update_count.shape
     if count not in ((), (1,), (num_agents,)):
         raise ValueError(
@@ -45,7 +46,7 @@ def warm_started(
             "or one for all, such as result.select(0)"
         )
     changes = {}
-    for part in _checked(parts):
+    for part in checked:
         for name in FIELDS[part]:
             fresh, old = getattr(state, name), getattr(trained, name)
             rows = jax.tree.map(lambda leaf: _for_each_agent(leaf, count, num_agents), old)
@@ -54,15 +55,20 @@ def warm_started(
     return state.replace(**changes)
 
 
-def trained_state(initial: Any) -> TrainState:
-    """The state of what `fit` was given as `initial`; ValueError for anything else."""
-    result = initial.result if isinstance(initial, TrainedRun) else initial
-    if not isinstance(result, TrainResult):
+def trained_state(initial: Any, parts: Collection[str] = ("optimizer",)) -> TrainState:
+    """The state of what `fit` was given as `initial`, or what these parts need of it.
+
+    Raises:
+        ValueError: it is neither a `TrainResult` nor a `TrainedRun`.
+    """
+    if isinstance(initial, TrainedRun):
+        return initial.result.state if "optimizer" in parts else initial.policies
+    if not isinstance(initial, TrainResult):
         raise ValueError(
             f"initial = {type(initial).__name__} is neither a TrainResult nor a run from "
             "rpojax.load; give one of them"
         )
-    return result.state
+    return initial.state
 
 
 def _checked(parts: Any) -> Sequence[str]:

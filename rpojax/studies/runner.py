@@ -14,15 +14,10 @@ from rpojax.devices.host_arrays import to_host
 from rpojax.devices.memory import out_of_memory_explained
 from rpojax.devices.processes import is_first
 from rpojax.loggers.base import ENVIRONMENT
-from rpojax.runs.agents import evaluate_agents, evaluation_keys
+from rpojax.runs.agents import evaluation_keys, play_with_agents
 from rpojax.runs.checkpoint_manager import CheckpointWriter, checkpoint_paths, newest
-from rpojax.runs.launch import (
-    continue_from,
-    first_training,
-    locked_checkpoint,
-    resumed_training,
-)
-from rpojax.runs.loop import Loop, result_of, train
+from rpojax.runs.launch import continue_from, locked_checkpoint, new_run
+from rpojax.runs.loop import Hooks, train
 from rpojax.runs.progress import Progress, StopRule
 from rpojax.runs.settings import RunSettings
 from rpojax.settings.config import Config
@@ -34,8 +29,8 @@ from rpojax.studies.trained import (
     metrics_at_end,
     rank,
     rows_of,
+    run_after,
     setting_scores,
-    snapshot_of,
     updates_done,
 )
 from rpojax.types import TrainResult
@@ -171,8 +166,8 @@ class _Runner:
             seen.append(progress.steps)
             self.report(len(members), seen[-1] - steps_before, seen[-1] - seen[0])
 
-        loop = Loop((), on_chunk, StopRule(updates=last_update), time.perf_counter())
-        result = _trained(model, settings, before, place, loop)
+        hooks = Hooks((), on_chunk, StopRule(updates=last_update), time.perf_counter())
+        result = _trained(model, settings, before, place, hooks)
         self._steps_done += per_update * last_update - steps_before
         self._steps_now += seen[-1] - seen[0] if seen else 0
         scores = _scores(self.plan, model, settings, result, place)
@@ -235,10 +230,10 @@ class _Reader(_Runner):
         assert place is not None
         last_update = self.plan.updates_at(model.cfg, self.rung)
         file = _scores_file(place, last_update)
-        snapshot = newest(place, model.cfg).snapshot if checkpoint_paths(place) else None
-        if snapshot is None or snapshot.updates != last_update or not file.exists():
+        run = newest(place, model.cfg).run if checkpoint_paths(place) else None
+        if run is None or run.updates != last_update or not file.exists():
             self.directory.raise_unfinished()
-        result = to_host(result_of(snapshot))
+        result = to_host(run.result())
         return Trained(model.cfg, members, self.rung, result, _read_scores(file))
 
 
@@ -247,18 +242,15 @@ def _trained(
     settings: RunSettings,
     before: Sequence[Trained],
     place: Path | None,
-    loop: Loop,
+    hooks: Hooks,
 ) -> TrainResult:
     """Train from the start, from the rung before, or from what the directory holds."""
     if place is not None and checkpoint_paths(place):
         with locked_checkpoint(place, model.cfg) as found:
-            return continue_from(found._replace(model=model), loop)
-    if not before:
-        training = first_training(model, settings, None, loop.started)
-    else:
-        training = resumed_training(model, settings, snapshot_of(before), loop.started)
-    writer = None if place is None else CheckpointWriter(place, settings)
-    return train(training, writer, loop)
+            return continue_from(found._replace(model=model), hooks)
+    run = run_after(before, settings) if before else new_run(model, settings)
+    writer = None if place is None else CheckpointWriter(place, model.env)
+    return train(model, run, writer, hooks)
 
 
 def _scores(
@@ -271,7 +263,7 @@ def _scores(
         return _read_scores(file)
     if plan.objective == EVALUATION or plan.objective.startswith(ENVIRONMENT):
         agents = settings.agents
-        played = evaluate_agents(
+        played = play_with_agents(
             model, result.state, evaluation_keys(agents), agents.env_params, plan.eval_episodes
         )
         own = {**played.metrics, EVALUATION: played.episode_return}

@@ -7,8 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax.runs.checkpoint import Snapshot
+from rpojax.programs.agent_states import AgentStates
 from rpojax.runs.records import means_over_updates
+from rpojax.runs.run_state import RunState
+from rpojax.runs.settings import RunSettings
 from rpojax.settings.config import Config
 from rpojax.statistics import interquartile_mean
 from rpojax.studies.plan import StudyPlan
@@ -78,17 +80,18 @@ def updates_done(before: Sequence[Trained]) -> int:
     return before[0].result.metrics.episode_return.shape[1] if before else 0
 
 
-def snapshot_of(before: Sequence[Trained]) -> Snapshot:
-    """The state that the next rung continues from."""
+def run_after(before: Sequence[Trained], settings: RunSettings) -> RunState:
+    """The run that the next rung continues."""
     parts = [each.result for each in before]
     result = parts[0] if len(parts) == 1 else jax.tree.map(_joined, *parts)
-    return Snapshot(
-        updates=updates_done(before),
-        state=result.state,
-        finite=np.asarray(result.finite),
+    agents, finite = settings.agents, np.asarray(result.finite)
+    env_params: Any = dict(agents.env_params)
+    return RunState(
+        settings=settings,
+        states=AgentStates(result.state, jnp.asarray(finite), agents.hyperparams, env_params),
+        finite=finite,
         metrics=jax.tree.map(np.asarray, result.metrics),
-        train_seconds=0.0,
-        best=None,
+        updates=updates_done(before),
     )
 
 

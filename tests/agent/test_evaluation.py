@@ -82,7 +82,7 @@ def test_the_loop_holds_no_reset():
     cfg = config(dataclasses.replace(good, reset=reset, step=step))
     model = make_model(cfg)
     places.clear()
-    jax.make_jaxpr(lambda key: rpojax.agent.evaluation.evaluate_model(model, state, key, {}))(
+    jax.make_jaxpr(lambda key: rpojax.agent.evaluation.play_episodes(model, state, key, {}))(
         jax.random.key(0)
     )
     assert places[0] == "reset"

@@ -73,7 +73,7 @@ def rows_of(place):
 
 
 def test_one_program_trains_them_all(study):
-    assert len([text for text in study[2] if text.startswith("Compiling jit(advance_agents)")]) == 1
+    assert len([text for text in study[2] if text.startswith("Compiling jit(train_agents)")]) == 1
 
 
 def test_result_is_bit_identical_to_the_vmapped_train(study, vmapped_train):

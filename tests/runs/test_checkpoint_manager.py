@@ -17,9 +17,9 @@ def kept(directory):
 
 
 def test_newest_are_kept(tmp_path):
-    writer = CheckpointWriter(tmp_path, killed.SETTINGS)
+    writer = CheckpointWriter(tmp_path, killed.ENV)
     for updates in range(6):
-        writer.save(killed.snapshot(updates))
+        writer.save(killed.made_up(updates))
         assert writer.last_saved == updates
         assert kept(tmp_path) == list(range(max(0, updates - 2), updates + 1))
 
@@ -27,27 +27,28 @@ def test_newest_are_kept(tmp_path):
 @pytest.mark.parametrize(("every", "updates", "due"), [(4, 8, True), (4, 7, False), (0, 8, False)])
 def test_due_in_its_turn(tmp_path, every, updates, due):
     settings = dataclasses.replace(killed.SETTINGS, checkpoint_every=every)
-    assert CheckpointWriter(tmp_path, settings).is_due(updates) is due
+    CheckpointWriter(tmp_path, killed.ENV).save_if_due(killed.made_up(updates, settings))
+    assert kept(tmp_path) == [updates] * due
 
 
 def test_record_says_what_the_run_is_and_what_wrote_it(tmp_path):
-    path = checkpoint.save(tmp_path, killed.SETTINGS, killed.snapshot(3))
-    record = checkpoint.storage.read_record(path)
+    path = checkpoint.save(tmp_path, killed.ENV, killed.made_up(3))
+    record = checkpoint.storage.opened(path).record
     assert record["updates"] == 3
     assert record["evaluated"] is True
     assert record["settings"]["cfg"]["env"] == "Pendulum-v1"
     assert record["settings"]["seeds"] == [0, 1]
     assert record["settings"]["hyperparams"]["alpha"] == [0.5, 0.5]
     assert record["versions"]["jax"] == jax.__version__
-    assert {"rpojax", "flax", "optax", "orbax-checkpoint", "devices"} <= set(record["versions"])
+    assert {"rpojax", "flax", "optax", "devices"} <= set(record["versions"])
 
 
 def test_settings_are_read_past_a_damaged_record(tmp_path):
     for updates, every in ((1, 5), (2, 7)):
         settings = dataclasses.replace(killed.SETTINGS, eval_every=every)
-        checkpoint.save(tmp_path, settings, killed.snapshot(updates))
+        checkpoint.save(tmp_path, killed.ENV, killed.made_up(updates, settings))
     assert checkpoint_manager.recorded_settings(tmp_path).eval_every == 7
-    (checkpoint_manager.checkpoint_paths(tmp_path)[1] / "record" / "metadata").write_text("{")
+    (checkpoint_manager.checkpoint_paths(tmp_path)[1] / "record.json").write_text("{")
     assert checkpoint_manager.recorded_settings(tmp_path).eval_every == 5
 
 
@@ -57,14 +58,14 @@ def test_record_that_lacks_a_setting_is_read_and_one_with_an_unknown_setting_is_
     record = checkpoint.settings_to_record(killed.SETTINGS)
     del record["cfg"]["alpha"], record["hyperparams"]["gamma"], record["eval_every"]
     monkeypatch.setattr(checkpoint, "settings_to_record", lambda settings: record)
-    checkpoint.save(tmp_path, killed.SETTINGS, killed.snapshot(1))
+    checkpoint.save(tmp_path, killed.ENV, killed.made_up(1))
     settings = checkpoint_manager.recorded_settings(tmp_path)
     assert settings.cfg == killed.SETTINGS.cfg
     assert settings.agents[0] == killed.SETTINGS.agents[0]
     assert settings.eval_every == 0
     for place, name in ((record, "a"), (record["cfg"], "b"), (record["hyperparams"], "c")):
         place[name] = 1
-        checkpoint.save(tmp_path, killed.SETTINGS, killed.snapshot(1))
+        checkpoint.save(tmp_path, killed.ENV, killed.made_up(1))
         with pytest.raises(ValueError, match=rf"does not know.*{name}|{name}.*does not know"):
             checkpoint_manager.recorded_settings(tmp_path)
         del place[name]
@@ -90,9 +91,9 @@ def test_newer_ones_than_the_one_read_are_set_aside_for_good(tmp_path):
     found = None
     for _ in range(2):
         for updates in (1, 2):
-            checkpoint.save(tmp_path, killed.SETTINGS, killed.snapshot(updates))
+            checkpoint.save(tmp_path, killed.ENV, killed.made_up(updates))
         path = checkpoint_manager.checkpoint_paths(tmp_path)[0]
-        found = Checkpoint(path, killed.SETTINGS, None, killed.snapshot(1), {})
+        found = Checkpoint(path, None, killed.made_up(1), {})
         checkpoint_manager.set_newer_aside(found)
         assert sorted(entry.name for entry in tmp_path.iterdir()) == [
             "update_000000001",
@@ -104,11 +105,11 @@ def test_newer_ones_than_the_one_read_are_set_aside_for_good(tmp_path):
 
 def test_reader_lists_again_when_a_checkpoint_is_removed_meanwhile(tmp_path, monkeypatch):
     """As a training process does with the oldest, while another process reads."""
-    checkpoint.save(tmp_path, killed.SETTINGS, killed.snapshot(1))
+    checkpoint.save(tmp_path, killed.ENV, killed.made_up(1))
 
     def read(path, cfg):
         if path.name.endswith("1"):
-            checkpoint.save(tmp_path, killed.SETTINGS, killed.snapshot(2))
+            checkpoint.save(tmp_path, killed.ENV, killed.made_up(2))
             shutil.rmtree(path)
             raise checkpoint.storage.DamagedCheckpointError(f"{path} is damaged")
         return path.name

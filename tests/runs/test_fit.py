@@ -120,7 +120,7 @@ def test_chunks_of_any_length_need_one_program_and_give_the_same(
     lengths = np.diff([progress.updates for progress in seen]).tolist()
     assert lengths == {2: [1, 2, 2], 256: [1, 4]}[longest]
     programs = [
-        record for record in caplog.messages if record.startswith("Compiling jit(advance_agents)")
+        record for record in caplog.messages if record.startswith("Compiling jit(train_agents)")
     ]
     assert len(programs) == 1
     assert_same_bits(result, watched[0])
@@ -174,11 +174,11 @@ def test_logs_evaluations_and_checkpoints_change_no_bit_and_say_what_happened(wa
     )
     returns = np.stack([record.evaluation_return for record in memory.records])
     np.testing.assert_allclose(returns[-1], played.mean(axis=1), rtol=1e-5)
-    snapshot = checkpoint_manager.newest(tmp_path / "run").snapshot
-    np.testing.assert_array_equal(snapshot.best.evaluation_return, returns.max(axis=0))
+    run = checkpoint_manager.newest(tmp_path / "run").run
+    np.testing.assert_array_equal(run.best.evaluation_return, returns.max(axis=0))
     updates = np.asarray([record.updates for record in memory.records])
-    np.testing.assert_array_equal(snapshot.best.updates, updates[returns.argmax(axis=0)])
-    np.testing.assert_array_equal(snapshot.best.state.update_count, snapshot.best.updates)
+    np.testing.assert_array_equal(run.best.updates, updates[returns.argmax(axis=0)])
+    np.testing.assert_array_equal(run.best.state.update_count, run.best.updates)
 
 
 def test_logger_that_fails_ends_neither_the_training_nor_the_others(watched):
@@ -226,19 +226,19 @@ def test_diverged_agent_keeps_its_last_finite_state_and_the_others_are_unaffecte
         for agent in np.flatnonzero(~finite)
     ]
     np.testing.assert_array_equal(result.finite, finite)
-    before = checkpoint.read(checkpoint_manager.checkpoint_paths(tmp_path)[2], cfg).snapshot
+    before = checkpoint.read(checkpoint_manager.checkpoint_paths(tmp_path)[2], cfg).run
     assert before.updates == 2
     assert before.finite.all()
     for seed in range(4):
         if finite[seed]:
             assert_same_bits(result.select(seed), expected.select(seed))
         else:
-            select = jax.tree.map(lambda leaf, seed=seed: leaf[seed], before.state)
+            select = jax.tree.map(lambda leaf, seed=seed: leaf[seed], before.states.state)
             assert_same_bits(result.select(seed).state, select)
             assert int(result.state.update_count[seed]) == 2
             losses = np.asarray(result.metrics.policy_loss[seed])
             np.testing.assert_array_equal(np.isnan(losses), [False, False, True, True, True])
-    last = checkpoint_manager.newest(tmp_path, cfg).snapshot
+    last = checkpoint_manager.newest(tmp_path, cfg).run
     np.testing.assert_array_equal(last.finite, finite)
     assert_same_bits(resume(tmp_path, cfg=cfg), result)
 
@@ -271,7 +271,7 @@ def test_first_interrupt_saves_and_says_how_to_resume(watched, tmp_path, monkeyp
     assert signal.getsignal(signal.SIGINT) is former
     first = jax.tree.map(lambda leaf: leaf[:, :3], watched[0].metrics)
     jax.tree.map(np.testing.assert_array_equal, stopped.value.result.metrics, first)
-    assert checkpoint_manager.newest(tmp_path).snapshot.updates == 3
+    assert checkpoint_manager.newest(tmp_path).run.updates == 3
     assert_same_bits(resume(tmp_path), watched[0])
 
 
@@ -287,7 +287,7 @@ def test_second_interrupt_stops_at_once(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt) as stopped:
         fit(CFG, on_chunk=press_at(2, times=2), checkpoint_dir=tmp_path, checkpoint_every=5)
     assert not isinstance(stopped.value, TrainingInterrupted)
-    assert checkpoint_manager.newest(tmp_path).snapshot.updates == 0
+    assert checkpoint_manager.newest(tmp_path).run.updates == 0
 
 
 def test_it_trains_away_from_the_main_thread_too():
@@ -337,7 +337,7 @@ def test_metrics_on_the_device_are_a_row_an_update_whatever_num_steps(num_steps)
         states = chunk.AgentStates(
             init_agent(parts, key, hyperparams, {}), jnp.array(True), hyperparams, {}
         )
-        return chunk.advance_agent(parts, 7, states, 3)
+        return chunk.train_one_agent(parts, 7, states, 3)
 
     _, metrics, _ = jax.eval_shape(advance, jax.random.key(0))
     assert {leaf.shape for leaf in jax.tree.leaves(metrics)} == {(7,)}

@@ -62,7 +62,7 @@ def written(chunks, log_every=3, updates=None, evaluations=None):
     writer = writer_to([memory], log_every, updates)
     for end in chunks:
         evaluation = (evaluations or {}).get(end)
-        writer.advance(HISTORY, end, 1.0, evaluation)
+        writer.log_until(HISTORY, end, 1.0, evaluation)
     writer.close()
     assert memory.calls == ["start", *["log"] * len(memory.records), "close"]
     assert memory.started == updates
@@ -129,7 +129,7 @@ def test_resumed_run_logs_the_window_that_it_was_stopped_in_as_a_whole():
 def test_log_every_zero_logs_nothing():
     memory = Memory()
     writer = writer_to([memory], log_every=0)
-    writer.advance(HISTORY, 5, 1.0)
+    writer.log_until(HISTORY, 5, 1.0)
     writer.close()
     assert memory.calls == []
 
@@ -141,7 +141,7 @@ def test_logger_that_fails_is_dropped_with_one_warning_and_the_others_continue(w
     def run():
         writer = writer_to([bad, good], log_every=1)
         for end in (1, 2, 3):
-            writer.advance(HISTORY, end, 1.0)
+            writer.log_until(HISTORY, end, 1.0)
         writer.close()
 
     with pytest.warns(RuntimeWarning, match=r"Memory failed.*RuntimeError: out of ink") as warned:
@@ -194,13 +194,13 @@ def test_logger_that_refuses_its_file_ends_the_run_before_it_begins():
 def test_evaluation_before_a_stop_is_in_the_first_record_after_it():
     value = np.zeros(AGENTS, np.float32)
     first = writer_to([Memory()], log_every=3)
-    first.advance(HISTORY, 4, 1.0, value)
+    first.log_until(HISTORY, 4, 1.0, value)
     assert first.logged == 3
     memory = Memory()
     resumed = RecordWriter(
         CFG, TABLE, 3, [memory], 4, logged=first.logged, evaluation_return=first.evaluation_return
     )
-    resumed.advance(HISTORY, 7, 1.0)
+    resumed.log_until(HISTORY, 7, 1.0)
     assert [record.updates for record in memory.records] == [6]
     assert memory.records[0].evaluation_return is value
 
@@ -208,10 +208,10 @@ def test_evaluation_before_a_stop_is_in_the_first_record_after_it():
 @pytest.mark.parametrize("log_every", [1, 2, 4, 5])
 def test_a_run_resumed_with_another_log_every_logs_each_update_once(log_every):
     first = writer_to([Memory()], log_every=3)
-    first.advance(HISTORY, 5, 1.0)
+    first.log_until(HISTORY, 5, 1.0)
     memory = Memory()
     resumed = RecordWriter(CFG, TABLE, log_every, [memory], 5, logged=first.logged)
-    resumed.advance(HISTORY, UPDATES, 1.0)
+    resumed.log_until(HISTORY, UPDATES, 1.0)
     counts = [record.metrics.episode_count for record in memory.records]
     np.testing.assert_allclose(sum(counts), HISTORY.episode_count[:, 3:].sum(axis=1))
     assert memory.records[0].updates > 5
@@ -222,7 +222,7 @@ def test_a_prolonged_run_logs_no_update_twice():
     """It had ended within a window of three."""
     memory = Memory()
     writer = RecordWriter(CFG, TABLE, 3, [memory], 7, logged=7)
-    writer.advance(HISTORY, UPDATES, 1.0)
+    writer.log_until(HISTORY, UPDATES, 1.0)
     assert [record.updates for record in memory.records] == [9, 10]
     np.testing.assert_allclose(
         memory.records[0].metrics.episode_count, HISTORY.episode_count[:, 7:9].sum(axis=1)
@@ -231,9 +231,9 @@ def test_a_prolonged_run_logs_no_update_twice():
 
 def test_what_is_logged_is_counted_without_loggers_too():
     writer = writer_to([], log_every=3)
-    writer.advance(HISTORY, 5, 1.0, np.zeros(AGENTS))
+    writer.log_until(HISTORY, 5, 1.0, np.zeros(AGENTS))
     assert writer.logged == 3
     assert writer.evaluation_return is not None
     writer = writer_to([], log_every=0)
-    writer.advance(HISTORY, 5, 1.0)
+    writer.log_until(HISTORY, 5, 1.0)
     assert writer.logged == 5

@@ -62,7 +62,7 @@ def test_evaluation_is_that_of_fit_or_of_one_seed(saved):
     assert own.episode_return.shape == (2, 2)
     best = load(saved[0], best=True)
     again = np.asarray(best.evaluate(2).episode_return).mean(axis=1)
-    recorded = checkpoint_manager.newest(saved[0] / "checkpoints").snapshot.best.evaluation_return
+    recorded = checkpoint_manager.newest(saved[0] / "checkpoints").run.best.evaluation_return
     np.testing.assert_allclose(again, recorded, rtol=1e-5)
     same = run.evaluate(2, seed=5, max_steps=3)
     assert (np.asarray(same.episode_length) == 3).all()

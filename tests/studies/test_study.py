@@ -124,7 +124,7 @@ def test_finished_study_is_read_and_not_trained_again(found, monkeypatch):
     def refuse(*arguments, **keywords):
         raise AssertionError("nothing is left to do")
 
-    for name in ("first_training", "resumed_training", "train", "evaluate_agents"):
+    for name in ("new_run", "train", "play_with_agents"):
         monkeypatch.setattr(runner_module, name, refuse)
     again = study(CFG, grid=GRID, directory=directory, **SMALL)
     np.testing.assert_array_equal(again.scores, result.scores)
@@ -210,16 +210,16 @@ def test_interrupted_study_goes_on_to_the_same_result(found, tmp_path):
 
 def test_settings_that_do_not_fit_together_train_in_parts(found, monkeypatch, tmp_path):
     _, directory = found
-    first_training = runner_module.first_training
+    new_run = runner_module.new_run
     sizes = []
 
     def limited(model, settings, *others):
         sizes.append(len(settings.agents))
         if len(settings.agents) > 4:
             raise MemoryError
-        return first_training(model, settings, *others)
+        return new_run(model, settings, *others)
 
-    monkeypatch.setattr(runner_module, "first_training", limited)
+    monkeypatch.setattr(runner_module, "new_run", limited)
     study(CFG, grid=GRID, directory=tmp_path / "study", **SMALL)
     assert sizes == [8, 4, 4]
     assert tables(tmp_path / "study") == tables(directory)
