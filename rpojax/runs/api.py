@@ -18,7 +18,7 @@ from rpojax.runs.loop import Hooks
 from rpojax.runs.progress import OnChunk, StopRule
 from rpojax.runs.settings import RunSettings
 from rpojax.runs.trained_run import TrainedRun
-from rpojax.runs.warm_start import InitialPart
+from rpojax.runs.warm_start import INITIAL_PARTS, InitialPart
 from rpojax.settings.agent_table import AgentTable, agent_table
 from rpojax.settings.config import Config
 from rpojax.settings.declared import settings_of
@@ -40,7 +40,7 @@ def fit(
     evolve: PBT | None = None,
     env_params: EnvParams | None = None,
     initial: TrainResult | TrainedRun | None = None,
-    initial_parts: Sequence[InitialPart] = ("params",),
+    initial_parts: Sequence[InitialPart] = INITIAL_PARTS,
     on_chunk: OnChunk | None = None,
     loggers: Sequence[Logger] = (),
     checkpoint_dir: str | Path | None = None,

@@ -55,7 +55,7 @@ def new_run(
     states, count = initial_states(model, settings.agents), len(settings.agents)
     if initial is not None:
         states = unpad(to_host(states), count)
-        states = states._replace(state=warm_started(states.state, *initial, count))
+        states = states._replace(state=warm_started(model.cfg, states.state, *initial, count))
     return RunState(
         settings=settings,
         states=states,

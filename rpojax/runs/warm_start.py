@@ -1,5 +1,6 @@
 """Begin a run from trained agents."""
 
+import warnings
 from collections.abc import Collection, Sequence
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -7,19 +8,32 @@ import jax
 import jax.numpy as jnp
 
 from rpojax.runs.trained_run import TrainedRun
+from rpojax.settings.config import Config
+from rpojax.settings.network_config import NetworkConfig
 from rpojax.trees import same_avals
 from rpojax.types import PyTree, TrainResult, TrainState
 from rpojax.validation import check_choice
 
 InitialPart: TypeAlias = Literal["params", "statistics", "optimizer"]
+INITIAL_PARTS: tuple[InitialPart, ...] = ("params", "statistics")
+"""The default: parameters act as they did only with the statistics that they were trained with."""
+
 FIELDS: dict[str, tuple[str, ...]] = {
     "params": ("params",),
     "statistics": ("obs_stats", "reward_stats", "value_stats"),
     "optimizer": ("opt_state", "learning_rate"),
 }
+_SETTINGS = {
+    "obs_stats": "normalize_observations",
+    "reward_stats": "normalize_rewards",
+    "value_stats": "normalize_values",
+}
+_ACTING = ("activation", "distribution", "std_parameterization", "log_std_min", "log_std_max")
+"""Settings of a network that change what it does, and no shape."""
 
 
 def warm_started(
+    cfg: Config,
     state: TrainState,
     initial: TrainResult | TrainedRun,
     parts: Collection[InitialPart],
@@ -27,7 +41,11 @@ def warm_started(
 ) -> TrainState:
     """The first state of a run, with parts taken from trained agents.
 
+    Warns where the agents will not act as they did: of statistics that only one of the two runs
+    has, and of other settings than those of a `TrainedRun`.
+
     Args:
+        cfg: of the run.
         state: of N agents, [N, ...], as `init` made it.
         initial: of N agents, or of one for all.
         parts: what to take over; see `rpojax.fit`.
@@ -45,10 +63,15 @@ def warm_started(
             f"initial holds agents of shape {count}, and the run has {num_agents}; give as many, "
             "or one for all, such as result.select(0)"
         )
+    if isinstance(initial, TrainedRun):
+        _warn_of_other_settings(cfg, initial.cfg)
     changes = {}
     for part in checked:
         for name in FIELDS[part]:
             fresh, old = getattr(state, name), getattr(trained, name)
+            if name in _SETTINGS and (fresh is None) != (old is None):
+                _warn(f"{_SETTINGS[name]} = {fresh is not None}", old is not None)
+                continue
             rows = jax.tree.map(lambda leaf: _for_each_agent(leaf, count, num_agents), old)
             _require_same_shapes(part, name, fresh, rows)
             changes[name] = rows
@@ -82,6 +105,29 @@ def _checked(parts: Any) -> Sequence[str]:
     return list(parts)
 
 
+def _warn_of_other_settings(cfg: Config, trained: Config) -> None:
+    now, before = _how_it_acts(cfg), _how_it_acts(trained)
+    for name in now:
+        if name in before and now[name] != before[name]:
+            _warn(f"{name} = {now[name]!r}", before[name])
+
+
+def _how_it_acts(cfg: Config) -> dict[str, Any]:
+    """The settings that change what the same parameters do."""
+    network = vars(cfg.network) if isinstance(cfg.network, NetworkConfig) else {}
+    own = {f"network.{name}": network[name] for name in _ACTING if name in network}
+    return {"action_transform": cfg.action_transform, **own}
+
+
+def _warn(setting: str, before: Any) -> None:
+    warnings.warn(
+        f"{setting}, and the agents of initial were trained with {before!r}: they do not begin as "
+        "they ended",
+        RuntimeWarning,
+        stacklevel=5,
+    )
+
+
 def _for_each_agent(leaf: Any, count: tuple[int, ...], num_agents: int) -> Any:
     """A copy of a leaf, with the leading axis of N agents; the training reuses its memory."""
     leaf = jnp.array(leaf)
@@ -90,8 +136,6 @@ def _for_each_agent(leaf: Any, count: tuple[int, ...], num_agents: int) -> Any:
 
 
 def _require_same_shapes(part: str, name: str, fresh: PyTree, rows: PyTree) -> None:
-    if fresh is None and rows is None:
-        return
     if not same_avals(fresh, rows):
         raise ValueError(
             f"initial_parts has {part!r}, and {name} of the trained agents is "

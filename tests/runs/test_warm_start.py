@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from test_fit import assert_same_bits
 
-from rpojax import Config, NetworkConfig, envs, fit, load, resume
+from rpojax import Config, NetworkConfig, envs, evaluate, fit, load, resume
 
 CFG = Config(total_timesteps=4 * 4 * 32, num_envs=4, num_steps=32, num_minibatches=2)
 ONE_UPDATE = CFG.replace(total_timesteps=CFG.batch_size)
@@ -14,7 +14,7 @@ ONE_UPDATE = CFG.replace(total_timesteps=CFG.batch_size)
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     place = tmp_path_factory.mktemp("trained")
-    return fit(CFG, num_seeds=2, checkpoint_dir=place), load(place)
+    return fit(CFG, num_seeds=2, checkpoint_dir=place, eval_every=2, eval_episodes=1), load(place)
 
 
 def first_states(cfg, **arguments):
@@ -29,12 +29,50 @@ def first_states(cfg, **arguments):
     return begun[0]
 
 
-def test_parameters_are_taken_and_the_rest_is_new(trained):
+def test_parameters_and_statistics_are_taken_and_the_rest_is_new(trained):
     result, _ = trained
     fresh = first_states(CFG, num_seeds=2, seed=8)
     state = first_states(CFG, num_seeds=2, seed=8, initial=result)
-    assert_same_bits(state.params, result.state.params)
-    assert_same_bits(state.replace(params=fresh.params), fresh)
+    names = ("params", "obs_stats", "reward_stats", "value_stats")
+    for name in names:
+        assert_same_bits(getattr(state, name), getattr(result.state, name))
+    assert_same_bits(state.replace(**{name: getattr(fresh, name) for name in names}), fresh)
+
+
+@pytest.mark.parametrize("kind", ["result", "one", "run", "best"])
+def test_agents_begin_as_good_as_they_were(trained, kind):
+    result, run = trained
+    initial = {
+        "result": result,
+        "one": result.select(1),
+        "run": run,
+        "best": load(run.checkpoint.parent, best=True),
+    }[kind]
+    if kind == "best":
+        before = initial.policies
+    else:
+        before = jax.tree.map(lambda leaf: leaf[[1, 1]], result.state) if kind == "one" else None
+    before = result.state if before is None else before
+    after = first_states(CFG, num_seeds=2, seed=8, initial=initial)
+    for agent in (0, 1):
+        returns = [
+            evaluate(CFG, jax.tree.map(lambda leaf: leaf[agent], state), jax.random.key(1), 4)  # noqa: B023
+            for state in (before, after)
+        ]
+        assert_same_bits(*returns)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"normalize_observations": False}, "normalize_observations = False, and .* with True"),
+        ({"network": NetworkConfig(activation="relu")}, "activation = 'relu', and .* with 'tanh'"),
+        ({"action_transform": "rescale"}, "action_transform = 'rescale', and .* with 'clip'"),
+    ],
+)
+def test_what_makes_them_act_otherwise_is_named(trained, changes, message):
+    with pytest.warns(RuntimeWarning, match=message):
+        first_states(CFG.replace(**changes), num_seeds=2, initial=trained[1])
 
 
 @pytest.mark.parametrize(
@@ -98,11 +136,6 @@ def test_a_killed_warm_start_resumes_bit_identically(trained, tmp_path):
             {"env": "MountainCarContinuous-v0"},
             {"num_seeds": 2, "initial_parts": ["statistics"]},
             "obs_stats of the trained agents is",
-        ),
-        (
-            {"normalize_rewards": False},
-            {"num_seeds": 2, "initial_parts": ["statistics"]},
-            "reward_stats .* where the run needs absent",
         ),
         ({}, {"num_seeds": 2, "initial_parts": "params"}, "is not a list of parts"),
         ({}, {"num_seeds": 2, "initial_parts": []}, "is not a list of parts"),

@@ -24,6 +24,7 @@ def main() -> None:
         num_minibatches=2,
         update_epochs=2,
         total_timesteps=4 * 2 * 128,
+        learning_rate=0.02,
         network=rpojax.NetworkConfig(hidden_sizes=(4,)),
     )
     result = rpojax.fit(
@@ -42,7 +43,7 @@ def main() -> None:
         "returns": run.evaluate(2).episode_return.tolist(),
         "entropy": result.metrics.entropy.tolist(),
     }
-    (directory / "expected.json").write_text(json.dumps(expected, indent=1))
+    (directory / "expected.json").write_text(json.dumps(expected))
 
 
 if __name__ == "__main__":
