@@ -28,7 +28,7 @@ if [ $? -eq 143 ]; then scontrol requeue "$SLURM_JOB_ID"; fi  # 143: stopped by 
 * A signal to any process saves the run and stops all of them. An error in one ends all, each with
   its message. If one is killed, the others end at their next exchange, or, where a machine is
   silent, after `lost_after` (60) seconds.
-* A number of agents that the devices do not divide is filled up with copies. What does not fit into
+* A number of agents that the devices do not divide is padded with copies. What does not fit into
   a device's memory is computed in smaller blocks of agents; if one agent at a time does not fit,
   the error says what to lower.
 * `rpojax.study` works in the same way. Optuna's storage is the other way to share a search, by

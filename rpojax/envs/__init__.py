@@ -12,8 +12,8 @@ rpojax.Config(env="playground/CartpoleBalance", env_params={"episode_length": 50
 
 * **gymnax**: its five continuous tasks.
 * **brax/**: any of its backends, without its wrappers, so that a time limit truncates and each
-  episode has a start of its own. Brax is no longer maintained, and says so when it loads a model.
-  Its swimmer does not load: it calls `jnp.clip` in a way that JAX 0.10 no longer has.
+  episode has a start of its own. Brax is no longer maintained, and warns when it loads a model. Its
+  swimmer does not load: it calls `jnp.clip` in a way that JAX 0.10 no longer has.
 * **mjx/**: Gymnasium's MuJoCo tasks, simulated by MJX. Observations, rewards and ends are those of
   Gymnasium, and tests compare them step by step with its own simulator. Contacts of Ant differ (MJX
   orients friction directions differently), and HalfCheetah and Ant drift apart over an episode.
@@ -71,7 +71,7 @@ metrics={"success": ...})` with the names in `Env.metrics`. Each is summed over 
 does, and averaged over the episodes that end in an update: `metrics.environment["success"]`, and
 `environment/success` in logs and for `rpojax plot --metric`.
 
-A step that gives NaN, infinity or a number beyond 1e15, as simulations do that diverge, ends its
+A step that gives NaN, infinity or a number beyond 1e15, as in a simulation that diverges, ends its
 episode as a termination with a reward of 0. The metric `invalid_steps` counts such steps.
 
 **Resets.** `Config(resets="exact")` computes a reset of its own for each new episode, in each step.

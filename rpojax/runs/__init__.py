@@ -48,7 +48,7 @@ print(run.agents[0].seed, run.evaluate().episode_return.mean())
 act = run.policy(agent=1)
 ```
 
-**Go on from trained agents**, in another environment of the same shapes or with other settings:
+**Start from trained agents**, in another environment of the same shapes or with other settings:
 
 ```python
 tuned = rpojax.fit(cfg.replace(alpha=0.1), num_seeds=2, initial=run)

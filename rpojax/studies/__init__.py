@@ -19,7 +19,7 @@ searched = rpojax.study(
     sampler="sobol",
     num_seeds=2,
     eval_episodes=8,
-    halving=2,  # the better half goes on to twice the length
+    halving=2,  # the better half trains to twice the length
 )
 print(searched.settings[searched.best].label)
 ```
@@ -27,8 +27,8 @@ print(searched.settings[searched.best].label)
 Settings that differ in hyperparameters, and in parameters of the environment that can be traced
 (`"env_params.g"`), train in one program, over all devices. Others, such as `"network.hidden_sizes"`
 and `"num_envs"`, make one program each. `configs=[...]` compares anything else. With
-`directory=...` a study is saved, and the same call goes on where it was stopped, with the same
-result to the bit. `agents_at_once=1` makes each agent bit-identical to `make_train` alone, on a
+`directory=...` a study is saved, and the same call continues where it stopped, with a bit-identical
+result. `agents_at_once=1` makes each agent bit-identical to `make_train` alone, on a
 CPU.
 
 `found.curves()`, `found.agent_rows()`, `found.rank_stability()` and the pictures in `rpojax.report`
