@@ -55,9 +55,10 @@ def first_line(error: BaseException) -> str:
 
 
 def check_known(name: str, known: Collection[str], kind: str) -> None:
-    """Raise ValueError unless `name` is among `known`, with the nearest of them."""
+    """Raise ValueError unless `name` is among `known`, with the nearest or what it abbreviates."""
     if name not in known:
         nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+        nearest += [each for each in known if "".join(w[:1] for w in each.split("_")) == name]
         remedy = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(known)}"
         raise ValueError(f"unknown {kind} {show(name)}; {remedy}")
 

@@ -13,6 +13,7 @@ from rpojax.settings.declared import (
     boolean,
     choice,
     documented,
+    names_checked,
     number,
     optional,
     setting,
@@ -49,6 +50,7 @@ _POSITIVE = number(Interval(0.0, low_allowed=False))
 
 
 @documented
+@names_checked("setting")
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Config(RunSizes):
     """The settings of a run.
@@ -237,8 +239,6 @@ class Config(RunSizes):
 
     def replace(self, **changes: Any) -> "Config":
         """A copy with some fields changed, checked again."""
-        for name in changes:
-            check_known(name, settings_of(type(self)), "setting")
         return dataclasses.replace(self, **changes)
 
     @classmethod

@@ -5,12 +5,21 @@ A dataclass of settings declares each field with `setting`. `store_checked` appl
 """
 
 import dataclasses
+import functools
 import inspect
 import textwrap
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple, TypeVar
 
-from rpojax.validation import Interval, as_text, check_bool, check_choice, number_in, whole_number
+from rpojax.validation import (
+    Interval,
+    as_text,
+    check_bool,
+    check_choice,
+    check_known,
+    number_in,
+    whole_number,
+)
 
 T = TypeVar("T")
 Class = TypeVar("Class", bound=type[Any])
@@ -62,6 +71,28 @@ def store_checked(instance: Any) -> None:
     for name, declared in settings_of(type(instance)).items():
         value = declared.check.convert(name, getattr(instance, name))
         object.__setattr__(instance, name, value)
+
+
+def names_checked(kind: str) -> Callable[[Class], Class]:
+    """Let a dataclass of settings refuse an unknown name with the nearest known one, a ValueError.
+
+    Args:
+        kind: what the error calls a name, such as "setting".
+    """
+
+    def decorate(cls: Class) -> Class:
+        init = cls.__init__
+
+        @functools.wraps(init)
+        def checked(self: Any, **fields: Any) -> None:
+            for name in fields:
+                check_known(name, settings_of(cls), kind)
+            init(self, **fields)
+
+        cls.__init__ = checked
+        return cls
+
+    return decorate
 
 
 def documented(cls: Class) -> Class:

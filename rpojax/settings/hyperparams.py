@@ -16,10 +16,10 @@ _NOT_NEGATIVE = Interval(0.0)
 _FRACTION = Interval(0.0, 1.0)
 
 
-def _leaf(help_text: str, interval: Interval) -> dict[str, Any]:
-    """The metadata of a hyperparameter."""
+def _hyperparam(help_text: str, interval: Interval) -> Any:
+    """A field of `HyperParams`, without a default."""
     check = Check(lambda name, value: numbers_in(name, value, interval), f"In {interval}")
-    return {**metadata(help_text, check), _RANGE: interval}
+    return dataclasses.field(metadata={**metadata(help_text, check), _RANGE: interval})
 
 
 @documented
@@ -30,49 +30,31 @@ class HyperParams(Struct):
     leading axis that `jax.vmap` maps, with `in_axes` from `axes`.
     """
 
-    learning_rate: Array = dataclasses.field(metadata=_leaf("Adam's step size.", _POSITIVE))
-    alpha: Array = dataclasses.field(
-        metadata=_leaf(
-            "Half-width of the uniform perturbation of the policy's mean; 0 is PPO.", _NOT_NEGATIVE
-        )
+    learning_rate: Array = _hyperparam("Adam's step size.", _POSITIVE)
+    alpha: Array = _hyperparam(
+        "Half-width of the uniform perturbation of the policy's mean; 0 is PPO.", _NOT_NEGATIVE
     )
-    alpha_end: Array = dataclasses.field(
-        metadata=_leaf(
-            'Alpha at the end of the run, with alpha_schedule = "linear".', _NOT_NEGATIVE
-        )
+    alpha_end: Array = _hyperparam(
+        'Alpha at the end of the run, with alpha_schedule = "linear".', _NOT_NEGATIVE
     )
-    gamma: Array = dataclasses.field(metadata=_leaf("Discount per step.", _FRACTION))
-    gae_lambda: Array = dataclasses.field(
-        metadata=_leaf("GAE's lambda; 0 is one-step TD, 1 is Monte Carlo.", _FRACTION)
+    gamma: Array = _hyperparam("Discount per step.", _FRACTION)
+    gae_lambda: Array = _hyperparam("GAE's lambda; 0 is one-step TD, 1 is Monte Carlo.", _FRACTION)
+    clip_eps: Array = _hyperparam(
+        "The probability ratio is clipped to [1 - clip_eps, 1 + clip_eps].", _POSITIVE
     )
-    clip_eps: Array = dataclasses.field(
-        metadata=_leaf(
-            "The probability ratio is clipped to [1 - clip_eps, 1 + clip_eps].", _POSITIVE
-        )
+    value_clip: Array = _hyperparam(
+        "Largest move of a value prediction in one update, if clip_value_loss.", _POSITIVE
     )
-    value_clip: Array = dataclasses.field(
-        metadata=_leaf(
-            "Largest move of a value prediction in one update, if clip_value_loss.", _POSITIVE
-        )
+    vf_coef: Array = _hyperparam("Weight of the value loss, E[(V - target)^2] / 2.", _NOT_NEGATIVE)
+    ent_coef: Array = _hyperparam("Weight of the entropy bonus.", _NOT_NEGATIVE)
+    max_grad_norm: Array = _hyperparam(
+        "The gradient is scaled to at most this global norm; 0 = off.", _NOT_NEGATIVE
     )
-    vf_coef: Array = dataclasses.field(
-        metadata=_leaf("Weight of the value loss, E[(V - target)^2] / 2.", _NOT_NEGATIVE)
+    kl_threshold: Array = _hyperparam(
+        "An update stops once the unperturbed KL passes this; 0 = off.", _NOT_NEGATIVE
     )
-    ent_coef: Array = dataclasses.field(
-        metadata=_leaf("Weight of the entropy bonus.", _NOT_NEGATIVE)
-    )
-    max_grad_norm: Array = dataclasses.field(
-        metadata=_leaf(
-            "The gradient is scaled to at most this global norm; 0 = off.", _NOT_NEGATIVE
-        )
-    )
-    kl_threshold: Array = dataclasses.field(
-        metadata=_leaf(
-            "An update stops once the unperturbed KL passes this; 0 = off.", _NOT_NEGATIVE
-        )
-    )
-    kl_target: Array = dataclasses.field(
-        metadata=_leaf('The unperturbed KL that lr_schedule = "kl_adaptive" aims at.', _POSITIVE)
+    kl_target: Array = _hyperparam(
+        'The unperturbed KL that lr_schedule = "kl_adaptive" aims at.', _POSITIVE
     )
 
     def replace(self, **changes: Any) -> "HyperParams":

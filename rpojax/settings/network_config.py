@@ -9,6 +9,7 @@ from rpojax.settings.declared import (
     boolean,
     choice,
     documented,
+    names_checked,
     number,
     optional,
     setting,
@@ -73,6 +74,7 @@ def _keys(name: str, keys: Any) -> tuple[str, ...]:
 
 
 @documented
+@names_checked("setting of the network")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NetworkConfig:
     """The built-in network: an actor and a critic, separate or with a shared torso.

@@ -6,7 +6,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from jax.typing import ArrayLike
 
-from rpojax.settings.declared import Check, settings_of
+from rpojax.settings.declared import Check
 from rpojax.settings.network_config import NetworkConfig
 from rpojax.types import Array
 from rpojax.validation import (
@@ -15,7 +15,6 @@ from rpojax.validation import (
     as_sequence,
     as_text,
     check_choice,
-    check_known,
     show,
 )
 
@@ -90,9 +89,7 @@ def _network(name: str, value: Any) -> Any:
     fields = None if callable(value) else as_mapping(value)
     if fields is None:
         return value
-    for key in fields:
-        check_known(str(key), settings_of(NetworkConfig), f"setting of the {name}")
-    return NetworkConfig(**fields)
+    return NetworkConfig(**{str(key): item for key, item in fields.items()})
 
 
 def environment_params() -> Check:

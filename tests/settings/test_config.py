@@ -285,12 +285,13 @@ def test_replace_copies_and_checks():
 
 @pytest.mark.parametrize(
     ("name", "nearest"),
-    [("num_env", "num_envs"), ("aplha", "alpha"), ("learning_rates", "learning_rate")],
+    [("num_env", "num_envs"), ("aplha", "alpha"), ("lr", "learning_rate")],
 )
-def test_replace_of_an_unknown_setting_suggests_the_nearest(name, nearest):
+def test_an_unknown_setting_suggests_the_nearest(name, nearest):
     message = f"{name!r}; did you mean {nearest!r}"
-    with pytest.raises(ValueError, match=f"unknown setting {message}"):
-        Config().replace(**{name: 1})
+    for make in (Config, Config().replace):
+        with pytest.raises(ValueError, match=f"unknown setting {message}"):
+            make(**{name: 1})
     if nearest in HYPERPARAMETERS:
         with pytest.raises(ValueError, match=f"unknown hyperparameter {message}"):
             Config().hyperparams().replace(**{name: 1.0})

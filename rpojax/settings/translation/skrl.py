@@ -64,18 +64,6 @@ EXPERIMENT_DEFAULTS: dict[str, Any] = {
 }
 
 
-class KeysRead(dict[str, Any]):
-    """A dictionary that records which of its keys are read."""
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        super().__init__(values)
-        self.read: dict[str, None] = {}  # in order
-
-    def __getitem__(self, key: str) -> Any:
-        self.read[key] = None
-        return super().__getitem__(key)
-
-
 class Source(NamedTuple):
     """Complete settings of skrl."""
 
@@ -217,17 +205,15 @@ def skrl_fields(
             "NetworkConfig(dtype='bfloat16') among the changes"
         )
     given = as_dict(settings, "settings")
-    fields, key_of = {}, {}
-    for field, value in FIELDS.items():
-        if field not in changes:
-            keys = KeysRead(skrl.values)
-            fields[field] = value(skrl._replace(values=keys))
-            key_of[field] = next((key for key in keys.read if key in given), field)
-    return fields, key_of
+    table = dict(FIELDS_1 if skrl.version == 1 else FIELDS_2)
+    for field in changes:
+        table.pop(field, None)
+    fields = {field: convert(skrl, key) for field, (key, convert) in table.items()}
+    key_of = {field: key for field, (key, _) in table.items() if key in given}
+    return FIXED | fields, key_of
 
 
-def _schedule(skrl: Source) -> Any:
-    key = "learning_rate_scheduler"
+def _schedule(skrl: Source, key: str) -> Any:
     name = skrl.component(key)
     if not name:
         return "constant"
@@ -235,8 +221,7 @@ def _schedule(skrl: Source) -> Any:
         _check_fixed(f"{key}_kwargs", _kl_adaptive_kwargs(skrl), KL_ADAPTIVE)
         return "kl_adaptive"
     if name == "LinearLR":
-        known = ("start_factor", "end_factor", "total_iters", *WITHOUT_EFFECT)
-        return _linear_factor(skrl.kwargs(f"{key}_kwargs", known), skrl)
+        return _linear_factor(skrl)
     raise ValueError(
         f"{key} = {name!r} has no counterpart here; give KLAdaptiveLR, LinearLR or None, or "
         "among the changes an lr_schedule: a function of the number of updates done to a factor on "
@@ -244,8 +229,10 @@ def _schedule(skrl: Source) -> Any:
     )
 
 
-def _linear_factor(kwargs: Mapping[str, Any], skrl: Source) -> LinearFactor:
-    """The rate moves on after each epoch in skrl; here it stands still during an update."""
+def _linear_factor(skrl: Source) -> LinearFactor:
+    """Skrl moves the rate after each epoch; here it is constant during an update."""
+    known = ("start_factor", "end_factor", "total_iters", *WITHOUT_EFFECT)
+    kwargs = skrl.kwargs("learning_rate_scheduler_kwargs", known)
     total_iters = whole_number("total_iters", kwargs.get("total_iters", 5))
     return LinearFactor(
         start=number_in("start_factor", kwargs.get("start_factor", 1 / 3), Interval(0.0)),
@@ -264,23 +251,30 @@ def _kl_adaptive_kwargs(skrl: Source) -> dict[str, Any]:
     return skrl.kwargs("learning_rate_scheduler_kwargs", known)
 
 
-def _kl_target(skrl: Source) -> float:
+def _kl_target(skrl: Source, key: str) -> float:
     kwargs = _kl_adaptive_kwargs(skrl) if _is_kl_adaptive(skrl) else {}
     return kwargs.get("kl_threshold", KL_TARGET)
 
 
-def _observation_scaler(skrl: Source) -> dict[str, Any] | None:
+def _observation_scaler(skrl: Source, key: str) -> dict[str, Any] | None:
+    """The arguments of the scaler of observations; None without one."""
     fields = "normalize_observations and observation_clip"
-    if skrl.version == 1:
-        return _scaler(skrl, "state_preprocessor", fields)
-    scaler = _scaler(skrl, "observation_preprocessor", fields)
-    if (scaler is None) and skrl.component("state_preprocessor"):
+    scaler = _scaler(skrl, key, fields)
+    if skrl.version == 2 and scaler is None and skrl.component("state_preprocessor"):
         raise ValueError(
             "state_preprocessor without observation_preprocessor scales what the critic alone "
-            "sees, and here all that an environment shows is scaled, or nothing; give "
+            "sees, and here either all observations are scaled or none; give "
             f"{fields} among the changes"
         )
     return scaler
+
+
+def _normalize_observations(skrl: Source, key: str) -> bool:
+    return _observation_scaler(skrl, key) is not None
+
+
+def _observation_clip(skrl: Source, key: str) -> float:
+    return (_observation_scaler(skrl, key) or {}).get("clip_threshold", SCALER_CLIP)
 
 
 def _scaler(skrl: Source, key: str, fields: str) -> dict[str, Any] | None:
@@ -299,17 +293,11 @@ def _scaler(skrl: Source, key: str, fields: str) -> dict[str, Any] | None:
     return kwargs
 
 
-def _observation_clip(skrl: Source) -> float:
-    return (_observation_scaler(skrl) or {}).get("clip_threshold", SCALER_CLIP)
-
-
-def _normalize_values(skrl: Source) -> bool:
-    kwargs = _scaler(skrl, "value_preprocessor", "normalize_values")
-    if kwargs is None:
-        return False
+def _normalize_values(skrl: Source, key: str) -> bool:
+    kwargs = _scaler(skrl, key, "normalize_values")
     # skrl clips values and returns at 5 standard deviations; here nothing is clipped.
-    _check_fixed("value_preprocessor_kwargs", kwargs, {"clip_threshold": SCALER_CLIP})
-    return True
+    _check_fixed(f"{key}_kwargs", kwargs or {}, {"clip_threshold": SCALER_CLIP})
+    return kwargs is not None
 
 
 def _check_fixed(key: str, kwargs: Mapping[str, Any], fixed: Mapping[str, Any]) -> None:
@@ -322,51 +310,36 @@ def _check_fixed(key: str, kwargs: Mapping[str, Any], fixed: Mapping[str, Any]) 
             )
 
 
-def _learning_rate(skrl: Source) -> Any:
-    return skrl.same_for_both("learning_rate")
-
-
-def _ent_coef(skrl: Source) -> float:
-    scale = skrl.number("entropy_loss_scale")
+def _ent_coef(skrl: Source, key: str) -> float:
+    scale = skrl.number(key)
     if skrl.version == 1 and scale:
         raise ValueError(
-            f"entropy_loss_scale = {scale:g} weighs what skrl 1 averages over the action's "
-            f"dimensions, and here it is summed; give ent_coef = {scale:g} / (number of action "
-            "dimensions) among the changes"
+            f"{key} = {scale:g} weighs what skrl 1 averages over the action's dimensions, and here "
+            f"it is summed; give ent_coef = {scale:g} / (number of action dimensions) among the "
+            "changes"
         )
     return scale
 
 
-def _clip_value_loss(skrl: Source) -> bool:
-    if skrl.version == 1:
-        return skrl.flag("clip_predicted_values")
-    return skrl.number("value_clip") > 0.0
-
-
-def _value_clip(skrl: Source) -> float:
-    off = skrl.version == 2 and not _clip_value_loss(skrl)
-    return 0.2 if off else skrl.number("value_clip")
-
-
-def _random_timesteps(skrl: Source) -> int:
-    timesteps, rollouts = skrl.whole("random_timesteps"), skrl.whole("rollouts", least=1)
+def _random_timesteps(skrl: Source, key: str) -> int:
+    timesteps, rollouts = skrl.whole(key), skrl.whole("rollouts", least=1)
     if timesteps % rollouts:
         below = timesteps // rollouts * rollouts
         raise ValueError(
-            f"random_timesteps = {timesteps} ends inside one of the rollouts of {rollouts} "
-            f"timesteps; give {below} or {below + rollouts}"
+            f"{key} = {timesteps} ends inside one of the rollouts of {rollouts} timesteps; give "
+            f"{below} or {below + rollouts}"
         )
     return timesteps * skrl.num_envs
 
 
-def _learning_starts(skrl: Source) -> int:
+def _learning_starts(skrl: Source, key: str) -> int:
     """The rollouts that end before skrl begins to update, as steps of all environments."""
     rollouts = skrl.whole("rollouts", least=1)
-    return skrl.whole("learning_starts") // rollouts * rollouts * skrl.num_envs
+    return skrl.whole(key) // rollouts * rollouts * skrl.num_envs
 
 
-def _reward_shaper(skrl: Source) -> Any:
-    shaper = skrl.values["rewards_shaper"]
+def _reward_shaper(skrl: Source, key: str) -> Any:
+    shaper = skrl.values[key]
     if skrl.values["rewards_shaper_scale"] is None:
         return shaper
     if shaper is not None:
@@ -374,41 +347,51 @@ def _reward_shaper(skrl: Source) -> Any:
     return RewardScale(skrl.number("rewards_shaper_scale"))
 
 
-def _renamed(key: str) -> Callable[[Source], Any]:
-    return lambda skrl: skrl.values[key]
+def _same(skrl: Source, key: str) -> Any:
+    return skrl.values[key]
 
 
-def _always(value: Any) -> Callable[[Source], Any]:
-    return lambda skrl: value
-
-
-FIELDS: dict[str, Callable[[Source], Any]] = {
-    "num_steps": _renamed("rollouts"),
-    "update_epochs": _renamed("learning_epochs"),
-    "num_minibatches": _renamed("mini_batches"),
-    "alpha": _renamed("alpha"),
-    "gamma": _renamed("discount_factor"),
-    "gae_lambda": lambda skrl: skrl.values["lambda" if skrl.version == 1 else "gae_lambda"],
-    "learning_rate": _learning_rate,
-    "lr_schedule": _schedule,
-    "kl_target": _kl_target,
-    "adam_eps": _always(1e-8),  # torch's and optax's own
-    "normalize_observations": lambda skrl: _observation_scaler(skrl) is not None,
-    "observation_clip": _observation_clip,
-    "normalize_rewards": _always(False),
-    "normalize_values": _normalize_values,
-    "random_timesteps": _random_timesteps,
-    "learning_starts": _learning_starts,
-    "max_grad_norm": lambda skrl: max(0.0, skrl.number("grad_norm_clip")),  # below 0: off
-    "clip_eps": _renamed("ratio_clip"),
-    "clip_value_loss": _clip_value_loss,
-    "value_clip": _value_clip,
-    "ent_coef": _ent_coef,
-    "vf_coef": lambda skrl: 2.0 * skrl.number("value_loss_scale"),  # of E[...], ours of E[...] / 2
-    "kl_threshold": _renamed("kl_threshold"),
-    "reward_shaper": _reward_shaper,
-    "time_limit_bootstrap": _renamed("time_limit_bootstrap"),
-    "advantage_normalization": _always("batch"),
-    "perturb_rollouts": _always(True),
+FIXED: dict[str, Any] = {
+    "adam_eps": 1e-8,  # torch's and optax's own
+    "normalize_rewards": False,
+    "advantage_normalization": "batch",
+    "perturb_rollouts": True,
 }
-"""How each field that skrl sets follows from its settings."""
+"""What skrl does without a setting for it."""
+
+FIELDS_2: dict[str, tuple[str, Callable[[Source, str], Any]]] = {
+    "num_steps": ("rollouts", _same),
+    "update_epochs": ("learning_epochs", _same),
+    "num_minibatches": ("mini_batches", _same),
+    "alpha": ("alpha", _same),
+    "gamma": ("discount_factor", _same),
+    "gae_lambda": ("gae_lambda", _same),
+    "learning_rate": ("learning_rate", Source.same_for_both),
+    "lr_schedule": ("learning_rate_scheduler", _schedule),
+    "kl_target": ("learning_rate_scheduler_kwargs", _kl_target),
+    "normalize_observations": ("observation_preprocessor", _normalize_observations),
+    "observation_clip": ("observation_preprocessor", _observation_clip),
+    "normalize_values": ("value_preprocessor", _normalize_values),
+    "random_timesteps": ("random_timesteps", _random_timesteps),
+    "learning_starts": ("learning_starts", _learning_starts),
+    "max_grad_norm": ("grad_norm_clip", lambda skrl, key: max(0.0, skrl.number(key))),
+    "clip_eps": ("ratio_clip", _same),
+    "clip_value_loss": ("value_clip", lambda skrl, key: skrl.number(key) > 0.0),
+    "value_clip": ("value_clip", lambda skrl, key: skrl.number(key) or 0.2),  # 0: not clipped
+    "ent_coef": ("entropy_loss_scale", _ent_coef),
+    # Of E[...], where ours is of E[...] / 2.
+    "vf_coef": ("value_loss_scale", lambda skrl, key: 2.0 * skrl.number(key)),
+    "kl_threshold": ("kl_threshold", _same),
+    "reward_shaper": ("rewards_shaper", _reward_shaper),
+    "time_limit_bootstrap": ("time_limit_bootstrap", _same),
+}
+"""The setting of skrl 2 that sets each field, and how it is translated."""
+
+FIELDS_1 = FIELDS_2 | {
+    "gae_lambda": ("lambda", _same),
+    "normalize_observations": ("state_preprocessor", _normalize_observations),
+    "observation_clip": ("state_preprocessor", _observation_clip),
+    "clip_value_loss": ("clip_predicted_values", Source.flag),
+    "value_clip": ("value_clip", _same),
+}
+"""Those of skrl 1."""
