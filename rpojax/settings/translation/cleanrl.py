@@ -3,29 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from rpojax.presets.table import CLEANRL
 from rpojax.settings.translation.by_name import as_dict
 from rpojax.validation import Interval, check_bool, check_known, number_in
-
-DEFAULTS: dict[str, Any] = {
-    "total_timesteps": 8_000_000,
-    "learning_rate": 3e-4,
-    "num_envs": 1,
-    "num_steps": 2048,
-    "anneal_lr": True,
-    "gamma": 0.99,
-    "gae_lambda": 0.95,
-    "num_minibatches": 32,
-    "update_epochs": 10,
-    "norm_adv": True,
-    "clip_coef": 0.2,
-    "clip_vloss": True,
-    "ent_coef": 0.0,
-    "vf_coef": 0.5,
-    "max_grad_norm": 0.5,
-    "target_kl": None,
-    "rpo_alpha": 0.5,
-}
-"""CleanRL's own; env_id has none here, since its HalfCheetah is not a JAX environment."""
 
 WITHOUT_EFFECT = (
     # Of a run and its logs: `fit` takes a seed and loggers.
@@ -43,33 +23,26 @@ WITHOUT_EFFECT = (
     "num_iterations",
 )
 
-FIXED: dict[str, Any] = {
-    "adam_eps": 1e-5,
-    "normalize_observations": True,
-    "normalize_rewards": True,
-    "normalize_values": False,
-    "observation_clip": 10.0,
-    "reward_clip": 10.0,
-    "action_transform": "clip",
-    "perturb_rollouts": False,
-    "time_limit_bootstrap": False,
-}
-"""What CleanRL's script does without an argument for it. Its network is the default one."""
-
 
 def cleanrl_fields(
     config: type[Any], args: Any, changes: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """The fields of a `Config` for `Config.from_cleanrl`, and the argument that sets each."""
+    """The fields of a `Config` for `Config.from_cleanrl`, and the argument that sets each.
+
+    What is not given is as in the preset "cleanrl". It has no env, since CleanRL's HalfCheetah is
+    not a JAX environment.
+    """
     given = as_dict(args, "args")
+    arguments = [name for name, _ in FIELDS.values()]
     for name in given:
-        check_known(str(name), ("env_id", *DEFAULTS, *WITHOUT_EFFECT), "argument of CleanRL's RPO")
-    values = DEFAULTS | given
-    names = {field: name for field, (name, _) in FIELDS.items() if name in values}
-    names = {field: name for field, name in names.items() if field not in changes}
-    fields = {field: FIELDS[field][1](name, values[name]) for field, name in names.items()}
-    key_of = {field: name for field, name in names.items() if name in given}
-    return FIXED | fields, key_of
+        check_known(str(name), (*arguments, *WITHOUT_EFFECT), "argument of CleanRL's RPO")
+    key_of = {field: name for field, (name, _) in FIELDS.items() if name in given}
+    fields = {
+        field: FIELDS[field][1](name, given[name])
+        for field, name in key_of.items()
+        if field not in changes
+    }
+    return CLEANRL | fields, key_of
 
 
 def _same(name: str, value: Any) -> Any:
