@@ -36,7 +36,9 @@ if [ $? -eq 143 ]; then scontrol requeue "$SLURM_JOB_ID"; fi  # 143: stopped by 
 
 Inside, each array of agents is spread over the devices of all processes. What is decided on the
 host (when to stop, how long a chunk is) is decided once for all: `exchanged`. Whatever has an
-effect outside (files, the terminal) happens in the first.
+effect outside (files, the terminal) happens in the first. The functions here do not use
+`jax.experimental.multihost_utils`: its collectives run on the devices, and wait for ever for a
+process that has failed.
 """
 
 import atexit

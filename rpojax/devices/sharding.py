@@ -84,13 +84,14 @@ def sharded_vmap(
         results = rpojax.sharded_vmap(rpojax.make_train(cfg))(jax.random.split(key, 64))
     """
     chosen = jax.devices() if devices is None else list(devices)
-    if any(axis not in (0, None) for axis in _leaves(in_axes)):
+    if any(axis not in (0, None) for axis in jax.tree.leaves(in_axes, is_leaf=_is_none)):
         raise ValueError(f"in_axes = {in_axes!r} maps an axis other than 0; move it to the front")
     mapped = jax.vmap(function, in_axes)
     mesh = agents_mesh(chosen, devices_per_agent)
 
     def run(*args: Any) -> PyTree:
-        axes = _axis_of_each_leaf(in_axes, args)
+        prefix = tuple(in_axes) if isinstance(in_axes, list) else in_axes
+        axes = jax.tree.broadcast(prefix, args, is_leaf=_is_none)
         specs = _map(lambda axis: PartitionSpec() if axis is None else PartitionSpec(AXIS), axes)
         count = _mapped_size(axes, args)
         rows = _padded_rows(count, mesh.shape[AXIS])
@@ -203,20 +204,8 @@ def _is_none(leaf: Any) -> bool:
     return leaf is None
 
 
-def _leaves(axes: Any) -> list[Any]:
-    return jax.tree.leaves(axes, is_leaf=_is_none)
-
-
 def _map(function: Callable[..., Any], axes: Any, *trees: Any) -> Any:
     return jax.tree.map(function, axes, *trees, is_leaf=_is_none)
-
-
-def _axis_of_each_leaf(in_axes: Any, args: tuple[Any, ...]) -> Any:
-    """`in_axes`, a prefix of the arguments as in `jax.vmap`, spelled out for each leaf."""
-    prefix = (in_axes,) * len(args) if not isinstance(in_axes, tuple | list) else tuple(in_axes)
-    return jax.tree.map(
-        lambda axis, arg: jax.tree.map(lambda _: axis, arg), prefix, args, is_leaf=_is_none
-    )
 
 
 def _mapped_size(axes: Any, args: tuple[Any, ...]) -> int:

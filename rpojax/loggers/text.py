@@ -1,4 +1,4 @@
-"""Loggers that write text: to a terminal, as JSON lines, as CSV."""
+"""Loggers that write text: to a terminal, as CSV, as JSON lines."""
 
 import json
 import math
@@ -82,11 +82,8 @@ class ConsoleLogger:
 class _RowFile:
     """A text file with a row for each agent of each record, flushed at each record.
 
-    A new run needs a new file. A resumed one appends to its old file, from which rows past the
-    resumed update are removed first, and makes the file if there is none.
-
-    Args:
-        path: of the file; missing directories are made.
+    Missing directories are made. A new run needs a new file. A resumed one appends to its old file,
+    from which rows past the resumed update are removed first, and makes the file if there is none.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -106,12 +103,11 @@ class _RowFile:
         self._columns, self._identities = columns(agents), identities(agents)
         self._environment = None
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        if updates is not None and self._path.exists():
+        continued = updates is not None and self._path.exists()
+        if updates is not None and continued:
             self._cut_after(updates)
-            self._file = self._path.open("a", encoding="utf-8", newline="")
-            return
         try:
-            self._file = self._path.open("x", encoding="utf-8", newline="")
+            self._file = self._path.open("a" if continued else "x", encoding="utf-8", newline="")
         except FileExistsError:
             raise ValueError(
                 f"path = {str(self._path)!r} exists already; give another path, or remove the file"
@@ -119,30 +115,27 @@ class _RowFile:
 
     def log(self, record: LogRecord) -> None:
         """Write a row for each agent; ValueError for other metrics than the record before had."""
+        if self._file is None:
+            raise ValueError(f"the log {str(self._path)!r} is not open; call start before log")
         environment = tuple(map(environment_column, record.metrics.environment))
-        lines = []
+        text = ""
         if self._environment is None:
             self._environment = environment
-            lines.append(self._header())
+            text = self._header()
         if environment != self._environment:
             raise ValueError(
                 f"the environment's metrics are {', '.join(environment)}, and {str(self._path)!r} "
                 f"has {', '.join(self._environment)}"
             )
-        lines += [self._line(row) for row in rows(record, self._identities)]
-        self._write("".join(lines))
+        text += "".join(self._line(row) + "\n" for row in rows(record, self._identities))
+        self._file.write(text)
+        self._file.flush()
 
     def close(self) -> None:
         """Close the file."""
         if self._file is not None:
             self._file.close()
             self._file = None
-
-    def _write(self, text: str) -> None:
-        if self._file is None:
-            raise ValueError(f"the log {str(self._path)!r} is not open; call start before log")
-        self._file.write(text)
-        self._file.flush()
 
     def _cut_after(self, updates: int) -> None:
         """Cut the file before the first line that is past `updates` or incomplete after a kill."""
@@ -155,22 +148,20 @@ class _RowFile:
                         break
                     end += len(line)
             except (ValueError, LookupError, TypeError) as error:
-                raise self._foreign() from error
+                raise ValueError(
+                    f"path = {str(self._path)!r} is not a file that this version's "
+                    f"{type(self).__name__} wrote with the columns {', '.join(self._columns)}; "
+                    "give another path to log to"
+                ) from error
             file.truncate(end)
 
-    def _environment_in(self, columns: Sequence[str]) -> tuple[str, ...]:
-        """The columns of the environment's own metrics; ValueError if the others are not ours."""
+    def _continue_with(self, columns: Sequence[str]) -> None:
+        """Keep the columns of the environment's metrics; ValueError if the others are not ours."""
         count = len(self._columns)
         first, last = tuple(columns[:count]), tuple(columns[count:])
         if first != self._columns or not all(name.startswith(ENVIRONMENT) for name in last):
             raise ValueError(f"columns are {', '.join(columns)}")
-        return last
-
-    def _foreign(self) -> ValueError:
-        return ValueError(
-            f"path = {str(self._path)!r} is not a file that this version's {type(self).__name__} "
-            f"wrote with the columns {', '.join(self._columns)}; give another path to log to"
-        )
+        self._environment = last
 
     def _header(self) -> str:
         """The line before all rows, with its end; empty if there is none."""
@@ -180,7 +171,6 @@ class _RowFile:
         """Read the line before all rows; ValueError if another logger wrote it."""
 
     def _line(self, row: Mapping[str, Any]) -> str:
-        """A row as a line with its end."""
         raise NotImplementedError
 
     def _updates_of(self, line: str) -> int:
@@ -191,8 +181,7 @@ class _RowFile:
 class JSONLinesLogger(_RowFile):
     """One JSON object per line, for each agent of each record, with the keys `columns(agents)`.
 
-    NaN, infinity and missing values are null. Lines are flushed at each record. A new run needs a
-    new file; a resumed one appends to its old file.
+    NaN, infinity and missing values are null. Files are made and resumed as by `CSVLogger`.
 
     Args:
         path: of the file; missing directories are made.
@@ -203,11 +192,11 @@ class JSONLinesLogger(_RowFile):
             name: value if value is not None and math.isfinite(value) else None
             for name, value in row.items()
         }
-        return json.dumps(finite, allow_nan=False) + "\n"
+        return json.dumps(finite, allow_nan=False)
 
     def _updates_of(self, line: str) -> int:
         row = json.loads(line)
-        self._environment = self._environment_in(list(row))
+        self._continue_with(list(row))
         return int(row["updates"])
 
 
@@ -229,7 +218,7 @@ class CSVLogger(_RowFile):
     def _read_header(self, file: IO[bytes]) -> None:
         line, ours = file.readline(), ",".join(self._columns).encode()
         if line.endswith(b"\n"):
-            self._environment = self._environment_in(line.decode().rstrip().split(","))
+            self._continue_with(line.decode().rstrip().split(","))
         elif line.startswith(ours) or ours.startswith(line):  # stopped before the first record
             file.seek(0)
         else:
@@ -237,8 +226,7 @@ class CSVLogger(_RowFile):
 
     def _line(self, row: Mapping[str, Any]) -> str:
         values = row.values()
-        known = ("" if value is None or math.isnan(value) else str(value) for value in values)
-        return ",".join(known) + "\n"
+        return ",".join("" if v is None or math.isnan(v) else str(v) for v in values)
 
     def _updates_of(self, line: str) -> int:
         return int(line.split(",")[self._columns.index("updates")])

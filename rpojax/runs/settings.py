@@ -9,7 +9,7 @@ import numpy as np
 from rpojax.settings.agent_table import AgentTable, agent_table
 from rpojax.settings.config import Config
 from rpojax.settings.declared import settings_of, store_checked
-from rpojax.settings.pbt import PBT, pbt_from_plain, pbt_to_plain
+from rpojax.settings.pbt import PBT
 from rpojax.settings.plain import fields_to_plain
 from rpojax.settings.recorded import config_from_plain, hyperparams_from_plain, hyperparams_to_plain
 from rpojax.settings.run_options import OF_ONE_CALL, RunOptions
@@ -65,7 +65,7 @@ def settings_to_record(settings: RunSettings) -> dict[str, Any]:
             name: values.tolist() for name, values in settings.agents.env_params.items()
         },
         **{name: getattr(settings, name) for name in RECORDED},
-        "evolve": pbt_to_plain(settings.evolve),
+        "evolve": settings.evolve and settings.evolve.to_plain(),
     }
 
 
@@ -101,5 +101,5 @@ def settings_from_record(record: Mapping[str, Any], cfg: Config | None = None) -
     }
     agents = agent_table(made.hyperparams(), hyperparams, env_params=params, seeds=record["seeds"])
     options = {name: record[name] for name in RECORDED if name in record}
-    evolve = pbt_from_plain(record.get("evolve"))
+    evolve = record.get("evolve") and PBT(**record["evolve"])
     return RunSettings(cfg=made, agents=agents, evolve=evolve, **options)

@@ -1,7 +1,6 @@
 """The settings of population-based training."""
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,6 +8,7 @@ import numpy as np
 from rpojax.settings.declared import (
     Check,
     documented,
+    names_checked,
     number,
     setting,
     settings_of,
@@ -52,6 +52,7 @@ def _factors(name: str, given: Any) -> tuple[float, ...]:
 
 
 @documented
+@names_checked("setting of evolve")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PBT:
     """Population-based training (Jaderberg et al. 2017, arXiv 1711.09846) for `rpojax.fit`.
@@ -124,21 +125,8 @@ class PBT:
             name: np.asarray([point[name] for point in points], np.float32) for name in self.ranges
         }
 
-
-def pbt_to_plain(pbt: PBT | None) -> dict[str, Any] | None:
-    """The settings as numbers, text, lists and dictionaries."""
-    if pbt is None:
-        return None
-    plain = dataclasses.asdict(pbt)
-    kinds = {Uniform: "uniform", LogUniform: "log_uniform"}
-    ranges = {name: {kinds[type(each)]: list(each)} for name, each in pbt.hyperparams}
-    return plain | {"hyperparams": ranges, "factors": list(pbt.factors)}
-
-
-def pbt_from_plain(plain: Mapping[str, Any] | None) -> PBT | None:
-    """What `pbt_to_plain` returned; ValueError for settings that are unknown."""
-    if plain is None:
-        return None
-    for name in plain:
-        check_known(str(name), settings_of(PBT), "setting of evolve")
-    return PBT(**plain)
+    def to_plain(self) -> dict[str, Any]:
+        """The settings as numbers, text, lists and dictionaries; `PBT(**plain)` takes them back."""
+        kinds = {Uniform: "uniform", LogUniform: "log_uniform"}
+        ranges = {name: {kinds[type(each)]: list(each)} for name, each in self.hyperparams}
+        return vars(self) | {"hyperparams": ranges, "factors": list(self.factors)}
