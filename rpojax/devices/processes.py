@@ -25,9 +25,9 @@ if [ $? -eq 143 ]; then scontrol requeue "$SLURM_JOB_ID"; fi  # 143: stopped by 
 * The first process writes logs, draws and prints. Each writes its own devices' part of a
   checkpoint: the directory must be one that all machines see. Results are whole in each process,
   with states of NumPy arrays.
-* A signal to any process saves the run and stops all of them. An error in one ends all, each with
-  its message. If one is killed, the others end at their next exchange, or, where a machine is
-  silent, after `lost_after` (60) seconds.
+* A signal to any process saves the run and stops all of them. An error in one process ends all of
+  them, each with its message. If one is killed, the others end at their next exchange, or after
+  `lost_after` (60) seconds where a machine no longer responds.
 * A number of agents that the devices do not divide is padded with copies. What does not fit into
   a device's memory is computed in smaller blocks of agents; if one agent at a time does not fit,
   the error says what to lower.

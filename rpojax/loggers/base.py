@@ -1,4 +1,4 @@
-"""What a logger is, what it logs, and what the metrics are called."""
+"""The protocol of loggers, their records, and the names of the metrics."""
 
 import dataclasses
 import math
@@ -57,7 +57,7 @@ class LogRecord(NamedTuple):
 
 
 class Logger(Protocol):
-    """A place for the metrics of a run."""
+    """Receives the records of a run."""
 
     def start(self, cfg: Config, agents: AgentTable, updates: int | None) -> None:
         """Called once before training.

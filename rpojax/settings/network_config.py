@@ -186,5 +186,5 @@ class NetworkConfig:
         if self.std_parameterization == "softplus" and self.log_std_init == self.log_std_min:
             raise ValueError(
                 f"log_std_init = {self.log_std_init:g} is log_std_min, which std_parameterization "
-                '= "softplus" only comes near to; give a larger log_std_init'
+                '= "softplus" never reaches; give a larger log_std_init'
             )

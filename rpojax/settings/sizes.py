@@ -55,14 +55,7 @@ class RunSizes:
         return self.sequence_length or self.num_steps
 
     def check_sizes(self) -> None:
-        """Raise ValueError where the sizes do not fit each other."""
-        self._check_batch()
-        self._check_limits()
-        self._check_minibatch()
-        self._check_warm_up()
-
-    def _check_batch(self) -> None:
-        """Raise ValueError unless minibatches divide a batch and a batch fits into the run."""
+        """Raise ValueError where the sizes do not fit each other, or into int32."""
         if self.batch_size > MOST:
             raise ValueError(
                 f"{self._product()} is more than {MOST} steps in one update; give smaller "
@@ -81,9 +74,6 @@ class RunSizes:
                 f"{self._product()}; give total_timesteps of at least {self.batch_size}, or "
                 "smaller num_envs or num_steps"
             )
-
-    def _check_limits(self) -> None:
-        """Raise ValueError for counts that int32 cannot hold."""
         if self.num_updates > MOST:
             raise ValueError(
                 f"total_timesteps = {show(self.total_timesteps)} is more than {MOST} updates of "
@@ -103,20 +93,17 @@ class RunSizes:
                 f"environment, which a reward_shaper counts in int32; give at most {most}, or "
                 "reward_shaper = None"
             )
-
-    def _check_minibatch(self) -> None:
-        """Raise ValueError where normalisation would turn every advantage into 0."""
         samples = {"minibatch": self.minibatch_size, "batch": self.batch_size, "none": None}
-        if samples[self.advantage_normalization] != 1:
-            return
-        remedy = "larger num_envs or num_steps"
-        if self.batch_size > 1:
-            remedy = f"num_minibatches of at most {self.batch_size // 2}"
-        raise ValueError(
-            f"num_minibatches = {self.num_minibatches} with {self._product()} leaves one sample "
-            f"in each {self.advantage_normalization}, whose normalised advantage is always 0; give "
-            f"{remedy}, or advantage_normalization = 'none'"
-        )
+        if samples[self.advantage_normalization] == 1:
+            remedy = "larger num_envs or num_steps"
+            if self.batch_size > 1:
+                remedy = f"num_minibatches of at most {self.batch_size // 2}"
+            raise ValueError(
+                f"num_minibatches = {self.num_minibatches} with {self._product()} leaves one "
+                f"sample in each {self.advantage_normalization}, whose normalised advantage is "
+                f"always 0; give {remedy}, or advantage_normalization = 'none'"
+            )
+        self._check_warm_up()
 
     def _check_warm_up(self) -> None:
         """Raise ValueError unless the warm-up is whole rollouts and leaves some to learn from."""

@@ -107,7 +107,7 @@ def probability_of_improvement(
     x, y = as_scores(x), as_scores(y)
     if x.num_tasks != y.num_tasks:
         raise ValueError(
-            f"x is of {x.num_tasks} tasks and y of {y.num_tasks}; give scores of the same tasks in "
+            f"x has {x.num_tasks} tasks and y has {y.num_tasks}; give scores of the same tasks in "
             "the same order"
         )
     rng = np.random.default_rng(rng)

@@ -53,7 +53,7 @@ def rank_stability(
     seeds, settings = values.shape
     if settings < 2 or np.isnan(values).any():
         raise ValueError(
-            f"scores are of {settings} settings, with {np.isnan(values).sum()} missing runs; give "
+            f"scores have {settings} settings and {np.isnan(values).sum()} missing runs; give "
             "at least two settings with the same seeds each"
         )
     counts = [

@@ -192,9 +192,9 @@ def _checked_worst(
     run, task = np.argwhere(diverged)[0]
     if worst is None:
         raise ValueError(
-            f"{diverged.sum()} of {diverged.size} scores are of runs that diverged, the first is "
-            f"run {run} of {names[task]} ({values[run, task]:g}); use make_scores with worst=, the "
-            "score that they count as, or with missing= where there never was a run"
+            f"{diverged.sum()} of {diverged.size} runs diverged, the first is run {run} of "
+            f"{names[task]} ({values[run, task]:g}); use make_scores with worst=, the score that "
+            "they count as, or with missing= where there never was a run"
         )
     number = _numbers("worst", worst)
     if number.ndim or not np.isfinite(number) or number > lowest:

@@ -6,13 +6,8 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from rpojax import device_memory
-from rpojax.devices.memory import (
-    bytes_available,
-    bytes_needed,
-    in_words,
-    out_of_memory_explained,
-)
+from rpojax.devices import memory
+from rpojax.devices.memory import bytes_available, bytes_needed, in_words, out_of_memory_explained
 
 
 def test_bytes_needed_are_arguments_results_and_what_is_between():
@@ -40,15 +35,13 @@ def test_a_cpu_has_its_share_of_the_memory_and_a_gpu_its_limit(monkeypatch):
     assert bytes_available(gpu) == 5
     gpu.memory_stats = lambda: None
     assert bytes_available(gpu) is None
-    monkeypatch.delattr(device_memory.os, "sysconf")
+    monkeypatch.delattr(memory.os, "sysconf")
     assert bytes_available(cpu) is None
 
 
-@pytest.mark.parametrize(
-    ("size", "words"), [(2**19, "0.5 MB"), (2**30, "1.0 GB"), (3 * 2**40, "3,072.0 GB")]
-)
-def test_sizes_in_words(size, words):
-    assert in_words(size) == words
+def test_sizes_in_words():
+    sizes = [in_words(size) for size in (2**19, 2**30, 3 * 2**40)]
+    assert sizes == ["0.5 MB", "1.0 GB", "3,072.0 GB"]
 
 
 def test_a_full_memory_is_explained_and_other_errors_pass():

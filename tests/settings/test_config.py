@@ -153,14 +153,9 @@ def test_run_shorter_than_one_update_names_the_least():
 
 
 @pytest.mark.parametrize("name", WARM_UP)
-def test_warm_up_of_a_broken_rollout_names_its_neighbours(name):
+def test_warm_up_is_whole_rollouts_and_ends_before_the_run(name):
     with pytest.raises(ValueError, match=rf"{name} = 33 is not a whole .* = 32; give 32 or 64"):
         small(**{name: 33})
-    assert getattr(small(**{name: 64}), name) == 64
-
-
-@pytest.mark.parametrize("name", WARM_UP)
-def test_warm_up_as_long_as_the_run_is_refused(name):
     with pytest.raises(ValueError, match=rf"{name} = 320.* leave nothing of the run's 320 steps"):
         small(**{name: 320})
     assert getattr(small(**{name: 288}), name) == 288
@@ -195,6 +190,10 @@ def test_warm_up_as_long_as_the_run_is_refused(name):
         ({"log_std_min": 2.0}, "log_std_min = 2 is not below log_std_max = 2"),
         ({"shared_torso": 1}, "shared_torso = 1 .*give True or False"),
         ({"log_std_init": math.nan}, "log_std_init = nan .*finite number"),
+        *(
+            ({"log_std_init": value}, "^log_std_init = .* is not a number")
+            for value in ("0", True, [0.0, 1.0], None)
+        ),
         ({"log_std_init": 3.0}, r"log_std_init = 3 .*\[-20, 2\]"),
         ({"log_std_init": -21.0}, r"log_std_init = -21 .*\[-20, 2\]"),
         ({"distribution": "beta"}, "distribution = 'beta' .*'gaussian', 'tanh_gaussian'"),
@@ -211,25 +210,11 @@ def test_bad_network_setting_is_refused(changes, message):
         NetworkConfig(**changes)
 
 
-@pytest.mark.parametrize("value", ["0", "abc", True, [0.0, 1.0], None], ids=repr)
-def test_log_std_init_that_is_not_a_number_is_refused(value):
-    with pytest.raises(
-        ValueError, match=f"^log_std_init = {re.escape(repr(value))} is not a number"
-    ):
-        NetworkConfig(log_std_init=value)
-
-
 @pytest.mark.parametrize("scalar", [jnp.float32, np.array], ids=["jax", "numpy"])
 def test_scalar_arrays_become_floats_so_that_the_config_stays_hashable(scalar):
     cfg = Config(alpha=scalar(0.5), network=NetworkConfig(log_std_init=scalar(0.0)))
     assert hash(cfg) == hash(Config())
     assert type(cfg.alpha) is type(cfg.network.log_std_init) is float
-
-
-@pytest.mark.parametrize("value", ["abc", True, None], ids=repr)
-def test_hyperparams_replace_names_what_is_not_a_number(value):
-    with pytest.raises(ValueError, match="alpha = "):
-        Config().hyperparams().replace(alpha=value)
 
 
 def test_whole_floats_and_numpy_integers_become_ints():
@@ -256,12 +241,8 @@ def test_equal_settings_are_equal_and_hash_alike():
     assert one == two
     assert hash(one) == hash(two)
     assert len({one, two, two.replace(alpha=0.2)}) == 2
-
-
-def test_config_can_be_a_static_argument():
     f = jax.jit(lambda cfg, x: x * cfg.num_envs, static_argnums=0)
-    assert float(f(Config(num_envs=64), 2.0)) == 128.0
-    assert float(f(Config(num_envs=32), 2.0)) == 64.0
+    assert [float(f(Config(num_envs=num), 2.0)) for num in (64, 32)] == [128.0, 64.0]
 
 
 def test_config_cannot_be_changed_in_place():
@@ -398,12 +379,9 @@ def test_sequences_are_whole_rollouts_unless_told_otherwise():
     assert small(network=RECURRENT, sequence_length=4).steps_per_sequence == 4
 
 
-def test_sequence_length_without_memory_is_refused():
+def test_sequence_length_needs_memory_and_divides_the_rollout():
     with pytest.raises(ValueError, match=r"sequence_length = 4 .*no memory; leave it None"):
         small(sequence_length=4)
-
-
-def test_sequence_length_that_does_not_divide_the_rollout_names_the_nearest():
     with pytest.raises(ValueError, match=r"num_steps = 8 .*sequence_length = 3; the nearest .* 2"):
         small(network=RECURRENT, sequence_length=3)
 
@@ -503,8 +481,34 @@ KEY = jax.random.key(0)
 
 @pytest.mark.parametrize(
     "value",
-    [[1, [2, 3]], KEY, object(), 10**400, 10**5000, b"1", {"a": 1}, lambda: 1, 1j, KEY.dtype],
-    ids=["ragged", "key", "object", "huge", "giant", "bytes", "dict", "function", "1j", "dtype"],
+    [
+        [1, [2, 3]],
+        KEY,
+        object(),
+        10**400,
+        10**5000,
+        b"1",
+        {"a": 1},
+        1j,
+        KEY.dtype,
+        "abc",
+        True,
+        None,
+    ],
+    ids=[
+        "ragged",
+        "key",
+        "object",
+        "huge",
+        "giant",
+        "bytes",
+        "dict",
+        "1j",
+        "dtype",
+        "text",
+        "truth",
+        "none",
+    ],
 )
 @pytest.mark.parametrize("name", ["alpha", "num_envs", "total_timesteps", "adam_eps", "gamma"])
 def test_objects_where_numbers_belong_are_refused_by_name(name, value):

@@ -141,6 +141,6 @@ def test_arguments_are_checked(arguments, message):
 
 def test_diverged_runs_need_a_score():
     scores = [1.0, np.nan, 2.0, 3.0]
-    with pytest.raises(ValueError, match="1 of 4 scores are of runs that diverged"):
+    with pytest.raises(ValueError, match="1 of 4 runs diverged"):
         bootstrap_interval(scores)
     assert bootstrap_interval(make_scores(scores, worst=0.0), interquartile_mean).value == 1.5

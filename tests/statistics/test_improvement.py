@@ -50,9 +50,9 @@ def test_expanded_intervals_are_wider():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="x is of 2 tasks and y of 1; give scores of the same"):
+    with pytest.raises(ValueError, match="x has 2 tasks and y has 1; give scores of the same"):
         probability_of_improvement(np.ones((2, 2)), np.ones(2))
-    with pytest.raises(ValueError, match="1 of 2 scores are of runs that diverged"):
+    with pytest.raises(ValueError, match="1 of 2 runs diverged"):
         probability_of_improvement([1.0, 2.0], [1.0, np.nan])
     with pytest.raises(ValueError, match="confidence = 0 is not allowed"):
         probability_of_improvement([1.0, 2.0], [1.0, 2.0], confidence=0)

@@ -128,11 +128,13 @@ def read(settings: Any, num_envs: int = 1) -> Source:
     of_2 = [key for key in ONLY_IN_2 if key in given]
     of_2 += [key for key in PAIRS_IN_2 if isinstance(given.get(key), tuple | list)]
     if of_1 and of_2:
-        raise ValueError(f"{of_1[0]!r} is of skrl 1 and {of_2[0]!r} of skrl 2; give those of one")
+        raise ValueError(
+            f"{of_1[0]!r} is a setting of skrl 1 and {of_2[0]!r} of skrl 2; give those of one"
+        )
     if "timesteps" in given:
         raise ValueError(
-            "'timesteps' is of skrl's trainer, and counts a step of all environments as one; give "
-            "total_timesteps = timesteps * num_envs among the changes"
+            "'timesteps' belongs to skrl's trainer, and counts a step of all environments as one; "
+            "give total_timesteps = timesteps * num_envs among the changes"
         )
     defaults = DEFAULTS_2 if of_2 else DEFAULTS_1
     for key in given:
@@ -201,7 +203,7 @@ def skrl_fields(
         )
     if skrl.flag("mixed_precision") and "network" not in changes:
         raise ValueError(
-            "mixed_precision = True is a matter of the network here; give network = "
+            "mixed_precision = True is a setting of the network here; give network = "
             "NetworkConfig(dtype='bfloat16') among the changes"
         )
     given = as_dict(settings, "settings")
