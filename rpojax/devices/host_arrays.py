@@ -4,7 +4,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 
 from rpojax.devices.processes import wait_for
 from rpojax.devices.sharding import reshard
@@ -24,7 +24,9 @@ def to_host(tree: PyTree) -> PyTree:
     plain = [jax.random.key_data(leaf) if is_key(leaf) else leaf for leaf in leaves]
     far: list[Any] = [leaf for leaf in plain if not is_whole_here(leaf)]
     if far:
-        near = iter(_everywhere(far[0].sharding.mesh, far))
+        far = reshard(far, NamedSharding(far[0].sharding.mesh, PartitionSpec()))
+        wait_for(far)
+        near = iter(far)
         plain = [leaf if is_whole_here(leaf) else next(near) for leaf in plain]
     return jax.tree.unflatten(structure, map(_like, plain, leaves))
 
@@ -32,13 +34,6 @@ def to_host(tree: PyTree) -> PyTree:
 def is_whole_here(leaf: Any) -> bool:
     """Whether this process can read all of an array."""
     return not isinstance(leaf, jax.Array) or leaf.is_fully_addressable or leaf.is_fully_replicated
-
-
-def _everywhere(mesh: Mesh, tree: PyTree) -> PyTree:
-    """The arrays replicated on all devices of a mesh."""
-    whole = reshard(tree, NamedSharding(mesh, PartitionSpec()))
-    wait_for(whole)
-    return whole
 
 
 def _like(plain: Any, leaf: Any) -> Any:

@@ -165,7 +165,7 @@ def scalars(record: LogRecord, members: dict[str, list[int]]) -> dict[str, dict[
     if record.evaluation_return is not None:
         by_tag[TAGS["evaluation_return"]] = record.evaluation_return
     means = {
-        label: {tag: _mean(values[agents]) for tag, values in by_tag.items()}
+        label: {tag: float(mean_ignoring_nan(values[agents])) for tag, values in by_tag.items()}
         for label, agents in members.items()
     }
     means[""][TAGS["steps_per_second"]] = record.steps_per_second
@@ -173,7 +173,3 @@ def scalars(record: LogRecord, members: dict[str, list[int]]) -> dict[str, dict[
         label: {tag: value for tag, value in values.items() if not math.isnan(value)}
         for label, values in means.items()
     }
-
-
-def _mean(values: np.ndarray) -> float:
-    return float(values[0] if len(values) == 1 else mean_ignoring_nan(values))

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from rpojax.presets import named
 from rpojax.presets.table import Preset
 from rpojax.settings.declared import (
+    Check,
     anything,
     boolean,
     choice,
@@ -38,10 +39,10 @@ from rpojax.settings.values import (
     ResetMode,
     RewardShaper,
     Schedule,
-    environment_params,
+    as_environment_params,
+    as_network,
+    as_reward_shaper,
     identity_unless_hashable,
-    network_or_settings,
-    reward_shaper,
     schedule,
 )
 from rpojax.validation import Interval, check_known
@@ -79,7 +80,7 @@ class Config(RunSizes):
         (),
         "Parameters of an environment given by name that differ from its own defaults, such as "
         '{"g": 9.81}; stored as pairs of name and value.',
-        environment_params(),
+        Check(as_environment_params),
     )
     total_timesteps: int = setting(
         500_000, "Environment steps of the whole run, over all environments.", whole()
@@ -104,7 +105,7 @@ class Config(RunSizes):
         "`NetworkConfig`, a flax.linen module, or a function of `nnx.Rngs` that makes an nnx "
         "module; a module maps obs [..., *obs.shape] to (mean [..., A], log_std [..., A] or [A], "
         "value [...]).",
-        network_or_settings(),
+        Check(as_network),
     )
 
     learning_rate: float = hyperparameter("learning_rate", 3e-4)
@@ -189,7 +190,7 @@ class Config(RunSizes):
         "Pure function shaper(reward [B], timestep [], timesteps) -> reward [B], applied before "
         "any scaling; a timestep counts one step of all environments, and timesteps is their "
         "number in the run. Metrics keep the environment's own reward.",
-        optional(reward_shaper()),
+        optional(Check(as_reward_shaper)),
     )
     reward_scale: float = setting(
         1.0,

@@ -103,10 +103,6 @@ class RunSizes:
                 f"sample in each {self.advantage_normalization}, whose normalised advantage is "
                 f"always 0; give {remedy}, or advantage_normalization = 'none'"
             )
-        self._check_warm_up()
-
-    def _check_warm_up(self) -> None:
-        """Raise ValueError unless the warm-up is whole rollouts and leaves some to learn from."""
         for name in ("random_timesteps", "learning_starts"):
             value = getattr(self, name)
             if value % self.batch_size:

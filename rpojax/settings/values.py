@@ -57,12 +57,8 @@ def schedule(names: Collection[str]) -> Check:
     return Check(convert)
 
 
-def reward_shaper() -> Check:
+def as_reward_shaper(name: str, value: Any) -> Any:
     """A function of three arguments by position."""
-    return Check(_reward_shaper)
-
-
-def _reward_shaper(name: str, value: Any) -> Any:
     remedy = "give a function (reward, timestep, timesteps) -> reward, or None"
     if not callable(value):
         raise ValueError(f"{name} = {show(value)} is not callable; {remedy}")
@@ -80,24 +76,16 @@ def _reward_shaper(name: str, value: Any) -> Any:
     return value
 
 
-def network_or_settings() -> Check:
-    """A network, or a mapping of `NetworkConfig`'s fields."""
-    return Check(_network)
-
-
-def _network(name: str, value: Any) -> Any:
+def as_network(name: str, value: Any) -> Any:
+    """A network, as it is or made of a mapping of `NetworkConfig`'s fields."""
     fields = None if callable(value) else as_mapping(value)
     if fields is None:
         return value
     return NetworkConfig(**{str(key): item for key, item in fields.items()})
 
 
-def environment_params() -> Check:
-    """A mapping, or pairs, of names with plain values; stored as sorted pairs."""
-    return Check(_environment_params)
-
-
-def _environment_params(name: str, value: Any) -> tuple[tuple[str, Any], ...]:
+def as_environment_params(name: str, value: Any) -> tuple[tuple[str, Any], ...]:
+    """Sorted pairs of a mapping, or pairs, of names with plain values."""
     given = as_mapping(value)
     if given is None:
         try:

@@ -30,7 +30,7 @@ def test_a_diverged_run_counts_as_the_worst_or_is_an_error(bad):
     values = [[1.0, 2.0], [bad, 4.0]]
     for function in (make_scores, mean, interquartile_mean):
         with pytest.raises(
-            ValueError, match=r"1 of 4 scores .* run 1 of task 0 .* use make_scores"
+            ValueError, match=r"1 of 4 runs .* run 1 of task 0 .* use make_scores"
         ):
             function(values)
     np.testing.assert_array_equal(make_scores(values, worst=-5).values, [[1.0, 2.0], [-5.0, 4.0]])
@@ -43,7 +43,7 @@ def test_the_last_finite_score_of_a_diverged_run_does_not_count():
         {"a": [7.0, 3.0], "b": [4.0]}, finite={"a": [False, True], "b": [True]}, worst=1.0
     )
     np.testing.assert_array_equal(scores.values, [[1.0, 4.0], [3.0, NAN]])
-    with pytest.raises(ValueError, match=r"1 of 3 scores .* run 2 of task 0 \(9\)"):
+    with pytest.raises(ValueError, match=r"1 of 3 runs .* run 2 of task 0 \(9\)"):
         make_scores([1.0, 2.0, 9.0], finite=[True, True, False])
 
 
