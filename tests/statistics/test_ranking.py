@@ -76,7 +76,7 @@ def test_one_seed_repeats_for_one_random_generator(statistic):
 def test_errors():
     with pytest.raises(ValueError, match="1 settings and 0 missing runs; give at least two"):
         rank_stability(np.zeros((4, 1)))
-    with pytest.raises(ValueError, match="of 2 settings, with 1 missing runs"):
+    with pytest.raises(ValueError, match="2 settings and 1 missing runs"):
         rank_stability(make_scores({"a": [1.0, 2.0], "b": [3.0]}))
     with pytest.raises(ValueError, match=r"num_seeds = 5 is not allowed; give .* 1 to 4"):
         rank_stability(np.zeros((4, 2)), [5])

@@ -29,9 +29,7 @@ def test_a_run_that_never_was_is_marked():
 def test_a_diverged_run_counts_as_the_worst_or_is_an_error(bad):
     values = [[1.0, 2.0], [bad, 4.0]]
     for function in (make_scores, mean, interquartile_mean):
-        with pytest.raises(
-            ValueError, match=r"1 of 4 runs .* run 1 of task 0 .* use make_scores"
-        ):
+        with pytest.raises(ValueError, match=r"1 of 4 runs .* run 1 of task 0 .* use make_scores"):
             function(values)
     np.testing.assert_array_equal(make_scores(values, worst=-5).values, [[1.0, 2.0], [-5.0, 4.0]])
 
