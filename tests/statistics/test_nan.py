@@ -10,6 +10,7 @@ from rpojax.statistics.nan import (
     std_ignoring_nan,
     sum_ignoring_nan,
 )
+from rpojax.statistics.text import mean_and_std, plus_minus_sign
 
 NAN = np.nan
 
@@ -63,3 +64,20 @@ def test_gaps_are_bridged_over_steps_row_by_row():
     expected = [[[NAN, 1.0, 4.0, 5.0], [2.0, 3.0, 6.0, NAN]], values[1]]
     np.testing.assert_array_equal(bridge_nan(steps, values), expected)
     np.testing.assert_array_equal(bridge_nan(steps, values[0][0]), expected[0][0])
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [([1.0, NAN, 7.0], "4.0 ± 3.0"), ([NAN, -2.25], "-2.2"), ([NAN], "-"), ([], "-")],
+)
+def test_text_of_mean_and_standard_deviation(values, text):
+    assert mean_and_std(values, ".1f") == text
+
+
+@pytest.mark.parametrize(
+    ("encoding", "sign"),
+    [("utf-8", "±"), (None, "±"), ("latin-1", "±"), ("ascii", "+-"), ("no such", "+-")],
+)
+def test_sign_is_one_that_the_encoding_holds(encoding, sign):
+    assert plus_minus_sign(encoding) == sign
+    assert mean_and_std([1.0, 3.0], ".0f", sign) == f"2 {sign} 1"
