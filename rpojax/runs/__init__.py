@@ -48,7 +48,15 @@ print(run.agents[0].seed, run.evaluate().episode_return.mean())
 act = run.policy(agent=1)
 ```
 
-**Start from trained agents**, in another environment of the same shapes or with other settings:
+When to log, evaluate, save and stop are options, listed by `help(rpojax.RunOptions)`: `fit(cfg,
+eval_every=5)`, `resume(directory, max_seconds=3600)`, or `fit(cfg, options=RunOptions(...))`.
+
+A checkpoint holds the policies, the training state and the history as parts. Acting, evaluating
+and plotting read what they need, so that a saved policy stays usable with later versions. `resume`
+needs the whole training state, and names what differs where it cannot be read.
+
+**Start from trained agents**, with their parameters and running statistics, in another environment
+of the same shapes or with other settings:
 
 ```python
 tuned = rpojax.fit(cfg.replace(alpha=0.1), num_seeds=2, initial=run)
