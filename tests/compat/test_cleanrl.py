@@ -109,19 +109,6 @@ CHANGES = {
     "target_kl": (0.02, {"kl_threshold": 0.02}),
     "rpo_alpha": (0.01, {"alpha": 0.01}),
 }
-WITHOUT_EFFECT = {
-    "exp_name": "x",
-    "seed": 5,
-    "torch_deterministic": False,
-    "cuda": False,
-    "track": True,
-    "wandb_project_name": "x",
-    "wandb_entity": "x",
-    "capture_video": True,
-    "batch_size": 2048,
-    "minibatch_size": 64,
-    "num_iterations": 3906,
-}
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -132,14 +119,9 @@ def test_argument_changes_its_fields_alone(name):
     )
 
 
-@pytest.mark.parametrize("name", WITHOUT_EFFECT)
-def test_argument_of_a_run_has_no_effect(name):
-    changed = dataclasses.replace(Args(), **{name: WITHOUT_EFFECT[name]})
-    assert from_cleanrl(changed) == AS_CLEANRL
-
-
-def test_each_argument_is_tried_above():
-    assert {field.name for field in dataclasses.fields(Args)} == {*CHANGES, *WITHOUT_EFFECT}
+def test_all_other_arguments_are_of_a_run_and_have_no_effect():
+    others = {field.name for field in dataclasses.fields(Args)} - set(CHANGES)
+    assert from_cleanrl(vars(Args()) | dict.fromkeys(others, "changed")) == AS_CLEANRL
 
 
 def test_changes_take_precedence():
@@ -167,11 +149,6 @@ def test_changes_take_precedence():
 def test_arguments_that_cannot_be_are_refused_with_the_remedy(args, message):
     with pytest.raises(ValueError, match=message):
         from_cleanrl(args)
-
-
-def test_unknown_change_is_refused():
-    with pytest.raises(ValueError, match="unknown setting 'num_env'; did you mean 'num_envs'"):
-        from_cleanrl(Args(), num_env=3)
 
 
 def test_arguments_of_cleanrl_train():
