@@ -45,7 +45,7 @@ from rpojax.core.keys import update_keys
 from rpojax.core.model import make_model
 from rpojax.core.resets import draw_starts, step_and_reset
 from rpojax.envs.registry import FAMILIES, how_to_install
-from rpojax.envs.time_limit import with_time_limit
+from rpojax.envs.wrappers import with_time_limit
 from rpojax.networks import make_network
 
 CSV = RESULTS / "environments.csv"

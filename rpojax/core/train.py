@@ -30,7 +30,7 @@ from rpojax.core.rollout import collect, no_totals, tally_episodes
 from rpojax.core.schedules import check_schedules
 from rpojax.core.update import update
 from rpojax.envs.base import Params
-from rpojax.envs.bounds import warn_unreachable_actions
+from rpojax.envs.spaces import warn_unreachable_actions
 from rpojax.settings.config import Config
 from rpojax.settings.hyperparams import HyperParams
 from rpojax.trees import is_key

@@ -118,8 +118,8 @@ train = rpojax.make_train(rpojax.Config(env=pendulums))
 from rpojax.envs.base import Env, Params, Rekey, Render, Reset, Resets, Step, TimeStep
 from rpojax.envs.checks.conformance import check_env
 from rpojax.envs.drawing import Draw, render_with
-from rpojax.envs.randomization import DrawParams, randomized
 from rpojax.envs.registry import from_gymnax, make, names
+from rpojax.envs.wrappers import DrawParams, randomized
 
 __all__ = [
     "Draw",

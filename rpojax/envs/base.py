@@ -6,7 +6,6 @@ depends on the family.
 """
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, Protocol, SupportsIndex, TypeAlias
 
@@ -155,39 +154,6 @@ def remade_by(remake: Callable[[], Env], env: Env) -> Env:
     """`env`, which pickle makes again by calling `remake`; a copy with other fields is not."""
     object.__setattr__(env, "remake", remake)
     return env
-
-
-class _Outer(Protocol):
-    """The state of a wrapper, a named tuple with the state that it wraps."""
-
-    @property
-    def state(self) -> PyTree: ...
-
-    def _replace(self, *, state: PyTree) -> PyTree: ...
-
-
-def with_outer_state(env: Env, reset: Reset, step: Step, **changes: Any) -> Env:
-    """A copy of `env` with other functions, whose state is a named tuple with that of `env` inside.
-
-    Its `rekey` and `render` go on working.
-
-    Args:
-        env: what is wrapped.
-        reset: whose state has the one of `env` in the field `state`.
-        step: of the same state.
-        changes: of other fields of `Env`.
-    """
-    rekey = None if env.rekey is None else functools.partial(_rekey, env.rekey)
-    render = None if env.render is None else functools.partial(_render, env.render)
-    return dataclasses.replace(env, reset=reset, step=step, rekey=rekey, render=render, **changes)
-
-
-def _rekey(rekey: Rekey, keys: Key, outer: _Outer) -> PyTree:
-    return outer._replace(state=rekey(keys, outer.state))
-
-
-def _render(render: Render, outer: _Outer) -> np.ndarray:
-    return render(outer.state)
 
 
 def is_valid(values: Any) -> Any:

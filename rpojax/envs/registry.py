@@ -9,7 +9,7 @@ import jax
 
 from rpojax.envs.base import Env, remade_by
 from rpojax.envs.checks.contract import check_contract
-from rpojax.envs.concrete import concrete_values
+from rpojax.envs.contexts import concrete_values
 
 FAMILIES = {
     "gymnax": "rpojax.envs.gymnax.family",

@@ -12,7 +12,7 @@ import pytest
 
 import rpojax
 from rpojax import envs
-from rpojax.envs.time_limit import with_time_limit
+from rpojax.envs.wrappers import with_time_limit
 from rpojax.networks import make_network
 
 REWARD, GAMMA, SEEDS = 2.0, 0.8, 4

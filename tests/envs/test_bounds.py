@@ -7,7 +7,7 @@ import pytest
 from toys import make_counter
 
 import rpojax
-from rpojax.envs.bounds import warn_unreachable_actions
+from rpojax.envs.spaces import warn_unreachable_actions
 
 
 def cfg(low, high, **changes):

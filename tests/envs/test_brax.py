@@ -17,8 +17,8 @@ from positions import placed
 
 import rpojax
 from rpojax import envs
+from rpojax.envs.contexts import standard_numpy
 from rpojax.envs.physics import brax as adapter
-from rpojax.envs.physics.numpy_rules import standard_numpy
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 

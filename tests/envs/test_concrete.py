@@ -3,7 +3,7 @@ import contextlib
 import jax
 import jax.numpy as jnp
 
-from rpojax.envs.concrete import concrete_values
+from rpojax.envs.contexts import concrete_values
 
 
 def test_values_are_concrete_while_a_caller_is_traced():

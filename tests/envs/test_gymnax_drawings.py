@@ -38,8 +38,8 @@ def test_the_pendulum_stands_at_0_and_turns_anticlockwise():
 def test_the_car_stands_on_the_ground_left_of_the_flag():
     lowest = -np.pi / 6
     axes = picture("MountainCarContinuous-v0", position=lowest)
-    wheels = centres(axes)
-    np.testing.assert_allclose(np.mean(wheels, axis=0), (lowest, 0.13), atol=1e-3)
+    (car,) = (patch for patch in axes.patches if isinstance(patch, Circle))
+    np.testing.assert_allclose(car.center, (lowest, 0.1 + car.radius), atol=1e-3)
     flag = axes.lines[1].get_xydata()
     np.testing.assert_allclose(flag[:, 0], 0.45)
     np.testing.assert_allclose(flag[0, 1], 0.45 * np.sin(3 * 0.45) + 0.55, rtol=1e-6)

@@ -16,9 +16,9 @@ pytest.importorskip("mujoco.mjx", reason="needs rpojax[mjx]")
 
 from rpojax import envs
 from rpojax.envs.at_once import MOST
+from rpojax.envs.contexts import no_log_file
 from rpojax.envs.physics import mjx as adapter
-from rpojax.envs.physics import mjx_parts
-from rpojax.envs.physics.log import no_log_file
+from rpojax.envs.physics import mjx_terms
 from rpojax.envs.physics.mjx_tasks import TASKS
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
@@ -174,14 +174,14 @@ def test_settings_are_gymnasiums_keyword_arguments_with_their_defaults(name):
     [
         (
             "Reacher-v5",
-            {mjx_parts.REACHER_TIP: "fingertip", mjx_parts.REACHER_GOAL: "target"},
+            {mjx_terms.REACHER_TIP: "fingertip", mjx_terms.REACHER_GOAL: "target"},
         ),
         (
             "Pusher-v5",
             {
-                mjx_parts.PUSHER_TIP: "tips_arm",
-                mjx_parts.PUSHER_OBJECT: "object",
-                mjx_parts.PUSHER_GOAL: "goal",
+                mjx_terms.PUSHER_TIP: "tips_arm",
+                mjx_terms.PUSHER_OBJECT: "object",
+                mjx_terms.PUSHER_GOAL: "goal",
             },
         ),
         ("Ant-v5", {1: "torso"}),

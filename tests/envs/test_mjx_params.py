@@ -10,8 +10,8 @@ pytest.importorskip("mujoco.mjx", reason="needs rpojax[mjx]")
 
 from rpojax import envs
 from rpojax.envs.checks.contract import check_traced_params
+from rpojax.envs.contexts import no_log_file
 from rpojax.envs.physics import mjx as adapter
-from rpojax.envs.physics.log import no_log_file
 from rpojax.envs.physics.mjx_tasks import TASKS
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")

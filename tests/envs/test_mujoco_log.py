@@ -8,7 +8,7 @@ pytest.importorskip("mujoco", reason="needs rpojax[mjx]")
 
 import mujoco
 
-from rpojax.envs.physics.log import no_log_file
+from rpojax.envs.contexts import no_log_file
 
 
 def warn():

@@ -158,7 +158,7 @@ def test_parameters_of_an_object_are_fields_that_hold_floats():
 
 
 def test_a_time_limit_passes_parameters_on():
-    from rpojax.envs.time_limit import with_time_limit
+    from rpojax.envs.wrappers import with_time_limit
 
     env = with_time_limit(counter_with_params(), 1)
     timestep = one_step(env, {"move": 1.0})[1]

@@ -8,7 +8,7 @@ import numpy as np
 from toys import LIMIT, make_counter, run
 
 from rpojax.envs import check_env
-from rpojax.envs.time_limit import with_time_limit
+from rpojax.envs.wrappers import with_time_limit
 
 CALM, FATAL = jnp.zeros((3, 2)), jnp.ones((3, 2))
 

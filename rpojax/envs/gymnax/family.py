@@ -9,10 +9,9 @@ import numpy as np
 
 from rpojax.envs.at_once import mapped_over_envs
 from rpojax.envs.base import Env, Params, TimeStep
-from rpojax.envs.checks.dtypes import as_arrays, cast, fixed_point
-from rpojax.envs.checks.spaces import box_actions, encode, observation_space
-from rpojax.envs.concrete import concrete_values
+from rpojax.envs.contexts import concrete_values
 from rpojax.envs.drawing import render_with
+from rpojax.envs.dtypes import as_arrays, cast, fixed_point
 from rpojax.envs.gymnax.drawings import find_drawing, frames_per_second
 from rpojax.envs.gymnax.interface import (
     METHODS,
@@ -22,6 +21,7 @@ from rpojax.envs.gymnax.interface import (
     episode_limit,
 )
 from rpojax.envs.gymnax.params import as_defaults, changed, traceable
+from rpojax.envs.spaces import box_actions, encode, observation_space
 from rpojax.types import Array, Key, PyTree
 from rpojax.validation import check_known
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from rpojax.envs.base import fail_unless
 from rpojax.envs.checks.contract import describe
-from rpojax.envs.physics.numpy_rules import standard_numpy
+from rpojax.envs.contexts import standard_numpy
 from rpojax.types import Array, Key, PyTree
 from rpojax.validation import whole_number
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax.envs.base import Params
-from rpojax.envs.concrete import concrete_values
+from rpojax.envs.contexts import concrete_values
 from rpojax.envs.gymnax.interface import LIMIT
 from rpojax.types import Array
 

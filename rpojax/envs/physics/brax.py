@@ -10,12 +10,17 @@ import numpy as np
 
 from rpojax.envs.at_once import MOST
 from rpojax.envs.base import Env, Params
-from rpojax.envs.concrete import concrete_values
+from rpojax.envs.contexts import (
+    BRAX,
+    MJX,
+    concrete_values,
+    levels_kept_apart,
+    no_log_file,
+    nothing_printed,
+    standard_numpy,
+)
 from rpojax.envs.physics import mjx_params
 from rpojax.envs.physics.brax_interface import Physics, from_brax_interface
-from rpojax.envs.physics.levels import BRAX, MJX, levels_kept_apart
-from rpojax.envs.physics.log import no_log_file, nothing_printed
-from rpojax.envs.physics.numpy_rules import standard_numpy
 from rpojax.envs.physics.rendering import render_with_mujoco
 from rpojax.settings.sizes import MOST as MOST_STEPS
 from rpojax.types import PyTree

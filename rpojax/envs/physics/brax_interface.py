@@ -5,7 +5,7 @@ observation, the reward, whether the episode is done, metrics, and `info`.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
@@ -15,9 +15,9 @@ import numpy as np
 
 from rpojax.envs.at_once import mapped_over_envs
 from rpojax.envs.base import MOST_FPS, Env, Params, Render, TimeStep
-from rpojax.envs.checks.dtypes import as_arrays, cast, fixed_point
-from rpojax.envs.physics.numpy_rules import standard_numpy
-from rpojax.envs.time_limit import with_time_limit
+from rpojax.envs.contexts import replaced, standard_numpy
+from rpojax.envs.dtypes import as_arrays, cast, fixed_point
+from rpojax.envs.wrappers import with_time_limit
 from rpojax.trees import select
 from rpojax.types import Array, Key, PyTree
 
@@ -148,18 +148,12 @@ def from_brax_interface(
     return with_time_limit(made, -(-episode_length // action_repeat))
 
 
-@contextlib.contextmanager
-def _with_params(env: Any, physics: Physics | None, params: Params) -> Iterator[None]:
+def _with_params(env: Any, physics: Physics | None, params: Params) -> AbstractContextManager[None]:
     """While it lasts, `env` has another model, as in Brax's own wrapper for randomisation."""
     if physics is None or not params:
-        yield
-        return
-    before = getattr(env, physics.attribute)
-    setattr(env, physics.attribute, physics.changed(before, params))
-    try:
-        yield
-    finally:
-        setattr(env, physics.attribute, before)
+        return contextlib.nullcontext()
+    model = physics.changed(getattr(env, physics.attribute), params)
+    return replaced(env, physics.attribute, model)
 
 
 def _number(value: Array) -> Array:

@@ -15,15 +15,19 @@ import numpy as np
 
 from rpojax.envs.at_once import MOST, mapped_over_envs
 from rpojax.envs.base import MOST_FPS, Env, Params, TimeStep
-from rpojax.envs.concrete import concrete_values
-from rpojax.envs.physics.levels import MJX, levels_kept_apart
-from rpojax.envs.physics.log import no_log_file, nothing_printed
+from rpojax.envs.contexts import (
+    MJX,
+    concrete_values,
+    levels_kept_apart,
+    no_log_file,
+    nothing_printed,
+    standard_numpy,
+)
 from rpojax.envs.physics.mjx_params import changed, traceable
-from rpojax.envs.physics.mjx_rewards import Moment
 from rpojax.envs.physics.mjx_tasks import TASKS, Task
-from rpojax.envs.physics.numpy_rules import standard_numpy
+from rpojax.envs.physics.mjx_terms import Moment
 from rpojax.envs.physics.rendering import render_with_mujoco
-from rpojax.envs.time_limit import with_time_limit
+from rpojax.envs.wrappers import with_time_limit
 from rpojax.settings.sizes import MOST as MOST_STEPS
 from rpojax.types import Array, Key
 from rpojax.validation import (
@@ -163,8 +167,8 @@ def simulate(name: str, task: Task, mj_model: Any) -> Env:
         healthy = task.healthy(data, task.settings)
         moment = Moment(data, action, (position - before) / seconds, healthy)
         rewards = {
-            name: value.astype(jnp.float32)
-            for name, value in task.reward(moment, task.settings).items()
+            name: term(moment, task.settings).astype(jnp.float32)
+            for name, term in task.rewards.items()
         }
         timestep = TimeStep(
             obs=_observe(task, data),
@@ -178,9 +182,7 @@ def simulate(name: str, task: Task, mj_model: Any) -> Env:
     def place(data: Any, states: State, index: int) -> None:
         data.qpos[:] = states.qpos[index]
 
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    state, obs = jax.eval_shape(reset_one, key, {})
-    action = jax.ShapeDtypeStruct((mj_model.nu,), jnp.float32)
+    obs = jax.eval_shape(reset_one, jax.eval_shape(lambda: jax.random.key(0)), {})[1]
     low, high = mj_model.actuator_ctrlrange.T
     reset, step = mapped_over_envs(reset_one, step_one, MOST)
     return Env(
@@ -190,7 +192,7 @@ def simulate(name: str, task: Task, mj_model: Any) -> Env:
         obs=obs,
         action_low=low,
         action_high=high,
-        metrics=tuple(jax.eval_shape(step_one, key, state, action, {})[1].metrics),
+        metrics=tuple(task.rewards),
         render=render_with_mujoco(name, mj_model, place),
         render_fps=min(1.0 / seconds, MOST_FPS),
         most_at_once=MOST,

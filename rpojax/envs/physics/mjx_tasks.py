@@ -6,10 +6,8 @@ Written after Gymnasium 1.3, whose simulator `tests/envs/test_mjx.py` compares t
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from rpojax.envs.physics import mjx_parts as parts
-from rpojax.envs.physics import mjx_rewards as rewards
-from rpojax.envs.physics.mjx_parts import Parts, Settings
-from rpojax.envs.physics.mjx_rewards import Moment, Terms
+from rpojax.envs.physics import mjx_terms as terms
+from rpojax.envs.physics.mjx_terms import Parts, Settings, Term
 from rpojax.types import Array, Key
 
 
@@ -18,13 +16,14 @@ class Task(NamedTuple):
 
     xml: str  # in the folder `assets` of gymnasium.envs.mujoco
     frame_skip: int
-    max_episode_steps: int
     settings: Settings  # with their defaults
-    start: Callable[[Key, Array, Array, Settings], tuple[Array, Array]]  # of qpos0, qvel0
     observe: Callable[[Any, Settings], Parts]
-    reward: Callable[[Moment, Settings], Terms]
-    healthy: Callable[[Any, Settings], Array] = rewards.always
-    position: Callable[[Any, Any], Array] = rewards.nowhere  # of (model, data), f32[2]
+    rewards: dict[str, Term]  # whose sum is the reward, by Gymnasium's names in `info`
+    # of qpos0, qvel0
+    start: Callable[[Key, Array, Array, Settings], tuple[Array, Array]] = terms.start_uniform
+    healthy: Callable[[Any, Settings], Array] = terms.always
+    position: Callable[[Any, Any], Array] = terms.nowhere  # of (model, data), f32[2]
+    max_episode_steps: int = 1000
     contact_forces: bool = False  # whether it reads cfrc_ext
 
 
@@ -34,73 +33,87 @@ _RUNNING: Settings = {
 }
 _WALKING: Settings = _RUNNING | {"healthy_reward": 1.0, "terminate_when_unhealthy": True}
 
+_RUN = {"reward_forward": terms.forward, "reward_ctrl": terms.control("ctrl_cost_weight")}
+_WALK = _RUN | {"reward_survive": terms.survive}
+_REACH = {"reward_ctrl": terms.control("reward_control_weight")}
+
 TASKS = {
     "InvertedPendulum-v5": Task(
         xml="inverted_pendulum.xml",
         frame_skip=2,
-        max_episode_steps=1000,
         settings={"reset_noise_scale": 0.01},
-        start=parts.start_uniform,
-        observe=parts.observe_joints(),
-        reward=rewards.reward_pendulum,
-        healthy=rewards.pole_is_up,
+        observe=terms.observe_joints(),
+        rewards={"reward_survive": terms.survive},
+        healthy=terms.pole_is_up,
     ),
     "InvertedDoublePendulum-v5": Task(
         xml="inverted_double_pendulum.xml",
         frame_skip=5,
-        max_episode_steps=1000,
         settings={"healthy_reward": 10.0, "reset_noise_scale": 0.1},
-        start=parts.start_normal,
-        observe=parts.observe_double_pendulum,
-        reward=rewards.reward_double_pendulum,
-        healthy=rewards.tip_is_up,
+        observe=terms.observe_double_pendulum,
+        rewards={
+            "reward_survive": terms.survive,
+            "distance_penalty": terms.tip_from_top,
+            "velocity_penalty": terms.pole_velocities,
+        },
+        start=terms.start_normal,
+        healthy=terms.tip_is_up,
     ),
     "Reacher-v5": Task(
         xml="reacher.xml",
         frame_skip=2,
-        max_episode_steps=50,
         settings={"reward_dist_weight": 1.0, "reward_control_weight": 1.0},
-        start=parts.start_reacher,
-        observe=parts.observe_reacher,
-        reward=rewards.reward_reacher,
+        observe=terms.observe_reacher,
+        rewards={
+            "reward_dist": terms.distance(
+                terms.REACHER_TIP, terms.REACHER_GOAL, "reward_dist_weight"
+            ),
+            **_REACH,
+        },
+        start=terms.start_reacher,
+        max_episode_steps=50,
     ),
     "Pusher-v5": Task(
         xml="pusher_v5.xml",
         frame_skip=5,
-        max_episode_steps=100,
         settings={
             "reward_near_weight": 0.5,
             "reward_dist_weight": 1.0,
             "reward_control_weight": 0.1,
         },
-        start=parts.start_pusher,
-        observe=parts.observe_pusher,
-        reward=rewards.reward_pusher,
+        observe=terms.observe_pusher,
+        rewards={
+            "reward_near": terms.distance(
+                terms.PUSHER_OBJECT, terms.PUSHER_TIP, "reward_near_weight"
+            ),
+            "reward_dist": terms.distance(
+                terms.PUSHER_OBJECT, terms.PUSHER_GOAL, "reward_dist_weight"
+            ),
+            **_REACH,
+        },
+        start=terms.start_pusher,
+        max_episode_steps=100,
     ),
     "Swimmer-v5": Task(
         xml="swimmer.xml",
         frame_skip=4,
-        max_episode_steps=1000,
         settings=_RUNNING | {"ctrl_cost_weight": 1e-4, "reset_noise_scale": 0.1},
-        start=parts.start_uniform,
-        observe=parts.observe_joints(hidden=2),
-        reward=rewards.reward_running,
-        position=rewards.root_position,
+        observe=terms.observe_joints(hidden=2),
+        rewards=_RUN,
+        position=terms.root_position,
     ),
     "HalfCheetah-v5": Task(
         xml="half_cheetah.xml",
         frame_skip=5,
-        max_episode_steps=1000,
         settings=_RUNNING | {"ctrl_cost_weight": 0.1, "reset_noise_scale": 0.1},
-        start=parts.start_normal,
-        observe=parts.observe_joints(hidden=1),
-        reward=rewards.reward_running,
-        position=rewards.root_position,
+        observe=terms.observe_joints(hidden=1),
+        rewards=_RUN,
+        start=terms.start_normal,
+        position=terms.root_position,
     ),
     "Hopper-v5": Task(
         xml="hopper.xml",
         frame_skip=4,
-        max_episode_steps=1000,
         settings=_WALKING
         | {
             "ctrl_cost_weight": 1e-3,
@@ -109,16 +122,14 @@ TASKS = {
             "healthy_angle_range": (-0.2, 0.2),
             "reset_noise_scale": 5e-3,
         },
-        start=parts.start_uniform,
-        observe=parts.observe_joints(hidden=1, most_speed=10.0),
-        reward=rewards.reward_walking,
-        healthy=rewards.hopper_is_healthy,
-        position=rewards.root_position,
+        observe=terms.observe_joints(hidden=1, most_speed=10.0),
+        rewards=_WALK,
+        healthy=terms.hopper_is_healthy,
+        position=terms.root_position,
     ),
     "Walker2d-v5": Task(
         xml="walker2d_v5.xml",
         frame_skip=4,
-        max_episode_steps=1000,
         settings=_WALKING
         | {
             "ctrl_cost_weight": 1e-3,
@@ -126,16 +137,14 @@ TASKS = {
             "healthy_angle_range": (-1.0, 1.0),
             "reset_noise_scale": 5e-3,
         },
-        start=parts.start_uniform,
-        observe=parts.observe_joints(hidden=1, most_speed=10.0),
-        reward=rewards.reward_walking,
-        healthy=rewards.walker_is_healthy,
-        position=rewards.root_position,
+        observe=terms.observe_joints(hidden=1, most_speed=10.0),
+        rewards=_WALK,
+        healthy=terms.walker_is_healthy,
+        position=terms.root_position,
     ),
     "Ant-v5": Task(
         xml="ant.xml",
         frame_skip=5,
-        max_episode_steps=1000,
         settings=_WALKING
         | {
             "ctrl_cost_weight": 0.5,
@@ -145,17 +154,16 @@ TASKS = {
             "reset_noise_scale": 0.1,
             "include_cfrc_ext_in_observation": True,
         },
-        start=parts.start_normal,
-        observe=parts.observe_ant,
-        reward=rewards.reward_ant,
-        healthy=rewards.ant_is_healthy,
-        position=rewards.torso_position,
+        observe=terms.observe_ant,
+        rewards=_WALK | {"reward_contact": terms.contact_ant},
+        start=terms.start_normal,
+        healthy=terms.ant_is_healthy,
+        position=terms.torso_position,
         contact_forces=True,
     ),
     "Humanoid-v5": Task(
         xml="humanoid.xml",
         frame_skip=5,
-        max_episode_steps=1000,
         settings=_WALKING
         | {
             "forward_reward_weight": 1.25,
@@ -170,11 +178,10 @@ TASKS = {
             "include_qfrc_actuator_in_observation": True,
             "include_cfrc_ext_in_observation": True,
         },
-        start=parts.start_uniform,
-        observe=parts.observe_humanoid,
-        reward=rewards.reward_humanoid,
-        healthy=rewards.humanoid_is_healthy,
-        position=rewards.mass_centre,
+        observe=terms.observe_humanoid,
+        rewards=_WALK | {"reward_contact": terms.contact_humanoid},
+        healthy=terms.humanoid_is_healthy,
+        position=terms.mass_centre,
         contact_forces=True,
     ),
 }

@@ -7,12 +7,15 @@ from typing import Any
 import jax
 
 from rpojax.envs.base import Env, fail_unless
-from rpojax.envs.concrete import concrete_values
+from rpojax.envs.contexts import (
+    MJX,
+    concrete_values,
+    levels_kept_apart,
+    no_log_file,
+    standard_numpy,
+)
 from rpojax.envs.physics.brax_interface import Physics, from_brax_interface
-from rpojax.envs.physics.levels import MJX, levels_kept_apart
-from rpojax.envs.physics.log import no_log_file
 from rpojax.envs.physics.mjx_params import changed, traceable
-from rpojax.envs.physics.numpy_rules import standard_numpy
 from rpojax.envs.physics.rendering import render_with_mujoco
 from rpojax.settings.sizes import MOST as MOST_STEPS
 from rpojax.types import PyTree

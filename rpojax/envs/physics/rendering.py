@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from rpojax.envs.base import Render
-from rpojax.envs.physics.log import no_log_file
+from rpojax.envs.contexts import no_log_file
 from rpojax.types import PyTree
 from rpojax.validation import first_line
 

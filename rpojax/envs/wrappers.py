@@ -1,16 +1,93 @@
-"""Domain randomisation: parameters of an environment that are drawn anew for each episode."""
+"""Environments made of others: with a time limit, with parameters drawn for each episode."""
 
+import dataclasses
 import functools
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from rpojax.envs.at_once import mapped_over_envs
-from rpojax.envs.base import Env, Params, TimeStep, fail_unless, remade_by, with_outer_state
+from rpojax.envs.base import (
+    Env,
+    Params,
+    Rekey,
+    Render,
+    Reset,
+    Step,
+    TimeStep,
+    fail_unless,
+    remade_by,
+)
 from rpojax.envs.params import check_names, check_shape
 from rpojax.types import Array, Key, PyTree
+
+
+class _Outer(Protocol):
+    """The state of a wrapper, a named tuple with the state that it wraps."""
+
+    @property
+    def state(self) -> PyTree: ...
+
+    def _replace(self, *, state: PyTree) -> PyTree: ...
+
+
+def with_outer_state(env: Env, reset: Reset, step: Step, **changes: Any) -> Env:
+    """A copy of `env` with other functions, whose state is a named tuple with that of `env` inside.
+
+    Its `rekey` and `render` go on working.
+
+    Args:
+        env: what is wrapped.
+        reset: whose state has the one of `env` in the field `state`.
+        step: of the same state.
+        changes: of other fields of `Env`.
+    """
+    rekey = None if env.rekey is None else functools.partial(_rekey, env.rekey)
+    render = None if env.render is None else functools.partial(_render, env.render)
+    return dataclasses.replace(env, reset=reset, step=step, rekey=rekey, render=render, **changes)
+
+
+def _rekey(rekey: Rekey, keys: Key, outer: _Outer) -> PyTree:
+    return outer._replace(state=rekey(keys, outer.state))
+
+
+def _render(render: Render, outer: _Outer) -> np.ndarray:
+    return render(outer.state)
+
+
+class Timed(NamedTuple):
+    """The state of B environments with a time limit."""
+
+    state: PyTree  # [B, ...] of the environment without it
+    steps: Array  # i32[B] since the episode began
+
+
+def with_time_limit(env: Env, max_episode_steps: int) -> Env:
+    """`env`, its episodes cut off (truncated) after a number of steps.
+
+    An episode that ends by itself on its last step is terminated, not truncated.
+
+    Args:
+        env: without a time limit.
+        max_episode_steps: at least 1.
+    """
+
+    def reset(keys: Key, params: Params) -> tuple[Timed, PyTree]:
+        state, obs = env.reset(keys, params)
+        return Timed(state, jnp.zeros(keys.shape[0], jnp.int32)), obs
+
+    def step(keys: Key, timed: Timed, action: Array, params: Params) -> tuple[Timed, TimeStep]:
+        state, timestep = env.step(keys, timed.state, action, params)
+        steps = timed.steps + 1
+        truncated = timestep.truncated | (steps >= max_episode_steps)
+        truncated &= ~timestep.terminated
+        return Timed(state, steps), timestep._replace(truncated=truncated)
+
+    return with_outer_state(env, reset, step, max_episode_steps=max_episode_steps)
+
 
 PARAMS_STREAM = 1_349_677_901
 """Folded into the key of a reset: the parameters take nothing from the reset's own numbers."""
