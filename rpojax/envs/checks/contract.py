@@ -3,7 +3,7 @@
 import inspect
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 import jax
@@ -17,6 +17,7 @@ from rpojax.types import Array, Key, PyTree
 NUM_ENVS = 3  # any number must work
 
 _METRIC = re.compile(r"[\w ./-]+")  # columns of CSV files and tags of charts
+_REAL = jnp.bool_, jnp.integer, jnp.floating
 
 _OF_ONE_EPISODE = (
     "step is of one episode, and TimeStep has no final_obs: return TimeStep(obs, reward, "
@@ -31,10 +32,9 @@ def check_contract(env: Env) -> None:
     and the structure, shapes and dtypes of all that `reset` and `step` return. `check_env` checks
     the values as well.
     """
-    _check_bounds(env)
-    _check_description(env)
+    for problem in (*_problems_of_bounds(env), *_problems_of_fields(env), *_wrong_arguments(env)):
+        fail_unless(env.name, False, problem)
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), NUM_ENVS))
-    _check_arguments(env)
     state, obs = _pair(env, "reset", jax.eval_shape(env.reset, keys, {}), "(state, obs)")
     _check_same(env, "obs", "reset", obs, env.obs)
     for path, leaf in leaves_by_path(state).items():
@@ -54,15 +54,14 @@ def check_contract(env: Env) -> None:
         "with the same shapes and dtypes",
     )
     scalar, flag = jax.ShapeDtypeStruct((), jnp.float32), jax.ShapeDtypeStruct((), jnp.bool_)
-    _check_same(env, "obs", "step", timestep.obs, env.obs)
-    _check_same(env, "reward", "step", timestep.reward, scalar)
-    _check_same(env, "terminated", "step", timestep.terminated, flag)
-    _check_same(env, "truncated", "step", timestep.truncated, flag)
+    specs = {"obs": env.obs, "reward": scalar, "terminated": flag, "truncated": flag}
+    for part, spec in specs.items():
+        _check_same(env, part, "step", getattr(timestep, part), spec)
+    for name in env.metrics:
+        _check_same(env, f"metrics[{name!r}]", "step", timestep.metrics[name], scalar)
     if env.rekey is not None:
         difference = first_difference("state", jax.eval_shape(env.rekey, keys, state), state)
         fail_unless(env.name, difference is None, f"rekey changes the state: {difference}")
-    for name in env.metrics:
-        _check_same(env, f"metrics[{name!r}]", "step", timestep.metrics[name], scalar)
 
 
 def check_traced_params(env: Env) -> None:
@@ -123,69 +122,55 @@ class _Bare(str):
         return str(self)
 
 
-def _check_bounds(env: Env) -> None:
+def _problems_of_bounds(env: Env) -> Iterator[str]:
     low, high = env.action_low, env.action_high
-    fail_unless(
-        env.name,
-        low.shape == high.shape and low.ndim == 1,
-        f"action bounds differ in shape or are not vectors: action_low has the shape {low.shape}, "
-        f"action_high {high.shape}; give both as [A]",
-    )
-    fail_unless(env.name, low.size > 0, "actions have no dimensions; give at least one")
-    fail_unless(
-        env.name,
-        bool((low < high).all()),  # False for NaN
-        f"action_low is not below action_high everywhere: {low} and {high}; swap or correct them",
-    )
+    if low.shape != high.shape or low.ndim != 1:
+        yield (
+            "action bounds differ in shape or are not vectors: action_low has the shape "
+            f"{low.shape}, action_high {high.shape}; give both as [A]"
+        )
+    elif low.size == 0:
+        yield "actions have no dimensions; give at least one"
+    elif not (low < high).all():  # also for NaN
+        yield (
+            f"action_low is not below action_high everywhere: {low} and {high}; swap or correct "
+            "them"
+        )
 
 
-def _check_description(env: Env) -> None:
-    fail_unless(
-        env.name,
-        env.resets in get_args(Resets),
-        f"resets = {env.resets!r} is not allowed; give one of {', '.join(get_args(Resets))}",
-    )
+def _problems_of_fields(env: Env) -> Iterator[str]:
+    if env.resets not in get_args(Resets):
+        yield f"resets = {env.resets!r} is not allowed; give one of {', '.join(get_args(Resets))}"
     limit = env.max_episode_steps
     whole = isinstance(limit, int | np.integer) and not isinstance(limit, bool)
-    fail_unless(
-        env.name,
-        limit is None or (whole and limit >= 1),
-        f"max_episode_steps = {limit!r} is not allowed; give a whole number of at least 1, or "
-        "None for no limit",
-    )
-    fail_unless(
-        env.name,
+    if limit is not None and not (whole and limit >= 1):
+        yield (
+            f"max_episode_steps = {limit!r} is not allowed; give a whole number of at least 1, or "
+            "None for no limit"
+        )
+    if not (
         isinstance(env.metrics, tuple)
         and len(set(env.metrics)) == len(env.metrics)
-        and all(isinstance(name, str) and _METRIC.fullmatch(name) for name in env.metrics),
-        f"metrics = {env.metrics!r} is not allowed; give a tuple of different names of letters, "
-        'digits, spaces and _ - . / such as ("reward/forward", "success")',
-    )
+        and all(isinstance(name, str) and _METRIC.fullmatch(name) for name in env.metrics)
+    ):
+        yield (
+            f"metrics = {env.metrics!r} is not allowed; give a tuple of different names of "
+            'letters, digits, spaces and _ - . / such as ("reward/forward", "success")'
+        )
     leaves = jax.tree_util.tree_leaves_with_path(env.obs)
-    fail_unless(env.name, bool(leaves), "obs has no leaves; observations need at least one array")
+    if not leaves:
+        yield "obs has no leaves; observations need at least one array"
     for path, leaf in leaves:
         where = "obs" + jax.tree_util.keystr(path)
-        fail_unless(
-            env.name,
-            hasattr(leaf, "shape") and hasattr(leaf, "dtype"),
-            f"{where} is described by {leaf!r}; give a jax.ShapeDtypeStruct",
-        )
-        fail_unless(
-            env.name,
-            math.prod(leaf.shape) > 0,
-            f"{where} has the shape {leaf.shape}, which holds no numbers; remove it",
-        )
-        real = jnp.issubdtype(leaf.dtype, jnp.bool_) or (
-            jnp.issubdtype(leaf.dtype, jnp.number)
-            and not jnp.issubdtype(leaf.dtype, jnp.complexfloating)
-        )
-        fail_unless(
-            env.name, real, f"{where} has the dtype {leaf.dtype}; observations are real numbers"
-        )
+        if not (hasattr(leaf, "shape") and hasattr(leaf, "dtype")):
+            yield f"{where} is described by {leaf!r}; give a jax.ShapeDtypeStruct"
+        elif math.prod(leaf.shape) == 0:
+            yield f"{where} has the shape {leaf.shape}, which holds no numbers; remove it"
+        elif not any(jnp.issubdtype(leaf.dtype, kind) for kind in _REAL):
+            yield f"{where} has the dtype {leaf.dtype}; observations are real numbers"
 
 
-def _check_arguments(env: Env) -> None:
-    """Raise ValueError where `reset` or `step` cannot take what they are called with."""
+def _wrong_arguments(env: Env) -> Iterator[str]:
     wanted = {"reset": ("keys", "params"), "step": ("keys", "state", "action", "params")}
     for function, arguments in wanted.items():
         try:
@@ -194,12 +179,12 @@ def _check_arguments(env: Env) -> None:
             continue
         try:
             signature.bind(*arguments)
-        except TypeError as error:
-            raise ValueError(
-                f"environment {env.name!r}: {function} takes {signature}, and is called as "
-                f"{function}({', '.join(arguments)}) with params {{}} or changed values of "
-                "Env.params; give it these arguments"
-            ) from error
+        except TypeError:
+            yield (
+                f"{function} takes {signature}, and is called as {function}"
+                f"({', '.join(arguments)}) with params {{}} or changed values of Env.params; give "
+                "it these arguments"
+            )
 
 
 def _pair(env: Env, function: str, result: Any, wanted: str) -> tuple[PyTree, PyTree]:
