@@ -5,8 +5,9 @@ shapes, how episodes end, what a state looks like) and returns an `Env`. Nothing
 depends on the family.
 """
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple, Protocol, SupportsIndex, TypeAlias
 
 import numpy as np
@@ -168,10 +169,23 @@ def is_valid(values: Any) -> Any:
         return abs(values.astype(np.float32)) <= LARGEST
 
 
-def fail_unless(name: str, condition: bool, problem: str) -> None:
-    """Raise a ValueError that names the environment unless `condition` holds."""
+class Problem(ValueError):
+    """What is wrong with an environment, without its name; see `naming`."""
+
+
+def require(condition: Any, problem: str) -> None:
+    """Raise `Problem` unless a condition holds."""
     if not condition:
-        raise ValueError(f"environment {name!r}: {problem}")
+        raise Problem(problem)
+
+
+@contextlib.contextmanager
+def naming(name: str) -> Iterator[None]:
+    """While it lasts, a `Problem` becomes a ValueError that names the environment."""
+    try:
+        yield
+    except Problem as problem:
+        raise ValueError(f"environment {name!r}: {problem}") from problem
 
 
 def as_bounds(bounds: Any) -> np.ndarray:

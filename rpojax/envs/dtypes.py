@@ -5,17 +5,16 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from rpojax.envs.base import fail_unless
+from rpojax.envs.base import Problem, require
 from rpojax.envs.checks.contract import describe, same_structure
 from rpojax.trees import same_avals
 from rpojax.types import Array, PyTree
 
 
-def as_arrays(name: str, part: str, tree: PyTree) -> PyTree:
+def as_arrays(part: str, tree: PyTree) -> PyTree:
     """Leaves as JAX arrays of their own dtypes, without weak types.
 
     Args:
-        name: of the environment, for errors.
         part: "state" or "obs", for errors.
         tree: of arrays and Python numbers.
 
@@ -28,8 +27,8 @@ def as_arrays(name: str, part: str, tree: PyTree) -> PyTree:
             array = jnp.asarray(leaf)
         except TypeError:
             where = part + jax.tree_util.keystr(path)
-            raise ValueError(
-                f"environment {name!r}: {where} = {leaf!r} is neither an array nor a number; "
+            raise Problem(
+                f"{where} = {leaf!r} is neither an array nor a number; "
                 "keep it outside of the environment's arrays"
             ) from None
         return _cast(array, array.dtype)
@@ -43,7 +42,7 @@ def cast(tree: PyTree, like: PyTree) -> PyTree:
 
 
 def fixed_point(
-    name: str, start: dict[str, PyTree], advance: Callable[[dict[str, PyTree]], dict[str, PyTree]]
+    start: dict[str, PyTree], advance: Callable[[dict[str, PyTree]], dict[str, PyTree]]
 ) -> dict[str, PyTree]:
     """The narrowest specs that hold what `reset` returns and that `step` maps into themselves.
 
@@ -51,7 +50,6 @@ def fixed_point(
     float32 holds both. The wider state may widen the next result, until nothing changes.
 
     Args:
-        name: of the environment, for errors.
         start: specs of what `reset` returns, by part ("state", "obs").
         advance: from specs of what `step` is given to specs of what it returns.
 
@@ -61,16 +59,15 @@ def fixed_point(
     specs = start
     while True:  # dtypes only widen, so this ends
         following = advance(specs)
-        wider = {part: _common(name, part, specs[part], following[part]) for part in specs}
+        wider = {part: _common(part, specs[part], following[part]) for part in specs}
         if same_avals(wider, specs):
             return specs
         specs = wider
 
 
-def _common(name: str, part: str, first: PyTree, later: PyTree) -> PyTree:
+def _common(part: str, first: PyTree, later: PyTree) -> PyTree:
     """Specs that hold the leaves of both trees."""
-    fail_unless(
-        name,
+    require(
         same_structure(first, later),
         f"{part} is {describe(first)} in reset and {describe(later)} in step; give both the same "
         "structure",
@@ -78,14 +75,12 @@ def _common(name: str, part: str, first: PyTree, later: PyTree) -> PyTree:
 
     def one(path: tuple, a: jax.ShapeDtypeStruct, b: jax.ShapeDtypeStruct) -> PyTree:
         where = part + jax.tree_util.keystr(path)
-        fail_unless(
-            name,
+        require(
             a.shape == b.shape,
             f"{where} has the shape {a.shape} in reset and {b.shape} in step; give both the same",
         )
         dtype = _wider(a.dtype, b.dtype)
-        fail_unless(
-            name,
+        require(
             dtype is not None,
             f"{where} is {a.dtype} in reset and {b.dtype} in step, and neither holds the other's "
             "values; give both the same dtype",

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import jax
 
-from rpojax.envs.base import Env, remade_by
+from rpojax.envs.base import Env, naming, remade_by
 from rpojax.envs.checks.contract import check_contract
 from rpojax.envs.contexts import concrete_values
 
@@ -163,7 +163,8 @@ def _make_by_name(name: str, params: dict[str, Any]) -> Env:
             "Environments that are not written in JAX, such as Gymnasium's and Isaac's, cannot be "
             "trained in"
         )
-    return family.make(short, **params)
+    with naming(short):
+        return family.make(short, **params)
 
 
 def _other_families(family: str) -> str:

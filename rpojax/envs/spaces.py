@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax.envs.base import Env
+from rpojax.envs.base import Env, Problem
 from rpojax.types import Array, PyTree
 
 INITIAL_REACH = 3.0
@@ -24,7 +24,7 @@ class Actions(NamedTuple):
     high: np.ndarray  # [A]
 
 
-def box_actions(name: str, space: Any) -> Actions | None:
+def box_actions(space: Any) -> Actions | None:
     """The bounds of a Box of floats; None for any other space.
 
     Raises:
@@ -42,8 +42,8 @@ def box_actions(name: str, space: Any) -> Actions | None:
             for bound in (space.low, space.high)
         )
     except ValueError:
-        raise ValueError(
-            f"environment {name!r}: the bounds of the action space have the shapes "
+        raise Problem(
+            f"the bounds of the action space have the shapes "
             f"{np.shape(space.low)} and {np.shape(space.high)}, and the space has {shape}; give "
             "all the same"
         ) from None
@@ -60,17 +60,16 @@ def observation_space(env: Any, params: Any) -> Any:
         return None
 
 
-def encode(name: str, space: Any, obs: PyTree, path: str = "obs") -> PyTree:
+def encode(space: Any, obs: PyTree, path: str = "obs") -> PyTree:
     """An observation in the form that a network takes; see `envs.from_gymnax`.
 
     Args:
-        name: of the environment, for errors.
         space: gymnax's or Gymnasium's; None or a Box leaves the observation as it is.
         obs: one observation.
         path: to `obs` from the top, for errors.
     """
     if hasattr(space, "n"):
-        return _one_hot(name, space, obs, path)
+        return _one_hot(space, obs, path)
     spaces = getattr(space, "spaces", None)
     if spaces is None:
         return obs
@@ -78,11 +77,11 @@ def encode(name: str, space: Any, obs: PyTree, path: str = "obs") -> PyTree:
     spaces = dict(spaces) if named else dict(enumerate(spaces))
     parts = _parts(obs, named)
     if set(parts) != set(spaces):
-        raise ValueError(
-            f"env = {name!r} has the observation space {space} at {path}, and its observation has "
+        raise Problem(
+            f"it has the observation space {space} at {path}, and its observation has "
             f"the parts {list(parts)}; give both the same"
         )
-    encoded = {key: encode(name, spaces[key], parts[key], f"{path}[{key!r}]") for key in spaces}
+    encoded = {key: encode(spaces[key], parts[key], f"{path}[{key!r}]") for key in spaces}
     return encoded if named else tuple(encoded.values())
 
 
@@ -97,11 +96,11 @@ def _parts(obs: PyTree, named: bool) -> dict[Any, PyTree]:
     return dict(vars(obs)) if dataclasses.is_dataclass(obs) else {}
 
 
-def _one_hot(name: str, space: Any, obs: Any, path: str) -> Array:
+def _one_hot(space: Any, obs: Any, path: str) -> Array:
     obs = jnp.asarray(obs)
     if obs.shape or not jnp.issubdtype(obs.dtype, jnp.integer):
-        raise ValueError(
-            f"env = {name!r} has the observation space {space} at {path}, and its observation is "
+        raise Problem(
+            f"it has the observation space {space} at {path}, and its observation is "
             f"{obs.dtype}{list(obs.shape)}; return one integer, or describe it by a Box"
         )
     return jax.nn.one_hot(obs - getattr(space, "start", 0), int(space.n), dtype=jnp.float32)

@@ -18,7 +18,6 @@ from rpojax.envs.base import (
     Reset,
     Step,
     TimeStep,
-    fail_unless,
     remade_by,
 )
 from rpojax.envs.params import check_names, check_shape
@@ -137,7 +136,8 @@ def randomized(env: Env, draw: DrawParams) -> Env:
     names = check_names(env, "draw returns", specs)
     for name, spec in names.items():
         check_shape(env, f"draw(key)[{name!r}]", name, spec, "draw for one environment")
-    fail_unless(env.name, bool(names), "draw returns no parameters; draw at least one")
+    if not names:
+        raise ValueError(f"environment {env.name!r}: draw returns no parameters; draw at least one")
 
     def draw_one(key: Key) -> dict[str, Array]:
         drawn = draw(jax.random.fold_in(key, PARAMS_STREAM))

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax.envs.base import INVALID, Env, TimeStep, fail_unless, is_valid
+from rpojax.envs.base import INVALID, Env, TimeStep, is_valid, naming, require
 from rpojax.envs.checks.contract import check_contract, check_traced_params
 from rpojax.trees import is_key, select
 from rpojax.types import Array, Key, PyTree
@@ -68,20 +68,19 @@ def check_env(env: Env, num_envs: int = 3, num_steps: int = 1000) -> None:
             )
             for _ in range(2)
         )
-    fail_unless(
-        env.name,
-        bool(rollout.valid_start.all()),
-        f"obs of reset holds {INVALID}; training cannot start there",
-    )
-    _check_values(env, rollout.steps)
-    fail_unless(
-        env.name,
-        jax.tree.all(jax.tree.map(_same_numbers, rollout.steps, again.steps)),
-        "the same keys gave different results; take all randomness from the keys",
-    )
-    _check_resets(env, rollout)
-    _check_limit(env, rollout.steps)
-    _check_rekey(env, num_envs)
+    with naming(env.name):
+        require(
+            rollout.valid_start.all(),
+            f"obs of reset holds {INVALID}; training cannot start there",
+        )
+        _check_values(env, rollout.steps)
+        require(
+            jax.tree.all(jax.tree.map(_same_numbers, rollout.steps, again.steps)),
+            "the same keys gave different results; take all randomness from the keys",
+        )
+        _check_resets(rollout)
+        _check_limit(env, rollout.steps)
+        _check_rekey(env, num_envs)
 
 
 def _random_rollout(env: Env, key: Key, num_envs: int, num_steps: int) -> _Rollout:
@@ -148,8 +147,7 @@ def _check_values(env: Env, steps: TimeStep) -> None:
         for path, leaf in jax.tree_util.tree_leaves_with_path(getattr(steps, name)):
             where = ~is_valid(leaf).all(axis=tuple(range(2, leaf.ndim)))
             invalid |= where
-            fail_unless(
-                env.name,
+            require(
                 not (where & ~steps.terminated).any(),
                 f"{name}{jax.tree_util.keystr(path)} holds {INVALID} under random actions; "
                 "terminate where the state diverges",
@@ -162,14 +160,13 @@ def _check_values(env: Env, steps: TimeStep) -> None:
             stacklevel=3,
         )
     both = steps.terminated & steps.truncated
-    fail_unless(
-        env.name,
+    require(
         not both.any(),
         "a step is both terminated and truncated; use truncated & ~terminated",
     )
 
 
-def _check_resets(env: Env, rollout: _Rollout) -> None:
+def _check_resets(rollout: _Rollout) -> None:
     """Raise ValueError where the steps that end episodes lead to the starts of others."""
     steps = rollout.steps
     done = steps.terminated | steps.truncated
@@ -180,8 +177,7 @@ def _check_resets(env: Env, rollout: _Rollout) -> None:
     ):
         random_at_ends_only = repeated[~done].all() and not repeated[done].any()
         starts_at_ends_only = at_start[done].all() and not at_start[~done].any()
-        fail_unless(
-            env.name,
+        require(
             not (random_at_ends_only or starts_at_ends_only),
             f"the final {part} of each episode is the first of another: step resets by itself; "
             f"return the {part} that the action led to, and leave resets to rpojax",
@@ -199,8 +195,7 @@ def _check_limit(env: Env, steps: TimeStep) -> None:
     done = steps.terminated | steps.truncated
     lengths = [_episode_lengths(column) for column in done.T]
     ended = [length for column, _ in lengths for length in column]
-    fail_unless(
-        env.name,
+    require(
         max(ended, default=0) <= limit and all(running < limit for _, running in lengths),
         f"an episode ran past max_episode_steps = {limit}",
     )
@@ -223,8 +218,7 @@ def _check_rekey(env: Env, num_envs: int) -> None:
         state, obs = env.reset(keys[0], {})
         return jnp.all(_agree(*(_Led(rekey(each, state), obs) for each in keys[1:])).state)
 
-    fail_unless(
-        env.name,
+    require(
         not same(jax.random.key(1)),
         "rekey gives the same state for other keys; replace the PRNG keys in the state that are "
         "plain numbers, or leave rekey None where there are none",

@@ -3,14 +3,14 @@
 import inspect
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax.envs.base import Env, Params, Resets, TimeStep, fail_unless
+from rpojax.envs.base import Env, Params, Problem, Resets, TimeStep, naming, require
 from rpojax.trees import batched, leaves_by_path
 from rpojax.types import Array, Key, PyTree
 
@@ -32,36 +32,11 @@ def check_contract(env: Env) -> None:
     and the structure, shapes and dtypes of all that `reset` and `step` return. `check_env` checks
     the values as well.
     """
-    for problem in (*_problems_of_bounds(env), *_problems_of_fields(env), *_wrong_arguments(env)):
-        fail_unless(env.name, False, problem)
-    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), NUM_ENVS))
-    state, obs = _pair(env, "reset", jax.eval_shape(env.reset, keys, {}), "(state, obs)")
-    _check_same(env, "obs", "reset", obs, env.obs)
-    for path, leaf in leaves_by_path(state).items():
-        fail_unless(
-            env.name,
-            leaf.shape[:1] == (NUM_ENVS,),
-            f"state{path} from reset is {describe(leaf)}, here with B = {NUM_ENVS}; give each leaf "
-            "of the state a leading axis [B]",
-        )
-
-    next_state, timestep = _step(env, keys, state)
-    difference = first_difference("state", next_state, state)
-    fail_unless(
-        env.name,
-        difference is None,
-        f"step changes the state: {difference} as reset makes it; a scan needs one structure, "
-        "with the same shapes and dtypes",
-    )
-    scalar, flag = jax.ShapeDtypeStruct((), jnp.float32), jax.ShapeDtypeStruct((), jnp.bool_)
-    specs = {"obs": env.obs, "reward": scalar, "terminated": flag, "truncated": flag}
-    for part, spec in specs.items():
-        _check_same(env, part, "step", getattr(timestep, part), spec)
-    for name in env.metrics:
-        _check_same(env, f"metrics[{name!r}]", "step", timestep.metrics[name], scalar)
-    if env.rekey is not None:
-        difference = first_difference("state", jax.eval_shape(env.rekey, keys, state), state)
-        fail_unless(env.name, difference is None, f"rekey changes the state: {difference}")
+    with naming(env.name):
+        _check_bounds(env)
+        _check_fields(env)
+        _check_arguments(env)
+        _check_functions(env)
 
 
 def check_traced_params(env: Env) -> None:
@@ -82,10 +57,11 @@ def check_traced_params(env: Env) -> None:
     specs = {
         name: jax.ShapeDtypeStruct(each.shape, each.dtype) for name, each in env.params.items()
     }
-    traced = jax.eval_shape(functions, specs, keys, action)
-    for function, result in jax.eval_shape(functions, {}, keys, action).items():
-        difference = first_difference(function, traced[function], result)
-        fail_unless(env.name, difference is None, f"with traced parameters, {difference}")
+    with naming(env.name):
+        traced = jax.eval_shape(functions, specs, keys, action)
+        for function, result in jax.eval_shape(functions, {}, keys, action).items():
+            difference = first_difference(function, traced[function], result)
+            require(difference is None, f"with traced parameters, {difference}")
 
 
 def first_difference(part: str, got: PyTree, wanted: PyTree, source: str = "") -> str | None:
@@ -122,55 +98,58 @@ class _Bare(str):
         return str(self)
 
 
-def _problems_of_bounds(env: Env) -> Iterator[str]:
+def _check_bounds(env: Env) -> None:
     low, high = env.action_low, env.action_high
-    if low.shape != high.shape or low.ndim != 1:
-        yield (
-            "action bounds differ in shape or are not vectors: action_low has the shape "
-            f"{low.shape}, action_high {high.shape}; give both as [A]"
-        )
-    elif low.size == 0:
-        yield "actions have no dimensions; give at least one"
-    elif not (low < high).all():  # also for NaN
-        yield (
-            f"action_low is not below action_high everywhere: {low} and {high}; swap or correct "
-            "them"
-        )
+    require(
+        low.shape == high.shape and low.ndim == 1,
+        f"action bounds differ in shape or are not vectors: action_low has the shape {low.shape}, "
+        f"action_high {high.shape}; give both as [A]",
+    )
+    require(low.size, "actions have no dimensions; give at least one")
+    require(
+        (low < high).all(),  # False for NaN
+        f"action_low is not below action_high everywhere: {low} and {high}; swap or correct them",
+    )
 
 
-def _problems_of_fields(env: Env) -> Iterator[str]:
-    if env.resets not in get_args(Resets):
-        yield f"resets = {env.resets!r} is not allowed; give one of {', '.join(get_args(Resets))}"
+def _check_fields(env: Env) -> None:
+    require(
+        env.resets in get_args(Resets),
+        f"resets = {env.resets!r} is not allowed; give one of {', '.join(get_args(Resets))}",
+    )
     limit = env.max_episode_steps
     whole = isinstance(limit, int | np.integer) and not isinstance(limit, bool)
-    if limit is not None and not (whole and limit >= 1):
-        yield (
-            f"max_episode_steps = {limit!r} is not allowed; give a whole number of at least 1, or "
-            "None for no limit"
-        )
-    if not (
+    require(
+        limit is None or (whole and limit >= 1),
+        f"max_episode_steps = {limit!r} is not allowed; give a whole number of at least 1, or "
+        "None for no limit",
+    )
+    require(
         isinstance(env.metrics, tuple)
         and len(set(env.metrics)) == len(env.metrics)
-        and all(isinstance(name, str) and _METRIC.fullmatch(name) for name in env.metrics)
-    ):
-        yield (
-            f"metrics = {env.metrics!r} is not allowed; give a tuple of different names of "
-            'letters, digits, spaces and _ - . / such as ("reward/forward", "success")'
-        )
+        and all(isinstance(name, str) and _METRIC.fullmatch(name) for name in env.metrics),
+        f"metrics = {env.metrics!r} is not allowed; give a tuple of different names of letters, "
+        'digits, spaces and _ - . / such as ("reward/forward", "success")',
+    )
     leaves = jax.tree_util.tree_leaves_with_path(env.obs)
-    if not leaves:
-        yield "obs has no leaves; observations need at least one array"
+    require(leaves, "obs has no leaves; observations need at least one array")
     for path, leaf in leaves:
         where = "obs" + jax.tree_util.keystr(path)
-        if not (hasattr(leaf, "shape") and hasattr(leaf, "dtype")):
-            yield f"{where} is described by {leaf!r}; give a jax.ShapeDtypeStruct"
-        elif math.prod(leaf.shape) == 0:
-            yield f"{where} has the shape {leaf.shape}, which holds no numbers; remove it"
-        elif not any(jnp.issubdtype(leaf.dtype, kind) for kind in _REAL):
-            yield f"{where} has the dtype {leaf.dtype}; observations are real numbers"
+        require(
+            hasattr(leaf, "shape") and hasattr(leaf, "dtype"),
+            f"{where} is described by {leaf!r}; give a jax.ShapeDtypeStruct",
+        )
+        require(
+            math.prod(leaf.shape),
+            f"{where} has the shape {leaf.shape}, which holds no numbers; remove it",
+        )
+        require(
+            any(jnp.issubdtype(leaf.dtype, kind) for kind in _REAL),
+            f"{where} has the dtype {leaf.dtype}; observations are real numbers",
+        )
 
 
-def _wrong_arguments(env: Env) -> Iterator[str]:
+def _check_arguments(env: Env) -> None:
     wanted = {"reset": ("keys", "params"), "step": ("keys", "state", "action", "params")}
     for function, arguments in wanted.items():
         try:
@@ -179,18 +158,46 @@ def _wrong_arguments(env: Env) -> Iterator[str]:
             continue
         try:
             signature.bind(*arguments)
-        except TypeError:
-            yield (
+        except TypeError as error:
+            raise Problem(
                 f"{function} takes {signature}, and is called as {function}"
                 f"({', '.join(arguments)}) with params {{}} or changed values of Env.params; give "
                 "it these arguments"
-            )
+            ) from error
 
 
-def _pair(env: Env, function: str, result: Any, wanted: str) -> tuple[PyTree, PyTree]:
+def _check_functions(env: Env) -> None:
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), NUM_ENVS))
+    state, obs = _pair("reset", jax.eval_shape(env.reset, keys, {}), "(state, obs)")
+    _check_same("obs", "reset", obs, env.obs)
+    for path, leaf in leaves_by_path(state).items():
+        require(
+            leaf.shape[:1] == (NUM_ENVS,),
+            f"state{path} from reset is {describe(leaf)}, here with B = {NUM_ENVS}; give each leaf "
+            "of the state a leading axis [B]",
+        )
+
+    next_state, timestep = _step(env, keys, state)
+    difference = first_difference("state", next_state, state)
+    require(
+        difference is None,
+        f"step changes the state: {difference} as reset makes it; a scan needs one structure, "
+        "with the same shapes and dtypes",
+    )
+    scalar, flag = jax.ShapeDtypeStruct((), jnp.float32), jax.ShapeDtypeStruct((), jnp.bool_)
+    specs = {"obs": env.obs, "reward": scalar, "terminated": flag, "truncated": flag}
+    for part, spec in specs.items():
+        _check_same(part, "step", getattr(timestep, part), spec)
+    for name in env.metrics:
+        _check_same(f"metrics[{name!r}]", "step", timestep.metrics[name], scalar)
+    if env.rekey is not None:
+        difference = first_difference("state", jax.eval_shape(env.rekey, keys, state), state)
+        require(difference is None, f"rekey changes the state: {difference}")
+
+
+def _pair(function: str, result: Any, wanted: str) -> tuple[PyTree, PyTree]:
     count = len(result) if isinstance(result, tuple) else 1
-    fail_unless(
-        env.name,
+    require(
         count == 2,
         f"{function} returns {count} value{'s' * (count != 1)}, and should return 2: {wanted}",
     )
@@ -204,20 +211,18 @@ def _step(env: Env, keys: PyTree, state: PyTree) -> tuple[PyTree, TimeStep]:
         result = jax.eval_shape(env.step, keys, state, action, {})
     except (TypeError, ValueError, AttributeError) as error:
         if "final_obs" in str(error):  # named in a call of TimeStep or of its _replace, or read
-            raise ValueError(f"environment {env.name!r}: {_OF_ONE_EPISODE} ({error})") from error
+            raise Problem(f"{_OF_ONE_EPISODE} ({error})") from error
         raise
-    next_state, timestep = _pair(env, "step", result, "(state, TimeStep)")
-    fail_unless(
-        env.name,
+    next_state, timestep = _pair("step", result, "(state, TimeStep)")
+    require(
         isinstance(timestep, TimeStep),
         f"step returns a {type(timestep).__name__}; return (state, rpojax.envs.TimeStep(...))",
     )
     metrics = timestep.metrics
     # Five values by position, with final_obs as the second, leave the flags in its place.
     flags = getattr(metrics, "dtype", None) == jnp.bool_
-    fail_unless(env.name, not flags, _OF_ONE_EPISODE)
-    fail_unless(
-        env.name,
+    require(not flags, _OF_ONE_EPISODE)
+    require(
         isinstance(metrics, Mapping) and set(metrics) == set(env.metrics),
         f"metrics from step is {describe(metrics)}; give a dictionary from the names in "
         f"Env.metrics, {env.metrics}, to f32[B]",
@@ -225,6 +230,6 @@ def _step(env: Env, keys: PyTree, state: PyTree) -> tuple[PyTree, TimeStep]:
     return next_state, timestep
 
 
-def _check_same(env: Env, part: str, source: str, got: PyTree, spec: PyTree) -> None:
+def _check_same(part: str, source: str, got: PyTree, spec: PyTree) -> None:
     difference = first_difference(part, got, batched(spec, NUM_ENVS), f" from {source}")
-    fail_unless(env.name, difference is None, f"{difference}; B = {NUM_ENVS} in this check")
+    require(difference is None, f"{difference}; B = {NUM_ENVS} in this check")

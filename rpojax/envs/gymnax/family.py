@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax.envs.at_once import mapped_over_envs
-from rpojax.envs.base import Env, Params, TimeStep
+from rpojax.envs.base import Env, Params, TimeStep, naming
 from rpojax.envs.contexts import concrete_values
 from rpojax.envs.drawing import render_with
 from rpojax.envs.dtypes import as_arrays, cast, fixed_point
@@ -125,19 +125,24 @@ def from_gymnax(env: Any, params: Any = None, name: str | None = None) -> Env:
         )
     params = env.default_params if params is None else as_defaults(env, params)
     name = name or str(getattr(env, "name", type(env).__name__))
-    check_object(name, env)
+    with naming(name):
+        return _adapted(name, env, params)
+
+
+def _adapted(name: str, env: Any, params: Any) -> Env:
+    check_object(env)
     limit = episode_limit(name, env, params)
     with concrete_values():  # some make jax arrays of the bounds, also inside a jit
         space = env.action_space(params)
-        actions = box_actions(name, space)
+        actions = box_actions(space)
     if actions is None:
         raise ValueError(_not_continuous(name, space))
     obs_space = observation_space(env, params)
-    interface = Interface(name, env, params)
+    interface = Interface(env, params)
 
     def parts(obs: PyTree, state: PyTree) -> dict[str, PyTree]:
-        obs = encode(name, obs_space, obs)
-        return {"state": as_arrays(name, "state", state), "obs": as_arrays(name, "obs", obs)}
+        obs = encode(obs_space, obs)
+        return {"state": as_arrays("state", state), "obs": as_arrays("obs", obs)}
 
     def start(used: Interface, key: Key) -> dict[str, PyTree]:
         return parts(*used.reset(key))
@@ -148,7 +153,7 @@ def from_gymnax(env: Any, params: Any = None, name: str | None = None) -> Env:
 
     key = jax.eval_shape(lambda: jax.random.key(0))
     action = jax.ShapeDtypeStruct(actions.shape, jnp.float32)
-    specs = fixed_point(name, jax.eval_shape(functools.partial(start, interface), key), advance)
+    specs = fixed_point(jax.eval_shape(functools.partial(start, interface), key), advance)
     check_termination(interface, specs["state"], action)
 
     def with_changes(changes: Params) -> Interface:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax.envs.base import fail_unless
+from rpojax.envs.base import Problem, require
 from rpojax.envs.checks.contract import describe
 from rpojax.envs.contexts import standard_numpy
 from rpojax.types import Array, Key, PyTree
@@ -35,7 +35,6 @@ class RawStep(NamedTuple):
 class Interface(NamedTuple):
     """An object with gymnax's interface and its parameters."""
 
-    name: str
     env: Any
     params: Any
 
@@ -43,25 +42,24 @@ class Interface(NamedTuple):
         """Call `reset_env`: (obs, state)."""
         with standard_numpy():
             result = self.env.reset_env(key, self.params)
-        return _values(self.name, "reset_env", result, ("obs", "state"))
+        return _values("reset_env", result, ("obs", "state"))
 
     def step(self, key: Key, state: PyTree, action: Array) -> RawStep:
         """Call `step_env`, and `is_truncated` on the state that it returns."""
         with standard_numpy():
             result = self.env.step_env(key, state, action, self.params)
         wanted = ("obs", "state", "reward", "terminated", "info")
-        obs, state, reward, terminated, info = _values(self.name, "step_env", result, wanted)
-        fail_unless(
-            self.name,
+        obs, state, reward, terminated, info = _values("step_env", result, wanted)
+        require(
             not isinstance(info, bool | np.ndarray | jax.Array),
             "the fifth value of step_env is an array; it should be info, a dict. Report time "
             "limits by is_truncated(state, params)",
         )
-        terminated = _flag(self.name, "terminated", terminated)
+        terminated = _flag("terminated", terminated)
         return RawStep(
             obs=obs,
             state=state,
-            reward=_reward(self.name, reward),
+            reward=_reward(reward),
             terminated=terminated,
             truncated=self._truncated(state) & ~terminated,
         )
@@ -74,28 +72,26 @@ class Interface(NamedTuple):
             with standard_numpy():
                 truncated = is_truncated(state, self.params)
         except AttributeError as error:  # gymnax's own reads state.time and the limit
-            raise ValueError(
-                f"environment {self.name!r}: is_truncated fails ({error}); define "
+            raise Problem(
+                f"is_truncated fails ({error}); define "
                 "is_truncated(state, params) for the states and parameters of this environment"
             ) from error
-        return _flag(self.name, "is_truncated", truncated)
+        return _flag("is_truncated", truncated)
 
 
-def check_object(name: str, env: Any) -> None:
+def check_object(env: Any) -> None:
     """Raise ValueError for methods that calls of `reset_env` and `step_env` would skip."""
     for wrapped in _wrapped(env):
         for method in ("step", "reset"):
             owner = _owner(wrapped, method)
-            fail_unless(
-                name,
+            require(
                 owner is None or (owner.__module__, owner.__name__) == BASE_CLASS,
                 f"{type(wrapped).__name__} defines its own {method}, which would be ignored: "
                 "rpojax calls reset_env and step_env and resets by itself. Override reset_env and "
                 "step_env instead; leave out wrappers that only log or reset",
             )
     owner = _owner(env, "is_terminal")
-    fail_unless(
-        name,
+    require(
         owner is None or (owner.__module__, owner.__name__) == BASE_CLASS,
         f"{type(env).__name__} defines is_terminal, which before gymnax 1.0 included the time "
         "limit; define is_terminated(state, params) without it, and is_truncated(state, params)",
@@ -110,8 +106,8 @@ def episode_limit(name: str, env: Any, params: Any) -> int | None:
     try:
         limit = np.asarray(limit)
     except jax.errors.TracerArrayConversionError:
-        raise ValueError(
-            f"environment {name!r}: params.{LIMIT} is traced; give a plain number, since it fixes "
+        raise Problem(
+            f"params.{LIMIT} is traced; give a plain number, since it fixes "
             "the length of evaluations"
         ) from None
     if limit.size == 1 and np.isposinf(limit.astype(np.float64)):
@@ -121,8 +117,7 @@ def episode_limit(name: str, env: Any, params: Any) -> int | None:
         limit.item() if limit.size == 1 else limit,
         most=np.iinfo(np.int32).max,
     )
-    fail_unless(
-        name,
+    require(
         hasattr(env, "is_truncated"),
         f"params has {LIMIT} = {number}, but there is no is_truncated to tell a time limit from "
         "termination; define is_truncated(state, params), and leave the limit out of the flag that "
@@ -139,8 +134,7 @@ def check_termination(interface: Interface, state: PyTree, action: PyTree) -> No
         state: specs of a state.
         action: spec of an action.
     """
-    fail_unless(
-        interface.name,
+    require(
         not _depends_on_limit(interface, state, action),
         f"the flag that step_env of {type(interface.env).__name__} returns depends on "
         f"params.{LIMIT}, and a time limit is no termination; leave it out of the flag and report "
@@ -170,10 +164,9 @@ def _depends_on_limit(interface: Interface, state: PyTree, action: PyTree) -> bo
     return False
 
 
-def _values(name: str, method: str, result: Any, wanted: tuple[str, ...]) -> tuple[Any, ...]:
+def _values(method: str, result: Any, wanted: tuple[str, ...]) -> tuple[Any, ...]:
     count = len(result) if isinstance(result, tuple | list) else 1
-    fail_unless(
-        name,
+    require(
         count == len(wanted),
         f"{method} returns {count} value{'s' * (count != 1)}, and gymnax's interface has "
         f"{len(wanted)}: ({', '.join(wanted)})",
@@ -181,22 +174,19 @@ def _values(name: str, method: str, result: Any, wanted: tuple[str, ...]) -> tup
     return tuple(result)
 
 
-def _reward(name: str, reward: Any) -> Array:
+def _reward(reward: Any) -> Array:
     reward = jnp.asarray(reward)
     real = jnp.isrealobj(reward) and not jnp.issubdtype(reward.dtype, jax.dtypes.extended)
-    fail_unless(
-        name,
+    require(
         reward.size == 1 and real,
         f"the reward of step_env is {describe(reward)}; return one real number",
     )
     return reward.astype(jnp.float32).reshape(())
 
 
-def _flag(name: str, part: str, flag: Any) -> Array:
+def _flag(part: str, flag: Any) -> Array:
     flag = jnp.asarray(flag)
-    fail_unless(
-        name, flag.size == 1, f"{part} is {describe(flag)}; return one truth value for one state"
-    )
+    require(flag.size == 1, f"{part} is {describe(flag)}; return one truth value for one state")
     return flag.astype(bool).reshape(())
 
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax.envs.at_once import mapped_over_envs
-from rpojax.envs.base import MOST_FPS, Env, Params, Render, TimeStep
+from rpojax.envs.base import MOST_FPS, Env, Params, Render, TimeStep, naming
 from rpojax.envs.contexts import replaced, standard_numpy
 from rpojax.envs.dtypes import as_arrays, cast, fixed_point
 from rpojax.envs.wrappers import with_time_limit
@@ -85,22 +85,22 @@ def from_brax_interface(
     @jax.jit  # so that `env` is traced once, for all uses of it
     def start(key: Key, params: Params) -> PyTree:
         with standard_numpy(), tracing(), _with_params(env, physics, params):
-            return as_arrays(name, "state", env.reset(key))
+            return as_arrays("state", env.reset(key))
 
     @jax.jit
     def advance(state: PyTree, action: Array, params: Params) -> PyTree:
         with standard_numpy(), tracing(), _with_params(env, physics, params):
             state = jax.tree.map(lambda leaf: leaf, state)  # steps write into its dictionaries
-            return as_arrays(name, "state", env.step(state, action))
+            return as_arrays("state", env.step(state, action))
 
     key = jax.eval_shape(lambda: jax.random.key(0))
     action = jax.ShapeDtypeStruct((env.action_size,), jnp.float32)
     try:
-        spec = fixed_point(
-            name,
-            {"state": jax.eval_shape(start, key, {})},
-            lambda specs: {"state": jax.eval_shape(advance, specs["state"], action, {})},
-        )["state"]
+        with naming(name):
+            spec = fixed_point(
+                {"state": jax.eval_shape(start, key, {})},
+                lambda specs: {"state": jax.eval_shape(advance, specs["state"], action, {})},
+            )["state"]
     except (TypeError, AttributeError, NotImplementedError) as error:
         raise ValueError(
             f"environment {name!r} fails with the installed packages (jax {jax.__version__}): "

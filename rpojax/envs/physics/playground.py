@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from rpojax.envs.base import Env, fail_unless
+from rpojax.envs.base import Env, require
 from rpojax.envs.contexts import (
     MJX,
     concrete_values,
@@ -75,8 +75,7 @@ def make(name: str, **params: Any) -> Env:
     """
     from mujoco_playground import dm_control_suite, registry
 
-    fail_unless(
-        name,
+    require(
         name in dm_control_suite.ALL_ENVS or _has_robots(),
         "its robots are not installed: Playground downloads them with git when it loads a task of "
         "locomotion or manipulation, and rpojax does not. Where there is a network, run: "
@@ -91,8 +90,7 @@ def make(name: str, **params: Any) -> Env:
             env = registry.load(name, config=config)
     except (TypeError, ValueError) as error:
         raise ValueError(f"parameters {params} of {name} are refused: {error}") from error
-    fail_unless(
-        name,
+    require(
         env.n_substeps >= 1 and math.isclose(env.n_substeps * env.sim_dt, env.dt, rel_tol=1e-6),
         f"ctrl_dt = {env.dt} is no multiple of sim_dt = {env.sim_dt}; give one",
     )
@@ -129,13 +127,11 @@ def _checked(name: str, params: dict[str, Any], defaults: dict[str, Any]) -> dic
                     f"{parameter} = {params[field]!r} is not allowed; give {len(default)} values"
                 )
         changes[field] = value
-    fail_unless(
-        name,
+    require(
         not changes.get("vision", False),
         "vision = True needs a renderer on a GPU, which rpojax does not use; leave it False",
     )
-    fail_unless(
-        name,
+    require(
         changes.get("impl") != "warp" or jax.default_backend() == "gpu",
         "impl = 'warp' needs an NVIDIA GPU, and JAX computes on a "
         f"{jax.default_backend().upper()} here; leave it 'jax'",
