@@ -10,16 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax.envs.at_once import mapped_over_envs
-from rpojax.envs.base import (
-    Env,
-    Params,
-    Rekey,
-    Render,
-    Reset,
-    Step,
-    TimeStep,
-    remade_by,
-)
+from rpojax.envs.base import Env, Params, Rekey, Render, Reset, Step, TimeStep, remade_by
 from rpojax.envs.params import check_names, check_shape
 from rpojax.types import Array, Key, PyTree
 

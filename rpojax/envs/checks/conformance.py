@@ -70,8 +70,7 @@ def check_env(env: Env, num_envs: int = 3, num_steps: int = 1000) -> None:
         )
     with naming(env.name):
         require(
-            rollout.valid_start.all(),
-            f"obs of reset holds {INVALID}; training cannot start there",
+            rollout.valid_start.all(), f"obs of reset holds {INVALID}; training cannot start there"
         )
         _check_values(env, rollout.steps)
         require(
@@ -160,10 +159,7 @@ def _check_values(env: Env, steps: TimeStep) -> None:
             stacklevel=3,
         )
     both = steps.terminated & steps.truncated
-    require(
-        not both.any(),
-        "a step is both terminated and truncated; use truncated & ~terminated",
-    )
+    require(not both.any(), "a step is both terminated and truncated; use truncated & ~terminated")
 
 
 def _check_resets(rollout: _Rollout) -> None:

@@ -19,13 +19,7 @@ from rpojax.envs.physics.mjx_params import changed, traceable
 from rpojax.envs.physics.rendering import render_with_mujoco
 from rpojax.settings.sizes import MOST as MOST_STEPS
 from rpojax.types import PyTree
-from rpojax.validation import (
-    as_sequence,
-    check_bool,
-    check_choice,
-    check_known,
-    whole_number,
-)
+from rpojax.validation import as_sequence, check_bool, check_choice, check_known, whole_number
 
 PACKAGES = ("mujoco_playground",)
 EXTRA = "playground"
