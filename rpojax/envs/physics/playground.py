@@ -101,7 +101,7 @@ def make(name: str, **params: Any) -> Env:
 
 
 def _checked(name: str, params: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    """Entries of the configuration to change, those for JAX with them."""
+    """The configuration entries to change, with those that JAX needs."""
     changes = {"impl": IMPL} if "impl" in defaults else {}
     for field, value in params.items():
         check_known(field, defaults, f"parameter of {name}")
