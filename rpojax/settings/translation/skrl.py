@@ -232,7 +232,7 @@ def _schedule(skrl: Source, key: str) -> Any:
 
 
 def _linear_factor(skrl: Source) -> LinearFactor:
-    """Skrl moves the rate after each epoch; here it is constant during an update."""
+    """The rate moves after each epoch in skrl; here it is constant during an update."""
     known = ("start_factor", "end_factor", "total_iters", *WITHOUT_EFFECT)
     kwargs = skrl.kwargs("learning_rate_scheduler_kwargs", known)
     total_iters = whole_number("total_iters", kwargs.get("total_iters", 5))
@@ -379,7 +379,7 @@ FIELDS_2: dict[str, tuple[str, Callable[[Source, str], Any]]] = {
     "max_grad_norm": ("grad_norm_clip", lambda skrl, key: max(0.0, skrl.number(key))),
     "clip_eps": ("ratio_clip", _same),
     "clip_value_loss": ("value_clip", lambda skrl, key: skrl.number(key) > 0.0),
-    "value_clip": ("value_clip", lambda skrl, key: skrl.number(key) or 0.2),  # 0: not clipped
+    "value_clip": ("value_clip", lambda skrl, key: max(0.0, skrl.number(key)) or 0.2),  # 0: off
     "ent_coef": ("entropy_loss_scale", _ent_coef),
     # Of E[...], where ours is of E[...] / 2.
     "vf_coef": ("value_loss_scale", lambda skrl, key: 2.0 * skrl.number(key)),
