@@ -127,7 +127,7 @@ def make_parts(cfg: rpojax.Config) -> dict[str, tuple[Callable[..., Any], tuple[
         lambda leaf: leaf.reshape(-1, cfg.minibatch_size, *leaf.shape[3:]),
         jax.jit(shuffle)(epoch_keys, batch),
     )
-    noise = perturbation_noise(key, minibatches.action.shape)
+    noise = perturbation_noise(cfg, key, minibatches.action.shape)
 
     def gradients(params: Any, minibatches: Any, noise: jax.Array) -> Any:
         def step(params: Any, inputs: Any) -> tuple[Any, None]:
@@ -176,7 +176,9 @@ def make_parts(cfg: rpojax.Config) -> dict[str, tuple[Callable[..., Any], tuple[
             update_keys(cfg, key),
         ),
         f"{PART_OF}shuffle and gather": part(shuffle, epoch_keys, batch),
-        f"{PART_OF}perturbation noise": part(lambda key: perturbation_noise(key, noise.shape), key),
+        f"{PART_OF}perturbation noise": part(
+            lambda key: perturbation_noise(cfg, key, noise.shape), key
+        ),
         f"{PART_OF}loss and gradient": part(gradients, params, minibatches, noise),
         f"{PART_OF}their products and tanhs": part(minibatch_roofline, networks, obs_batches),
     }

@@ -95,7 +95,7 @@ class TrainState(Struct):
     """The state of a training: everything that one update passes to the next."""
 
     params: PyTree
-    opt_state: optax.OptState  # of the parameters as one vector [P]
+    opt_state: optax.OptState  # of the parameters; for Adam and AdamW, as one vector [P]
     learning_rate: Array  # []
     obs_stats: RunningStats | None  # None: observations are not normalised
     reward_stats: RunningStats | None  # of the discounted return; None: rewards are not scaled
@@ -129,7 +129,8 @@ class Metrics(Struct):
     explained_variance: Array  # 1 - Var(target - value) / Var(target), before the update
     grad_norm: Array  # global, before clipping
     learning_rate: Array
-    action_std: Array  # mean of the policy's standard deviations over the rollout, before a squash
+    # mean of the policy's standard deviations over the rollout; of a tanh Gaussian, unsquashed
+    action_std: Array
     invalid_steps: Array  # steps that gave NaN, infinity or a number beyond 1e15
     # the environment's own, by name: sums over an episode; their mean as that of episode_return
     environment: Mapping[str, Array] = dataclasses.field(default_factory=dict)

@@ -17,7 +17,7 @@ PACKAGE = Path(rpojax.__file__).parent
 LAYERS = (
     ("version", "validation", "types"),
     ("statistics", "trees", "presets"),
-    ("settings", "ops"),
+    ("settings", "ops", "rounding"),
     ("devices", "compat"),
     ("envs",),
     ("networks",),

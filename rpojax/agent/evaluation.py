@@ -7,8 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from rpojax.agent.episodes import episode_limit
-from rpojax.agent.inputs import check_state, check_train_state
+from rpojax.agent.inputs import check_state, check_train_state, episode_limit
 from rpojax.core.acting import play
 from rpojax.core.invalid import end_where_invalid
 from rpojax.core.model import Model, check_config, make_model

@@ -16,7 +16,6 @@ from rpojax.agent.inputs import check_state
 from rpojax.agent.policy import policy_for
 from rpojax.core.model import Model, make_model, seen_obs
 from rpojax.core.normalize import EPSILON
-from rpojax.envs.base import Env
 from rpojax.networks import Outputs
 from rpojax.settings.config import Config
 from rpojax.settings.network_config import NetworkConfig
@@ -99,7 +98,14 @@ def export_policy(
             f"network = {cfg.network!r} cannot be exported for any batch size; make it "
             f"independent of the number of observations ({error})"
         ) from error
-    Path(path).write_bytes(_serialized(exported, env))
+    try:
+        program = exported.serialize()
+    except ValueError as error:
+        raise ValueError(
+            f"the observations of {env.name!r} or the carry of the network cannot be exported; "
+            f"give each as an array or as dicts, lists and tuples of arrays ({error})"
+        ) from error
+    Path(path).write_bytes(program)
 
 
 def export_params(
@@ -114,7 +120,8 @@ def export_params(
         observation_clip                bound on normalised observations, likewise
         action_low, action_high         bounds of the environment, f32[A]
         action_transform                "clip" or "rescale"
-        distribution                    "gaussian", or "tanh_gaussian": actions are squashed by tanh
+        distribution                    "gaussian"; "tanh_gaussian", where the action is tanh(mean);
+                                        or "beta", where it is tanh(mean / 2)
         value_stats/mean, .../std       of returns, if the critic predicts standardised ones
 
     and, of a `NetworkConfig`, its fields
@@ -205,16 +212,6 @@ def _used_params(model: Model, params: PyTree, part: Part) -> set[int]:
 
     traced = export.export(jax.jit(outputs))(params, batched(seen_obs(model.cfg, env), 1))
     return set(traced.module_kept_var_idx)  # jit drops the arguments that no output needs
-
-
-def _serialized(exported: export.Exported, env: Env) -> bytearray:
-    try:
-        return exported.serialize()
-    except ValueError as error:
-        raise ValueError(
-            f"the observations of {env.name!r} or the carry of the network cannot be exported; "
-            f"give each as an array or as dicts, lists and tuples of arrays ({error})"
-        ) from error
 
 
 def _mean_and_std(stats: RunningStats) -> dict[str, PyTree]:

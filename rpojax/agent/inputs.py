@@ -1,4 +1,4 @@
-"""Checks of the inputs of a policy: the agent's state, observations, carries and reset flags."""
+"""Checks of what a trained agent is given: state, observations, carry, reset flags, limits."""
 
 from typing import Any
 
@@ -7,9 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax.core.model import Model
+from rpojax.envs import Env
+from rpojax.settings.sizes import MOST
 from rpojax.trees import leaves_by_path
 from rpojax.types import PyTree, TrainState
-from rpojax.validation import show
+from rpojax.validation import show, whole_number
+
+DEFAULT_EPISODE_LIMIT = 1000
+"""Steps of an episode where neither the caller nor the environment sets a limit."""
 
 
 def check_state(model: Model, state: Any) -> None:
@@ -42,6 +47,17 @@ def check_train_state(state: Any) -> None:
             f"state is a {type(state).__name__} in place of a TrainState; give the state of a "
             "result, result.state"
         )
+
+
+def episode_limit(env: Env, max_steps: int | None) -> int:
+    """After how many steps to stop an episode: the caller's limit, or the environment's.
+
+    Raises:
+        ValueError: `max_steps` is not a whole number of at least 1 that int32 holds.
+    """
+    if max_steps is not None:
+        return whole_number("max_steps", max_steps, most=MOST)
+    return min(env.max_episode_steps or DEFAULT_EPISODE_LIMIT, MOST)
 
 
 def as_observations(obs: Any, spec: PyTree) -> tuple[PyTree, tuple[int, ...]]:

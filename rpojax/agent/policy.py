@@ -55,8 +55,8 @@ def make_policy(cfg: Config, state: TrainState, deterministic: bool = True) -> P
     Args:
         cfg: what the agent was trained with.
         state: of one agent; take one of many with `TrainResult.select`.
-        deterministic: True for the mean action, False for a sample, which needs a `key` in each
-            call.
+        deterministic: True for the mean action (of a Beta policy, the mode), False for a sample,
+            which needs a `key` in each call.
 
     Returns:
         A `Policy`, `act(obs, key=None) -> action`. For a recurrent network it is a

@@ -10,8 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax.agent.episodes import episode_limit
-from rpojax.agent.gif import LEAST_FPS, gif_path, write_gif
+from rpojax.agent.inputs import episode_limit
 from rpojax.agent.policy import recurrent_policy_for
 from rpojax.core.invalid import end_where_invalid
 from rpojax.core.model import Model, make_model
@@ -23,6 +22,12 @@ from rpojax.settings.config import Config
 from rpojax.trees import is_key, select
 from rpojax.types import Array, Key, PyTree, TrainState
 from rpojax.validation import Interval, number_in
+
+CAPTION_PIXELS = 20  # height of the line above each picture
+FONT_PIXELS = 12
+INK = "#22313f"
+MOST_COLORS = 64
+LEAST_FPS = 0.01  # a GIF has room for 655 seconds of a picture
 
 
 def render_episode(
@@ -123,3 +128,27 @@ def _frames(env: Env, render: Render, env_states: PyTree) -> np.ndarray:
             f"{count} states; return RGB pictures, uint8[{count}, height, width, 3]"
         )
     return frames
+
+
+def gif_path(path: str | Path, name: str = "path") -> Path:
+    """The path of a GIF to write; ValueError for another suffix."""
+    path = Path(path)
+    if path.suffix.lower() != ".gif":
+        raise ValueError(f"{name} = {str(path)!r} does not end in .gif; give a file name that does")
+    return path
+
+
+def write_gif(path: Path, frames: np.ndarray, rewards: np.ndarray, fps: float) -> None:
+    """Write pictures [n + 1, ...] with a line above each: the step, and the return so far."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    font = ImageFont.load_default(FONT_PIXELS)
+    pictures = []
+    for index, total in enumerate([0.0, *np.cumsum(rewards)]):
+        picture = Image.new("RGB", (frames.shape[2], frames.shape[1] + CAPTION_PIXELS), "white")
+        picture.paste(Image.fromarray(frames[index]), (0, CAPTION_PIXELS))
+        caption = f"step {index}   return {total:.1f}"
+        ImageDraw.Draw(picture).text((6, 3), caption, INK, font)
+        pictures.append(picture.quantize(MOST_COLORS, dither=Image.Dither.NONE))
+    first, *rest = pictures
+    first.save(path, "GIF", save_all=True, append_images=rest, duration=round(1000 / fps), loop=0)

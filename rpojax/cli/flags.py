@@ -2,6 +2,8 @@
 
 import contextlib
 import dataclasses
+import functools
+import operator
 import os
 import re
 import sys
@@ -21,7 +23,6 @@ from rpojax.settings.config import Config
 from rpojax.settings.declared import anything, setting, settings_of
 from rpojax.settings.network_config import NetworkConfig
 from rpojax.settings.run_options import RunOptions
-from rpojax.settings.values import NamedAlphaSchedule, NamedSchedule
 
 Switch: TypeAlias = Annotated[bool, tyro.conf.FlagCreatePairsOff]  # without a --no-... beside it
 RunArgument: TypeAlias = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
@@ -41,15 +42,6 @@ class ConfigFlags(Config):
     )
     env_params: tyro.conf.Suppress[Any] = ()
     network: NetworkConfig = setting(NetworkConfig(), "The built-in network.", anything())
-    lr_schedule: NamedSchedule = setting(
-        "linear",
-        '"constant"; "linear" to 0 over the run; "kl_adaptive", by 1.5 up or down after each '
-        "epoch.",
-        anything(),
-    )
-    alpha_schedule: NamedAlphaSchedule = setting(
-        "constant", '"constant", or "linear" from alpha to alpha_end over the run.', anything()
-    )
     reward_shaper: tyro.conf.Suppress[None] = None
 
     def __post_init__(self) -> None:
@@ -80,7 +72,8 @@ def add_settings_rule(registry: tyro.constructors.ConstructorRegistry) -> None:
             return _option_changes_spec()
         if not (isinstance(cls, type) and issubclass(cls, Config | NetworkConfig | RunOptions)):
             return None
-        types = typing.get_type_hints(cls, include_extras=True)
+        hints = typing.get_type_hints(cls, include_extras=True)
+        types = {name: _without_functions(hint) for name, hint in hints.items()}
         given = info.default if isinstance(info.default, cls) else cls()
         defaults = {field.name: getattr(given, field.name) for field in dataclasses.fields(cls)}
         return _spec(cls, cls, types, defaults)
@@ -119,6 +112,13 @@ def _option_changes_spec() -> tyro.constructors.StructConstructorSpec:
         return OptionChanges({name: one for name, one in given.items() if one is not None})
 
     return _spec(instantiate, RunOptions, types, dict.fromkeys(settings_of(RunOptions)))
+
+
+def _without_functions(hint: Any) -> Any:
+    """The type of a setting without the functions that it may be in Python."""
+    parts = typing.get_args(hint)
+    plain = [part for part in parts if "__call__" not in getattr(part, "__dict__", ())]
+    return hint if len(plain) == len(parts) else functools.reduce(operator.or_, plain)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

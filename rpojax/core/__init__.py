@@ -17,7 +17,10 @@ each update:
 `alpha=0` is PPO. `perturb_rollouts=False` leaves `z` out while collecting, as in Algorithm 1 of the
 paper (arXiv 2212.07536) and in CleanRL.
 
-Where CleanRL and Gymnasium do something else, on purpose:
+The perturbation, the surrogate, the optimiser and the distribution are settings: `perturbation`,
+`surrogate`, `optimizer` and `NetworkConfig.distribution`.
+
+Where CleanRL, Gymnasium, Brax and skrl do something else:
 
 * Advantages are divided by the standard deviation of the population. CleanRL takes that of the
   sample, which is sqrt(N / (N - 1)) larger.
@@ -31,6 +34,12 @@ Where CleanRL and Gymnasium do something else, on purpose:
 * In the statistics, samples are clipped to 1000 standard deviations (each at least 1) around the
   mean so far: simulations that diverge give 1e8 before they give NaN. In Gymnasium, one such
   observation among millions scales all later ones to 0.
+* Advantages are those of GAE, delta + gamma * lambda * A(t + 1). Brax's are r + gamma * vs(t + 1) -
+  V, with the targets vs of GAE: without lambda on the first step.
+* A rollout is merged into the statistics of observations after the gradient steps on it. Brax
+  merges it before them.
+* With `normalize_values`, the scale of values is that of the targets. skrl trains its scaler on the
+  values and on the returns.
 * Losses in the metrics are means over all minibatches of an update. CleanRL logs the last
   minibatch.
 * A log-ratio is bounded by 20, so that `exp` cannot overflow. CleanRL's is NaN or infinite from 88

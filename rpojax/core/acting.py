@@ -1,14 +1,13 @@
 """From observations to actions: the one place where a policy acts.
 
-    observation -> normalised -> network -> mean (perturbed in training) -> action -> squash
-        -> bounds
+    observation -> normalised -> network -> distribution (perturbed in training) -> action
+        -> squash -> bounds
 
 Rollouts, evaluation, `make_policy`, rendering and export all go through `act`.
 """
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from rpojax.core.model import Model
@@ -23,7 +22,7 @@ from rpojax.types import Array, Key, PyTree, TrainState
 
 
 class Perturbation(NamedTuple):
-    """The arguments of `perturb` besides the mean."""
+    """The arguments of `perturb` besides the policy."""
 
     alpha: Array  # []
     noise: Array  # [..., A] from U(-1, 1)
@@ -34,7 +33,7 @@ class Acted(NamedTuple):
 
     env_action: Array  # [..., A] what the environment receives, within its bounds
     action: Array  # [..., A] as sampled, before squash and bounds
-    centre: Array  # [..., A] the mean that the action was drawn from: `outputs.mean`, or perturbed
+    centre: Array  # [..., A] what the action was drawn from: `outputs.mean`, or perturbed
     outputs: Outputs
     carry: PyTree  # [..., ...] of the network, for the next observations
 
@@ -45,25 +44,28 @@ def act(
     obs: PyTree,
     carry: PyTree,
     reset: Array | None,
-    noise: Array | None = None,
+    noise: PyTree = None,
     perturbation: Perturbation | None = None,
 ) -> Acted:
     """Act on observations with any leading axes.
 
     Args:
-        model: the network, the environment's bounds, and how actions are mapped onto them.
-        state: parameters and observation statistics.
+        model, state: what acts.
         obs: pytree of [..., *obs.shape] as the environment gives it.
         carry: [..., ...] of the network; () without memory.
         reset: bool[...], True where an episode begins at this observation; None for nowhere.
-        noise: [..., A] from a standard normal; None for the mean action.
+        noise: [...] of the distribution, for a sample; None for its mode.
         perturbation: of the mean; None for none.
     """
     cfg, env, network = model
     outputs, carry = network.apply(state.params, policy_obs(cfg, state, obs), carry, reset)
-    centre = outputs.mean if perturbation is None else perturb(outputs.mean, *perturbation)
-    policy = model.distribution
-    action = centre if noise is None else policy.sample(centre, outputs.log_std, noise)
+    policy, (centre, log_std, _) = model.distribution, outputs
+    if perturbation is not None:
+        centre = perturb(policy, centre, log_std, *perturbation)
+    if noise is None:
+        action = policy.mode(centre, log_std)
+    else:
+        action = policy.sample(centre, log_std, noise)
     env_action = to_env_action(policy.squash(action), env, cfg.action_transform)
     return Acted(env_action, action, centre, outputs, carry)
 
@@ -80,7 +82,7 @@ def play(
 
     Args:
         model, state, obs, carry, reset: as for `act`.
-        key: for a sample of the policy; None for the mean action.
+        key: for a sample of the policy; None for its mode.
 
     Returns:
         What the environment receives, [..., A], and the next carry.
@@ -88,7 +90,7 @@ def play(
     noise = None
     if key is not None:
         shape = (*leading_axes(obs, model.env.obs), model.env.action_dim)
-        noise = jax.random.normal(key, shape, jnp.float32)
+        noise = model.distribution.noise(key, shape)
     acted = act(model, state, obs, carry, reset, noise)
     return acted.env_action, acted.carry
 
@@ -101,13 +103,7 @@ def policy_obs(cfg: Config, state: TrainState, obs: PyTree) -> PyTree:
 
 
 def to_env_action(action: Array, env: Env, transform: ActionTransform) -> Array:
-    """What the environment receives for a sampled action, [..., A], within its bounds.
-
-    Args:
-        action: [..., A] as sampled, and squashed.
-        env: gives the bounds.
-        transform: "clip" to the bounds, or "rescale" [-1, 1] onto them and clip.
-    """
+    """What the environment receives for a squashed action, [..., A], within its bounds."""
     bounds_shape = (1,) * (action.ndim - 1) + (env.action_dim,)
     low = jnp.asarray(env.action_low).reshape(bounds_shape)
     high = jnp.asarray(env.action_high).reshape(bounds_shape)

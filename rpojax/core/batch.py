@@ -12,7 +12,6 @@ from rpojax.settings.config import Config
 from rpojax.settings.hyperparams import HyperParams
 from rpojax.trees import merge_axes, select
 from rpojax.types import Array, Batch, PyTree, RunningStats, TrainState, Transition
-from rpojax.validation import first_line, show
 
 
 def merge_observations(
@@ -27,9 +26,6 @@ def merge_observations(
     update the ratio of the first gradient step is not exactly 1, which the stored `log_prob` of
     the policy that acted accounts for.
 
-    Args:
-        cfg: settings; state: as it was during the rollout; obs: [T, B, ...] of the rollout.
-
     Returns:
         The state with the statistics of this update, and the merged ones, which the next rollout
         is collected with; None where observations are not normalised.
@@ -40,35 +36,6 @@ def merge_observations(
     nothing_seen = state.obs_stats.count == 0.0
     learn_with = select(nothing_seen, merged, state.obs_stats)
     return state.replace(obs_stats=learn_with), merged
-
-
-def check_reward_shaper(cfg: Config) -> None:
-    """Raise ValueError unless `cfg.reward_shaper` can be traced and returns real [num_envs]."""
-    shaper, timesteps = cfg.reward_shaper, cfg.num_updates * cfg.num_steps
-    if shaper is None:
-        return
-    reward = jax.ShapeDtypeStruct((cfg.num_envs,), jnp.float32)
-    timestep = jax.ShapeDtypeStruct((), jnp.int32)
-    try:
-        shaped = jax.eval_shape(lambda r, t: shaper(r, t, timesteps), reward, timestep)
-        problem = None if _are_rewards(shaped, reward.shape) else f"it returns {shaped}"
-    except Exception as error:  # of the user's function
-        problem = first_line(error)
-    if problem is not None:
-        raise ValueError(
-            f"reward_shaper = {show(shaper)} does not shape rewards: {problem}; give a function of "
-            f"(reward f32[num_envs], timestep i32[], timesteps) to rewards, {reward.shape} here, "
-            "which JAX can trace: jnp.where in place of a Python if"
-        )
-
-
-def _are_rewards(shaped: PyTree, shape: tuple[int, ...]) -> bool:
-    """Whether it is an array of this shape and not of complex numbers."""
-    return (
-        isinstance(shaped, jax.ShapeDtypeStruct)
-        and shaped.shape == shape
-        and not jnp.issubdtype(shaped.dtype, jnp.complexfloating)
-    )
 
 
 def scale_rewards(

@@ -1,14 +1,15 @@
-"""What actions are drawn from: a diagonal Gaussian, as it is or squashed by tanh.
+"""What actions are drawn from: a diagonal Gaussian, as it is or squashed by tanh, or a Beta.
 
-Means and log standard deviations are [..., A] and those of the Gaussian, before any squash. So are
-actions: a squash in float32 rounds many actions to the same bound, and there is no way back from
-it. Log-probabilities, entropies and KL divergences sum over the A action dimensions, as
-independent coordinates do, and are [...].
+A distribution is parametrised by the outputs `mean` and `log_std` of the network, [..., A]. For the
+Gaussians these are what they are called, before any squash; `beta.py` says what they are there.
+Actions are stored before the squash too: in float32 it rounds many actions to the same bound, and
+there is no way back from it. Log-probabilities, entropies and KL divergences sum over the A action
+dimensions, as independent coordinates do, and are [...].
 """
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import chex
 import jax
@@ -17,20 +18,24 @@ import numpy as np
 from jax import Array
 
 LOG_2PI = math.log(2.0 * math.pi)
-QUADRATURE_NODES = 12
-"""In `tanh_entropy`, whose error is 1e-4 nats per dimension at a std of 1, and 0.01 at 2."""
+QUADRATURE_NODES = 12  # of `tanh_entropy`
 
 
 class Distribution(NamedTuple):
-    """The functions of one kind of policy, for arguments [..., A]."""
+    """The functions of one kind of policy, for arguments [..., A]: all that training asks of it."""
 
-    sample: Callable[[Array, Array, Array], Array]  # (mean, log_std, noise) -> action [..., A]
+    noise: Callable[[Array, tuple[int, ...]], Any]  # (key, shape [..., A]) -> for `sample`, [...]
+    sample: Callable[[Array, Array, Any], Array]  # (mean, log_std, noise) -> action [..., A]
+    mode: Callable[[Array, Array], Array]  # (mean, log_std) -> action when acting without noise
+    std: Callable[[Array, Array], Array]  # (mean, log_std) -> [..., A] for `Metrics.action_std`
+    # (mean, log_std, amount) -> mean [..., A] of the perturbed policy; `mean` itself for amount 0
+    shifted: Callable[[Array, Array, Array], Array]
     log_prob: Callable[[Array, Array, Array], Array]  # (action, mean, log_std) -> [...]
     entropy: Callable[[Array, Array], Array]  # (mean, log_std) -> [...]
     # (mean_p, log_std_p, mean_q, log_std_q) -> [...]
     kl_divergence: Callable[[Array, Array, Array, Array], Array]
-    # action -> squashed action [..., A]; of the mean, the action of a deterministic policy
-    squash: Callable[[Array], Array]
+    squash: Callable[[Array], Array]  # action -> squashed action [..., A]
+    bounded: bool  # squashed actions lie in [-1, 1]
 
 
 def sample(mean: Array, log_std: Array, noise: Array) -> Array:
@@ -71,22 +76,41 @@ def tanh_log_prob(action: Array, mean: Array, log_std: Array) -> Array:
 
 
 def tanh_entropy(mean: Array, log_std: Array) -> Array:
-    """Differential entropy in nats of tanh(N(mean, std^2)), [...].
+    """Differential entropy in nats of tanh(N(mean, std^2)), [...], to 1e-4 nats a dimension.
 
     That of the Gaussian plus E[log tanh'], which has no closed form. Brax estimates it by one
-    sample. Here it is a Gauss-Hermite quadrature, since the coordinates are independent: no random
-    numbers, no noise in the gradient, and a gradient that accounts for the squash. (The stored
-    action would need no random numbers either, but its gradient for the mean is 0, although entropy
-    falls where the mean goes to a bound.)
+    sample. Here it is a quadrature, since the coordinates are independent: no random numbers, no
+    noise in the gradient, and a gradient that accounts for the squash. (The stored action would
+    need no random numbers either, but its gradient for the mean is 0, although entropy falls where
+    the mean goes to a bound.)
+
+    Up to a std of 1 it is Gauss and Hermite's. Beyond, their nodes lie too far apart:
+    log tanh'(x) = 2 (log 2 - |x| - log(1 + exp(-2 |x|))), where the mean of |x| has a closed form,
+    and that of the last term is a quadrature of Gauss and Laguerre over both signs of x.
     """
     chex.assert_equal_shape([mean, log_std])
+    column = (1,) * mean.ndim + (QUADRATURE_NODES,)
     nodes, weights = np.polynomial.hermite_e.hermegauss(QUADRATURE_NODES)
-    shape = (1,) * mean.ndim + (QUADRATURE_NODES,)
-    noise = jnp.asarray(nodes.reshape(shape), mean.dtype)
-    weight = jnp.asarray((weights / weights.sum()).reshape(shape), mean.dtype)
+    noise = jnp.asarray(nodes.reshape(column), mean.dtype)
+    weight = jnp.asarray((weights / weights.sum()).reshape(column), mean.dtype)
     actions = mean[..., None] + jnp.exp(log_std)[..., None] * noise
-    expected = jnp.sum(weight * _tanh_log_slope(actions), axis=-1)
-    return entropy(log_std) + jnp.sum(expected, axis=-1)
+    narrow = jnp.sum(weight * _tanh_log_slope(actions), axis=-1)
+
+    std = jnp.exp(jnp.maximum(log_std, 0.0))
+    nodes, weights = np.polynomial.laguerre.laggauss(QUADRATURE_NODES)
+    weights = 0.5 * weights * np.exp(nodes) * np.log1p(np.exp(-nodes))  # 0.5: nodes are 2 |x|
+    point = jnp.asarray((0.5 * nodes).reshape(column), mean.dtype)
+    weight = jnp.asarray(weights.reshape(column), mean.dtype)
+    above, below = (
+        jnp.exp(-0.5 * (jnp.square((point + sign * mean[..., None]) / std[..., None]) + LOG_2PI))
+        for sign in (-1.0, 1.0)
+    )
+    rest = jnp.sum(weight * (above + below), axis=-1) / std
+    ratio = mean / (math.sqrt(2.0) * std)
+    absolute = std * math.sqrt(2.0 / math.pi) * jnp.exp(-jnp.square(ratio))
+    absolute += mean * jax.lax.erf(ratio)
+    wide = 2.0 * (math.log(2.0) - absolute - rest)
+    return entropy(log_std) + jnp.sum(jnp.where(log_std <= 0.0, narrow, wide), axis=-1)
 
 
 def _tanh_log_slope(action: Array) -> Array:
@@ -94,20 +118,25 @@ def _tanh_log_slope(action: Array) -> Array:
     return 2.0 * (math.log(2.0) - action - jax.nn.softplus(-2.0 * action))
 
 
+def normal_noise(key: Array, shape: tuple[int, ...]) -> Array:
+    """Standard normal noise, f32[shape]."""
+    return jax.random.normal(key, shape, jnp.float32)
+
+
 GAUSSIAN = Distribution(
+    noise=normal_noise,
     sample=sample,
+    mode=lambda mean, log_std: mean,
+    std=lambda mean, log_std: jnp.exp(log_std),
+    shifted=lambda mean, log_std, amount: mean + amount,
     log_prob=log_prob,
     entropy=lambda mean, log_std: entropy(log_std),
     kl_divergence=kl_divergence,
     squash=lambda action: action,
+    bounded=False,
 )
 
-TANH_GAUSSIAN = Distribution(
-    sample=sample,
-    log_prob=tanh_log_prob,
-    entropy=tanh_entropy,
-    kl_divergence=kl_divergence,  # an invertible map of both leaves it as it is
-    squash=jnp.tanh,
+# An invertible map of two distributions leaves the KL divergence as it is.
+TANH_GAUSSIAN = GAUSSIAN._replace(
+    log_prob=tanh_log_prob, entropy=tanh_entropy, squash=jnp.tanh, bounded=True
 )
-
-DISTRIBUTIONS = {"gaussian": GAUSSIAN, "tanh_gaussian": TANH_GAUSSIAN}

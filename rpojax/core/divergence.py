@@ -23,7 +23,7 @@ def first_not_finite(
     """The quantity that is NaN or infinite first in the update after a finite state.
 
     Args:
-        model: what is trained; state: of one agent; hyperparams: of that agent, each f32[].
+        model: what is trained; state, hyperparams: of one agent.
         env_params: changed parameters of its environment.
 
     Returns:

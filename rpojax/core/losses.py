@@ -22,6 +22,25 @@ def clipped_surrogate(ratio: Array, advantage: Array, clip_eps: Array) -> Array:
     return -jnp.mean(jnp.minimum(ratio * advantage, clipped * advantage))
 
 
+def spo_surrogate(ratio: Array, advantage: Array, clip_eps: Array) -> Array:
+    """-E[ratio * A - |A| (ratio - 1)^2 / (2 eps)], []; to be minimised.
+
+    The surrogate of Simple Policy Optimization, Xie et al. (2024), arXiv 2401.16025: in place of
+    the clip, a penalty that puts the optimum of each sample at a ratio of 1 + eps (A > 0) or
+    1 - eps (A < 0). A ratio beyond it has a gradient that leads back.
+
+    Args:
+        ratio: [N] probability of the action, new over old; advantage: [N]; clip_eps: [].
+    """
+    chex.assert_rank([ratio, advantage], 1)
+    penalty = jnp.abs(advantage) * jnp.square(ratio - 1.0) / (2.0 * clip_eps)
+    return -jnp.mean(ratio * advantage - penalty)
+
+
+SURROGATES = {"clip": clipped_surrogate, "spo": spo_surrogate}
+"""By the names of `Config.surrogate`."""
+
+
 def squared_error(value: Array, target: Array) -> Array:
     """Value loss E[(V - target)^2] / 2, []."""
     chex.assert_rank([value, target], 1)

@@ -7,11 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax import envs
-from rpojax.core.distribution import DISTRIBUTIONS, Distribution
+from rpojax.core.beta import BETA
+from rpojax.core.distribution import GAUSSIAN, TANH_GAUSSIAN, Distribution
 from rpojax.envs import Env
 from rpojax.networks import ActorCritic, make_network
 from rpojax.settings.config import Config
 from rpojax.types import PyTree
+
+DISTRIBUTIONS = {"gaussian": GAUSSIAN, "tanh_gaussian": TANH_GAUSSIAN, "beta": BETA}
+"""By the names of `NetworkConfig.distribution`."""
 
 
 class Model(NamedTuple):

@@ -20,11 +20,7 @@ millions would flatten all observations after it for good."""
 
 
 def init_stats(sample: PyTree) -> RunningStats:
-    """Statistics of no samples: mean 0, variance 1.
-
-    Args:
-        sample: pytree of arrays or `jax.ShapeDtypeStruct`, the shape of one sample.
-    """
+    """Statistics of no samples, mean 0 and variance 1; `sample` has the shape of one."""
     zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, jnp.float32), sample)
     return RunningStats(
         mean=zeros,

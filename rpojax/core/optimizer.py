@@ -1,4 +1,4 @@
-"""Adam after a global-norm clip, and how its step size changes over a run."""
+"""The optimiser after a global-norm clip, and how its step size changes over a run."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -17,62 +17,86 @@ MIN_LEARNING_RATE, MAX_LEARNING_RATE = 1e-6, 1e-2
 
 
 class Learner(NamedTuple):
-    """What an update changes."""
+    """What an update changes. Between gradient steps, `params` are what `Optimizer.pack` gives."""
 
     params: PyTree
-    opt_state: optax.OptState  # of the parameters as one vector [P]
+    opt_state: optax.OptState  # of the packed parameters
     learning_rate: Array  # []
 
 
-class Packed(NamedTuple):
-    """A learner between gradient steps, with its parameters as one vector.
+class Optimizer(NamedTuple):
+    """How a gradient becomes a step."""
 
-    The clip, Adam and the early stop then pass over memory once, not once for each layer.
+    # (learning_rate [], weight_decay []) -> a transformation of gradients to steps; both traced
+    make: Callable[[Array, Array], optax.GradientTransformation]
+    # params -> (packed, the function back). An element-wise optimiser takes all parameters as one
+    # vector [P]: the clip, the step and the early stop pass over memory once, not once a layer.
+    pack: Callable[[PyTree], tuple[PyTree, Callable[[PyTree], PyTree]]]
+
+    def init(self, params: PyTree) -> optax.OptState:
+        """The optimiser's state before the first gradient step."""
+        nothing = jnp.zeros((), jnp.float32)
+        return self.make(nothing, nothing).init(self.pack(params)[0])
+
+
+def make_optimizer(cfg: Config) -> Optimizer:
+    """The optimiser of a config."""
+    if callable(cfg.optimizer):
+        make = cfg.optimizer
+        return Optimizer(lambda learning_rate, weight_decay: make(learning_rate), _as_it_is)
+    if cfg.optimizer == "muon":
+        return Optimizer(lambda rate, decay: _muon(cfg.adam_eps, rate, decay), _as_it_is)
+    decays = cfg.optimizer == "adamw"
+    return Optimizer(
+        lambda rate, decay: _adam(cfg.adam_eps, rate, decay if decays else None), ravel_pytree
+    )
+
+
+def _as_it_is(params: PyTree) -> tuple[PyTree, Callable[[PyTree], PyTree]]:
+    return params, lambda packed: packed
+
+
+def _adam(eps: float, learning_rate: Array, decay: Array | None) -> optax.GradientTransformation:
+    """Adam (Kingma & Ba 2015, arXiv 1412.6980), or AdamW (Loshchilov & Hutter 2019, 1711.05101).
+
+    Without optax's chains, so that the state is the moments alone.
     """
+    adam = optax.scale_by_adam(eps=eps)
 
-    vector: Array  # [P]
-    opt_state: optax.OptState  # of the vector
-    learning_rate: Array  # []
+    def update(gradient: PyTree, state: optax.OptState, params: PyTree) -> tuple[PyTree, PyTree]:
+        direction, state = adam.update(gradient, state, params)
+        if decay is not None:
+            direction = jax.tree.map(lambda step, leaf: step + decay * leaf, direction, params)
+        return jax.tree.map(lambda step: -learning_rate * step, direction), state
 
-
-def make_optimizer(cfg: Config) -> optax.GradientTransformation:
-    """Adam's direction (Kingma & Ba 2015, arXiv 1412.6980), before the learning rate."""
-    return optax.scale_by_adam(eps=cfg.adam_eps)
-
-
-def init_opt_state(optimizer: optax.GradientTransformation, params: PyTree) -> optax.OptState:
-    """The optimiser's state before the first gradient step."""
-    return optimizer.init(ravel_pytree(params)[0])
+    return optax.GradientTransformation(adam.init, update)
 
 
-def pack(learner: Learner) -> tuple[Packed, Callable[[Packed], Learner]]:
-    """A learner for `gradient_step`, and the function that turns it back."""
-    vector, unravel = ravel_pytree(learner.params)
-
-    def unpack(packed: Packed) -> Learner:
-        return Learner(unravel(packed.vector), packed.opt_state, packed.learning_rate)
-
-    return Packed(vector, learner.opt_state, learner.learning_rate), unpack
+def _muon(eps: float, learning_rate: Array, decay: Array) -> optax.GradientTransformation:
+    """Muon for kernels, AdamW for all else (Jordan 2024, https://kellerjordan.github.io/posts/muon)."""
+    return optax.contrib.muon(learning_rate, eps=eps, weight_decay=decay, adam_weight_decay=decay)
 
 
 def gradient_step(
-    optimizer: optax.GradientTransformation, packed: Packed, gradient: PyTree, max_norm: Array
-) -> tuple[Packed, Array]:
-    """One step against a gradient, clipped to a global norm of `max_norm`.
+    optimizer: Optimizer, learner: Learner, gradient: PyTree, hyperparams: HyperParams
+) -> tuple[Learner, Array]:
+    """One step against a gradient, clipped to a global norm of `hyperparams.max_grad_norm`.
 
     Args:
-        optimizer: gives the direction; packed: what takes the step.
-        gradient: pytree like the parameters.
-        max_norm: [], 0 = off.
+        optimizer: makes the step.
+        learner: takes it, with packed parameters.
+        gradient: pytree like the parameters, not packed.
+        hyperparams: the limit of the norm, 0 = off, and the weight decay.
 
     Returns:
         The learner after the step, and the gradient's global norm before the clip, [].
     """
-    flat_gradient, norm = clip_by_global_norm(ravel_pytree(gradient)[0], max_norm)
+    clipped, norm = clip_by_global_norm(optimizer.pack(gradient)[0], hyperparams.max_grad_norm)
+    transformation = optimizer.make(learner.learning_rate, hyperparams.weight_decay)
     with jax.numpy_dtype_promotion("standard"):  # optax raises floats to the power of an i32 count
-        direction, opt_state = optimizer.update(flat_gradient, packed.opt_state, packed.vector)
-    vector = packed.vector - packed.learning_rate * direction
-    return packed._replace(vector=vector, opt_state=opt_state), norm
+        step, opt_state = transformation.update(clipped, learner.opt_state, learner.params)
+    params = jax.tree.map(jnp.add, learner.params, step)
+    return learner._replace(params=params, opt_state=opt_state), norm
 
 
 def clip_by_global_norm(gradient: PyTree, max_norm: Array) -> tuple[PyTree, Array]:
@@ -90,14 +114,7 @@ def clip_by_global_norm(gradient: PyTree, max_norm: Array) -> tuple[PyTree, Arra
 def scheduled_learning_rate(
     cfg: Config, hyperparams: HyperParams, current: Array, update_count: Array
 ) -> Array:
-    """The learning rate at the start of an update, [].
-
-    Args:
-        cfg: gives the schedule.
-        hyperparams: give the rate that the schedule starts from.
-        current: [] the rate of the last epoch, which "kl_adaptive" continues from.
-        update_count: i32[] updates done.
-    """
+    """The learning rate at the start of an update, []; `current` is that of the last epoch."""
     if cfg.lr_schedule == "kl_adaptive":
         return current
     if cfg.lr_schedule == "constant":

@@ -8,8 +8,10 @@ import jax.numpy as jnp
 
 from rpojax.core.acting import Perturbation, act, to_env_action
 from rpojax.core.device_axis import device_axis
+from rpojax.core.distribution import normal_noise
 from rpojax.core.keys import UpdateKeys
 from rpojax.core.model import Model
+from rpojax.core.perturbation import perturbation_noise, perturbation_of
 from rpojax.core.resets import Starts, draw_starts, step_and_reset
 from rpojax.envs.base import Env, Params
 from rpojax.ops.noise import normal_and_uniform
@@ -27,11 +29,12 @@ class RolloutState(NamedTuple):
 
 
 class RolloutNoise(NamedTuple):
-    """The random numbers behind the actions of a rollout, [T, B, A], independent of each other."""
+    """The random numbers behind the actions of a rollout, independent of each other."""
 
-    action: Array  # N(0, 1)
-    perturbation: Array  # U(-1, 1)
-    uniform_action: Array | None = None  # U(-1, 1) in place of the policy; None without warm-up
+    action: PyTree  # [T, B] of the distribution: f32[T, B, A] from N(0, 1) for a Gaussian
+    perturbation: Array  # [T, B, A]
+    # [T, B, A] from U(-1, 1) in place of the policy; None without warm-up
+    uniform_action: Array | None = None
 
 
 def collect(
@@ -44,8 +47,7 @@ def collect(
     """One rollout with the policy of `state`, whose observation statistics stay as they are.
 
     Args:
-        model: the environment and the network that acts in it.
-        state, hyperparams: with which to act.
+        model, state, hyperparams: what acts, and in which environment.
         env_params: changed parameters of the environment.
         keys: of this update.
 
@@ -54,7 +56,7 @@ def collect(
     """
     cfg, env, _ = model
     shape = (cfg.num_steps, cfg.num_envs, env.action_dim)
-    noise = RolloutNoise(*normal_and_uniform(keys.noise, shape))
+    noise = _action_noise(model, keys.noise, shape)
     if cfg.random_timesteps:
         uniform = jax.random.uniform(keys.warm_up, shape, jnp.float32, -1.0, 1.0)
         noise = noise._replace(uniform_action=uniform)
@@ -100,6 +102,16 @@ def collect(
     before = RolloutState(state.env_state, state.obs, state.reset, state.carry)
     after, transitions = jax.lax.scan(step, before, device_axis(cfg).share(given, axis=1))
     return state.replace(**after._asdict()), transitions
+
+
+def _action_noise(model: Model, key: Key, shape: tuple[int, ...]) -> RolloutNoise:
+    """The noise of the actions and the perturbation; if both are numbers, in one draw."""
+    draw = model.distribution.noise
+    if draw is normal_noise:
+        noise, uniform = normal_and_uniform(key, shape)
+        return RolloutNoise(noise, perturbation_of(model.cfg)(uniform))
+    keys = jax.random.split(key)
+    return RolloutNoise(draw(keys[0], shape), perturbation_noise(model.cfg, keys[1], shape))
 
 
 def no_totals(env: Env, num_envs: int) -> EpisodeTotals:

@@ -11,35 +11,33 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax.flatten_util import ravel_pytree
 
 from rpojax.core import normalize
-from rpojax.core.batch import check_reward_shaper, make_batch, merge_observations, scale_rewards
+from rpojax.core.batch import make_batch, merge_observations, scale_rewards
 from rpojax.core.device_axis import device_axis
+from rpojax.core.functions import check_functions
 from rpojax.core.keys import UpdateKeys, initial_keys, update_keys
 from rpojax.core.model import Model
 from rpojax.core.optimizer import (
     Learner,
-    init_opt_state,
+    Optimizer,
     make_optimizer,
     scheduled_learning_rate,
 )
 from rpojax.core.perturbation import with_scheduled_alpha
 from rpojax.core.rollout import collect, no_totals, tally_episodes
-from rpojax.core.schedules import check_schedules
 from rpojax.core.update import update
 from rpojax.envs.base import Params
 from rpojax.envs.spaces import warn_unreachable_actions
+from rpojax.rounding import mapped_with
 from rpojax.settings.config import Config
 from rpojax.settings.hyperparams import HyperParams
-from rpojax.trees import is_key
 from rpojax.types import (
     Array,
     Batch,
     Key,
     Metrics,
-    PyTree,
     RunningStats,
     TrainResult,
     TrainState,
@@ -51,15 +49,13 @@ class Parts(NamedTuple):
     """What is trained, and how gradients become steps."""
 
     model: Model
-    optimizer: optax.GradientTransformation
+    optimizer: Optimizer
 
 
 def make_parts(model: Model) -> Parts:
-    """The parts of a training; ValueError for an invalid schedule or reward shaper."""
-    check_schedules(model.cfg)
-    check_reward_shaper(model.cfg)
-    squashed = model.network.distribution == "tanh_gaussian"
-    warn_unreachable_actions(model.env, model.cfg.action_transform, squashed)
+    """The parts of a training; ValueError for a function of `cfg` that cannot be used."""
+    check_functions(model.cfg)
+    warn_unreachable_actions(model.env, model.cfg.action_transform, model.distribution.bounded)
     return Parts(model, make_optimizer(model.cfg))
 
 
@@ -89,7 +85,7 @@ def init_agent(parts: Parts, key: Key, hyperparams: HyperParams, env_params: Par
     scalar = normalize.init_stats(jax.ShapeDtypeStruct((), jnp.float32))
     state = TrainState(
         params=params,
-        opt_state=init_opt_state(parts.optimizer, params),
+        opt_state=parts.optimizer.init(params),
         learning_rate=hyperparams.learning_rate,
         obs_stats=normalize.init_stats(env.obs) if cfg.normalize_observations else None,
         reward_stats=scalar if cfg.normalize_rewards else None,
@@ -103,25 +99,7 @@ def init_agent(parts: Parts, key: Key, hyperparams: HyperParams, env_params: Par
         key=keys.next,
         update_count=jnp.zeros((), jnp.int32),
     )
-    return _mapped_with(key, state)
-
-
-def _mapped_with(key: Key, tree: PyTree) -> PyTree:
-    """The tree as it is, with every leaf made to depend on the key.
-
-    Otherwise, under `vmap` over keys, a leaf such as `update_count` would have no mapped axis in
-    `train_agent`, where it starts as a constant, but one in a program that takes the state as an
-    argument, as in `fit`. XLA rounds the two programs differently. The choice between a leaf and
-    itself is removed by the compiler.
-    """
-
-    def same(leaf: Array) -> Array:
-        if is_key(leaf):
-            return leaf  # depends on the key already; `jax_debug_key_reuse` allows one use
-        return jnp.where(either, leaf, leaf)
-
-    either = jnp.ravel(jax.random.key_data(key))[0] == 0
-    return jax.tree.map(same, tree)
+    return mapped_with(key, state)
 
 
 def run_updates(
@@ -154,6 +132,8 @@ def iterate(
     invalid_steps = jnp.sum(transitions.invalid.astype(jnp.float32))
     ended, episode_count, invalid_steps = devices.sum((ended, episode_count, invalid_steps))
 
+    action_std = parts.model.distribution.std(transitions.mean, transitions.log_std)
+
     before = learner_of(cfg, state, hyperparams)
     after, metrics = update(
         cfg, network, parts.optimizer, before, collected.batch, hyperparams, keys
@@ -179,7 +159,7 @@ def iterate(
         invalid_steps=invalid_steps,
         explained_variance=collected.explained_variance,
         learning_rate=before.learning_rate,
-        action_std=devices.mean(jnp.mean(jnp.exp(transitions.log_std))),
+        action_std=devices.mean(jnp.mean(action_std)),
         environment={
             name: _per_episode(total, episode_count) for name, total in ended.metrics.items()
         },

@@ -1,17 +1,21 @@
-"""The update: several epochs of clipped-surrogate gradient steps on one batch."""
+"""The update: several epochs of gradient steps on one batch."""
 
 import functools
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from rpojax.core import losses
 from rpojax.core.device_axis import device_axis
-from rpojax.core.distribution import DISTRIBUTIONS
 from rpojax.core.keys import UpdateKeys
-from rpojax.core.optimizer import Learner, Packed, adapt_learning_rate, gradient_step, pack
+from rpojax.core.model import DISTRIBUTIONS
+from rpojax.core.optimizer import (
+    Learner,
+    Optimizer,
+    adapt_learning_rate,
+    gradient_step,
+)
 from rpojax.core.perturbation import perturb, perturbation_noise
 from rpojax.networks import ActorCritic, Outputs
 from rpojax.ops.shuffle import shuffled_minibatches
@@ -48,7 +52,7 @@ def rpo_loss(
 
     Args:
         cfg: settings; network: the network; params: where the loss is taken.
-        batch: [N]; mean_noise: [N, A] from U(-1, 1); if recurrent [N, L] and [N, L, A]. Where
+        batch: [N]; mean_noise: [N, A] of the perturbation; if recurrent [N, L] and [N, L, A]. Where
             devices share an agent, these are one device's part of a minibatch, with the advantages
             of all of it if they are normalised here.
         hyperparams: the coefficients.
@@ -58,24 +62,26 @@ def rpo_loss(
     if network.recurrent:  # from here on every step of every sequence is a sample
         batch = batch._replace(obs=None, reset=None, carry=())
         outputs, batch, mean_noise = merge_axes((outputs, batch, mean_noise))
-    perturbed_mean = perturb(outputs.mean, hyperparams.alpha, mean_noise)
-    log_prob = distribution.log_prob(batch.action, perturbed_mean, outputs.log_std)
+    mean, log_std = outputs.mean, outputs.log_std
+    perturbed_mean = perturb(distribution, mean, log_std, hyperparams.alpha, mean_noise)
+    log_prob = distribution.log_prob(batch.action, perturbed_mean, log_std)
     ratio, log_ratio = losses.probability_ratio(log_prob, batch.log_prob)
 
     advantage = batch.advantage
     if cfg.advantage_normalization == "minibatch":
         advantage = device_axis(cfg).share(losses.normalize_advantage(advantage))
-    policy_loss = losses.clipped_surrogate(ratio, advantage, hyperparams.clip_eps)
+    surrogate = cfg.surrogate if callable(cfg.surrogate) else losses.SURROGATES[cfg.surrogate]
+    policy_loss = surrogate(ratio, advantage, hyperparams.clip_eps)
     if cfg.clip_value_loss:
         value_loss = losses.clipped_squared_error(
             outputs.value, batch.target, batch.value, hyperparams.value_clip
         )
     else:
         value_loss = losses.squared_error(outputs.value, batch.target)
-    entropy = jnp.mean(distribution.entropy(outputs.mean, outputs.log_std))
+    entropy = jnp.mean(distribution.entropy(mean, log_std))
     loss = policy_loss + hyperparams.vf_coef * value_loss - hyperparams.ent_coef * entropy
 
-    kl = distribution.kl_divergence(batch.mean, batch.log_std, outputs.mean, outputs.log_std)
+    kl = distribution.kl_divergence(batch.mean, batch.log_std, mean, log_std)
     return loss, StepMetrics(
         policy_loss=policy_loss,
         value_loss=value_loss,
@@ -100,7 +106,7 @@ def replay(network: ActorCritic, params: PyTree, batch: Batch) -> Outputs:
 def update(
     cfg: Config,
     network: ActorCritic,
-    optimizer: optax.GradientTransformation,
+    optimizer: Optimizer,
     learner: Learner,
     batch: Batch,
     hyperparams: HyperParams,
@@ -112,10 +118,9 @@ def update(
     this update leave the learner as it is.
 
     Args:
-        cfg: settings; network, optimizer: what learns, and how.
+        cfg, network, optimizer, hyperparams: what learns, and how.
         learner: what is to be changed.
         batch: [N] samples, or sequences [N, L].
-        hyperparams: the coefficients and limits.
         keys: of this update.
 
     Returns:
@@ -131,7 +136,7 @@ def update(
 def gradient_steps(
     cfg: Config,
     network: ActorCritic,
-    optimizer: optax.GradientTransformation,
+    optimizer: Optimizer,
     learner: Learner,
     batch: Batch,
     hyperparams: HyperParams,
@@ -145,34 +150,35 @@ def gradient_steps(
     """
     shape = batch.action.shape
     noise_shape = (cfg.num_minibatches, shape[0] // cfg.num_minibatches, *shape[1:])
-    packed, unpack = pack(learner)
+    params, unpack = optimizer.pack(learner.params)
+    packed = learner._replace(params=params)
     devices = device_axis(cfg)
 
     def loss(params: PyTree, minibatch: Batch, noise: Array) -> tuple[Array, StepMetrics]:
         return rpo_loss(cfg, network, params, minibatch, noise, hyperparams)
 
     def step(
-        carry: tuple[Packed, Array], inputs: tuple[Batch, Array]
-    ) -> tuple[tuple[Packed, Array], tuple[StepMetrics, Array]]:
+        carry: tuple[Learner, Array], inputs: tuple[Batch, Array]
+    ) -> tuple[tuple[Learner, Array], tuple[StepMetrics, Array]]:
         packed, going = carry
-        found = jax.grad(loss, has_aux=True)(unpack(packed).params, *inputs)
+        found = jax.grad(loss, has_aux=True)(unpack(packed.params), *inputs)
         gradient, metrics = devices.mean(found)
         threshold = hyperparams.kl_threshold
         still_going = going & ((threshold <= 0.0) | (metrics.kl <= threshold))
-        stepped, norm = gradient_step(optimizer, packed, gradient, hyperparams.max_grad_norm)
+        stepped, norm = gradient_step(optimizer, packed, gradient, hyperparams)
         packed = jax.tree.map(lambda new, old: jnp.where(still_going, new, old), stepped, packed)
         return (packed, still_going), (metrics._replace(grad_norm=norm), going)
 
     def epoch(
-        carry: tuple[Packed, Array], epoch_keys: tuple[Key, Key]
-    ) -> tuple[tuple[Packed, Array], tuple[StepMetrics, Array]]:
+        carry: tuple[Learner, Array], epoch_keys: tuple[Key, Key]
+    ) -> tuple[tuple[Learner, Array], tuple[StepMetrics, Array]]:
         shuffle_key, perturbation_key = epoch_keys
         share = functools.partial(devices.share, axis=1)  # of each minibatch
         minibatches = shuffled_minibatches(shuffle_key, batch, cfg.num_minibatches, share)
         if cfg.advantage_normalization == "minibatch":  # by the moments of whole minibatches
             advantage = devices.whole(minibatches.advantage, axis=1)
             minibatches = minibatches._replace(advantage=advantage)
-        mean_noise = share(perturbation_noise(perturbation_key, noise_shape))
+        mean_noise = share(perturbation_noise(cfg, perturbation_key, noise_shape))
         (packed, going), (metrics, counted) = jax.lax.scan(step, carry, (minibatches, mean_noise))
         if cfg.lr_schedule == "kl_adaptive":
             adapted = adapt_learning_rate(
@@ -185,7 +191,7 @@ def gradient_steps(
     (packed, _), (metrics, counted) = jax.lax.scan(
         epoch, (packed, jnp.array(True)), (keys.shuffle, keys.perturbation)
     )
-    return unpack(packed), metrics, counted
+    return packed._replace(params=unpack(packed.params)), metrics, counted
 
 
 def _mean_where(values: Array, where: Array) -> Array:

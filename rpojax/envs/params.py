@@ -7,15 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax.envs.base import Env
+from rpojax.rounding import as_argument
 from rpojax.types import Array
 from rpojax.validation import as_mapping, check_known, show
 
 
 def resolve_params(env: Env, env_params: Any) -> dict[str, Array]:
     """Changed parameters of an environment as float32, checked; {} for none.
-
-    The barrier keeps concrete values from being folded into the program as constants, which would
-    change the last bits of an agent compared with training beside other agents.
 
     Args:
         env: the environment.
@@ -31,7 +29,7 @@ def resolve_params(env: Env, env_params: Any) -> dict[str, Array]:
         remedy = f"jax.vmap(train, in_axes=(0, None, {{{name!r}: 0}})) maps an axis of agents"
         check_shape(env, where, name, value, remedy)
     arrays = {name: jnp.asarray(value, jnp.float32) for name, value in named.items()}
-    resolved: dict[str, Array] = jax.lax.optimization_barrier(arrays)
+    resolved: dict[str, Array] = as_argument(arrays)
     return resolved
 
 

@@ -111,15 +111,15 @@ def warn_unreachable_actions(env: Env, transform: str, squashed: bool = False) -
 
     With bounds such as [300, 500] and `action_transform = "clip"` each sampled action of an
     untrained policy is clipped to 300. The environment then sees one constant action, and there is
-    nothing to learn from. Actions that tanh has squashed never leave [-1, 1].
+    nothing to learn from. Actions of a bounded distribution never leave [-1, 1].
 
     Args:
         env: with the bounds.
         transform: `Config.action_transform`; only "clip" can cause this.
-        squashed: whether actions are squashed into [-1, 1].
+        squashed: whether the distribution of actions is bounded to [-1, 1].
     """
     if squashed:
-        policy = "a policy squashed by tanh stays within [-1, 1] and cannot reach"
+        policy = "the policy's distribution stays within [-1, 1] and cannot reach"
         out_of_reach = _beyond(env.action_low, 1.0) | _beyond(env.action_high, 1.0)
     else:
         policy = "an untrained policy samples actions around 0 and cannot reach"

@@ -41,6 +41,15 @@ squashed = rpojax.NetworkConfig(
 train = rpojax.make_train(cfg.replace(network=squashed, action_transform="rescale"))
 ```
 
+`NetworkConfig(distribution="beta")` draws actions from Beta distributions on [-1, 1] (Chou et al.
+2017), which no bound cuts off. RPO moves their means, and stops short of the bounds. `log_std` is
+about the logarithm of the standard deviation; actions at 0 reach that of a uniform distribution:
+
+```python
+beta = rpojax.NetworkConfig(distribution="beta", state_dependent_log_std=True)
+train = rpojax.make_train(cfg.replace(network=beta, action_transform="rescale"))
+```
+
 `NetworkConfig(layer_norm=True)` normalises each hidden layer between its product and its
 nonlinearity, where Brax does so behind the nonlinearity.
 
@@ -76,7 +85,7 @@ train = rpojax.make_train(cfg.replace(network=Network()))
 train = rpojax.make_train(cfg.replace(network=lambda rngs: NnxNetwork(rngs)))
 ```
 
-Its attribute `distribution = "tanh_gaussian"`, if it has one, squashes the actions. A module of
+Its attribute `distribution`, if it has one, is the name of another than the Gaussian. A module of
 either kind that has a method `initial_carry(batch_shape)` is recurrent. It is called with the carry
 first, and returns `(carry, (mean, log_std, value))`:
 
@@ -97,6 +106,6 @@ train = rpojax.make_train(cfg.replace(network=Memory()))
 """
 
 from rpojax.networks.base import ActorCritic, Outputs
-from rpojax.networks.factory import make_network
+from rpojax.networks.modules import make_network
 
 __all__ = ["ActorCritic", "Outputs", "make_network"]

@@ -11,7 +11,7 @@ from rpojax.types import Array, Key, PyTree
 class Outputs(NamedTuple):
     """The outputs of a network for observations [..., *obs.shape]."""
 
-    mean: Array  # [..., A] of the policy's Gaussian, unperturbed
+    mean: Array  # [..., A] of a Gaussian policy, unperturbed; see core/distribution.py for others
     log_std: Array  # [..., A] likewise
     value: Array  # [...]
 

@@ -1,8 +1,8 @@
-"""Networks that a user brings: flax.linen modules and nnx modules."""
+"""From the network of a config to an `ActorCritic`; flax.linen modules and nnx modules."""
 
 import math
 from collections.abc import Callable
-from typing import Any, Protocol, cast, get_args
+from typing import Any, NamedTuple, get_args
 
 import flax.linen as nn
 import jax
@@ -11,7 +11,8 @@ import numpy as np
 
 from rpojax.envs.base import Env
 from rpojax.networks.base import ActorCritic, Outputs, reset_carry
-from rpojax.settings.network_config import PolicyDistribution
+from rpojax.networks.builtin import builtin_network
+from rpojax.settings.network_config import NetworkConfig, PolicyDistribution
 from rpojax.trees import batched, is_key, leading_axes, leaves_by_path, same_avals
 from rpojax.types import Array, Key, PyTree
 from rpojax.validation import check_choice, first_line
@@ -19,15 +20,50 @@ from rpojax.validation import check_choice, first_line
 BATCH = 5  # observations that a module is checked with
 
 
-class Call(Protocol):
-    """Calls a module."""
+def make_network(network: Any, env: Env, obs: PyTree | None = None) -> ActorCritic:
+    """The network for an environment.
 
-    def __call__(self, params: PyTree, /, *inputs: PyTree) -> Any:
-        """Return what the module returns for `obs` or, if it is recurrent, `carry, obs`."""
+    Args:
+        network: a `NetworkConfig`; a flax.linen module; or a function that takes `nnx.Rngs` and
+            returns an nnx module. A module is called with obs [..., *obs.shape] and returns
+            (mean [..., A], log_std [..., A] or [A], value [...] or [..., 1]). One that has a
+            method `initial_carry(batch_shape)` is recurrent: it is called with (carry, obs), each
+            with one leading axis, and returns (carry, (mean, log_std, value)). Its policy is
+            Gaussian unless it has an attribute `distribution`, such as "tanh_gaussian".
+        env: gives the shapes.
+        obs: pytree of `jax.ShapeDtypeStruct`, one observation as the network is called with it: in
+            float32 where observations are normalised. None for `env.obs`.
+
+    Raises:
+        ValueError: not a network, one with state besides its parameters, wrong output shapes, or
+            keys that the observations do not have.
+    """
+    obs = env.obs if obs is None else obs
+    if isinstance(network, NetworkConfig):
+        return builtin_network(network, env)
+    if isinstance(network, nn.Module):
+        return _from_linen(network, env, obs)
+    if callable(network) and not _is_nnx(network):
+        return _from_nnx(network, env, obs)
+    raise ValueError(
+        f"network = {network!r} is not a NetworkConfig or a flax.linen module; for an nnx module, "
+        "give a function that builds it, such as lambda rngs: MyModule(rngs=rngs), so that each "
+        "seed has its own initial parameters"
+    )
 
 
-def from_linen(module: nn.Module, env: Env, obs: PyTree) -> ActorCritic:
-    """The network of a linen module; see `rpojax.networks.make_network`."""
+class Module(NamedTuple):
+    """A user's module as functions."""
+
+    network: Any  # as it was given, for messages
+    init: Callable[[Key], PyTree]
+    call: Callable[..., Any]  # (params, obs) or, if it is recurrent, (params, carry, obs)
+    initial_carry: Callable[[tuple[int, ...]], PyTree] | None  # None without memory
+    distribution: PolicyDistribution
+
+
+def _from_linen(module: nn.Module, env: Env, obs: PyTree) -> ActorCritic:
+    """The network of a linen module."""
     example = jax.tree.map(lambda leaf: np.zeros((1, *leaf.shape), leaf.dtype), obs)
     initial_carry = getattr(module, "initial_carry", None)
 
@@ -40,11 +76,12 @@ def from_linen(module: nn.Module, env: Env, obs: PyTree) -> ActorCritic:
     def call(params: PyTree, *inputs: PyTree) -> Any:
         return module.apply({"params": params}, *inputs)
 
-    return _checked(module, env, obs, init, call, initial_carry, _distribution(module))
+    distribution = _distribution_of(module)
+    return _as_network(Module(module, init, call, initial_carry, distribution), env, obs)
 
 
-def from_nnx(factory: Callable[[Any], Any], env: Env, obs: PyTree) -> ActorCritic:
-    """The network of the modules that a function makes; see `rpojax.networks.make_network`."""
+def _from_nnx(factory: Callable[[Any], Any], env: Env, obs: PyTree) -> ActorCritic:
+    """The network of the nnx modules that a function makes."""
     from flax import nnx
 
     def make(key: Key) -> Any:
@@ -75,27 +112,38 @@ def from_nnx(factory: Callable[[Any], Any], env: Env, obs: PyTree) -> ActorCriti
         return nnx.merge(graph, state)(*inputs)
 
     initial_carry = getattr(module, "initial_carry", None)
-    return _checked(factory, env, obs, init, call, initial_carry, _distribution(module))
+    distribution = _distribution_of(module)
+    return _as_network(Module(factory, init, call, initial_carry, distribution), env, obs)
 
 
-def is_nnx_module(network: Any) -> bool:
+def _is_nnx(network: Any) -> bool:
     """Whether it is an nnx module, rather than a function that makes one."""
     from flax import nnx
 
     return isinstance(network, nnx.Module)
 
 
-def _checked(
-    network: Any,
-    env: Env,
-    obs: PyTree,
-    init: Callable[[Key], PyTree],
-    call: Call,
-    initial_carry: Callable[[tuple[int, ...]], PyTree] | None,
-    distribution: PolicyDistribution,
-) -> ActorCritic:
-    """The network of a module, whose parameters and outputs have been checked."""
-    _check_module(network, env, obs, init, call, initial_carry)
+def _distribution_of(module: Any) -> Any:
+    """What a module's attribute of that name says."""
+    name = f"the attribute distribution of the network {type(module).__name__}"
+    given = getattr(module, "distribution", "gaussian")
+    return check_choice(name, given, get_args(PolicyDistribution))
+
+
+def _require_stateless(module: Any, collections: set[str]) -> None:
+    if collections:
+        raise ValueError(
+            f"network = {type(module).__name__} keeps state besides its parameters "
+            f"({', '.join(sorted(collections))}); give one without batch statistics or dropout"
+        )
+
+
+def _as_network(module: Module, env: Env, obs: PyTree) -> ActorCritic:
+    """The network of a module, whose parameters and outputs are checked first."""
+    problem = _problem(module, env, obs)
+    if problem is not None:
+        raise ValueError(f"network = {module.network!r} {problem}")
+    _, init, call, initial_carry, distribution = module
     if initial_carry is None:
 
         def apply(
@@ -114,14 +162,11 @@ def _checked(
         def merge(leaf: Array) -> Array:
             return leaf.reshape(batch, *leaf.shape[len(leading) :])
 
-        def split(leaf: Array) -> Array:
-            return leaf.reshape(*leading, *leaf.shape[1:])
-
         obs, carry = jax.tree.map(merge, (obs, carry))
         begins = None if reset is None else merge(reset)
-        carry = reset_carry(carry, initial_carry((batch,)), begins)
-        carry, outputs = call(params, carry, obs)
-        return jax.tree.map(split, (_outputs(outputs), carry))
+        carry, outputs = call(params, reset_carry(carry, initial_carry((batch,)), begins), obs)
+        results = _outputs(outputs), carry
+        return jax.tree.map(lambda leaf: leaf.reshape(*leading, *leaf.shape[1:]), results)
 
     def unroll(params: PyTree, obs: PyTree, carry: PyTree, reset: Array) -> Outputs:
         def step(carry: PyTree, inputs: tuple[PyTree, Array]) -> tuple[PyTree, Outputs]:
@@ -133,13 +178,6 @@ def _checked(
     return ActorCritic(init, apply_recurrent, unroll, initial_carry, distribution)
 
 
-def _distribution(module: Any) -> PolicyDistribution:
-    """What a module's attribute of that name says."""
-    name = f"the attribute distribution of the network {type(module).__name__}"
-    given = getattr(module, "distribution", "gaussian")
-    return cast(PolicyDistribution, check_choice(name, given, get_args(PolicyDistribution)))
-
-
 def _outputs(returned: tuple[Array, Array, Array]) -> Outputs:
     """A module's outputs in the form of `Outputs`: log_std for each sample, value without axis."""
     mean, log_std, value = returned
@@ -148,84 +186,58 @@ def _outputs(returned: tuple[Array, Array, Array]) -> Outputs:
     return Outputs(mean, jnp.broadcast_to(log_std, mean.shape), value)
 
 
-def _require_stateless(module: Any, collections: set[str]) -> None:
-    if collections:
-        raise ValueError(
-            f"network = {type(module).__name__} keeps state besides its parameters "
-            f"({', '.join(sorted(collections))}); give one without batch statistics or dropout"
-        )
-
-
-def _check_module(
-    network: Any,
-    env: Env,
-    obs: PyTree,
-    init: Callable[[Key], PyTree],
-    call: Call,
-    initial_carry: Callable[[tuple[int, ...]], PyTree] | None,
-) -> None:
-    """Raise ValueError for parameters or outputs that training cannot take."""
+def _problem(module: Module, env: Env, obs: PyTree) -> str | None:
+    """Why training cannot take a module's parameters or outputs; None if it can."""
     batch = batched(obs, BATCH)
-    params = jax.eval_shape(lambda: init(jax.random.key(0)))
-    _require_float32(network, params)
+    params = jax.eval_shape(lambda: module.init(jax.random.key(0)))
+    for name, leaf in leaves_by_path(params, simple=True).items():
+        if leaf.dtype not in (jnp.float32, jnp.float64):  # float64 under `jax_enable_x64`
+            return (
+                f"has the parameter {name} in {leaf.dtype}, and parameters are trained in float32; "
+                "keep param_dtype=float32, and set dtype=bfloat16 to compute in it"
+            )
+    initial_carry = module.initial_carry
     if initial_carry is None:
-        _require(network, _wrong_outputs(env, (BATCH,), jax.eval_shape(call, params, batch)))
-        _check_rollout(network, env, obs, params, call)
-        return
+        outputs = jax.eval_shape(module.call, params, batch)
+        wrong = _wrong_outputs(env, (BATCH,), outputs)
+        return wrong or _problem_in_rollouts(module, env, obs, params)
     carry = jax.eval_shape(lambda: initial_carry((BATCH,)))
     if any(leaf.shape[:1] != (BATCH,) for leaf in jax.tree.leaves(carry)):
-        raise ValueError(
-            f"network = {network!r}: initial_carry(({BATCH},)) returns {carry}; begin the shape of "
-            "each of its arrays with batch_shape"
+        return (
+            f"has an initial_carry(({BATCH},)) that returns {carry}; begin the shape of each array "
+            "with batch_shape"
         )
-    returned = jax.eval_shape(call, params, carry, batch)
+    returned = jax.eval_shape(module.call, params, carry, batch)
     if not (isinstance(returned, tuple) and len(returned) == 2):
-        raise ValueError(
-            f"network = {network!r} is recurrent and returns {returned!r}; return the tuple "
+        return (
+            f"is recurrent and returns {returned!r}; return the tuple "
             f"(carry, {_wanted_outputs(env, (BATCH,))})"
         )
-    after, outputs = returned
-    if not same_avals(carry, after):
-        raise ValueError(
-            f"network = {network!r} turns a carry of {carry} into one of {after}; return one "
-            "of the same shapes and dtypes as initial_carry gives"
+    if not same_avals(carry, returned[0]):
+        return (
+            f"turns a carry of {carry} into one of {returned[0]}; return the same shapes and "
+            "dtypes as initial_carry"
         )
-    _require(network, _wrong_outputs(env, (BATCH,), outputs))
+    return _wrong_outputs(env, (BATCH,), returned[1])
 
 
-def _check_rollout(network: Any, env: Env, obs: PyTree, params: PyTree, call: Call) -> None:
-    """Raise ValueError unless a feed-forward module takes [T, B, ...], as the critic is given."""
+def _problem_in_rollouts(module: Module, env: Env, obs: PyTree, params: PyTree) -> str | None:
+    """Why a feed-forward module cannot take [T, B, ...], as the critic is given."""
     steps = 4
     try:
-        outputs = jax.eval_shape(call, params, batched(batched(obs, BATCH), steps))
+        outputs = jax.eval_shape(module.call, params, batched(batched(obs, BATCH), steps))
         problem = _wrong_outputs(env, (steps, BATCH), outputs)
     except Exception as error:  # of the user's module
         problem = f"raises {type(error).__name__} ({first_line(error)})"
     if problem is None:
-        return
+        return None
     path, leaf = max(leaves_by_path(obs).items(), key=lambda named: len(named[1].shape))
     where, rank = f"obs{path}", len(leaf.shape)
     flat = f"{where}.reshape(*{where}.shape[:-{rank}], -1)" if rank else f"{where}[..., None]"
-    raise ValueError(
-        f"network = {network!r} with the observations of a rollout, [T, B, ...], {problem}; let "
-        f"it take any number of leading axes, as {flat} does"
+    return (
+        f"with the observations of a rollout, [T, B, ...], {problem}; let it take any number of "
+        f"leading axes, as {flat} does"
     )
-
-
-def _require(network: Any, problem: str | None) -> None:
-    if problem is not None:
-        raise ValueError(f"network = {network!r} {problem}")
-
-
-def _require_float32(network: Any, params: PyTree) -> None:
-    """Raise ValueError for parameters that gradient steps would turn into float32."""
-    for name, leaf in leaves_by_path(params, simple=True).items():
-        if leaf.dtype not in (jnp.float32, jnp.float64):  # float64 under `jax_enable_x64`
-            raise ValueError(
-                f"network = {network!r} has the parameter {name} in {leaf.dtype}, and parameters "
-                "are trained in float32; keep param_dtype=float32, and set dtype=bfloat16 to "
-                "compute in it"
-            )
 
 
 def _wanted_outputs(env: Env, leading: tuple[int, ...]) -> str:
@@ -242,11 +254,8 @@ def _wrong_outputs(env: Env, leading: tuple[int, ...], outputs: Any) -> str | No
     wanted = _wanted_outputs(env, leading)
     if not (isinstance(outputs, tuple) and len(outputs) == 3):
         return f"returns {outputs!r}; return the tuple {wanted}"
-    allowed: dict[str, list[tuple[int, ...]]] = {
-        "mean": [(*leading, env.action_dim)],
-        "log_std": [(*leading, env.action_dim), (env.action_dim,)],
-        "value": [leading, (*leading, 1)],
-    }
+    actions, one = (*leading, env.action_dim), (env.action_dim,)
+    allowed = {"mean": [actions], "log_std": [actions, one], "value": [leading, (*leading, 1)]}
     for (name, shapes), output in zip(allowed.items(), outputs, strict=True):
         if output.shape not in shapes:
             return f"returns {name} of shape {output.shape}; return {wanted}"

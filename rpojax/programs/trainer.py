@@ -12,8 +12,9 @@ from rpojax.core.model import Model, make_model
 from rpojax.core.train import Parts, init_agent, iterate, make_parts, run_updates, train_agent
 from rpojax.envs.params import resolve_params
 from rpojax.programs.agents_at_once import agents_mapped
-from rpojax.programs.protocols import EnvParams, Initialize, Iterate, RunUpdates, Train
+from rpojax.programs.protocols import EnvParams, Train
 from rpojax.programs.spread import ON_ALL, STATE, spread
+from rpojax.rounding import as_argument
 from rpojax.settings.config import Config
 from rpojax.settings.hyperparams import HyperParams
 from rpojax.types import Key, Metrics, PyTree, TrainResult, TrainState
@@ -21,15 +22,25 @@ from rpojax.validation import whole_number
 
 
 class Trainer(NamedTuple):
-    """Training in steps, as pure functions. `hyperparams=None` takes the config's own.
+    """Training in steps, as pure functions.
 
-    `env_params` are of the environment, as for `make_train`; give each function the same.
+    `hyperparams=None` takes the config's own. `env_params` are of the environment, as for
+    `make_train`; give each function the same.
+
+    After `cfg.num_updates` updates, "linear" schedules stay at their end: the learning rate at 0,
+    so that nothing more is learnt, and alpha at `alpha_end`. Callable schedules are called with the
+    larger counts. With lr_schedule = "constant", training can go on without an end. With
+    lr_schedule = "kl_adaptive" the learning rate is part of the state, and that of `hyperparams`
+    counts in the initial state only.
     """
 
-    init: Initialize  # (key, hyperparams=None, env_params=None) -> state
-    iterate: Iterate  # (state, hyperparams=None, env_params=None) -> (state, metrics), one update
-    # (state, hyperparams=None, num_updates=None, env_params=None) -> (state, metrics)
-    run: RunUpdates
+    # (key, hyperparams=None, env_params=None) -> the state before the first update
+    init: Callable[..., TrainState]
+    # (state, hyperparams=None, env_params=None) -> the state after one update, its metrics f32[]
+    iterate: Callable[..., tuple[TrainState, Metrics]]
+    # (state, hyperparams=None, num_updates=None, env_params=None) -> the state after several, and
+    # metrics f32[num_updates]; `num_updates` is static under `jax.jit`, and None is the config's
+    run: Callable[..., tuple[TrainState, Metrics]]
 
 
 def make_train(cfg: Config) -> Train:
@@ -80,28 +91,21 @@ def trainer_for(model: Model) -> Trainer:
         run = functools.partial(run_updates, num_updates=num_updates)
         return _mapped(parts, run, STATE, (STATE, ON_ALL))
 
-    def init(
-        key: Key, hyperparams: HyperParams | None = None, env_params: EnvParams | None = None
-    ) -> TrainState:
-        return init_mapped(key, _resolve(cfg, hyperparams), resolve_params(env, env_params))
+    def given(hyperparams: Any, env_params: Any, state: TrainState | None = None) -> Any:
+        checked = _resolve(cfg, hyperparams), resolve_params(env, env_params)
+        return checked if state is None else as_argument(checked, state.update_count)
 
-    def iterate_agent(
-        state: TrainState,
-        hyperparams: HyperParams | None = None,
-        env_params: EnvParams | None = None,
-    ) -> tuple[TrainState, Metrics]:
-        given = _resolve(cfg, hyperparams), resolve_params(env, env_params)
-        return iterate_mapped(state, *_unfolded(given, state))
+    def init(key: Key, hyperparams: Any = None, env_params: Any = None) -> Any:
+        return init_mapped(key, *given(hyperparams, env_params))
+
+    def iterate_agent(state: TrainState, hyperparams: Any = None, env_params: Any = None) -> Any:
+        return iterate_mapped(state, *given(hyperparams, env_params, state))
 
     def run(
-        state: TrainState,
-        hyperparams: HyperParams | None = None,
-        num_updates: int | None = None,
-        env_params: EnvParams | None = None,
-    ) -> tuple[TrainState, Metrics]:
+        state: TrainState, hyperparams: Any = None, num_updates: Any = None, env_params: Any = None
+    ) -> Any:
         mapped = run_mapped(_resolve_num_updates(cfg, num_updates))
-        given = _resolve(cfg, hyperparams), resolve_params(env, env_params)
-        return mapped(state, *_unfolded(given, state))
+        return mapped(state, *given(hyperparams, env_params, state))
 
     return Trainer(init, iterate_agent, run)
 
@@ -122,11 +126,7 @@ def _mapped(
 
 
 def _resolve(cfg: Config, hyperparams: HyperParams | None) -> HyperParams:
-    """The hyperparameters to train with, as float32; concrete values are checked.
-
-    The barrier keeps concrete values from being folded into the program as constants, which would
-    change the last bits of an agent compared with training beside other agents.
-    """
+    """The hyperparameters to train with, as float32; concrete values are checked."""
     if hyperparams is None:
         hyperparams = cfg.hyperparams()
     if not isinstance(hyperparams, HyperParams):
@@ -142,7 +142,7 @@ def _resolve(cfg: Config, hyperparams: HyperParams | None) -> HyperParams:
             )
     hyperparams.check()
     arrays = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), hyperparams)
-    resolved: HyperParams = jax.lax.optimization_barrier(arrays)
+    resolved: HyperParams = as_argument(arrays)
     return resolved
 
 
@@ -156,13 +156,3 @@ def _resolve_num_updates(cfg: Config, num_updates: int | None) -> int:
             "jax.jit(trainer.run, static_argnums=2), or static_argnames='num_updates'"
         )
     return whole_number("num_updates", num_updates, least=0)
-
-
-def _unfolded(given: PyTree, state: TrainState) -> PyTree:
-    """Hyperparameters and parameters of the environment, made to depend on the state.
-
-    XLA folds constants despite the barriers of `_resolve` and `resolve_params` where no loop
-    surrounds them, as in a single update.
-    """
-    begun = state.update_count >= 0
-    return jax.tree.map(lambda leaf: jnp.where(begun, leaf, 0.0), given)

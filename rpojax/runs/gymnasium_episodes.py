@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from rpojax.agent.episodes import DEFAULT_EPISODE_LIMIT
 from rpojax.agent.evaluation import Evaluation
-from rpojax.agent.gif import gif_path, write_gif
+from rpojax.agent.inputs import DEFAULT_EPISODE_LIMIT
 from rpojax.agent.policy import Policy, RecurrentPolicy, TrainedPolicy, trained_policy
+from rpojax.agent.rendering import gif_path, write_gif
 from rpojax.envs.base import MOST_FPS, Env, as_bounds, is_valid
 from rpojax.runs.trained_run import TrainedRun
 from rpojax.validation import whole_number

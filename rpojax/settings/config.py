@@ -35,17 +35,23 @@ from rpojax.settings.values import (
     AdvantageNormalization,
     AgentsAtOnce,
     NamedAlphaSchedule,
+    NamedOptimizer,
+    NamedPerturbation,
     NamedSchedule,
+    NamedSurrogate,
+    OptimizerFunction,
+    PerturbationNoise,
     ResetMode,
     RewardShaper,
     Schedule,
+    Surrogate,
     as_environment_params,
     as_network,
     as_reward_shaper,
+    function_or,
     identity_unless_hashable,
-    schedule,
 )
-from rpojax.validation import Interval, check_known
+from rpojax.validation import Interval, check_known, show
 
 _POSITIVE = number(Interval(0.0, low_allowed=False))
 
@@ -117,6 +123,7 @@ class Config(RunSizes):
     value_clip: float = hyperparameter("value_clip", 0.2)
     vf_coef: float = hyperparameter("vf_coef", 0.5)
     ent_coef: float = hyperparameter("ent_coef", 0.0)
+    weight_decay: float = hyperparameter("weight_decay", 0.0)
     max_grad_norm: float = hyperparameter("max_grad_norm", 0.5)
     kl_threshold: float = hyperparameter("kl_threshold", 0.0)
     kl_target: float = hyperparameter("kl_target", 0.008)
@@ -126,15 +133,36 @@ class Config(RunSizes):
         '"constant"; "linear" to 0 over the run; "kl_adaptive", by 1.5 up or down after each '
         "epoch; or a factor on learning_rate: any optax schedule of the number of updates done, "
         "near 1.",
-        schedule(get_args(NamedSchedule)),
+        function_or(get_args(NamedSchedule), "an optax schedule"),
     )
     alpha_schedule: NamedAlphaSchedule | Schedule = setting(
         "constant",
         '"constant"; "linear" from alpha to alpha_end over the run; or a factor on alpha: any '
         "optax schedule of the number of updates done.",
-        schedule(get_args(NamedAlphaSchedule)),
+        function_or(get_args(NamedAlphaSchedule), "an optax schedule"),
     )
-    adam_eps: float = setting(1e-5, "Adam's epsilon.", _POSITIVE)
+    perturbation: NamedPerturbation | PerturbationNoise = setting(
+        "uniform",
+        'What the perturbation of the mean is drawn from: "uniform" from (-alpha, alpha); '
+        '"gaussian" of the same standard deviation, alpha / sqrt(3); or a function of noise '
+        "f32[...] from U(-1, 1) to noise, which is multiplied by alpha.",
+        function_or(get_args(NamedPerturbation), "a function of uniform noise"),
+    )
+    surrogate: NamedSurrogate | Surrogate = setting(
+        "clip",
+        'Loss of the policy: PPO\'s "clip"; "spo", whose penalty leads ratios beyond clip_eps back '
+        "(Xie et al. 2024, Simple Policy Optimization); or a function (ratio [N], advantage [N], "
+        "clip_eps []) -> loss [].",
+        function_or(get_args(NamedSurrogate), "a function (ratio, advantage, clip_eps) -> loss"),
+    )
+    optimizer: NamedOptimizer | OptimizerFunction = setting(
+        "adam",
+        '"adam"; "adamw", with weight_decay; "muon" for kernels, with AdamW for all else; or a '
+        "function of the learning rate, [] and traced, to an optax optimiser, such as optax.lion. "
+        "The gradient is clipped before it.",
+        function_or(get_args(NamedOptimizer), "a function of the rate to an optax optimiser"),
+    )
+    adam_eps: float = setting(1e-5, "Epsilon of a named optimizer.", _POSITIVE)
     clip_value_loss: bool = setting(
         True, "Keep value predictions within value_clip of the old ones in the loss.", boolean()
     )
@@ -221,6 +249,11 @@ class Config(RunSizes):
             raise ValueError(
                 f"reward_scale = {self.reward_scale:g} has no effect on rewards that are divided "
                 "by their own scale; give normalize_rewards = False, or reward_scale = 1"
+            )
+        if self.weight_decay and self.optimizer not in ("adamw", "muon"):
+            raise ValueError(
+                f"weight_decay = {self.weight_decay:g} has no effect with optimizer = "
+                f"{show(self.optimizer)}; give optimizer = 'adamw' or 'muon', or weight_decay = 0"
             )
         if isinstance(self.network, NetworkConfig):
             self.check_sequences(recurrent=self.network.cell is not None)

@@ -30,9 +30,11 @@ class HyperParams(Struct):
     leading axis that `jax.vmap` maps, with `in_axes` from `axes`.
     """
 
-    learning_rate: Array = _hyperparam("Adam's step size.", _POSITIVE)
+    learning_rate: Array = _hyperparam("Step size of the optimizer.", _POSITIVE)
     alpha: Array = _hyperparam(
-        "Half-width of the uniform perturbation of the policy's mean; 0 is PPO.", _NOT_NEGATIVE
+        "Half-width of the perturbation of the policy's mean (of another than the uniform one, "
+        "sqrt(3) standard deviations); 0 is PPO.",
+        _NOT_NEGATIVE,
     )
     alpha_end: Array = _hyperparam(
         'Alpha at the end of the run, with alpha_schedule = "linear".', _NOT_NEGATIVE
@@ -40,13 +42,17 @@ class HyperParams(Struct):
     gamma: Array = _hyperparam("Discount per step.", _FRACTION)
     gae_lambda: Array = _hyperparam("GAE's lambda; 0 is one-step TD, 1 is Monte Carlo.", _FRACTION)
     clip_eps: Array = _hyperparam(
-        "The probability ratio is clipped to [1 - clip_eps, 1 + clip_eps].", _POSITIVE
+        "The probability ratio is clipped to [1 - clip_eps, 1 + clip_eps], by default.", _POSITIVE
     )
     value_clip: Array = _hyperparam(
         "Largest move of a value prediction in one update, if clip_value_loss.", _POSITIVE
     )
     vf_coef: Array = _hyperparam("Weight of the value loss, E[(V - target)^2] / 2.", _NOT_NEGATIVE)
     ent_coef: Array = _hyperparam("Weight of the entropy bonus.", _NOT_NEGATIVE)
+    weight_decay: Array = _hyperparam(
+        'Share of each parameter that "adamw" and "muon" take off in a step, before the rate.',
+        _NOT_NEGATIVE,
+    )
     max_grad_norm: Array = _hyperparam(
         "The gradient is scaled to at most this global norm; 0 = off.", _NOT_NEGATIVE
     )

@@ -40,7 +40,7 @@ Activation: TypeAlias = Literal[
     "soft_sign",
 ]
 RecurrentCell: TypeAlias = Literal["rnn", "gru", "lstm"]
-PolicyDistribution: TypeAlias = Literal["gaussian", "tanh_gaussian"]
+PolicyDistribution: TypeAlias = Literal["gaussian", "tanh_gaussian", "beta"]
 StdParameterization: TypeAlias = Literal["exp", "softplus"]
 ComputeDtype: TypeAlias = Literal["float32", "bfloat16"]
 
@@ -126,8 +126,9 @@ class NetworkConfig:
     )
     distribution: PolicyDistribution = setting(
         "gaussian",
-        'Distribution of actions: "gaussian", or "tanh_gaussian", squashed into (-1, 1) by tanh as '
-        "in Brax; the perturbation moves the mean before the squash.",
+        'Distribution of actions: "gaussian"; "tanh_gaussian", squashed into (-1, 1) by tanh as '
+        'in Brax, where the perturbation moves the mean before the squash; or "beta", on '
+        "[-1, 1] with one mode (Chou et al. 2017), where it moves the mean and is clipped inside.",
         choice(get_args(PolicyDistribution)),
     )
     std_parameterization: StdParameterization = setting(

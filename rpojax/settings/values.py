@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Collection, Hashable
 from typing import Any, Literal, Protocol, TypeAlias
 
+import optax
 from jax.typing import ArrayLike
 
 from rpojax.settings.declared import Check
@@ -23,6 +24,9 @@ AdvantageNormalization: TypeAlias = Literal["minibatch", "batch", "none"]
 ResetMode: TypeAlias = Literal["auto", "exact", "pool"]
 NamedSchedule: TypeAlias = Literal["constant", "linear", "kl_adaptive"]
 NamedAlphaSchedule: TypeAlias = Literal["constant", "linear"]
+NamedSurrogate: TypeAlias = Literal["clip", "spo"]
+NamedOptimizer: TypeAlias = Literal["adam", "adamw", "muon"]
+NamedPerturbation: TypeAlias = Literal["uniform", "gaussian"]
 AgentsAtOnce: TypeAlias = Literal["auto", "all"]
 
 
@@ -31,6 +35,13 @@ class Schedule(Protocol):
 
     def __call__(self, update_count: Array, /) -> ArrayLike:
         """Return the factor, [], after a number of updates, i32[]."""
+
+
+class OptimizerFunction(Protocol):
+    """An optimiser, such as `optax.lion`."""
+
+    def __call__(self, learning_rate: Array, /) -> optax.GradientTransformation:
+        """Return what turns gradients into steps, at a rate [] that is traced."""
 
 
 class RewardShaper(Protocol):
@@ -46,13 +57,29 @@ class RewardShaper(Protocol):
         """
 
 
-def schedule(names: Collection[str]) -> Check:
-    """A named schedule or a function; `make_train` checks what a function returns."""
+class Surrogate(Protocol):
+    """The loss of the policy."""
+
+    def __call__(self, ratio: Array, advantage: Array, clip_eps: Array, /) -> Array:
+        """Return what is minimised, [].
+
+        Args:
+            ratio: [N] probability of the action, new over old; advantage: [N]; clip_eps: [].
+        """
+
+
+class PerturbationNoise(Protocol):
+    """The distribution of the perturbation of the policy's mean."""
+
+    def __call__(self, uniform: Array, /) -> Array:
+        """Return noise [...] of independent numbers from U(-1, 1), which alpha will scale."""
+
+
+def function_or(names: Collection[str], function: str) -> Check:
+    """One of `names`, or a function; `make_train` checks what it returns."""
 
     def convert(name: str, value: Any) -> Any:
-        if callable(value):
-            return value
-        return check_choice(name, value, names, also=" or an optax schedule")
+        return value if callable(value) else check_choice(name, value, names, f" or {function}")
 
     return Check(convert)
 

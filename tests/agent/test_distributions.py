@@ -9,7 +9,12 @@ from gymnax.environments import spaces
 
 import rpojax
 
-SQUASHES = {"gaussian": lambda action: action, "tanh_gaussian": np.tanh}
+ACTIONS = {
+    "gaussian": lambda action: action,
+    "tanh_gaussian": np.tanh,
+    "beta": lambda action: np.tanh(0.5 * action),
+}
+"""What the environment gets, before its bounds, for an action as it is stored."""
 MEAN, STD = 0.7, 0.5
 STEPS = 3
 
@@ -54,7 +59,7 @@ def agent(cfg):
     return state.replace(params=state.params | {"mean": mean})
 
 
-@pytest.fixture(params=SQUASHES)
+@pytest.fixture(params=ACTIONS)
 def distribution(request):
     return request.param
 
@@ -63,14 +68,25 @@ def distribution(request):
 def acting(distribution):
     """A config, the state of its agent, and what its environment should get for an action."""
     cfg = config(distribution)
-    squash = SQUASHES[distribution]
+    squash = ACTIONS[distribution]
     return cfg, agent(cfg), lambda action: np.clip(2.0 * squash(action), -2.0, 2.0)
 
 
-def test_policy_and_its_export_squash(acting, tmp_path):
+def sampled(distribution, key):
+    """Five actions before their squash."""
+    if distribution != "beta":
+        return MEAN + STD * jax.random.normal(key, (5, 1))
+    mode = 1.0 / (1.0 + np.exp(-MEAN))
+    shapes = 1.0 + np.array([mode, 1.0 - mode], np.float32) / STD**2
+    keys = jax.random.split(key, 5)
+    log_gamma = jax.vmap(lambda key: jax.random.loggamma(key, shapes))(keys)
+    return log_gamma[:, :1] - log_gamma[:, 1:]
+
+
+def test_policy_and_its_export_squash(acting, distribution, tmp_path):
     cfg, state, received = acting
     obs, key = np.ones((5, 1), np.float32), jax.random.key(7)
-    action = MEAN + STD * jax.random.normal(key, (5, 1))
+    action = sampled(distribution, key)
     for deterministic, arguments, expected in [(True, (), MEAN), (False, (key,), action)]:
         act = rpojax.make_policy(cfg, state, deterministic)
         taken = act(obs, key=key)

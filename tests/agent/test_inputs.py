@@ -1,12 +1,14 @@
 """What a policy accepts, and what it refuses by its shape."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import rpojax
-from rpojax.agent.inputs import as_observations
+from rpojax.agent.inputs import DEFAULT_EPISODE_LIMIT, as_observations, episode_limit
 
 CFG = rpojax.Config(num_envs=4, num_steps=8, num_minibatches=2, total_timesteps=64)
 TRAINER = rpojax.make_trainer(CFG)
@@ -179,3 +181,28 @@ def test_a_further_step_traces_nothing(cell):
         act(obs, carry, key=key)
     finally:
         jax.config.update("jax_no_tracing", False)
+
+
+ENV = rpojax.envs.make("Pendulum-v1")
+ENDLESS = dataclasses.replace(ENV, max_episode_steps=None)
+
+
+@pytest.mark.parametrize(
+    ("env", "max_steps", "limit"),
+    [
+        (ENV, None, 200),
+        (ENV, 7, 7),
+        (ENV, 300, 300),
+        (ENDLESS, 7, 7),
+        (ENDLESS, None, DEFAULT_EPISODE_LIMIT),
+        (dataclasses.replace(ENV, max_episode_steps=2**63), None, 2**31 - 1),
+    ],
+)
+def test_the_callers_limit_comes_before_the_environments(env, max_steps, limit):
+    assert episode_limit(env, max_steps) == limit
+
+
+@pytest.mark.parametrize("value", [0, -3, 1.5, "many", 10**10])
+def test_a_limit_that_is_no_positive_whole_number_is_refused(value):
+    with pytest.raises(ValueError, match=r"max_steps = .* whole number of 1 to 2147483647"):
+        episode_limit(ENV, value)

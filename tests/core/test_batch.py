@@ -10,12 +10,8 @@ import pytest
 import rpojax
 from rpojax.core import normalize
 from rpojax.core import train as train_module
-from rpojax.core.batch import (
-    check_reward_shaper,
-    make_batch,
-    merge_observations,
-    scale_rewards,
-)
+from rpojax.core.batch import make_batch, merge_observations, scale_rewards
+from rpojax.core.functions import check_functions
 from rpojax.core.keys import update_keys
 from rpojax.core.model import make_model
 from rpojax.core.rollout import collect
@@ -108,7 +104,7 @@ def test_a_shaper_that_does_not_shape_rewards_is_refused(shaper, problem):
 
 
 def test_a_shaper_may_count_successes():
-    check_reward_shaper(CFG.replace(reward_shaper=lambda reward, timestep, timesteps: reward > 0))
+    check_functions(CFG.replace(reward_shaper=lambda reward, timestep, timesteps: reward > 0))
 
 
 def test_a_constant_factor_scales_what_the_shaper_gives():

@@ -48,12 +48,6 @@ def test_entropy_matches_scipy():
     np.testing.assert_allclose(distribution.entropy(jnp.asarray(log_std)), expected, rtol=1e-5)
 
 
-def test_entropy_of_a_standard_normal_is_half_log_2_pi_e_for_each_dimension():
-    np.testing.assert_allclose(
-        distribution.entropy(jnp.zeros(3)), 3 * 1.4189385332046727, rtol=1e-6
-    )
-
-
 def test_kl_matches_the_integral_for_each_dimension():
     mean_p, log_std_p = draw_gaussian(4, (6, 2))
     mean_q, log_std_q = draw_gaussian(5, (6, 2))
@@ -68,21 +62,6 @@ def test_kl_matches_the_integral_for_each_dimension():
         *(jnp.asarray(x) for x in (mean_p, log_std_p, mean_q, log_std_q))
     )
     np.testing.assert_allclose(got, expected, rtol=2e-5, atol=1e-5)
-
-
-def test_kl_matches_monte_carlo():
-    rng = np.random.default_rng(6)
-    mean_p, log_std_p = np.array([0.5, -1.0]), np.array([-0.3, 0.2])
-    mean_q, log_std_q = np.array([0.0, -0.4]), np.array([0.1, -0.1])
-    samples = mean_p + np.exp(log_std_p) * rng.normal(size=(200_000, 2))
-    log_p = stats.norm.logpdf(samples, mean_p, np.exp(log_std_p)).sum(-1)
-    log_q = stats.norm.logpdf(samples, mean_q, np.exp(log_std_q)).sum(-1)
-    standard_error = np.std(log_p - log_q) / math.sqrt(len(samples))
-    got = distribution.kl_divergence(
-        *(jnp.asarray(x, jnp.float32) for x in (mean_p, log_std_p, mean_q, log_std_q))
-    )
-    assert abs(float(got) - np.mean(log_p - log_q)) < 5 * standard_error
-    assert standard_error < 0.01 * float(got)  # else the line above says nothing
 
 
 def test_kl_is_in_the_stated_direction():

@@ -1,5 +1,6 @@
 """The perturbation as the package draws it, alone and in rollouts."""
 
+import functools
 import math
 
 import jax
@@ -10,36 +11,41 @@ import pytest
 from scipy import stats
 
 from rpojax import Config, NetworkConfig, make_trainer
+from rpojax.core.distribution import GAUSSIAN
 from rpojax.core.keys import update_keys
-from rpojax.core.model import make_model
+from rpojax.core.model import DISTRIBUTIONS, make_model
 from rpojax.core.perturbation import perturb, perturbation_noise, with_scheduled_alpha
 from rpojax.core.rollout import collect
 from rpojax.programs.trainer import trainer_for
 
 SIGMA, ALPHA = 0.8, 1.0
+CFG = Config()
 
 
-def test_perturbation_with_alpha_zero_returns_the_mean_bit_for_bit():
+@pytest.mark.parametrize("policy", DISTRIBUTIONS.values(), ids=DISTRIBUTIONS)
+def test_perturbation_with_alpha_zero_returns_the_mean_bit_for_bit(policy):
     rng = np.random.default_rng(8)
     magnitudes = 10.0 ** rng.uniform(-37, 37, (4096, 2))
     mean = (magnitudes * rng.choice([-1, 1], magnitudes.shape)).astype(np.float32)
-    noise = perturbation_noise(jax.random.key(0), mean.shape)
-    perturbed = jax.jit(jax.vmap(perturb, (None, 0, None)))  # alpha traced
-    unchanged, changed = perturbed(jnp.asarray(mean), jnp.array([0.0, 0.5]), noise)
+    noise = perturbation_noise(CFG, jax.random.key(0), mean.shape)
+    perturbed = jax.jit(jax.vmap(functools.partial(perturb, policy), (None, None, 0, None)))
+    log_std = jnp.zeros_like(mean)
+    unchanged, changed = perturbed(jnp.asarray(mean), log_std, jnp.array([0.0, 0.5]), noise)
     np.testing.assert_array_equal(np.asarray(unchanged).view(np.int32), mean.view(np.int32))
     assert (np.asarray(changed) != mean).any()
 
 
 def test_perturbation_noise_is_uniform_on_minus_one_to_one():
-    noise = np.asarray(perturbation_noise(jax.random.key(1), (50_000, 2))).ravel()
+    noise = np.asarray(perturbation_noise(CFG, jax.random.key(1), (50_000, 2))).ravel()
     assert noise.min() >= -1.0
     assert noise.max() <= 1.0
     assert stats.kstest(noise, stats.uniform(-1.0, 2.0).cdf).pvalue > 1e-6
 
 
 def test_perturbation_reaches_alpha_on_both_sides():
-    noise = perturbation_noise(jax.random.key(2), (20_000, 1))
-    shift = np.asarray(perturb(jnp.zeros((20_000, 1)), jnp.float32(0.3), noise))
+    noise = perturbation_noise(CFG, jax.random.key(2), (20_000, 1))
+    zeros = jnp.zeros_like(noise)
+    shift = np.asarray(perturb(GAUSSIAN, zeros, zeros, jnp.float32(0.3), noise))
     assert 0.299 < shift.max() <= 0.3
     assert -0.3 <= shift.min() < -0.299
 

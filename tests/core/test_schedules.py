@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from rpojax import Config, make_train, make_trainer
-from rpojax.core.schedules import check_schedules
+from rpojax.core.functions import check_functions
 
 
 def small(**changes):
@@ -88,7 +88,7 @@ TABLE = jnp.linspace(1.0, 0.1, 10)
     ids=["cosine", "constant", "warm-up", "linear", "table", "int"],
 )
 def test_schedule_that_is_a_factor_is_taken(schedule):
-    check_schedules(small(lr_schedule=schedule, alpha_schedule=schedule))
+    check_functions(small(lr_schedule=schedule, alpha_schedule=schedule))
 
 
 def test_schedule_is_checked_while_a_caller_is_traced():

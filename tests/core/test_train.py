@@ -113,6 +113,7 @@ def test_every_hyperparameter_can_be_vmapped_and_matters():
         alpha_schedule="linear",
         kl_target=1e-3,
         max_grad_norm=1.0,
+        optimizer="adamw",
     )
     changed = {
         "learning_rate": 2e-3,
@@ -124,6 +125,7 @@ def test_every_hyperparameter_can_be_vmapped_and_matters():
         "value_clip": 0.01,
         "vf_coef": 0.05,
         "ent_coef": 0.1,
+        "weight_decay": 1.0,
         "max_grad_norm": 0.01,
         "kl_threshold": 1e-6,
         "kl_target": 1e-9,

@@ -14,7 +14,6 @@ from rpojax.core.optimizer import (
     Learner,
     adapt_learning_rate,
     clip_by_global_norm,
-    init_opt_state,
     make_optimizer,
 )
 from rpojax.core.perturbation import perturbation_noise
@@ -38,7 +37,7 @@ def setup(**changes):
     network = make_network(cfg.network, rpojax.envs.make("Pendulum-v1"))
     params = network.init(jax.random.key(0))
     optimizer = make_optimizer(cfg)
-    learner = Learner(params, init_opt_state(optimizer, params), jnp.float32(cfg.learning_rate))
+    learner = Learner(params, optimizer.init(params), jnp.float32(cfg.learning_rate))
     return cfg, network, optimizer, learner
 
 
@@ -98,7 +97,7 @@ def test_ratio_is_one_before_the_first_step_without_perturbation():
     cfg, network, _, learner = setup()
     batch = made_up_batch(network, learner.params)
     hyperparams = cfg.hyperparams().replace(alpha=0.0)
-    noise = perturbation_noise(jax.random.key(3), batch.action.shape)
+    noise = perturbation_noise(cfg, jax.random.key(3), batch.action.shape)
     _, metrics = rpo_loss(cfg, network, learner.params, batch, noise, hyperparams)
     assert float(metrics.kl_perturbed) == 0.0
     assert float(metrics.kl) == 0.0
@@ -149,13 +148,14 @@ def step_by_step(cfg, network, optimizer, learner, batch, key=0):
 
         gradient, metrics = jax.grad(loss, has_aux=True)(params)
         gradient, _ = clip_by_global_norm(gradient, hyperparams.max_grad_norm)
-        direction, opt_state = optimizer.update(gradient, opt_state, params)
-        return params - cfg.learning_rate * direction, opt_state, metrics.kl
+        made = optimizer.make(hyperparams.learning_rate, hyperparams.weight_decay)
+        change, opt_state = made.update(gradient, opt_state, params)
+        return params + change, opt_state, metrics.kl
 
     path, kls = [params], []
     for shuffle_key, noise_key in zip(keys.shuffle, keys.perturbation, strict=True):
         minibatches = shuffled_minibatches(shuffle_key, batch, cfg.num_minibatches)
-        noise = perturbation_noise(noise_key, shape)
+        noise = perturbation_noise(cfg, noise_key, shape)
         for index in range(cfg.num_minibatches):
             minibatch = jax.tree.map(lambda leaf, index=index: leaf[index], minibatches)
             params, opt_state, kl = gradient_step(params, opt_state, minibatch, noise[index])

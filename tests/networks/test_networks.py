@@ -89,13 +89,6 @@ def test_large_kernels_are_orthogonal_too_and_drawn_with_their_own_shape_alone()
     assert numbers_drawn == sum(kernel.size for kernel in kernels)
 
 
-def test_mlp_has_the_layers_asked_for():
-    _, params = init(NetworkConfig(hidden_sizes=(16, 8)))
-    shapes = {name: leaf["kernel"].shape for name, leaf in params.items() if name != "log_std"}
-    hidden = {"actor_0": (3, 16), "actor_1": (16, 8), "critic_0": (3, 16), "critic_1": (16, 8)}
-    assert shapes == hidden | {"mean": (8, ACTIONS), "value": (8, 1)}
-
-
 @pytest.mark.parametrize(
     ("shared", "actor", "critic"),
     [
@@ -166,14 +159,6 @@ def test_each_activation_is_the_one_named(activation):
     np.testing.assert_allclose(
         network.apply(params, jnp.asarray(obs))[0].value, expected, atol=atol
     )
-
-
-def test_mlp_joins_the_leaves_of_a_pytree_of_observations():
-    obs = {"a": jax.ShapeDtypeStruct((2,), jnp.float32), "b": jax.ShapeDtypeStruct((3,), jnp.int32)}
-    network, params = init(NetworkConfig(hidden_sizes=(4,)), env=environment(obs))
-    assert params["actor_0"]["kernel"].shape == (5, 4)
-    out = network.apply(params, {"a": jnp.ones((7, 2)), "b": jnp.ones((7, 3), jnp.int32)})[0]
-    assert out.value.shape == (7,)
 
 
 # Dict observations.
@@ -470,10 +455,6 @@ def test_nnx_factory_gives_its_outputs_and_gradients():
     check_linear_network(make_network(lambda rngs: NnxNetwork(rngs), environment()))
 
 
-def test_nnx_class_itself_is_a_factory():
-    check_linear_network(make_network(NnxNetwork, environment()))
-
-
 @pytest.mark.parametrize(
     "network",
     [LinenNetwork(), NnxNetwork, NetworkConfig(hidden_sizes=(4,))],
@@ -562,11 +543,11 @@ def test_network_says_what_its_outputs_parametrise(plain, squashed):
     ("network", "problem", "remedy"),
     [
         (
-            SquashedLinen(distribution="beta"),
-            "attribute distribution of the network SquashedLinen = 'beta' is not known",
-            "'gaussian', 'tanh_gaussian'",
+            SquashedLinen(distribution="gamma"),
+            "attribute distribution of the network SquashedLinen = 'gamma' is not known",
+            "'gaussian', 'tanh_gaussian', 'beta'",
         ),
-        (LinenNetwork(mean_features=3), r"mean of shape \(5, 3\)", r"mean \[5, 2\]"),
+        (LinenNetwork(mean_features=3), r"mean of shape \(5, 3\)", r"mean \[5, 2\].*'Test-v0'"),
         (LinenNetwork("[A + 1]"), r"log_std of shape \(3,\)", r"log_std \[5, 2\] or \[2\]"),
         (LinenNetwork("[A]", "[..., 2]"), r"value of shape \(5, 2\)", r"value \[5\] or \[5, 1\]"),
         (MeanOnly(), "MeanOnly.* returns", r"return the tuple \(mean \[5, 2\]"),
@@ -614,8 +595,3 @@ def test_modules_are_checked_with_what_they_see(dtype):
     obs = jax.ShapeDtypeStruct((OBS,), dtype)
     make_network(Seeing(), environment(whole), obs).init(jax.random.key(0))
     assert set(seen) == {jnp.dtype(dtype)}
-
-
-def test_refusal_names_the_environment():
-    with pytest.raises(ValueError, match="Test-v0"):
-        make_network(LinenNetwork(mean_features=3), environment())

@@ -11,7 +11,7 @@ from toys import make_counter
 from rpojax import Config, NetworkConfig
 from rpojax.core.model import make_model
 from rpojax.core.train import init_agent, iterate, make_parts
-from rpojax.programs.working_set import gradient_step_bytes, rollout_bytes
+from rpojax.programs.agents_at_once import gradient_step_bytes, rollout_bytes
 
 
 def config(width=64, envs=64, **changes):

@@ -30,7 +30,7 @@ FLAGS = (
     "time_limit_bootstrap",
 )
 POSITIVE = ("learning_rate", "clip_eps", "value_clip", "kl_target")
-NOT_NEGATIVE = ("alpha", "vf_coef", "ent_coef", "max_grad_norm", "kl_threshold")
+NOT_NEGATIVE = ("alpha", "vf_coef", "ent_coef", "weight_decay", "max_grad_norm", "kl_threshold")
 FRACTIONS = ("gamma", "gae_lambda")
 STATIC_POSITIVE = ("adam_eps", "observation_clip", "reward_clip", "reward_scale")
 
@@ -73,6 +73,11 @@ BAD = [
     ("lr_schedule", "cosine", "'constant', 'linear', 'kl_adaptive' or an optax schedule"),
     ("lr_schedule", None, "'constant', 'linear', 'kl_adaptive' or an optax schedule"),
     ("alpha_schedule", "kl_adaptive", "'constant', 'linear' or an optax schedule"),
+    ("surrogate", "spoo", r"'clip', 'spo' or a function \(ratio"),
+    ("perturbation", "normal", "'uniform', 'gaussian' or a function of uniform noise"),
+    ("optimizer", "sgd", "'adam', 'adamw', 'muon' or a function of the rate"),
+    ("optimizer", 3e-4, "'adam', 'adamw', 'muon' or a function of the rate"),
+    ("weight_decay", 0.1, "no effect with optimizer = 'adam'; give optimizer = 'adamw'"),
     ("reward_shaper", 0.1, r"give a function \(reward, timestep, timesteps\)"),
 ]
 
@@ -195,7 +200,7 @@ def test_warm_up_is_whole_rollouts_and_ends_before_the_run(name):
         ),
         ({"log_std_init": 3.0}, r"log_std_init = 3 .*\[-20, 2\]"),
         ({"log_std_init": -21.0}, r"log_std_init = -21 .*\[-20, 2\]"),
-        ({"distribution": "beta"}, "distribution = 'beta' .*'gaussian', 'tanh_gaussian'"),
+        ({"distribution": "gamma"}, "distribution = 'gamma' .*'gaussian', 'tanh_gaussian', 'beta'"),
         ({"std_parameterization": "square"}, "std_param.* = 'square' .*'exp', 'softplus'"),
         (
             {"std_parameterization": "softplus", "log_std_init": -3.0, "log_std_min": -3.0},
@@ -285,7 +290,8 @@ def test_unknown_name_that_is_like_no_other_lists_them_all():
 
 
 def test_hyperparams_are_the_configs_values_as_float32_scalars():
-    cfg = Config(**{name: 0.25 + 0.01 * i for i, name in enumerate(HYPERPARAMETERS)})
+    values = {name: 0.25 + 0.01 * i for i, name in enumerate(HYPERPARAMETERS)}
+    cfg = Config(optimizer="adamw", **values)
     hyperparams = cfg.hyperparams()
     for i, name in enumerate(HYPERPARAMETERS):
         leaf = getattr(hyperparams, name)

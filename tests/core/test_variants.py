@@ -1,0 +1,145 @@
+"""Surrogates, perturbations and optimisers as settings: each by hand, and each in a training."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.flatten_util import ravel_pytree
+from scipy import stats
+
+import rpojax
+from rpojax.core import losses
+from rpojax.core.perturbation import PERTURBATIONS, perturbation_noise
+
+CFG = rpojax.Config(
+    num_envs=4,
+    num_steps=8,
+    num_minibatches=2,
+    update_epochs=2,
+    total_timesteps=64,
+    network=rpojax.NetworkConfig(hidden_sizes=(4,)),
+)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "advantage", "loss", "slope"),
+    [
+        (1.5, 2.0, -1.75, 3.0),  # 3 - 2 * 0.25 / 0.4: beyond 1 + eps, the gradient leads back
+        (0.5, -2.0, 2.25, -3.0),
+        (1.2, 2.0, -2.2, 0.0),  # the optimum is at 1 + eps
+        (0.8, -2.0, 1.8, 0.0),
+        (1.0, -3.0, 3.0, 3.0),  # as the ratio itself
+        (0.5, 2.0, 0.25, -7.0),
+    ],
+)
+def test_spo_surrogate_by_hand(ratio, advantage, loss, slope):
+    def surrogate(ratio):
+        return losses.spo_surrogate(ratio, jnp.array([advantage, 0.0]), jnp.float32(0.2))
+
+    value, gradient = jax.value_and_grad(surrogate)(jnp.array([ratio, 1.0]))
+    np.testing.assert_allclose(2.0 * value, loss, rtol=1e-5)
+    np.testing.assert_allclose(2.0 * gradient, [slope, 0.0], rtol=1e-5, atol=1e-5)
+
+
+def test_gaussian_perturbation_is_normal_with_the_std_of_the_uniform_one():
+    noise = {
+        name: np.asarray(
+            perturbation_noise(CFG.replace(perturbation=name), jax.random.key(0), (100_000,))
+        )
+        for name in PERTURBATIONS
+    }
+    gaussian = noise["gaussian"]
+    assert stats.kstest(gaussian, stats.norm(scale=1.0 / np.sqrt(3.0)).cdf).pvalue > 1e-4
+    np.testing.assert_allclose(gaussian.std(), noise["uniform"].std(), rtol=0.01)
+    ends = PERTURBATIONS["gaussian"](jnp.array([-1.0, 0.0, 1.0 - 2.0**-24]))
+    assert np.isfinite(ends).all()
+    assert ends[1] == 0.0
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """Parameters after training with a variant."""
+    results = {}
+
+    def train(**changes):
+        key = tuple(changes.items())
+        if key not in results:
+            cfg = CFG.replace(**changes)
+            result = jax.jit(rpojax.make_train(cfg))(jax.random.key(0), cfg.hyperparams())
+            assert result.finite
+            results[key] = ravel_pytree(result.state.params)[0]
+        return results[key]
+
+    return train
+
+
+def test_with_alpha_zero_no_perturbation_changes_a_bit(trained):
+    for changes in ({}, {"perturbation": "gaussian"}):
+        np.testing.assert_array_equal(trained(alpha=0.0, **changes), trained(alpha=0.0))
+
+
+def test_a_function_is_used_as_the_named_one(trained):
+    function = trained(
+        surrogate=lambda ratio, advantage, clip_eps: losses.clipped_surrogate(
+            ratio, advantage, clip_eps
+        ),
+        perturbation=lambda uniform: uniform,
+    )
+    np.testing.assert_array_equal(function, trained())
+
+
+@pytest.mark.parametrize(
+    ("named", "function"),
+    [
+        ({"optimizer": "adam"}, lambda rate: optax.adam(rate, eps=1e-5)),
+        (
+            {"optimizer": "adamw", "weight_decay": 1.0},
+            lambda rate: optax.adamw(rate, eps=1e-5, weight_decay=1.0),
+        ),
+        ({"optimizer": "muon"}, lambda rate: optax.contrib.muon(rate, eps=1e-5)),
+    ],
+)
+def test_named_optimizers_are_those_of_optax(trained, named, function):
+    np.testing.assert_allclose(trained(**named), trained(optimizer=function), atol=2e-6)
+
+
+def test_weight_decay_is_a_traced_hyperparameter_and_without_it_adamw_is_adam(trained):
+    cfg = CFG.replace(optimizer="adamw")
+    hyperparams = cfg.hyperparams().replace(weight_decay=[0.0, 1.0])
+    axes = None, rpojax.HyperParams.axes(weight_decay=0)
+    train = jax.jit(jax.vmap(rpojax.make_train(cfg), in_axes=axes))
+    params = train(jax.random.key(0), hyperparams).state.params
+    plain, decayed = jax.vmap(lambda one: ravel_pytree(one)[0])(params)
+    np.testing.assert_allclose(plain, trained(), atol=1e-6)
+    expected = trained(optimizer="adamw", weight_decay=1.0)
+    np.testing.assert_allclose(decayed, expected, atol=1e-6)
+
+
+def test_the_adaptive_rate_and_a_resumed_run_work_with_matrices_of_an_optimizer(tmp_path):
+    cfg = CFG.replace(optimizer="muon", lr_schedule="kl_adaptive", total_timesteps=128)
+    whole = rpojax.fit(cfg, checkpoint_dir=tmp_path / "run")
+    assert whole.metrics.learning_rate[0, 0] != whole.metrics.learning_rate[0, 1]
+    half = rpojax.fit(cfg.replace(total_timesteps=64), checkpoint_dir=tmp_path / "half")
+    longer = rpojax.resume(tmp_path / "half", total_timesteps=128)
+    assert half.finite.all()
+    for ours, theirs in zip(
+        jax.tree.leaves(longer.state.opt_state), jax.tree.leaves(whole.state.opt_state), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"surrogate": lambda ratio, advantage, eps: ratio * advantage}, r"returns .*\(\) here"),
+        ({"surrogate": lambda ratio: ratio}, "positional"),
+        ({"surrogate": lambda r, a, eps: r.sum() if eps > 0 else a.sum()}, "place of a Python if"),
+        ({"perturbation": jnp.sum}, r"returns .*f32\[...\] from U"),
+        ({"optimizer": lambda rate: rate}, r"returns .*such as optax.lion"),
+        ({"optimizer": lambda rate: optax.polyak_sgd()}, "value"),
+    ],
+)
+def test_functions_that_cannot_be_used_are_refused(changes, message):
+    with pytest.raises(ValueError, match=f"(?s)^{next(iter(changes))} = .*{message}"):
+        rpojax.make_train(CFG.replace(**changes))
