@@ -13,7 +13,7 @@ from shortened import FEW_STEPS, with_fewer_steps
 
 import rpojax
 from rpojax.cli import main
-from rpojax.cli.parsing import parse
+from rpojax.cli.command import parse
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

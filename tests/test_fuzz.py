@@ -20,11 +20,11 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rpojax import Config, NetworkConfig
+from rpojax import Config, NetworkConfig, RunOptions
 from rpojax.cli import main
-from rpojax.cli.settings_file import load_settings_file
 from rpojax.cli.train_settings import read_settings
 from rpojax.cli.training import Train
+from rpojax.settings.files import load_settings_file
 
 EXAMPLES = int(os.environ.get("RPOJAX_FUZZ_EXAMPLES", "0"))
 IN_ALL = [HealthCheck.too_slow, HealthCheck.function_scoped_fixture, HealthCheck.data_too_large]
@@ -163,6 +163,7 @@ def test_dictionaries_raise_nothing_but_value_errors(fields):
 
 
 KEYS = [*FIELDS, *map(str.upper, FIELDS), "LR", "ACTIVATION", "seed", "num_seeds", "NORMALIZE_ENV"]
+KEYS += vars(RunOptions())
 file_settings = st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=4), nested, max_size=4)
 file_settings |= st.fixed_dictionaries(
     {"network": st.dictionaries(st.sampled_from(NETWORK_FIELDS), nested, max_size=3)}

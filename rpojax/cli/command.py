@@ -1,15 +1,28 @@
-"""The entry point: parse the arguments, run the subcommand, print user errors on one line."""
+"""The entry point: parse the arguments with tyro, run the subcommand, print errors on one line."""
 
+import contextlib
+import dataclasses
+import io
+import re
 import signal
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn, TypeAlias
 
-from rpojax.cli.parsing import parse
+import tyro
+
+from rpojax.cli.flags import add_rules
+from rpojax.cli.studies import Report, Study
+from rpojax.cli.train_settings import read_settings, take_env_params
+from rpojax.cli.trained import Eval, Export, Render
+from rpojax.cli.training import Resume, Train
+from rpojax.cli.views import Envs, Plot
 from rpojax.devices.memory import out_of_memory_explained
 from rpojax.devices.processes import ProcessError, errors_shared, is_first
 from rpojax.version import __version__
+
+Command: TypeAlias = Train | Resume | Study | Report | Eval | Export | Render | Plot | Envs
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -60,3 +73,72 @@ def _on_one_line(message: Any) -> str:
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )
+
+
+def parse(args: Sequence[str]) -> Command:
+    """The subcommand with its flags.
+
+    Flags take precedence over the file of `--config`, and that over a preset, whose settings
+    replace the defaults.
+
+    Raises:
+        ValueError: wrong flags, a wrong file or an unknown preset; errors in settings name the file
+            that holds them.
+    """
+    words, env_params = take_env_params(args)
+    command = _parse(words, Train())
+    if not isinstance(command, Train):
+        if env_params:
+            raise ValueError(f"--env-params.{next(iter(env_params))} is a flag of rpojax train")
+        return command
+    given = None
+    if command.config_file is not None or command.preset is not None:
+        given = read_settings(command.config_file, command.preset)
+        with warnings.catch_warnings():  # tyro's, about values that Config will refuse
+            warnings.simplefilter("ignore")
+            command = _parse(words, given.defaults)
+        assert isinstance(command, Train)
+    merged = dict(command.config.env_params) | env_params
+    config = dataclasses.replace(command.config, env_params=merged)
+    command = dataclasses.replace(command, config=config)
+    if given is not None:
+        given.check(command)
+    return command
+
+
+def _parse(args: Sequence[str], train: Train) -> Command:
+    """The subcommand; flags of `rpojax train` that are not given are as in `train`."""
+    subcommands: Any = Annotated[Train, tyro.conf.subcommand("train", default=train)]
+    for each in (Resume, Study, Report, Eval, Export, Render, Plot, Envs):
+        subcommands |= Annotated[each, tyro.conf.subcommand(each.__name__.lower())]
+    registry = tyro.constructors.ConstructorRegistry()
+    add_rules(registry)
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            command: Command = tyro.cli(
+                subcommands,
+                prog="rpojax",
+                description="Robust Policy Optimization (RPO) as one XLA program.",
+                args=args,
+                registry=registry,
+            )
+    except SystemExit as stop:
+        if not stop.code:  # --help
+            raise
+        raise ValueError(_unboxed(complaint.getvalue())) from None
+    return command
+
+
+def _unboxed(box: str) -> str:
+    """The message in tyro's box, without the frame, the title and references to --help."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", box)
+    body = "\n".join(row.strip(" │") for row in plain.splitlines()[1:])
+    sections = [" ".join(section.split()) for section in re.split(r"[╰─╯]{2,}|-{3,}", body)]
+    messages = [
+        section
+        for section in sections
+        if section and not section.startswith(("Argument helptext", "For full helptext"))
+    ]
+    # tyro names our dataclasses where no flag is to blame
+    return re.sub(r"^Error parsing (?!-)\S+: ", "", "; ".join(messages))

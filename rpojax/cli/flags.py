@@ -1,15 +1,13 @@
-"""Flags that several subcommands have."""
+"""What subcommands have in common: flags, and JSON on stdout."""
 
 import contextlib
 import dataclasses
 import functools
+import json
+import math
 import operator
-import os
 import re
-import sys
 import typing
-import warnings
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -18,6 +16,7 @@ import tyro
 
 from rpojax.devices.processes import use_all_machines
 from rpojax.devices.sharding import use_all_cores
+from rpojax.devices.start import keep_compiled_programs, keep_stdout_for_python, require_device
 from rpojax.runs.settings import RECORDED
 from rpojax.settings.config import Config
 from rpojax.settings.declared import anything, setting, settings_of
@@ -26,8 +25,11 @@ from rpojax.settings.run_options import RunOptions
 
 Switch: TypeAlias = Annotated[bool, tyro.conf.FlagCreatePairsOff]  # without a --no-... beside it
 RunArgument: TypeAlias = Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR")]
-
-JAX_MIN_COMPILE_SECONDS = 1.0  # JAX's default: programs that compile faster are not kept
+DirectoryArguments: TypeAlias = Annotated[
+    tuple[Path, ...],
+    tyro.conf.Positional,
+    tyro.conf.arg(metavar="DIR [DIR ...]", help_behavior_hint="(at least one)"),
+]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,66 +54,70 @@ class ConfigFlags(Config):
 
     def to_config(self) -> Config:
         """The settings as a `Config`; ValueError as from `Config`."""
-        names = [field.name for field in dataclasses.fields(self)]
-        return Config(**{name: getattr(self, name) for name in names})
+        return Config(**vars(self))
 
 
 class OptionChanges(dict[str, Any]):
     """Options of a run by name, in place of the run's own; there is a flag for each."""
 
+    def __init__(self, **given: Any) -> None:
+        super().__init__({name: value for name, value in given.items() if value is not None})
 
-def add_settings_rule(registry: tyro.constructors.ConstructorRegistry) -> None:
-    """Let flags take their help texts from the declared settings of a dataclass."""
+
+def add_rules(registry: tyro.constructors.ConstructorRegistry) -> None:
+    """Let flags be as settings are declared: their help texts, and what is a whole number."""
+    kept = tyro.conf.arg(help_behavior_hint="(default: the run's own)")
 
     @registry.struct_rule
     def settings_rule(
         info: tyro.constructors.StructTypeInfo,
     ) -> tyro.constructors.StructConstructorSpec | None:
-        cls = info.type
-        if cls is OptionChanges:
-            return _option_changes_spec()
+        changes = info.type is OptionChanges
+        cls: Any = RunOptions if changes else info.type
         if not (isinstance(cls, type) and issubclass(cls, Config | NetworkConfig | RunOptions)):
             return None
-        hints = typing.get_type_hints(cls, include_extras=True)
+        declared, hints = settings_of(cls), typing.get_type_hints(cls, include_extras=True)
         types = {name: _without_functions(hint) for name, hint in hints.items()}
+        if changes:
+            types |= {name: Annotated[types[name] | None, kept] for name in RECORDED}
         given = info.default if isinstance(info.default, cls) else cls()
-        defaults = {field.name: getattr(given, field.name) for field in dataclasses.fields(cls)}
-        return _spec(cls, cls, types, defaults)
+        return tyro.constructors.StructConstructorSpec(
+            instantiate=info.type,
+            fields=tuple(
+                tyro.constructors.StructFieldSpec(
+                    name=field.name,
+                    type=types[field.name],
+                    default=None if changes else getattr(given, field.name),
+                    helptext=declared[field.name].text if field.name in declared else None,
+                )
+                for field in dataclasses.fields(cls)
+            ),
+        )
+
+    @registry.primitive_rule
+    def whole_number_rule(
+        info: tyro.constructors.PrimitiveTypeInfo,
+    ) -> tyro.constructors.PrimitiveConstructorSpec | None:
+        if info.type is not int:
+            return None
+        return tyro.constructors.PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="INT",
+            instance_from_str=lambda words: _whole_number(words[0]),
+            is_instance=lambda value: isinstance(value, int),
+            str_from_instance=lambda value: [str(value)],
+        )
 
 
-def _spec(
-    instantiate: Callable[..., Any],
-    declaring: type[Any],
-    types: Mapping[str, Any],
-    defaults: Mapping[str, Any],
-) -> tyro.constructors.StructConstructorSpec:
-    """A flag for each of `defaults`, with the help texts of the class that declares them."""
-    declared = settings_of(declaring)
-    return tyro.constructors.StructConstructorSpec(
-        instantiate=instantiate,
-        fields=tuple(
-            tyro.constructors.StructFieldSpec(
-                name=name,
-                type=types[name],
-                default=default,
-                helptext=declared[name].text if name in declared else None,
-            )
-            for name, default in defaults.items()
-        ),
-    )
-
-
-def _option_changes_spec() -> tyro.constructors.StructConstructorSpec:
-    kept = tyro.conf.arg(help_behavior_hint="(default: the run's own)")
-    types = {
-        name: Annotated[given | None, kept] if name in RECORDED else given
-        for name, given in typing.get_type_hints(RunOptions).items()
-    }
-
-    def instantiate(**given: Any) -> OptionChanges:
-        return OptionChanges({name: one for name, one in given.items() if one is not None})
-
-    return _spec(instantiate, RunOptions, types, dict.fromkeys(settings_of(RunOptions)))
+def _whole_number(text: str) -> int:
+    """Such as 1e6 and 1_000_000, as `Config` takes them."""
+    try:
+        return int(text)
+    except ValueError:
+        with contextlib.suppress(ValueError):
+            if float(text).is_integer():
+                return int(float(text))
+    raise ValueError(f"{text!r} is not a whole number")
 
 
 def _without_functions(hint: Any) -> Any:
@@ -137,54 +143,21 @@ class JaxFlags:
             # JAX takes no "gpu" here unless it knows GPUs of each make; it prefers them by itself.
             jax.config.update("jax_platforms", "cpu" if self.device == "cpu" else "")
         self._use_all_devices()
-        self._keep_programs()
-        try:
-            usual = jax.devices()
-        except (RuntimeError, AssertionError) as error:  # the type depends on what is missing
-            asked = jax.config.values["jax_platforms"]
-            raise ValueError(
-                f"JAX finds no device to run on, with JAX_PLATFORMS = {asked!r}; install JAX for "
-                f"that device, or unset the variable ({type(error).__name__}: {error})"
-            ) from error
-        if self.device is None:
-            return
-        try:
-            is_available = jax.devices(self.device)[0] in usual
-        except RuntimeError:
-            is_available = False
-        if not is_available:
-            raise ValueError(
-                f"device = {self.device!r} is not available, JAX runs on {usual[0].platform!r}; "
-                "leave it out, or install JAX for that device"
-            )
+        if self.compilation_cache:
+            keep_compiled_programs()
+        else:
+            jax.config.update("jax_enable_compilation_cache", False)
+        require_device(self.device)
 
     def _use_all_devices(self) -> None:
         """A device of each core of a CPU."""
         with contextlib.suppress(RuntimeError):  # called from a program that uses JAX already
             use_all_cores()
 
-    def _keep_programs(self) -> None:
-        if not self.compilation_cache:
-            jax.config.update("jax_enable_compilation_cache", False)
-            return
-        if jax.config.values["jax_compilation_cache_dir"] is None:
-            try:
-                directory = _cache_directory()
-                directory.mkdir(parents=True, exist_ok=True)
-            except (OSError, RuntimeError) as error:
-                warnings.warn(
-                    f"compiled programs are not kept: {error}", RuntimeWarning, stacklevel=2
-                )
-                return
-            jax.config.update("jax_compilation_cache_dir", str(directory))
-        least = "jax_persistent_cache_min_compile_time_secs"
-        if jax.config.values[least] == JAX_MIN_COMPILE_SECONDS:
-            jax.config.update(least, 0.0)
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class JobFlags(JaxFlags):
-    """The same, for what several processes may do together."""
+    """Where JAX computes, on this machine or on several, and whether it keeps what it compiles."""
 
     distributed: Switch = False
     """Train with the other processes of this job, on the devices of all of them, as detected on
@@ -201,23 +174,9 @@ class JobFlags(JaxFlags):
         job = (self.coordinator, self.num_processes, self.process_id)
         if self.distributed or any(given is not None for given in job):
             use_all_machines(*job)
-            _keep_stdout_for_python()
+            keep_stdout_for_python()
         else:
             super()._use_all_devices()
-
-
-def _keep_stdout_for_python() -> None:
-    """Let what C++ code prints go to stderr: the transport between CPUs says how it connects."""
-    sys.stdout.flush()
-    stdout = os.dup(1)
-    os.dup2(2, 1)
-    sys.stdout = os.fdopen(stdout, "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors)
-
-
-def _cache_directory() -> Path:
-    """Where a user's compiled programs are, by the XDG Base Directory Specification."""
-    caches = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(caches) if os.path.isabs(caches) else Path.home() / ".cache") / "rpojax" / "xla"
 
 
 def check_directory_name(flag: str, name: str) -> str:
@@ -228,3 +187,16 @@ def check_directory_name(flag: str, name: str) -> str:
             "place with --output-dir"
         )
     return name
+
+
+def print_json(report: dict[str, Any]) -> None:
+    """One JSON object on stdout; NaN and infinity, which JSON lacks, as null."""
+    print(json.dumps(_finite(report), indent=2, allow_nan=False))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from rpojax.cli.flags import ConfigFlags
-from rpojax.cli.settings_file import load_settings_file
 from rpojax.cli.training import Train
 from rpojax.presets.named import preset
 from rpojax.settings.config import Config
 from rpojax.settings.declared import Check, settings_of, whole
+from rpojax.settings.files import load_settings_file
 from rpojax.settings.run_options import RunOptions
 from rpojax.settings.translation.by_name import is_named, made_from, named_fields
 
@@ -37,18 +37,16 @@ class GivenSettings:
         try:
             command.config.to_config()
         except ValueError as error:
+            before, now = vars(self.defaults.config), vars(command.config)
             of_file = [
                 f"{field} is set by {key!r}"
                 for field, key in self.key_of.items()
-                if is_named(field, error) and not self._is_changed(command, field)
+                if is_named(field, error)
+                and (now[field] is before[field] or now[field] == before[field])
             ]
             if not of_file:
                 raise
             raise ValueError(f"{self.path}: {error} ({', '.join(of_file)})") from None
-
-    def _is_changed(self, command: Train, field: str) -> bool:
-        given, own = getattr(command.config, field), getattr(self.defaults.config, field)
-        return given is not own and given != own
 
 
 def read_settings(path: Path | None, preset_name: str | None) -> GivenSettings:
@@ -61,23 +59,16 @@ def read_settings(path: Path | None, preset_name: str | None) -> GivenSettings:
     Raises:
         ValueError: settings that a file cannot hold, with the file's name; an unknown preset.
     """
-    if path is None:
-        return _merged(None, {}, preset_name)
-    settings = load_settings_file(path)
+    settings = {} if path is None else load_settings_file(path)
     try:
         own_preset = settings.pop("preset", None)
-        return _merged(path, settings, own_preset if preset_name is None else preset_name)
+        agents, options = _taken(settings, AGENTS), _taken(settings, OPTIONS)
+        fields, key_of = fields_over_preset(settings, preset_name or own_preset)
+        config = made_from(ConfigFlags, fields, key_of)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
-
-
-def _merged(path: Path | None, settings: dict[str, Any], preset_name: str | None) -> GivenSettings:
-    agents, options = _taken(settings, AGENTS), _taken(settings, OPTIONS)
-    fields, key_of = fields_over_preset(settings, preset_name)
-    config = made_from(ConfigFlags, fields, key_of)
-    return GivenSettings(
-        path, Train(config=config, options=RunOptions(**options), **agents), key_of
-    )
+        raise error if path is None else ValueError(f"{path}: {error}") from None
+    defaults = Train(config=config, run=RunOptions(**options), **agents)
+    return GivenSettings(path, defaults, key_of)
 
 
 def _taken(settings: dict[str, Any], checks: Mapping[str, Check]) -> dict[str, Any]:
@@ -128,13 +119,6 @@ def take_env_params(args: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
             raise ValueError(f"{word} has no value; give {_ENV_PARAM}NAME VALUE")
         params[name.replace("-", "_")] = _plain_value(value)
     return words, params
-
-
-def with_env_params(command: Train, params: Mapping[str, Any]) -> Train:
-    """The command with some of the environment's parameters changed."""
-    merged = dict(command.config.env_params) | dict(params)
-    config = dataclasses.replace(command.config, env_params=merged)
-    return dataclasses.replace(command, config=config)
 
 
 def _plain_value(text: str) -> Any:

@@ -12,9 +12,8 @@ from rich.console import Console
 from rpojax.agent.evaluation import Evaluation
 from rpojax.agent.export import export_params, export_policy
 from rpojax.agent.rendering import render_episode
-from rpojax.cli.flags import JaxFlags, RunArgument, Switch
-from rpojax.cli.reports import evaluation_report, print_json
-from rpojax.report.tables import results_table
+from rpojax.cli.flags import JaxFlags, RunArgument, Switch, print_json
+from rpojax.report.tables import evaluation_report, results_table
 from rpojax.runs.directory import RunDirectory
 from rpojax.runs.gymnasium_episodes import MOST_SEED, evaluate_gymnasium
 from rpojax.runs.trained_run import TrainedRun, load
@@ -30,9 +29,7 @@ class RunFlags:
     """Directory of the run."""
     best: Switch = False
     """Take each agent at its best evaluation, not at its last state."""
-    machine: Annotated[JaxFlags, tyro.conf.arg(name="")] = dataclasses.field(
-        default_factory=JaxFlags
-    )
+    machine: tyro.conf.OmitArgPrefixes[JaxFlags] = dataclasses.field(default_factory=JaxFlags)
 
     def load(self) -> TrainedRun:
         """The run; ValueError if there is none."""

@@ -2,10 +2,11 @@
 
 import contextlib
 import dataclasses
+import functools
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -21,20 +22,23 @@ from rpojax.cli.flags import (
     RunArgument,
     Switch,
     check_directory_name,
+    print_json,
 )
-from rpojax.cli.reports import evaluation_report, print_json, with_message
 from rpojax.core.model import Model, make_model
 from rpojax.devices.processes import found_in_first, in_first, is_first, only_in_first
+from rpojax.loggers import Logger
 from rpojax.report.plotting import plot_learning_curves
 from rpojax.report.progress_bar import ProgressBar
-from rpojax.report.tables import results_table
+from rpojax.report.tables import evaluation_report, results_table
 from rpojax.runs.agents import evaluation_keys, play_with_agents
 from rpojax.runs.checkpoint_manager import recorded_settings
 from rpojax.runs.directory import RunDirectory
 from rpojax.runs.launch import continue_from, locked_checkpoint, prolonged, start
 from rpojax.runs.loop import Hooks
-from rpojax.runs.progress import OnChunk, StopRule
+from rpojax.runs.progress import StopRule
 from rpojax.runs.settings import RunSettings
+from rpojax.runs.trained_run import load
+from rpojax.runs.warm_start import INITIAL_PARTS
 from rpojax.settings.agent_table import agent_table
 from rpojax.settings.config import Config
 from rpojax.settings.run_options import RunOptions
@@ -60,6 +64,8 @@ class Train:
     """Agents, trained side by side."""
     seed: int = 0
     """Seed of the first agent; the others count up from it."""
+    initial: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
+    """Start from the trained agents of this run, of which there are as many, or one for all."""
     output_dir: Path = Path("runs")
     """Directory in which the run gets one of its own."""
     run_name: Annotated[
@@ -69,45 +75,35 @@ class Train:
     """Name of the run's own directory."""
     overwrite: Switch = False
     """Replace the run that is in that directory; other files stay."""
-    options: Annotated[RunOptions, tyro.conf.arg(name="")] = dataclasses.field(
-        default_factory=RunOptions
-    )
+    run: tyro.conf.OmitArgPrefixes[RunOptions] = dataclasses.field(default_factory=RunOptions)
+    """When the run is logged, evaluated, saved and stopped."""
     tensorboard: Switch = False
     """Write charts for TensorBoard."""
     wandb: Annotated[str | None, tyro.conf.arg(metavar="PROJECT")] = None
     """Send charts to this project of Weights & Biases."""
     json: Switch = False
     """Print one JSON object at the end, and everything else to stderr."""
-    machine: Annotated[JobFlags, tyro.conf.arg(name="")] = dataclasses.field(
-        default_factory=JobFlags
-    )
+    machine: tyro.conf.OmitArgPrefixes[JobFlags] = dataclasses.field(default_factory=JobFlags)
 
     def __call__(self) -> None:
         """Train, evaluate and save; print a table and where the files are."""
         self.machine.start_jax()
-        settings = self._settings()
-        model = make_model(settings.cfg)
-        run = RunDirectory(
-            Path(found_in_first(lambda: str(self._run_directory(settings.cfg).path)))
-        )
+        cfg = self.config.to_config()
+        agents = agent_table(cfg.hyperparams(), num_seeds=self.num_seeds, seed=self.seed)
+        settings = RunSettings(cfg=cfg, agents=agents, **vars(self.run))
+        model = make_model(cfg)
+        initial = None if self.initial is None else (load(self.initial), INITIAL_PARTS)
+        run = RunDirectory(Path(found_in_first(lambda: str(self._run_directory(cfg).path))))
         with only_in_first(run.made()):
             in_first(lambda: run.write_settings(settings))
             loggers = (
                 run.loggers(tensorboard=self.tensorboard, wandb=self.wandb) if is_first() else []
             )
 
-            def train(on_chunk: OnChunk) -> TrainResult:
-                stop = StopRule.of(settings)
-                hooks = Hooks(loggers, on_chunk, stop, started=time.perf_counter())
-                return start(model, settings, run.checkpoints, hooks)
+            def train(hooks: Hooks) -> TrainResult:
+                return start(model, settings, run.checkpoints, hooks, initial=initial)
 
-            _train(run, model, settings, train, self.json)
-
-    def _settings(self) -> RunSettings:
-        """The settings of the run, checked."""
-        cfg = self.config.to_config()
-        agents = agent_table(cfg.hyperparams(), num_seeds=self.num_seeds, seed=self.seed)
-        return RunSettings(cfg=cfg, agents=agents, **vars(self.options))
+            _train(run, model, settings, loggers, train, self.json)
 
     def _run_directory(self, cfg: Config) -> RunDirectory:
         """The directory of the run; ValueError for a name that leads elsewhere or is taken."""
@@ -129,16 +125,12 @@ class Resume:
     """A new end for the run; None for its own."""
     devices_per_agent: int | None = None
     """Devices that share each agent from here on; None for the run's own."""
-    changes: Annotated[OptionChanges, tyro.conf.arg(name="")] = dataclasses.field(
-        default_factory=OptionChanges
-    )
+    run: tyro.conf.OmitArgPrefixes[OptionChanges] = dataclasses.field(default_factory=OptionChanges)
     force: Switch = False
     """Ignore the lock of another process, if that process does not run any more."""
     json: Switch = False
     """Print one JSON object at the end, and everything else to stderr."""
-    machine: Annotated[JobFlags, tyro.conf.arg(name="")] = dataclasses.field(
-        default_factory=JobFlags
-    )
+    machine: tyro.conf.OmitArgPrefixes[JobFlags] = dataclasses.field(default_factory=JobFlags)
 
     def __call__(self) -> None:
         """Train to the end, then as `rpojax train`."""
@@ -147,24 +139,20 @@ class Resume:
         in_first(lambda: run.recover() if self.force else run.recover_unlocked())
         run.require_run()
         with locked_checkpoint(run.checkpoints.absolute(), force=self.force) as found:
-            found = prolonged(found, self.total_timesteps, self.devices_per_agent, **self.changes)
+            found = prolonged(found, self.total_timesteps, self.devices_per_agent, **self.run)
             if is_first() and run.settings.exists():
                 run.write_settings(found.run.settings)
             loggers = run.loggers_again() if is_first() else []
-
-            def train(on_chunk: OnChunk) -> TrainResult:
-                stop = StopRule.of(found.run.settings)
-                hooks = Hooks(loggers, on_chunk, stop, started=time.perf_counter())
-                return continue_from(found, hooks)
-
-            _train(run, found.model, found.run.settings, train, self.json)
+            train = functools.partial(continue_from, found)
+            _train(run, found.model, found.run.settings, loggers, train, self.json)
 
 
 def _train(
     run: RunDirectory,
     model: Model,
     settings: RunSettings,
-    train: Callable[[OnChunk], TrainResult],
+    loggers: Sequence[Logger],
+    train: Callable[[Hooks], TrainResult],
     as_json: bool,
 ) -> None:
     """Train with a progress bar, evaluate, draw, report.
@@ -177,17 +165,14 @@ def _train(
     console = Console(stderr=as_json, quiet=not is_first())
     try:
         with ProgressBar(cfg, agents, console) as bar:
-            result = train(bar.show)
+            rule = StopRule.of(settings)
+            result = train(Hooks(loggers, bar.show, rule, started=time.perf_counter()))
             bar.describe("evaluating")
-            evaluation = play_with_agents(
-                model,
-                result.state,
-                evaluation_keys(agents),
-                agents.env_params,
-                EVALUATION_EPISODES,
-            )
+            keys, params = evaluation_keys(agents), agents.env_params
+            evaluation = play_with_agents(model, result.state, keys, params, EVALUATION_EPISODES)
     except KeyboardInterrupt as stop:
-        raise with_message(stop, _how_to_resume(run, cfg)) from stop
+        stop.args = (_how_to_resume(run, cfg),)
+        raise
     if is_first():
         _report(run, settings, result, evaluation, bar, as_json)
     if not result.finite.any():
@@ -218,25 +203,17 @@ def _report(
     if steps < cfg.actual_timesteps:
         # As it is: a path may hold what rich takes for markup, and is copied in one piece.
         console.print(_how_to_resume(run, cfg), markup=False, highlight=False, soft_wrap=True)
-    report = {
-        "run_directory": str(run.path),
-        **evaluation_report(cfg, agents, result, evaluation),
-        **bar.measures,
-    }
-    unsaved: OSError | None = None
     try:
         if run.updates_saved is None:
             raise OSError(f"{str(run.path)!r} was removed while the run trained; nothing is saved")
         plot_learning_curves(cfg, result.metrics, run.learning_curve, agents=agents)
-    except OSError as error:
-        unsaved = error
-    files = run.files()
-    if as_json:
-        print_json({**report, "files": files})
-    else:
-        print(*files.values(), sep="\n")
-    if unsaved is not None:
-        raise unsaved
+    finally:
+        files = run.files()
+        if as_json:
+            values = evaluation_report(cfg, agents, result, evaluation)
+            print_json({"run_directory": str(run.path), **values, **bar.measures, "files": files})
+        else:
+            print(*files.values(), sep="\n")
 
 
 def _how_to_resume(run: RunDirectory, cfg: Config) -> str:

@@ -8,8 +8,7 @@ from typing import Annotated, Any
 import tyro
 
 from rpojax import envs
-from rpojax.cli.flags import Switch
-from rpojax.cli.reports import print_json
+from rpojax.cli.flags import DirectoryArguments, Switch, print_json
 from rpojax.envs import registry
 from rpojax.report.curves import Curve, group_curves, learning_curve, read_curves
 from rpojax.report.plotting import plot_curves
@@ -26,11 +25,7 @@ class Plot:
     A run whose agents differ in hyperparameters has a curve for each set of them.
     """
 
-    directories: Annotated[
-        tuple[Path, ...],
-        tyro.conf.Positional,
-        tyro.conf.arg(metavar="DIR [DIR ...]", help_behavior_hint="(at least one)"),
-    ]
+    directories: DirectoryArguments
     """Directories of the runs."""
     metric: str = "episode_return"
     """What to draw: a column of metrics.csv."""

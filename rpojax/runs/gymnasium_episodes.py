@@ -3,7 +3,6 @@
 import contextlib
 import importlib
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax
@@ -56,36 +55,25 @@ def evaluate_gymnasium(
         ValueError: other observations or actions than the policy's; no such agent or environment;
             an environment without pictures and a `video`; gymnasium is not installed.
     """
-    gymnasium = _gymnasium()
+    try:
+        gymnasium = importlib.import_module("gymnasium")
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            "gymnasium is not installed; run: pip install 'rpojax[gymnasium]'"
+        ) from error
     num_episodes = whole_number("num_episodes", num_episodes)
     seed = whole_number("seed", seed, least=0, most=MOST_SEED)
     acting = trained_policy(policy.policy(agent) if isinstance(policy, TrainedRun) else policy)
     path = None if video is None else gif_path(video, "video")
     is_name = isinstance(env, str)
     try:
-        with contextlib.ExitStack() as closing:
-            if is_name:
-                mode = None if path is None else "rgb_array"
-                try:
-                    playing = gymnasium.make(env, render_mode=mode)
-                except ModuleNotFoundError as error:  # a module that registers it: "module:Name-v0"
-                    raise ValueError(f"gymnasium cannot make {env!r}: {error}") from error
-                closing.callback(playing.close)
-            else:
-                playing = env
+        mode = None if path is None else "rgb_array"
+        playing = gymnasium.make(env, render_mode=mode) if is_name else env
+        with contextlib.closing(playing) if is_name else contextlib.nullcontext():
             return _play(acting, playing, num_episodes, seed, max_steps, path)
-    except gymnasium.error.Error as error:
+    except (gymnasium.error.Error, ModuleNotFoundError) as error:  # a name may be "module:Name-v0"
         name = env if is_name else _name(env)
         raise ValueError(f"gymnasium cannot play {name!r}: {error}") from error
-
-
-def _gymnasium() -> ModuleType:
-    try:
-        return importlib.import_module("gymnasium")
-    except ModuleNotFoundError as error:
-        raise ValueError(
-            "gymnasium is not installed; run: pip install 'rpojax[gymnasium]'"
-        ) from error
 
 
 class _Played(NamedTuple):

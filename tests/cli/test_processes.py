@@ -1,202 +1,197 @@
-"""The command in processes of its own: several at once, odd surroundings, exit statuses."""
+"""The command in processes of its own: signals, several at once, what each compiles."""
 
 import contextlib
-import json
+import shutil
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
-from test_cli import TINY, finish, rows_of, started
+from commands import BATCH, TINY, Finished, finish, rows_of, run, started
 
+import rpojax
+from rpojax import Config
+from rpojax.runs import checkpoint_manager
 from rpojax.runs.checkpoint_manager import checkpoint_paths
+from rpojax.runs.directory import RunDirectory
 
-SHORT = ("train", *TINY, "--total-timesteps=2560")
-ENDLESS = ("train", *TINY, f"--total-timesteps={10**8}", "--checkpoint-every=5")
+pytestmark = pytest.mark.usefixtures("compiled_quickly")
 
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory) -> str:
-    """Compiled programs for all processes below."""
-    return str(tmp_path_factory.mktemp("caches"))
+LONG = 10**8
+SIGNALS = {"first run": signal.SIGINT, "second run": signal.SIGTERM}
+ENDLESS = ("train", *TINY, f"--total-timesteps={LONG}", "--eval-every=5", "--eval-episodes=2")
 
 
-def wait_for_updates(path: Path, process: "subprocess.Popen[str]", checkpoints: int = 2) -> None:
-    for _ in range(1200):
-        if len(checkpoint_paths(path / "checkpoints")) >= checkpoints:
-            return
+class Stopped(NamedTuple):
+    path: Path
+    finished: Finished
+    programs: set[str]  # in the compilation cache
+    pid: int
+    others: list[Finished]  # commands about the same run, while it was trained
+
+
+def another(name: str, value: float) -> float:
+    """Another value of a hyperparameter, in its range."""
+    return 0.9 * value if value else 0.1
+
+
+def wait_for(process: "subprocess.Popen[str]", condition: Callable[[], object]) -> None:
+    for _ in range(3000):
+        with contextlib.suppress(OSError):
+            if condition():
+                return
         assert process.poll() is None, process.communicate()
         time.sleep(0.1)
     raise AssertionError("it does not train")
 
 
-@contextlib.contextmanager
-def training(place: Path, cache: str) -> Iterator["subprocess.Popen[str]"]:
-    """A process that trains in runs/first below a place."""
-    with started(*ENDLESS, "--run-name=first", cwd=place, XDG_CACHE_HOME=cache) as process:
-        wait_for_updates(place / "runs" / "first", process)
-        yield process
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory) -> list[Stopped]:
+    """Two runs, each in a process of its own that is stopped by a signal.
+
+    They have the same settings and different values of every hyperparameter.
+    """
+    place = tmp_path_factory.mktemp("stopped")
+    caches = place / "caches"
+    hyperparams = [
+        f"--{name.replace('_', '-')}={another(name, getattr(Config(), name))}"
+        for name in vars(Config().hyperparams())
+    ]
+    assert len(hyperparams) == 12
+    runs = []
+    for (name, number), flags in zip(SIGNALS.items(), ([], hyperparams), strict=True):
+        path = place / "runs" / name
+        arguments = (*ENDLESS, "--checkpoint-every=0", f"--run-name={name}", *flags)
+        with started(*arguments, cwd=place, XDG_CACHE_HOME=str(caches)) as process:
+            wait_for(process, lambda path=path: len(rows_of(path)) > 20)
+            again = (*ENDLESS, f"--output-dir={path.parent}", f"--run-name={name}")
+            others = [
+                run("eval", path, "--episodes=2"),
+                run("resume", path),
+                run("resume", path / "checkpoints"),
+                run(*again),
+                run(*again, "--overwrite"),
+            ]
+            process.send_signal(number)
+            finished = finish(process)
+        programs = {entry.name for entry in (caches / "rpojax" / "xla").iterdir()}
+        runs.append(Stopped(path, finished, programs, process.pid, others))
+    return runs
 
 
-def updates_logged(path: Path) -> list[int]:
-    return [int(row["updates"]) for row in rows_of(path / "metrics.csv")]
+def test_other_hyperparameters_compile_nothing_anew(stopped):
+    first, second = stopped
+    one, other = (
+        checkpoint_manager.recorded_settings(stop.path / "checkpoints") for stop in stopped
+    )
+    for name, values in vars(one.agents.hyperparams).items():
+        assert (values != getattr(other.agents.hyperparams, name)).all(), name
+    assert any("_advance" in name for name in first.programs)
+    # But for the copies of the metrics, which are as long as the run was when it was stopped.
+    new = {name for name in second.programs - first.programs if not name.startswith("jit_stage-")}
+    assert not new
 
 
-def test_one_process_at_a_time_trains_in_a_directory(tmp_path, cache):
-    run = tmp_path / "runs" / "first"
-    with training(tmp_path, cache) as process:
-        for second in (
-            ("resume", "runs/first"),
-            ("resume", "runs/first/checkpoints"),
-            (*SHORT, "--run-name=first"),
-            (*SHORT, "--run-name=first", "--overwrite"),
-        ):
-            with started(*second, cwd=tmp_path, XDG_CACHE_HOME=cache) as other:
-                finished = finish(other)
-            assert finished.status == 2, second
-            assert f"in use by process {process.pid}" in finished.err
-            assert finished.err.count("\n") == 1
-        with started("eval", "runs/first", "--episodes=2", cwd=tmp_path, XDG_CACHE_HOME=cache) as e:
-            assert finish(e).status == 0  # readers are welcome
-        process.send_signal(signal.SIGHUP)
-        finished = finish(process)
-    assert finished.status == 129, finished.err
-    updates = updates_logged(run)
-    assert updates == sorted(updates)
-    assert len(updates) == 2 * len(set(updates))  # a row for each of two agents
+def test_a_signal_saves_and_says_how_to_resume(stopped):
+    for path, finished, *_ in stopped:
+        assert finished.status == 128 + SIGNALS[path.name]
+        saved = RunDirectory(path).updates_saved
+        assert saved is not None
+        assert saved > 10
+        assert finished.err.splitlines()[-1] == (
+            f"rpojax: stopped, saved up to update {saved} of {LONG // BATCH}; "
+            f"resume with `rpojax resume 'runs/{path.name}'`"
+        )
+        assert int(rows_of(path)[-1]["updates"]) == saved
+        assert "Traceback" not in finished.err
+        assert not (path / "checkpoints" / "run.lock").exists()
+        updates = [int(row["updates"]) for row in rows_of(path)]
+        assert updates == sorted(2 * list(range(1, saved + 1))), "one row of each of two agents"
 
 
-def test_two_resumes_at_once(tmp_path, cache):
-    with training(tmp_path, cache) as process:
-        process.kill()
-    again = ("resume", "runs/first", "--max-seconds=20")
+def test_one_process_at_a_time_trains_in_a_directory(stopped):
+    for stop in stopped:
+        reader, *writers = stop.others
+        assert reader.status == 0, "readers are welcome"
+        for refused in writers:
+            assert f"in use by process {stop.pid}" in refused.complaint
+
+
+@pytest.mark.slow
+def test_two_resumes_at_once(stopped, tmp_path):
+    path = Path(shutil.copytree(stopped[0].path, tmp_path / "copy"))
+    before = len(rows_of(path))
+    surroundings: dict[str, Any] = {"cwd": tmp_path, "XDG_CACHE_HOME": str(tmp_path / "caches")}
     with (
-        started(*again, cwd=tmp_path, XDG_CACHE_HOME=cache) as one,
-        started(*again, cwd=tmp_path, XDG_CACHE_HOME=cache) as other,
+        started("resume", "copy", **surroundings) as one,
+        started("resume", "copy", **surroundings) as two,
     ):
-        ends = [finish(one), finish(other)]
-    assert sorted(end.status for end in ends) == [0, 2]
-    assert "in use by process" in next(end.err for end in ends if end.status == 2)
-    updates = updates_logged(tmp_path / "runs" / "first")
+        while one.poll() is None and two.poll() is None:
+            time.sleep(0.1)
+        left, refused = (two, one) if two.poll() is None else (one, two)
+        wait_for(left, lambda: len(rows_of(path)) > before)
+        left.send_signal(signal.SIGHUP)
+        ends = [finish(refused), finish(left)]
+    assert [end.status for end in ends] == [2, 129]
+    assert "in use by process" in ends[0].err
+    updates = [int(row["updates"]) for row in rows_of(path)]
     assert len(updates) == 2 * len(set(updates))
-    assert all("Traceback" not in end.err for end in ends)
+    assert not any("Traceback" in end.err for end in ends)
 
 
-def test_two_trainings_without_a_name_at_once(tmp_path, cache):
-    with (
-        started(*SHORT, cwd=tmp_path, XDG_CACHE_HOME=cache) as one,
-        started(*SHORT, cwd=tmp_path, XDG_CACHE_HOME=cache) as other,
-    ):
+@pytest.mark.slow
+def test_killed_again_and_again_it_ends_as_if_it_were_not(tmp_path):
+    arguments = ("train", *TINY, f"--total-timesteps={128 * 400}", "--checkpoint-every=20")
+    whole, killed = (tmp_path / "runs" / name for name in ("whole", "killed"))
+    surroundings: dict[str, Any] = {"cwd": tmp_path, "XDG_CACHE_HOME": str(tmp_path / "caches")}
+    with started(*arguments, "--run-name=whole", **surroundings) as process:
+        ends = [finish(process)]
+    with started(*arguments, "--run-name=killed", **surroundings) as process:
+        wait_for(process, lambda: checkpoint_paths(killed / "checkpoints"))
+        process.kill()
+        ends.append(finish(process))
+    for seconds in (0.1, 4.0, None):
+        with started("resume", "runs/killed", **surroundings) as process:
+            if seconds is not None:
+                time.sleep(seconds)
+                process.kill()
+            ends.append(finish(process))
+    assert (ends[0].status, ends[-1].status) == (0, 0), ends
+    assert not any("Traceback" in end.err for end in ends)
+    ours, theirs = (
+        [{name: row[name] for name in row.keys() - {"steps_per_second"}} for row in rows_of(path)]
+        for path in (killed, whole)
+    )
+    assert ours == theirs
+
+
+@pytest.mark.slow
+def test_two_trainings_without_a_name_at_once(tmp_path):
+    short = ("train", *TINY, "--total-timesteps=2560")
+    surroundings: dict[str, Any] = {"cwd": tmp_path, "XDG_CACHE_HOME": str(tmp_path / "caches")}
+    with started(*short, **surroundings) as one, started(*short, **surroundings) as other:
         ends = [finish(one), finish(other)]
     assert [end.status for end in ends] == [0, 0], ends
     runs = list((tmp_path / "runs").iterdir())
-    assert len(runs) == 2
-    for run in runs:
-        assert len(updates_logged(run)) == 2 * 20
+    assert [len(rows_of(run)) for run in runs] == [2 * 20, 2 * 20]
 
 
-def test_max_seconds_ends_a_run_that_can_be_resumed(tmp_path, cache):
-    place = f"a directory [bold] of {'long ' * 20}names"  # wider than the terminal
-    arguments = (*ENDLESS, f"--output-dir={place}", "--run-name=x", "--max-seconds=1", "--json")
-    with started(*arguments, cwd=tmp_path, XDG_CACHE_HOME=cache) as process:
-        finished = finish(process)
-    assert finished.status == 0, finished.err
-    report: dict[str, Any] = json.loads(finished.out)
-    assert report["steps"] < 2 * 10**8
-    assert f"resume with `rpojax resume '{place}/x'`" in finished.err
-    assert Path(tmp_path, report["files"]["learning_curve"]).exists()
+def test_a_platform_that_is_missing_is_one_line(tmp_path):
+    with started("train", cwd=tmp_path, JAX_PLATFORMS="cuda") as process:
+        assert "cuda" in finish(process).complaint
 
 
-def test_every_agent_diverged(tmp_path, cache):
-    arguments = (*SHORT, "--learning-rate=1e30", "--json")
-    with started(*arguments, cwd=tmp_path, XDG_CACHE_HOME=cache) as process:
-        finished = finish(process)
-    assert finished.status == 3, finished.err
-    assert finished.err.splitlines()[-1] == "rpojax: every agent diverged"
-    report = json.loads(finished.out)
-    assert [agent["diverged_at"] for agent in report["agents"]] == [1, 1]
-    assert [group["mean"] for group in report["groups"]] == [None]
-
-
-def test_killed_again_and_again_it_ends_as_if_it_were_not(tmp_path, cache):
-    arguments = ("train", *TINY, f"--total-timesteps={128 * 400}", "--checkpoint-every=20")
-    for name in ("whole", "killed"):
-        with started(
-            *arguments, f"--run-name={name}", cwd=tmp_path, XDG_CACHE_HOME=cache
-        ) as process:
-            if name == "whole":
-                assert finish(process).status == 0
-            else:
-                wait_for_updates(tmp_path / "runs" / name, process, checkpoints=1)
-                process.kill()
-                assert "Traceback" not in finish(process).err
-    for seconds in (0.1, 0.4, None):
-        with started("resume", "runs/killed", cwd=tmp_path, XDG_CACHE_HOME=cache) as process:
-            if seconds is not None:
-                wait_for_updates(tmp_path / "runs" / "killed", process, checkpoints=1)
-                time.sleep(seconds)
-                process.kill()
-            finished = finish(process)
-        assert "Traceback" not in finished.err
-    assert finished.status == 0, finished.err
-    whole, killed = (
-        [
-            {name: value for name, value in row.items() if name != "steps_per_second"}
-            for row in rows_of(tmp_path / "runs" / name / "metrics.csv")
-        ]
-        for name in ("whole", "killed")
+def test_python_m_is_the_command_and_the_parser_imports_nothing_that_is_slow():
+    program = (
+        "import runpy, sys; sys.argv[1:] = ['--version']; "
+        "runpy.run_module('rpojax', run_name='__main__', alter_sys=True); print(*sys.modules)"
     )
-    assert whole == killed
-
-
-def test_damaged_checkpoints_and_full_disks_are_one_line_each(tmp_path, cache):
-    with started(*SHORT, "--run-name=x", cwd=tmp_path, XDG_CACHE_HOME=cache) as process:
-        assert finish(process).status == 0
-    newest, *_ = checkpoint_paths(tmp_path / "runs" / "x" / "checkpoints")[::-1]
-    for file in newest.rglob("*"):
-        if file.is_file() and "record" not in file.parts:
-            file.write_bytes(b"damaged")
-    with started("eval", "runs/x", cwd=tmp_path, XDG_CACHE_HOME=cache) as process:
-        finished = finish(process)
-    assert finished.status == 0
-    (line,) = finished.err.splitlines()
-    assert line.startswith("rpojax: warning: ")
-    assert f"{newest.name} is damaged" in line
-
-
-def test_directory_that_vanished_is_reported(tmp_path, cache):
-    arguments = (*ENDLESS[:-1], "--checkpoint-every=0", "--run-name=x")
-    with started(*arguments, cwd=tmp_path, XDG_CACHE_HOME=cache) as process:
-        wait_for_updates(tmp_path / "runs" / "x", process, checkpoints=1)
-        (tmp_path / "runs" / "x").rename(tmp_path / "elsewhere")
-        process.send_signal(signal.SIGINT)
-        finished = finish(process)
-    assert finished.status == 130
-    assert "runs/x" in finished.err
-    assert "was removed while the run trained" in finished.err
-    assert "nothing was saved" in finished.err.splitlines()[-1]
-    assert "Traceback" not in finished.err
-
-
-def test_ascii_terminals_and_platforms_that_are_missing(tmp_path, cache):
-    with started(
-        *SHORT, cwd=tmp_path, XDG_CACHE_HOME=cache, PYTHONIOENCODING="ascii", PYTHONUTF8="0"
-    ) as process:
-        finished = finish(process)
-    assert finished.status == 0, finished.err
-    assert "+-" in finished.out
-    with started(*SHORT, cwd=tmp_path, JAX_PLATFORMS="cuda") as process:
-        finished = finish(process)
-    assert finished.status == 2, finished.err
-    assert finished.err.count("\n") == 1, finished.err
-    assert "cuda" in finished.err
-
-
-def test_control_characters_are_escaped(tmp_path):
-    with started("eval", "\x1b[31mred\x07", cwd=tmp_path) as process:
-        finished = finish(process)
-    assert finished.status == 2
-    assert finished.err.strip().isprintable()
+    printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout
+    version, loaded = printed.splitlines()
+    assert version == f"rpojax {rpojax.__version__}"
+    assert "rpojax.cli" in loaded.split()
+    assert not {"gymnax", "matplotlib", "seaborn", "pandas"} & set(loaded.split())

@@ -8,7 +8,8 @@ import pytest
 
 from rpojax import Config
 from rpojax.cli.command import main
-from rpojax.cli.studies import duration, read_plan
+from rpojax.cli.studies import read_plan
+from rpojax.studies.progress_bar import duration
 
 FILE = """
 env: MountainCarContinuous-v0

@@ -1,9 +1,13 @@
+"""`rpojax plot` and `rpojax envs`."""
+
 import dataclasses
 import json
+import shutil
 
 import matplotlib.image
 import numpy as np
 import pytest
+from commands import run
 
 from rpojax import Config, Metrics
 from rpojax.cli.views import Envs, Plot
@@ -45,6 +49,34 @@ def test_the_picture_is_written_and_its_path_printed(tmp_path, capsys):
     Plot(directories=(logged(tmp_path / "sweep", SWEEP),), output=output)()
     assert capsys.readouterr().out == f"{output}\n"
     assert matplotlib.image.imread(output).shape[:2] == (600, 1200)
+
+
+def test_plot_draws_runs_from_their_metrics_or_their_checkpoints(trained, tmp_path):
+    path = trained.copy(tmp_path)
+    pictures = [tmp_path / name for name in ("logged.png", "saved.png", "both.png")]
+    assert run("plot", path, f"--output={pictures[0]}").out.split() == [str(pictures[0])]
+    (path / "metrics.csv").unlink()
+    assert run("plot", path, f"--output={pictures[1]}").status == 0
+    assert pictures[0].read_bytes() == pictures[1].read_bytes()
+    assert run("plot", path, trained.path, f"--output={pictures[2]}").status == 0
+    assert matplotlib.image.imread(pictures[2]).shape[:2] == (600, 1200)
+    assert pictures[2].read_bytes() != pictures[0].read_bytes()
+
+
+def test_plot_labels_runs_by_name_or_by_path_where_names_are_alike(trained, tmp_path, monkeypatch):
+    seen: list[tuple[list[str], str, str]] = []
+    monkeypatch.setattr(
+        "rpojax.cli.views.plot_curves",
+        lambda curves, path, ylabel, title: seen.append((list(curves), ylabel, title)),
+    )
+    twin = shutil.copytree(trained.path, tmp_path / "tiny")
+    other = trained.copy(tmp_path)
+    assert run("plot", trained.path, other, "--metric=evaluation_return").status == 0
+    assert run("plot", trained.path, twin, trained.path).status == 0
+    assert seen == [
+        (["tiny", "copy"], "evaluation return", "Pendulum-v1"),
+        ([str(trained.path), str(twin)], "episode return", "Pendulum-v1"),
+    ]
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 
 import rpojax
 from rpojax.cli import main
-from rpojax.cli.parsing import parse
+from rpojax.cli.command import parse
 from rpojax.compat import from_cleanrl
 from rpojax.presets.table import TABLE
 

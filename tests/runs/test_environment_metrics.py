@@ -13,11 +13,10 @@ from toys import LIMIT, with_step
 
 import rpojax
 from rpojax import fit
-from rpojax.cli.reports import evaluation_report
 from rpojax.loggers import CSVLogger, JSONLinesLogger, LogRecord, TensorBoardLogger
 from rpojax.loggers.base import METRICS, columns, scalars, series
 from rpojax.report.curves import learning_curve, read_curves
-from rpojax.report.tables import results_table
+from rpojax.report.tables import evaluation_report, results_table
 from rpojax.settings.agent_table import agent_table
 from rpojax.types import Metrics
 

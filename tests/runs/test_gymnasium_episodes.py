@@ -195,7 +195,7 @@ def test_errors_say_what_to_do(policy, tmp_path):
         rpojax.evaluate_gymnasium(policy, Echo(), video="a.mp4")
     with pytest.raises(ValueError, match=r'render_mode = None, .*render_mode="rgb_array"'):
         rpojax.evaluate_gymnasium(policy, Echo(), video=tmp_path / "a.gif")
-    with pytest.raises(ValueError, match=r"cannot make 'no_such_module:A-v0': No module named"):
+    with pytest.raises(ValueError, match=r"cannot play 'no_such_module:A-v0': No module named"):
         rpojax.evaluate_gymnasium(policy, "no_such_module:A-v0")
     with pytest.raises(ValueError, match="num_episodes = 0 "):
         rpojax.evaluate_gymnasium(policy, Echo(), 0)

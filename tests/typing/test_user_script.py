@@ -28,8 +28,10 @@ trainer.run(trainer.init(jax.random.key(0)), updates=3)
 state, metrics, more = trainer.iterate(trainer.init(jax.random.key(0)))
 rpojax.make_policy(cfg, trainer.init(jax.random.key(0)))(np.zeros(3), carry=None)
 rpojax.Metrics(kl=metrics.kl)
+rpojax.fit(cfg, options=rpojax.RunOptions(eval_evry=20))
+rpojax.resume("runs/pendulum", total_timesteps="long")
 """
-LINES_WITH_MISTAKES = {9, 10, 12, 13, 14, 15}
+LINES_WITH_MISTAKES = {9, 10, 12, 13, 14, 15, 16, 17}
 
 
 def mypy(path, tmp_path):

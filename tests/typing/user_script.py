@@ -70,7 +70,10 @@ def seen_and_stopped(cfg: Config) -> TrainResult:
     def report(progress: rpojax.Progress) -> None:
         print(progress)
 
-    return rpojax.fit(cfg, num_seeds=4, on_chunk=report)
+    options = rpojax.RunOptions(eval_every=20, max_seconds=3600.0)
+    rpojax.fit(cfg, num_seeds=4, options=options, checkpoint_dir="runs/pendulum")
+    rpojax.resume("runs/pendulum", total_timesteps=10**6, eval_every=10)
+    return rpojax.fit(cfg, num_seeds=4, on_chunk=report, eval_every=20)
 
 
 def own_environment() -> Env:

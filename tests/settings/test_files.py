@@ -2,7 +2,7 @@
 
 import pytest
 
-from rpojax.cli.settings_file import load_settings_file
+from rpojax.settings.files import load_settings_file
 
 
 @pytest.mark.parametrize(
@@ -47,13 +47,16 @@ def test_empty_yaml_holds_no_settings(text, tmp_path):
         ("a.toml", "a = 1\na = 2", "cannot be read as TOML"),
         ("a.toml", "a = " + "[" * 10_000, "nested too deeply"),
         ("a.toml", "a = 1979-99-99", "cannot be read as TOML"),
+        ("a.toml", "a 4", "cannot be read as TOML"),
+        ("a.toml", "\udcff", "cannot be read as TOML"),
+        ("a.json", "{", "cannot be read as JSON"),
     ],
 )
 def test_text_that_a_format_refuses_is_a_value_error_that_names_the_file(
     name, text, message, tmp_path
 ):
     path = tmp_path / name
-    path.write_text(text)
+    path.write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(ValueError, match=f"config = '{path}' cannot be read as .*") as raised:
         load_settings_file(path)
     assert message in str(raised.value)
@@ -78,3 +81,8 @@ def test_missing_file_is_named_in_words(tmp_path):
     path = tmp_path / "no.yaml"
     with pytest.raises(ValueError, match=f"config = '{path}' does not exist; give the path"):
         load_settings_file(path)
+
+
+def test_suffix_of_no_format_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"give a file that ends in one of .yaml, .yml, .toml, .j"):
+        load_settings_file(tmp_path / "a.txt")

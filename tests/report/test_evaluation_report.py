@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from rpojax import Config, Evaluation, Metrics, TrainResult
-from rpojax.cli.reports import evaluation_report, print_json
+from rpojax.cli.flags import print_json
+from rpojax.report.tables import evaluation_report
 from rpojax.settings.agent_table import agent_table
 
 CFG = Config()
