@@ -175,15 +175,12 @@ def pbt(rounds: int) -> list[Row]:
             "best": float(scores.max()),
         }
 
-    history = evolved.evolution
-    assert history is not None
+    assert evolved.evolution is not None
     plot_genealogy(
-        np.asarray(history.parents).T,
-        {"learning_rate": np.asarray(history.hyperparams.learning_rate).T},
-        np.asarray(history.scores).T,
+        evolved.evolution,
+        ["learning_rate"],
         RESULTS / "studies_pbt.png",
         score_label="episode return",
-        steps=cfg.batch_size * evolve.every * np.arange(1, history.scores.shape[1] + 1),
         title="Pendulum-v1, 32 agents",
     )
     rows = [row("rates that stay as drawn", returns(fixed)), row("PBT", returns(evolved))]

@@ -1,17 +1,17 @@
 """A report as one HTML file that needs nothing else: no network, no other file."""
 
-import base64
 import dataclasses
 import io
 import math
+import re
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from rpojax.report.page_parts import SCRIPT, STYLE
+from rpojax.report.style import GRID, MUTED, TEXT
 
-if TYPE_CHECKING:  # matplotlib is slow to import
+if TYPE_CHECKING:  # matplotlib and jinja2 are imported where they are used
+    from markupsafe import Markup
     from matplotlib.figure import Figure
 
 
@@ -26,10 +26,9 @@ class Table:
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """A picture for light and one for dark pages; the browser shows that of its colour scheme."""
+    """A picture, whose text, axes and grid have the colours of the page, light or dark."""
 
-    light: "Figure"
-    dark: "Figure"
+    figure: "Figure"
     description: str  # what it shows, for those who cannot see it
 
 
@@ -61,105 +60,63 @@ def write_page(path: str | Path, title: str, sections: Sequence[Section]) -> Non
         TypeError: a part of another type.
         OSError: the file cannot be written.
     """
-    contents = "\n".join(
-        f'<li><a href="#section-{number}">{escape(section.title)}</a></li>'
-        for number, section in enumerate(sections, start=1)
+    import jinja2
+
+    for part in (part for section in sections for part in section.parts):
+        _check(part)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    body = "\n".join(
-        f'<section id="section-{number}">\n<h2>{escape(section.title)}</h2>\n'
-        + "\n".join(_part(part) for part in section.parts)
-        + "\n</section>"
-        for number, section in enumerate(sections, start=1)
-    )
-    page = f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; \
-style-src 'unsafe-inline'; script-src 'unsafe-inline'">
-<title>{escape(title)}</title>
-<style>{STYLE}</style>
-</head>
-<body>
-<h1>{escape(title)}</h1>
-{f"<nav><ul>{contents}</ul></nav>" if len(sections) > 1 else ""}
-<main>
-{body}
-</main>
-<script>{SCRIPT}</script>
-</body>
-</html>
-"""
-    Path(path).write_text(page, encoding="utf-8")
+    environment.filters |= {"plain": _plain, "text": _text, "number": _number, "svg": _svg}
+    template = environment.get_template("page.html")
+    Path(path).write_text(template.render(title=title, sections=sections), encoding="utf-8")
 
 
-def _part(part: Part) -> str:
-    if isinstance(part, str):
-        return f"<p>{escape(part)}</p>"
+def _check(part: Any) -> None:
     if isinstance(part, Table):
-        return _table(part)
-    if isinstance(part, Picture):
-        return _picture(part)
-    if isinstance(part, Mapping):
-        pairs = (
-            f"<dt>{escape(str(name))}</dt><dd>{escape(_text(value))}</dd>"
-            for name, value in part.items()
+        width = len(part.columns)
+        for index, row in enumerate(part.rows):
+            if len(row) != width:
+                raise ValueError(
+                    f"row {index} of a table has {len(row)} cells; give one for each of the "
+                    f"{width} columns {list(part.columns)}"
+                )
+    elif not isinstance(part, str | Picture | Mapping):
+        raise TypeError(
+            f"a part of a page is a {type(part).__name__}; give text, a Table, a Picture or a "
+            "mapping"
         )
-        return f"<dl>{''.join(pairs)}</dl>"
-    raise TypeError(
-        f"a part of a page is a {type(part).__name__}; give text, a Table, a Picture or a mapping"
-    )
 
 
-def _table(table: Table) -> str:
-    width = len(table.columns)
-    wrong = [index for index, row in enumerate(table.rows) if len(row) != width]
-    if wrong:
-        raise ValueError(
-            f"row {wrong[0]} of a table has {len(table.rows[wrong[0]])} cells; give one for each "
-            f"of the {width} columns {list(table.columns)}"
-        )
-    caption = f"<caption>{escape(table.caption)}</caption>" if table.caption else ""
-    rows = [[_cell(value) for value in row] for row in table.rows]
-    heads = "".join(_head(name, [row[at] for row in rows]) for at, name in enumerate(table.columns))
-    lines = "\n".join(f"<tr>{''.join(row)}</tr>" for row in rows)
-    return (
-        f'<div class="wide"><table>{caption}\n<thead><tr>{heads}</tr></thead>\n'
-        f"<tbody>\n{lines}\n</tbody></table></div>"
-    )
+def _svg(figure: "Figure", name: str) -> "Markup":
+    """The picture as an element of the page; `name` makes its ids different from other pictures'.
+
+    The same figure gives the same text, so that a page can be made again.
+    """
+    import matplotlib
+    from markupsafe import Markup
+
+    file = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": name}):
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    svg = file.getvalue()
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg)  # the page has them by itself
+    svg = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{name}-", svg)
+    for color, of_page in ((TEXT, "currentColor"), (MUTED, "var(--muted)"), (GRID, "var(--line)")):
+        svg = svg.replace(color, of_page)
+    return Markup(svg)
 
 
-def _head(name: str, cells: Sequence[str]) -> str:
-    """The head of a column, at the side where its cells are."""
-    side = ' class="number"' if any('class="number"' in cell for cell in cells) else ""
-    return f'<th scope="col"{side}><button type="button">{escape(name)}</button></th>'
-
-
-def _cell(value: Any) -> str:
-    """A cell; a number has its value in full beside it, to sort by."""
+def _number(value: Any) -> float | int | None:
+    """A finite number in full, to sort by; None for anything else."""
     value = _plain(value)
-    if isinstance(value, float | int) and not isinstance(value, bool) and math.isfinite(value):
-        return f'<td class="number" data-value="{value!r}">{_text(value)}</td>'
-    missing = " data-missing" if value is None or isinstance(value, float) else ""
-    return f"<td{missing}>{escape(_text(value))}</td>"
-
-
-def _picture(picture: Picture) -> str:
-    light, dark = (
-        f"data:image/svg+xml;base64,{_svg(figure)}" for figure in (picture.light, picture.dark)
-    )
-    return (
-        f'<picture><source media="(prefers-color-scheme: dark)" srcset="{dark}">'
-        f'<img src="{light}" alt="{escape(picture.description)}"></picture>'
-    )
-
-
-def _svg(figure: "Figure") -> str:
-    """The picture as SVG, in base64; without the date, so that a page can be made again."""
-    file = io.BytesIO()
-    figure.savefig(file, format="svg", metadata={"Date": None})
-    return base64.b64encode(file.getvalue()).decode("ascii")
+    is_number = isinstance(value, float | int) and not isinstance(value, bool)
+    return value if is_number and math.isfinite(value) else None
 
 
 def _text(value: Any) -> str:

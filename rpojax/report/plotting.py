@@ -1,24 +1,36 @@
-"""Pictures of training: a metric over environment steps, with its range over agents."""
+"""Curves with a band around each: a metric over environment steps, and performance profiles."""
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from rpojax.report.bands import Band, plot_bands
 from rpojax.report.curves import Curve, group_curves, learning_curve
+from rpojax.report.style import MUTED, add_legend, colors, explain, finish, new_figure
 from rpojax.settings.agent_table import AgentTable
 from rpojax.settings.config import Config
+from rpojax.statistics.bootstrap import Estimate
 from rpojax.statistics.nan import bridge_nan, mean_ignoring_nan
 from rpojax.types import Metrics
 
 if TYPE_CHECKING:  # matplotlib is slow to import
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MANY_AGENTS = 10  # from here on the band leaves out a tenth of the agents at either end
 
 Labelled: TypeAlias = Mapping[str, Metrics | tuple[Config, Metrics]]
+
+
+class Band(NamedTuple):
+    """A curve of n points and the band around it."""
+
+    x: np.ndarray  # [n]
+    value: np.ndarray  # f64[n] NaN where there is none
+    low: np.ndarray  # f64[n] NaN where there is no band
+    high: np.ndarray  # f64[n] likewise
 
 
 def plot_learning_curves(
@@ -29,7 +41,6 @@ def plot_learning_curves(
     title: str | None = None,
     *,
     agents: AgentTable | None = None,
-    theme: str = "light",
 ) -> "Figure":
     """Draw a metric of training results over environment steps; `plot_curves` says how.
 
@@ -46,7 +57,6 @@ def plot_learning_curves(
         metric: a field of `Metrics`.
         title: None for the environment's name.
         agents: of a run, to draw a curve for each set of hyperparameters that its N agents have.
-        theme: "light" or "dark".
 
     Raises:
         ValueError: an unknown metric, axes besides those of agents and updates, numbers of updates
@@ -67,7 +77,6 @@ def plot_learning_curves(
         path,
         ylabel=metric.replace("_", " "),
         title=str(getattr(cfg.env, "name", cfg.env)) if title is None else title,
-        theme=theme,
     )
 
 
@@ -77,23 +86,22 @@ def plot_curves(
     *,
     ylabel: str,
     title: str = "",
-    theme: str = "light",
 ) -> "Figure":
     """Draw one curve, or several under their labels: the mean over agents and a band around it.
 
     The band is the range of the agents or, from ten agents on, the 10th to the 90th percentile; a
-    curve that stands alone shows each agent besides. Updates without a value (in which no episode
+    single curve also shows each agent as a thin line. Updates without a value (in which no episode
     ended) are bridged by a straight line, agent by agent; before its first value and after its
-    last, an agent does not count. Neither pyplot nor its backend is touched.
+    last, an agent does not count.
 
     Args:
         curves: each with its own steps.
         path: where to save the picture as well; its suffix gives the format, PNG without one.
         ylabel: what the values are.
         title: above the picture.
-        theme: "light" or "dark".
 
     Raises:
+        ValueError: no curve.
         OSError: the picture cannot be saved; the message names the file.
     """
     labelled = {"mean": curves} if isinstance(curves, Curve) else curves
@@ -102,34 +110,139 @@ def plot_curves(
         for label, curve in labelled.items()
     }
     explained = {_in_words(len(curve.values)) for curve in bridged.values()}
-    members = None
+    explanation = explained.pop() if len(explained) == 1 else "mean and band over seeds"
+    bands = {label: _band_of_agents(curve) for label, curve in bridged.items()}
+    figure = _draw_bands(bands, ylabel, of_steps=True)
     if isinstance(curves, Curve) and len(curves.values) > 1:
-        members = curves.steps, bridged["mean"].values.T
-    return plot_bands(
-        {label: _band(curve) for label, curve in bridged.items()},
-        path,
-        xlabel="environment steps",
-        ylabel=ylabel,
-        explanation=explained.pop() if len(explained) == 1 else "mean and band over seeds",
-        title=title,
-        theme=theme,
-        of_steps=True,
-        members=members,
-    )
+        (color,) = colors(1)
+        values = bridged["mean"].values.T
+        figure.axes[0].plot(curves.steps, values, color=color, linewidth=0.6, alpha=0.5)
+    return finish(figure, path, title, explanation)
+
+
+def plot_sample_efficiency(
+    curves: Mapping[str, tuple[ArrayLike, Estimate]],
+    path: str | Path | None = None,
+    *,
+    ylabel: str,
+    num_seeds: int | tuple[int, int],
+    statistic: str = "interquartile mean",
+    title: str = "",
+) -> "Figure":
+    """Draw learning curves as a statistic over seeds, each with its confidence interval.
+
+    Args:
+        curves: for each label, environment steps [T] and what
+            `rpojax.statistics.sample_efficiency` gives for them, f64[T] each.
+        path: where to save the picture as well; its suffix gives the format, PNG without one.
+        ylabel: what the values are, with their unit.
+        num_seeds: of each curve; (least, most) where they differ.
+        statistic: what the curves show.
+        title: above the picture.
+
+    Raises:
+        ValueError: shapes that do not fit, or no curve.
+        OSError: the picture cannot be saved; the message names the file.
+    """
+    explanation = explain(statistic, [estimate for _, estimate in curves.values()], num_seeds)
+    figure = _draw_bands(_estimated(curves), ylabel, of_steps=True)
+    return finish(figure, path, title, explanation)
+
+
+def plot_profiles(
+    profiles: Mapping[str, tuple[ArrayLike, Estimate]],
+    path: str | Path | None = None,
+    *,
+    xlabel: str,
+    num_seeds: int | tuple[int, int],
+    num_tasks: int = 1,
+    title: str = "",
+) -> "Figure":
+    """Draw performance profiles: the share of runs above each score, higher is better.
+
+    Args:
+        profiles: for each label, thresholds [T] and what `rpojax.statistics.performance_profile`
+            gives for them, f64[T] each.
+        path: where to save the picture as well; its suffix gives the format, PNG without one.
+        xlabel: what the scores are, with their unit.
+        num_seeds: of each task; (least, most) where they differ.
+        num_tasks: over which the shares are averaged.
+        title: above the picture.
+
+    Raises:
+        ValueError: shapes that do not fit, or no profile.
+        OSError: the picture cannot be saved; the message names the file.
+    """
+    explanation = explain("share", [estimate for _, estimate in profiles.values()], num_seeds)
+    figure = _draw_bands(_estimated(profiles), "share of runs with a higher score", xlabel=xlabel)
+    figure.axes[0].set_ylim(-0.02, 1.02)
+    tasks = f" on each of {num_tasks} tasks" if num_tasks > 1 else ""
+    return finish(figure, path, title, explanation + tasks)
+
+
+def _draw_bands(
+    bands: Mapping[str, Band],
+    ylabel: str,
+    *,
+    xlabel: str = "environment steps",
+    of_steps: bool = False,
+) -> "Figure":
+    """Draw curves with their bands, and a legend for several; `of_steps`: x counts from 0."""
+    from matplotlib.ticker import EngFormatter
+
+    if not bands:
+        raise ValueError("there is no curve to draw; give at least one")
+    figure = new_figure((7.0, 4.0) if len(bands) == 1 else (8.0, 4.0))
+    (axes,) = figure.axes
+    lines = {
+        label: _draw(axes, label, band, color)
+        for (label, band), color in zip(bands.items(), colors(len(bands)), strict=True)
+    }
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    if of_steps:
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.set_xlim(0, 1.02 * max(band.x[-1] for band in bands.values()))
+    if all(np.isnan(band.value).all() for band in bands.values()):
+        axes.text(0.5, 0.5, "no values", transform=axes.transAxes, ha="center", color=MUTED)
+    if len(bands) > 1:
+        add_legend(figure, lines)
+    return figure
+
+
+def _draw(axes: "Axes", label: str, band: Band, color: Any) -> Any:
+    """Draw a curve with its band; returns its line."""
+    known = ~np.isnan(band.value)
+    alone = known & ~np.append(False, known[:-1]) & ~np.append(known[1:], False)
+    (line,) = axes.plot(band.x, band.value, color=color, linewidth=1.8, zorder=3, label=label)
+    if alone.any():  # single points, which a line does not show
+        axes.plot(band.x[alone], band.value[alone], "o", color=color, markersize=4, zorder=3)
+    if not np.isnan(band.low).all():
+        axes.fill_between(band.x, band.low, band.high, color=color, alpha=0.2, linewidth=0)
+    return line
+
+
+def _estimated(curves: Mapping[str, tuple[ArrayLike, Estimate]]) -> dict[str, Band]:
+    """Bands from estimates; ValueError for shapes that do not fit."""
+    bands = {}
+    for label, (given, estimate) in curves.items():
+        x, parts = np.asarray(given), [np.asarray(part, np.float64) for part in estimate[:3]]
+        if x.ndim != 1 or not x.size or any(part.shape != x.shape for part in parts):
+            raise ValueError(
+                f"curve {label!r} has x of shape {x.shape} and values of {parts[0].shape}; give "
+                "both the shape [n]"
+            )
+        bands[label] = Band(x, *parts)
+    return bands
 
 
 def _labelled_curves(cfg: Config, metrics: Labelled, metric: str) -> dict[str, Curve]:
     """Curves by label, each with the steps of its own Config; metrics alone are of `cfg`."""
-    pairs = {
-        label: (cfg, given) if isinstance(given, Metrics) else given
-        for label, given in metrics.items()
-    }
-    curves = {label: learning_curve(*pair, metric) for label, pair in pairs.items()}
-    of_cfg = {
-        label: curves[label].values.shape[1]
-        for label, given in metrics.items()
-        if isinstance(given, Metrics)
-    }
+    curves, of_cfg = {}, {}
+    for label, given in metrics.items():
+        pair = (cfg, given) if isinstance(given, Metrics) else given
+        curves[label] = learning_curve(*pair, metric)
+        if isinstance(given, Metrics):
+            of_cfg[label] = curves[label].steps.size
     if len(set(of_cfg.values())) > 1:
         numbers = ", ".join(f"{label}: {updates}" for label, updates in of_cfg.items())
         raise ValueError(
@@ -139,7 +252,7 @@ def _labelled_curves(cfg: Config, metrics: Labelled, metric: str) -> dict[str, C
     return curves
 
 
-def _band(curve: Curve) -> Band:
+def _band_of_agents(curve: Curve) -> Band:
     """Mean and band over agents, [n] each; see `plot_curves`."""
     low, high = np.full((2, curve.steps.size), np.nan)
     known = ~np.isnan(curve.values).all(axis=0)

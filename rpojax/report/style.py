@@ -1,78 +1,55 @@
-"""The look of pictures: light and dark, in colours that colour-blind people can tell apart."""
+"""How pictures look: axes, titles, scales, and colours that colour-blind people can tell apart."""
 
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from rpojax.statistics.bootstrap import Estimate
-from rpojax.validation import check_choice
 
 if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLORMAP = "viridis"  # of scores
+TEXT, MUTED, GRID = "#1a1a1a", "#595959", "#dddddd"  # a page replaces them by its own colours
+PALETTE = (
+    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", TEXT,
+)  # of curves, Okabe and Ito 2008  # fmt: skip
+SHADES = (0.2, 0.9)  # the part of viridis that stands out from light and from dark pages
+MOST_TICKS = 12  # at the values themselves; more would overlap
 
 
-class Theme(NamedTuple):
-    """Colours of a picture."""
+def new_figure(size: tuple[float, float], panels: int = 1) -> "Figure":
+    """A figure of `panels` axes above each other that share their x axis, size in inches.
 
-    background: str
-    text: str
-    muted: str  # of explanations
-    grid: str
-    palette: tuple[str, ...]  # Okabe and Ito 2008, without what the background hides
-    shades: tuple[float, float]  # the part of the colour map that contrasts with the background
-
-
-THEMES = {
-    "light": Theme(
-        background="#ffffff",
-        text="#1a1a1a",
-        muted="#595959",
-        grid="#dddddd",
-        palette=("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000"),
-        shades=(0.0, 0.95),
-    ),
-    "dark": Theme(
-        background="#16181d",
-        text="#ececec",
-        muted="#aaaaaa",
-        grid="#3b3f47",
-        palette=("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#d55e00", "#ffffff"),
-        shades=(0.25, 1.0),
-    ),
-}
-
-
-def theme_of(name: str) -> Theme:
-    """The theme "light" or "dark"; ValueError for another name."""
-    return THEMES[check_choice("theme", name, THEMES)]
-
-
-def new_figure(theme: Theme, size: tuple[float, float], panels: int = 1) -> "Figure":
-    """A figure of `panels` axes above each other that share their x axis, size in inches."""
+    Neither pyplot nor its backend is touched.
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=size, layout="constrained", facecolor=theme.background)
+    figure = Figure(figsize=size, layout="constrained", facecolor="white")
     for axes in np.ravel(figure.subplots(panels, sharex=True)):
-        axes.set_facecolor(theme.background)
-        axes.tick_params(which="both", colors=theme.text)
+        axes.tick_params(which="both", colors=TEXT)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.spines[["bottom", "left"]].set_color(theme.muted)
-        axes.xaxis.label.set_color(theme.text)
-        axes.yaxis.label.set_color(theme.text)
-        axes.grid(color=theme.grid, linewidth=0.6)
+        axes.spines[["bottom", "left"]].set_color(MUTED)
+        axes.xaxis.label.set_color(TEXT)
+        axes.yaxis.label.set_color(TEXT)
+        axes.grid(color=GRID, linewidth=0.6)
         axes.set_axisbelow(True)
     return figure
 
 
-def set_titles(axes: "Axes", theme: Theme, title: str, explanation: str) -> None:
-    """The title of a picture, and below it what is drawn."""
-    axes.set_title(as_it_is(title), loc="left", color=theme.text, pad=24.0 if explanation else None)
+def finish(figure: "Figure", path: str | Path | None, title: str, explanation: str) -> "Figure":
+    """Add the title and, below it, what is drawn; write the picture if a path is given.
+
+    Raises:
+        ValueError: a format that matplotlib does not know.
+        OSError: the picture cannot be saved; the message names the file.
+    """
+    axes = figure.axes[0]
+    axes.set_title(as_it_is(title), loc="left", color=TEXT, pad=24.0 if explanation else None)
     if explanation:
         axes.annotate(
             explanation,
@@ -81,9 +58,19 @@ def set_titles(axes: "Axes", theme: Theme, title: str, explanation: str) -> None
             xycoords="axes fraction",
             textcoords="offset points",
             fontsize="small",
-            color=theme.muted,
+            color=MUTED,
             gid="explanation",
         )
+    if path is not None:
+        path = Path(path)
+        picture = io.BytesIO()  # drawn in memory first: backends fail in other ways on a full disk
+        figure.savefig(picture, dpi=150, format=path.suffix[1:] or "png")
+        try:
+            path.write_bytes(picture.getvalue())
+        except OSError as error:  # that of a full disk does not name the file
+            message = f"cannot save the picture: {error.strerror}"
+            raise OSError(error.errno, message, str(path)) from error
+    return figure
 
 
 def as_it_is(text: str) -> str:
@@ -91,7 +78,7 @@ def as_it_is(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def add_legend(figure: "Figure", theme: Theme, curves: Mapping[str, Any]) -> None:
+def add_legend(figure: "Figure", curves: Mapping[str, Any]) -> None:
     """A legend of curves by label, beside the axes so that it covers nothing."""
     legend = figure.legend(
         list(curves.values()),
@@ -99,13 +86,13 @@ def add_legend(figure: "Figure", theme: Theme, curves: Mapping[str, Any]) -> Non
         loc="outside right upper",
         frameon=False,
         fontsize="small",
-        labelcolor=theme.text,
+        labelcolor=TEXT,
     )
     for text, label in zip(legend.get_texts(), curves, strict=True):
         text.set_text(as_it_is(label))  # `legend` leaves out labels that begin with "_"
 
 
-def add_colorbar(figure: "Figure", axes: Any, theme: Theme, scores: np.ndarray, label: str) -> Any:
+def add_colorbar(figure: "Figure", axes: Any, scores: np.ndarray, label: str) -> Any:
     """A colour bar for the finite ones of `scores`; returns what maps scores to colours."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import ListedColormap, Normalize
@@ -113,17 +100,24 @@ def add_colorbar(figure: "Figure", axes: Any, theme: Theme, scores: np.ndarray, 
     finite = scores[np.isfinite(scores)]
     low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
     norm = Normalize(low, high if high > low else low + 1.0)
-    mappable = ScalarMappable(norm, ListedColormap(_shades(256, theme)))
+    mappable = ScalarMappable(norm, ListedColormap(_shades(256)))
     bar = figure.colorbar(mappable, ax=axes, pad=0.02)
-    bar.set_label(label, color=theme.text)
-    bar.ax.tick_params(colors=theme.text)
+    bar.set_label(label, color=TEXT)
+    bar.ax.tick_params(colors=TEXT)
     bar.outline.set_visible(False)
     return mappable
 
 
-def colors(count: int, theme: Theme) -> list[Any]:
+def colors(count: int) -> list[Any]:
     """As many colours as there are curves: a palette, or shades where it is too small."""
-    return list(theme.palette[:count] if count <= len(theme.palette) else _shades(count, theme))
+    return list(PALETTE[:count] if count <= len(PALETTE) else _shades(count))
+
+
+def _shades(count: int) -> np.ndarray:
+    """RGBA f64[count, 4] from the colour map."""
+    from matplotlib import colormaps
+
+    return np.asarray(colormaps["viridis"](np.linspace(*SHADES, count)))
 
 
 def seeds_in_words(num_seeds: int | tuple[int, int]) -> str:
@@ -145,31 +139,54 @@ def explain(statistic: str, estimates: Sequence[Estimate], num_seeds: int | tupl
     return f"{statistic}{interval} of {seeds_in_words(num_seeds)}"
 
 
-def save(figure: "Figure", path: str | Path | None) -> None:
-    """Write a picture if a path is given.
+def as_values(values: Sequence[Any] | np.ndarray) -> tuple[np.ndarray, list[str] | None]:
+    """Numbers as f64[K] and None; anything else as indices of categories, and their names.
 
-    It is drawn in memory first, since backends fail in other ways on a full disk.
-
-    Raises:
-        ValueError: a format that matplotlib does not know.
-        OSError: the picture cannot be saved; the message names the file.
+    Categories are in the order in which they come. Truth values and tuples are categories too.
     """
-    if path is None:
-        return
-    path = Path(path)
-    picture = io.BytesIO()
-    figure.savefig(picture, dpi=150, format=path.suffix[1:] or "png")
-    try:
-        path.write_bytes(picture.getvalue())
-    except OSError as error:
-        # The error of a full disk does not name the file.
-        raise OSError(
-            error.errno, f"cannot save the picture: {error.strerror}", str(path)
-        ) from error
+    items = values.tolist() if isinstance(values, np.ndarray) else list(values)
+    if all(isinstance(item, int | float | np.number) for item in items) and not any(
+        isinstance(item, bool) for item in items
+    ):
+        return np.array(items, np.float64), None
+    names = [str(item) for item in items]
+    categories = list(dict.fromkeys(names))
+    return np.array([categories.index(name) for name in names], np.float64), categories
 
 
-def _shades(count: int, theme: Theme) -> np.ndarray:
-    """RGBA f64[count, 4] from the colour map."""
-    from matplotlib import colormaps
+def scale_of(values: ArrayLike) -> str:
+    """The scale that fits values of a hyperparameter: "log", "symlog" or "linear".
 
-    return np.asarray(colormaps[COLORMAP](np.linspace(*theme.shades, count)))
+    It is "log" where positive values span a decade, and half of them would crowd in the lowest
+    fifth of a linear axis or their logarithms are more evenly spaced than they are; "symlog" where
+    zeros come with them.
+    """
+    values = np.unique(np.asarray(values, np.float64))
+    positive = values[values > 0.0]
+    if values.size == 0 or values[0] < 0.0 or positive.size < 2 or positive[-1] < 10 * positive[0]:
+        return "linear"
+    crowded = np.median(positive) < positive[0] + 0.2 * (positive[-1] - positive[0])
+    if not crowded and _unevenness(np.log(positive)) > _unevenness(positive):
+        return "linear"
+    return "log" if positive.size == values.size else "symlog"
+
+
+def set_scale(axes: "Axes", which: str, values: np.ndarray) -> None:
+    """Give the axis "x" or "y" the scale of its values, with ticks at them if they are few."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    scale = scale_of(values)
+    settings = {"linthresh": values[values > 0.0].min()} if scale == "symlog" else {}
+    (axes.set_xscale if which == "x" else axes.set_yscale)(scale, **settings)
+    distinct = np.unique(values)
+    if scale != "linear" or distinct.size <= MOST_TICKS:
+        if distinct.size <= MOST_TICKS:
+            axis.set_major_locator(FixedLocator(distinct.tolist()))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+        axis.set_minor_locator(NullLocator())
+
+
+def _unevenness(ordered: np.ndarray) -> float:
+    gaps = np.diff(ordered)
+    return float(gaps.std() / gaps.mean())

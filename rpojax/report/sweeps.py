@@ -1,4 +1,4 @@
-"""Pictures of a search: scores against one hyperparameter, against two, and against all."""
+"""Pictures of searches: scores against one hyperparameter or two, and how a population moved."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,18 +7,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rpojax.report.scales import as_values, set_scale
 from rpojax.report.style import (
+    MUTED,
+    PALETTE,
+    TEXT,
     add_colorbar,
+    as_values,
     colors,
     explain,
+    finish,
     new_figure,
-    save,
     seeds_in_words,
-    set_titles,
-    theme_of,
+    set_scale,
 )
 from rpojax.statistics.bootstrap import Estimate
+from rpojax.types import Evolution
 
 if TYPE_CHECKING:  # matplotlib is slow to import
     from matplotlib.figure import Figure
@@ -35,8 +38,8 @@ def plot_sensitivity(
     ylabel: str,
     num_seeds: int | tuple[int, int],
     statistic: str = "interquartile mean",
+    joined: bool = True,
     title: str = "",
-    theme: str = "light",
 ) -> "Figure":
     """Draw how a score depends on one hyperparameter, with the interval of each setting.
 
@@ -51,14 +54,13 @@ def plot_sensitivity(
         ylabel: what the scores are, with their unit.
         num_seeds: of each setting; (least, most) where they differ.
         statistic: what the points show.
+        joined: draw a line through the points; False where settings differ in more than `values`.
         title: above the picture.
-        theme: "light" or "dark".
 
     Raises:
-        ValueError: shapes that do not fit, or an unknown theme.
+        ValueError: shapes that do not fit.
         OSError: the picture cannot be saved; the message names the file.
     """
-    look = theme_of(theme)
     places, categories = as_values(values)
     score, low, high = (np.asarray(part, np.float64) for part in estimate[:3])
     if places.ndim != 1 or not places.size or score.shape != places.shape:
@@ -66,24 +68,21 @@ def plot_sensitivity(
             f"values have shape {places.shape} and scores {score.shape}; give both the shape "
             "[settings]"
         )
-    figure = new_figure(look, (7.0, 4.0))
+    figure = new_figure((7.0, 4.0))
     (axes,) = figure.axes
     order = np.argsort(places, kind="stable")
-    (color,) = colors(1, look)
-    join = "-" if categories is None else ""
-    axes.plot(places[order], score[order], f"o{join}", color=color, markersize=5, linewidth=1.2)
+    (color,) = colors(1)
+    line = "o-" if joined and categories is None else "o"
+    axes.plot(places[order], score[order], line, color=color, markersize=5, linewidth=1.2)
     axes.vlines(places, low, high, color=color, linewidth=2.2, alpha=0.6)
     if categories is None:
         set_scale(axes, "x", places)
     else:
         axes.set_xticks(range(len(categories)), categories)
         axes.margins(x=0.1)
+    axes.set(xlabel=xlabel, ylabel=ylabel)
     explanation = explain(statistic, [estimate], num_seeds)
-    set_titles(axes, look, title, f"{explanation} for each setting")
-    axes.set_xlabel(xlabel)
-    axes.set_ylabel(ylabel)
-    save(figure, path)
-    return figure
+    return finish(figure, path, title, f"{explanation} for each setting")
 
 
 def plot_heatmap(
@@ -98,7 +97,6 @@ def plot_heatmap(
     num_seeds: int | tuple[int, int],
     statistic: str = "interquartile mean",
     title: str = "",
-    theme: str = "light",
 ) -> "Figure":
     """Draw scores of a grid of two hyperparameters; a cell without a score is empty.
 
@@ -113,13 +111,11 @@ def plot_heatmap(
         num_seeds: of each setting; (least, most) where they differ.
         statistic: what the scores show.
         title: above the picture.
-        theme: "light" or "dark".
 
     Raises:
-        ValueError: shapes that do not fit, or an unknown theme.
+        ValueError: shapes that do not fit.
         OSError: the picture cannot be saved; the message names the file.
     """
-    look = theme_of(theme)
     scores = np.asarray(scores, np.float64)
     if scores.shape != (len(y_values), len(x_values)) or not scores.size:
         raise ValueError(
@@ -127,19 +123,19 @@ def plot_heatmap(
             "to the right; give [y, x], at least one of each"
         )
     rows, columns = scores.shape
-    figure = new_figure(look, (min(3.0 + 0.8 * columns, 14.0), min(2.0 + 0.5 * rows, 12.0)))
+    figure = new_figure((min(3.0 + 0.8 * columns, 14.0), min(2.0 + 0.5 * rows, 12.0)))
     (axes,) = figure.axes
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
-    mappable = add_colorbar(figure, axes, look, scores, score_label)
-    edges = np.arange(columns + 1) - 0.5, np.arange(rows + 1) - 0.5
+    mappable = add_colorbar(figure, axes, scores, score_label)
     axes.pcolormesh(
-        *edges,
+        np.arange(columns + 1) - 0.5,
+        np.arange(rows + 1) - 0.5,
         np.ma.masked_invalid(scores),
         cmap=mappable.get_cmap(),
         norm=mappable.norm,
-        edgecolors=look.background,
+        edgecolors="white",
         linewidth=1.5,
     )
     axes.set_xticks(range(columns), [_label(value) for value in x_values])
@@ -148,17 +144,64 @@ def plot_heatmap(
         for (row, column), score in np.ndenumerate(scores):
             known = np.isfinite(score)
             bright = known and np.dot(mappable.to_rgba(score)[:3], (0.299, 0.587, 0.114)) > 0.5
-            color = ("#000000" if bright else "#ffffff") if known else look.muted
+            color = ("black" if bright else "white") if known else MUTED
             text = f"{score:.3g}" if abs(score) < 1000 else f"{score:.0f}"
             axes.text(
                 column, row, text if known else "-", color=color, ha="center", va="center",
                 fontsize="small",
             )  # fmt: skip
-    set_titles(axes, look, title, f"{statistic} of {seeds_in_words(num_seeds)} for each setting")
-    axes.set_xlabel(xlabel)
-    axes.set_ylabel(ylabel)
-    save(figure, path)
-    return figure
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    explanation = f"{statistic} of {seeds_in_words(num_seeds)} for each setting"
+    return finish(figure, path, title, explanation)
+
+
+def plot_genealogy(
+    evolution: Evolution,
+    names: Sequence[str],
+    path: str | Path | None = None,
+    *,
+    score_label: str,
+    title: str = "",
+) -> "Figure":
+    """Draw hyperparameters of a population over its generations, with the descent of its agents.
+
+    A point is an agent in a generation, coloured by its score; a cross has none. A line leads to it
+    from its parent, in orange if it was copied. The ancestors of the best agent are drawn thick.
+
+    Args:
+        evolution: `TrainResult.evolution` of a `fit` with `PBT`.
+        names: of the hyperparameters, at least one; a panel each.
+        path: where to save the picture as well; its suffix gives the format, PNG without one.
+        score_label: what the scores are, with their unit.
+        title: above the picture.
+    """
+    scores, parents = np.asarray(evolution.scores, np.float64).T, np.asarray(evolution.parents).T
+    generations, agents = scores.shape
+    x = np.arange(1, generations + 1)
+    figure = new_figure((8.0, min(1.2 + 2.4 * len(names), 16.0)), panels=len(names))
+    panels = list(figure.axes)
+    mappable = add_colorbar(figure, panels, scores, score_label)
+    known = np.isfinite(scores)
+    ancestors = [int(np.argmax(np.where(known[-1], scores[-1], -np.inf)))]
+    for parent in parents[-2::-1]:  # `parents[g]` leads from generation g to the next
+        ancestors.insert(0, int(parent[ancestors[0]]))
+    for axes, name in zip(panels, names, strict=True):
+        values = np.asarray(getattr(evolution.hyperparams, name), np.float64).T
+        for g, parent in enumerate(parents[:-1]):
+            ends, copied = np.stack((values[g, parent], values[g + 1])), parent != np.arange(agents)
+            axes.plot(x[g : g + 2], ends[:, ~copied], color=MUTED, linewidth=0.6, alpha=0.6)
+            axes.plot(x[g : g + 2], ends[:, copied], color=PALETTE[1], linewidth=0.9, alpha=0.8)
+        axes.plot(x, values[x - 1, ancestors], color=TEXT, linewidth=2.4)
+        across = np.broadcast_to(x[:, np.newaxis], values.shape)
+        axes.scatter(across[~known], values[~known], s=16, marker="x", color=MUTED, zorder=3)
+        axes.scatter(
+            across[known], values[known], s=16, c=mappable.to_rgba(scores[known]), zorder=3
+        )
+        axes.set_ylabel(name)
+        set_scale(axes, "y", values.ravel())
+    panels[-1].set_xlabel("generation")
+    explanation = f"{agents} agents; orange: copied from another; thick: ancestors of the best"
+    return finish(figure, path, title, explanation)
 
 
 def _label(value: Any) -> str:

@@ -32,8 +32,10 @@ result. `agents_at_once=1` makes each agent bit-identical to `make_train` alone,
 CPU.
 
 `found.curves()`, `found.agent_rows()`, `found.rank_stability()` and the pictures in `rpojax.report`
-show it. `write_table` writes CSV and Parquet, and `found.marl_eval()` is marl-eval's format. The
-statistics (Agarwal et al. 2021) take any scores:
+show it. `write_report(found, "report.html")` writes one page with tables that sort and pictures,
+and `write_table` CSV and Parquet. `found.to_optuna()` gives an Optuna study, for the views of
+`optuna.visualization`, and `found.marl_eval()` marl-eval's format. The statistics (Agarwal et al.
+2021) take any scores:
 
 ```python
 from rpojax import statistics
@@ -43,9 +45,8 @@ print(statistics.bootstrap_interval(alpha_half))  # interquartile mean, low, hig
 print(statistics.probability_of_improvement(alpha_half, alpha_0).value)
 ```
 
-The command takes the same from a file, and writes `report.html`, one page with tables that sort and
-pictures: `rpojax study alpha.yaml`, `rpojax study --resume studies/alpha`, `rpojax report
-studies/alpha`:
+The command takes the same from a file, and writes such a page too: `rpojax study alpha.yaml`,
+`rpojax study --resume studies/alpha`, `rpojax report studies/alpha`:
 
 ```yaml
 # alpha.yaml
@@ -67,8 +68,7 @@ rpojax.studies.optimize(study, cfg, {"learning_rate": LogUniform(1e-4, 1e-2)}, n
 ```
 
 Population-based training is compiled into the training: after every generation the worst agents
-copy the best ones and change their hyperparameters. `rpojax.report.plot_genealogy` draws the
-history:
+copy the best ones and change their hyperparameters. `rpojax.report.plot_genealogy` draws that:
 
 ```python
 evolve = rpojax.PBT(every=1, hyperparams={"learning_rate": LogUniform(1e-5, 1e-2)})
@@ -80,10 +80,10 @@ print(result.evolution.parents)  # [agent, generation]
 from rpojax.settings.ranges import Choice, LogUniform, Uniform, Whole
 from rpojax.studies.halving import Halving
 from rpojax.studies.optuna_search import optimize
-from rpojax.studies.result import SettingScore, StudyResult
+from rpojax.studies.report import write_report
+from rpojax.studies.result import SettingScore, StudyResult, write_table
 from rpojax.studies.runner import StudyProgress
 from rpojax.studies.settings import Setting
-from rpojax.studies.tables import write_table
 
 __all__ = [
     "Choice",
@@ -96,5 +96,6 @@ __all__ = [
     "Uniform",
     "Whole",
     "optimize",
+    "write_report",
     "write_table",
 ]

@@ -21,11 +21,10 @@ from rpojax.studies.plan import (
     check_objective,
     plan_from_record,
 )
-from rpojax.studies.result import StudyResult
+from rpojax.studies.result import StudyResult, write_table
 from rpojax.studies.runner import OnProgress, read, run
 from rpojax.studies.settings import Changes, given_configs, grid_and_space
 from rpojax.studies.space import Sampler
-from rpojax.studies.tables import write_table
 
 DEFAULT_NUM_SEEDS = 8
 

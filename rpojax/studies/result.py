@@ -1,14 +1,18 @@
 """What a study found: agents, settings, curves, as arrays and as tidy tables."""
 
+import csv
 import dataclasses
 import functools
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import jax
 import numpy as np
 
 from rpojax.loggers.base import METRICS, environment_column
 from rpojax.report.curves import Curve, learning_curve
+from rpojax.report.style import as_values, scale_of
 from rpojax.runs.checkpoint import versions
 from rpojax.statistics import (
     Estimate,
@@ -20,10 +24,14 @@ from rpojax.statistics import (
 )
 from rpojax.studies.plan import StudyPlan
 from rpojax.studies.settings import Setting
-from rpojax.studies.tables import Row, plain_cell
 from rpojax.studies.trained import Trained, rank
 from rpojax.types import TrainResult
 from rpojax.validation import whole_number
+
+if TYPE_CHECKING:
+    import optuna
+
+Row: TypeAlias = dict[str, Any]
 
 
 class SettingScore(NamedTuple):
@@ -81,6 +89,11 @@ class StudyResult:
         """The fraction of the training that each setting completed, f64[K]."""
         rungs = self.plan.rungs
         return np.asarray([rungs[trained.rung] for trained, _ in self._places])
+
+    @property
+    def score_label(self) -> str:
+        """The objective in words, for pictures and tables."""
+        return self.plan.objective.replace("_", " ")
 
     @property
     def best(self) -> int:
@@ -223,6 +236,37 @@ class StudyResult:
             ]
         return rows
 
+    def to_optuna(self) -> "optuna.Study":
+        """The settings as trials of an Optuna study in memory, for `optuna.visualization`.
+
+        Values are the scores of `summary`. Settings that halving stopped early are "pruned" trials,
+        and those without a score failed ones. Values that are not numbers, strings or truth values
+        are descriptions.
+        """
+        import optuna
+
+        names = list(self.settings[0].changes)
+        rows = [
+            {name: plain_cell(setting.changes[name]) for name in names} for setting in self.settings
+        ]
+        spaces = {name: _distribution([row[name] for row in rows]) for name in names}
+        states = optuna.trial.TrialState
+        study = optuna.create_study(direction=self.plan.direction)
+        for index, row in enumerate(rows):
+            score = self._score(index)
+            known = not np.isnan(score)
+            ended = states.COMPLETE if self.fractions[index] == 1.0 else states.PRUNED
+            study.add_trial(
+                optuna.trial.create_trial(
+                    params=row,
+                    distributions=spaces,
+                    state=ended if known else states.FAIL,
+                    value=score if known else None,
+                    user_attrs={"label": self.settings[index].label},
+                )
+            )
+        return study
+
     def marl_eval(self) -> dict[str, Any]:
         """The scores in the format of marl-eval's JSON files (Gorsane et al. 2022).
 
@@ -284,3 +328,48 @@ class StudyResult:
 
     def _checked(self, setting: int) -> int:
         return whole_number("setting", setting, least=0, most=len(self.settings) - 1)
+
+
+def write_table(rows: Sequence[Row], path: str | Path) -> None:
+    """Write rows as CSV or, by the suffix .parquet, as Parquet, which needs pyarrow.
+
+    Raises:
+        ValueError: another suffix, or pyarrow is missing.
+        OSError: the file cannot be written.
+    """
+    path = Path(path)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    if path.suffix == ".csv":
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, names)
+            writer.writeheader()
+            writer.writerows(rows)
+        return
+    if path.suffix != ".parquet":
+        raise ValueError(f"path = {str(path)!r} has an unknown suffix; give .csv or .parquet")
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ValueError(
+            f"{str(path)!r} needs pyarrow; run: pip install 'rpojax[parquet]'"
+        ) from error
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(rows)), path)
+
+
+def plain_cell(value: Any) -> Any:
+    """A value that a cell of a table can hold: text for all but None, numbers and booleans."""
+    return value if isinstance(value, bool | int | float | str) or value is None else str(value)
+
+
+def _distribution(values: Sequence[Any]) -> "optuna.distributions.BaseDistribution":
+    """Optuna's distribution that holds the values of a setting."""
+    from optuna import distributions
+
+    numbers, categories = as_values(values)
+    if categories is not None:
+        return distributions.CategoricalDistribution(list(dict.fromkeys(values)))
+    low, high = min(values), max(values)
+    if all(isinstance(value, int) for value in values):
+        return distributions.IntDistribution(low, high)
+    return distributions.FloatDistribution(low, high, log=scale_of(numbers) == "log")

@@ -1,4 +1,3 @@
-import base64
 import re
 import shutil
 import subprocess
@@ -8,7 +7,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from rpojax.report import Picture, Section, Table, write_page
+from rpojax.report import Picture, Section, Table, plot_heatmap, write_page
+from rpojax.report.style import GRID, MUTED, TEXT, new_figure
 
 VOID = {"meta", "img", "source", "br", "link", "input", "hr"}
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -41,8 +41,8 @@ class Page(HTMLParser):
 
 
 def figure(color: str) -> Figure:
-    made = Figure(figsize=(2.0, 1.0), facecolor=color)
-    made.add_subplot().plot([0.0, 1.0], color=color)
+    made = new_figure((2.0, 1.0))
+    made.axes[0].plot([0.0, 1.0], color=color)
     return made
 
 
@@ -55,11 +55,16 @@ TABLE = Table(
     ],
     caption="best & last",
 )
+LABELS = {"xlabel": "x", "ylabel": "y", "score_label": "return", "num_seeds": 1}
 SECTIONS = [
     Section("Results", ["One <paragraph> & more.", TABLE]),
     Section(
         "Pictures",
-        [Picture(figure("#ffffff"), figure("#123456"), 'a "curve"'), {"jax": "0.10", "lr": 1e-3}],
+        [
+            Picture(figure("#123456"), 'a "curve"'),
+            Picture(plot_heatmap([1], [2], [[3.0]], **LABELS), "another"),
+            {"jax": "0.10", "lr": 1e-3},
+        ],
     ),
 ]
 
@@ -99,13 +104,13 @@ def test_nothing_is_loaded_from_elsewhere(html):
     page = Page(html)
     for tag, attributes in page.elements:
         for name in ("src", "srcset", "href", "action", "data"):
-            target = attributes.get(name, "#")
-            assert target.startswith(("#", "data:image/svg+xml;base64,")), (tag, name)
+            assert attributes.get(name, "#").startswith("#"), (tag, name)
+        assert attributes.get("xlink:href", "#").startswith(("#", "data:image/png;base64,"))
     assert "link" not in dict(page.elements)
     policies = [meta["content"] for meta in page.attributes("meta") if "http-equiv" in meta]
-    assert policies[0].startswith("default-src 'none'; img-src data:;")
-    outside = re.sub(r"base64,[^\"]*", "", html)
-    assert not re.search(r"https?:|url\(|@import|//", outside)
+    assert policies[0].startswith("default-src 'none'; img-src data:; style-src")
+    outside = re.sub(r"base64,[^\"]*|^// .*$", "", html, flags=re.MULTILINE)
+    assert not re.search(r"https?:|url\((?!#)|@import|//", outside)
 
 
 def test_links_of_the_contents_lead_to_sections(html):
@@ -116,18 +121,28 @@ def test_links_of_the_contents_lead_to_sections(html):
     assert len(ids) == len(set(ids))
 
 
-def test_the_picture_is_that_of_the_color_scheme(html):
+def test_pictures_have_the_colors_of_the_page_and_references_of_their_own(html):
     page = Page(html)
-    (source,), (image,) = page.attributes("source"), page.attributes("img")
-    assert source["media"] == "(prefers-color-scheme: dark)"
-    assert image["alt"] == 'a "curve"'
-    dark, light = (
-        base64.b64decode(uri.partition("base64,")[2]).decode()
-        for uri in (source["srcset"], image["src"])
-    )
-    assert "#123456" in dark
-    assert "#123456" not in light
-    assert "</svg>" in light
+    pictures = [div for div in page.attributes("div") if div.get("role") == "img"]
+    assert [picture["aria-label"] for picture in pictures] == ['a "curve"', "another"]
+    svg = html[html.index("<svg") : html.rindex("</svg>")]
+    assert "#123456" in svg
+    assert "currentColor" in svg
+    assert "var(--muted)" in svg
+    assert "var(--line)" in svg
+    assert not [color for color in (TEXT, MUTED, GRID) if color in svg]
+    assert "#ffffff" not in svg.partition("</svg>")[0]
+    ids = {attributes.get("id") for _, attributes in page.elements}
+    references = [each.get("xlink:href", "") for _, each in page.elements]
+    targets = {each for each in references if each.startswith("#")}
+    targets |= set(re.findall(r"url\((#[^)]*)\)", svg))
+    assert targets
+    assert {target[1:] for target in targets} <= ids
+
+
+def test_the_same_page_can_be_made_again(html, tmp_path):
+    write_page(tmp_path / "again.html", "Study of <alpha>", SECTIONS)
+    assert (tmp_path / "again.html").read_text(encoding="utf-8") == html
 
 
 def test_a_page_of_one_section_has_no_contents(tmp_path):

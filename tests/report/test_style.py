@@ -1,11 +1,8 @@
-import io
-
-import matplotlib.image
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 
-from rpojax.report.style import THEMES, colors, new_figure, seeds_in_words, theme_of
+from rpojax.report.style import MUTED, TEXT, as_values, colors, scale_of, seeds_in_words
 
 
 def luminance(color) -> float:
@@ -20,36 +17,52 @@ def contrast(one, other) -> float:
     return (brighter + 0.05) / (darker + 0.05)
 
 
-@pytest.mark.parametrize("name", THEMES)
-def test_colors_stand_out_from_the_background_and_from_each_other(name):
-    theme = theme_of(name)
-    for text in (theme.text, theme.muted):
-        assert contrast(text, theme.background) > 4.5
+@pytest.mark.parametrize("background", ["#ffffff", "#16181d"], ids=["light", "dark"])
+def test_colors_stand_out_from_light_and_dark_pages_and_from_each_other(background):
+    of_page = colors(7)[:-1]  # the last one is that of the page's text
+    assert colors(7)[-1] == TEXT
     for count in (7, 8, 12):
-        chosen = colors(count, theme)
-        assert len({to_rgb(color) for color in chosen}) == count
-    assert min(contrast(color, theme.background) for color in theme.palette) > 2.0
-    for color in colors(9, theme):
-        assert contrast(color, theme.background) > 1.3
-
-
-def test_background_of_the_file_is_that_of_the_theme():
-    for name in THEMES:
-        file = io.BytesIO()
-        new_figure(theme_of(name), (2.0, 2.0)).savefig(file)
-        file.seek(0)
-        expected = to_rgb(THEMES[name].background)
-        np.testing.assert_allclose(matplotlib.image.imread(file)[0, 0, :3], expected, atol=0.01)
-
-
-def test_an_unknown_theme_is_refused():
-    with pytest.raises(
-        ValueError, match="theme = 'blue' is not known; give one of 'light', 'dark'"
-    ):
-        theme_of("blue")
+        assert len({to_rgb(color) for color in colors(count)}) == count
+    assert min(contrast(color, background) for color in of_page) > 2.0
+    assert min(contrast(color, background) for color in colors(9)) > 1.3
+    assert min(contrast(color, "#ffffff") for color in (TEXT, MUTED)) > 4.5
 
 
 def test_numbers_of_seeds_in_words():
     assert seeds_in_words(1) == "1 seed"
     assert seeds_in_words(16) == seeds_in_words((16, 16)) == "16 seeds"
     assert seeds_in_words((3, 5)) == "3 to 5 seeds"
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"),
+    [
+        ([1e-4, 3e-4, 1e-3, 3e-3], "log"),
+        ([0.0, 0.01, 0.1, 0.5], "symlog"),
+        ([0.0, 0.1, 0.5], "linear"),  # less than a decade
+        ([0.1, 0.5, 1.0, 1.5, 2.0], "linear"),  # more, but evenly spaced
+        ([-1.0, 0.01, 0.1, 1.0], "linear"),
+        ([0.9, 0.99, 0.999], "linear"),
+        ([5.0], "linear"),
+        ([7e-5, 8e-5, 9e-5, 1e-4, 1.1e-4, 2.2e-3, 2.7e-3, 3.4e-3], "log"),  # in clusters
+        (10 ** np.random.default_rng(0).uniform(-5, -2, 64), "log"),
+        (np.random.default_rng(0).uniform(0.001, 1, 64), "linear"),
+    ],
+    ids=str,
+)
+def test_scale_is_that_by_which_values_are_spread(values, scale):
+    assert scale_of(values) == scale
+
+
+def test_values_that_are_no_numbers_are_categories_in_their_order():
+    places, categories = as_values(["tanh", "relu", "tanh", "swish"])
+    np.testing.assert_array_equal(places, [0, 1, 0, 2])
+    assert categories == ["tanh", "relu", "swish"]
+    places, categories = as_values([(64, 64), (256,), (64, 64)])
+    np.testing.assert_array_equal(places, [0, 1, 0])
+    assert categories == ["(64, 64)", "(256,)"]
+    places, categories = as_values([True, False])
+    assert categories == ["True", "False"]
+    places, categories = as_values([16, 64])
+    assert places.dtype == np.float64
+    assert categories is None

@@ -1,9 +1,12 @@
 """The page of a study, from results that were made up: nothing is trained."""
 
+import re
+
 import numpy as np
+import pytest
 
 from rpojax import Config, Metrics, TrainResult
-from rpojax.studies import StudyResult, report
+from rpojax.studies import StudyResult, report, write_report
 from rpojax.studies.api import make_plan
 from rpojax.studies.trained import Trained
 
@@ -22,21 +25,47 @@ def result_of(returns, finite=None, **arguments) -> StudyResult:
     return StudyResult(plan, (Trained(CFG, members, 0, trained, scores),))
 
 
-def test_the_setting_with_the_lowest_score_is_the_best_of_a_minimization(tmp_path, monkeypatch):
+def test_the_setting_with_the_lowest_score_is_the_best_of_a_minimization(tmp_path):
     alphas = (0.0, 0.5, 1.0)
     configs = [{"alpha": alpha, "gamma": 0.9 + alpha / 20} for alpha in alphas]
     returns = [[[alpha] * 4] * 2 for alpha in alphas]
     study = result_of(returns, configs=configs, direction="minimize")
-    figures = []
-    draw = report.plot_parallel_coordinates
-    monkeypatch.setattr(
-        report,
-        "plot_parallel_coordinates",
-        lambda *args, **given: figures.append(draw(*args, **given)) or figures[-1],
+    write_report(study, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "a run of the best setting (alpha=0,gamma=0.9) has a better score" in page
+    descriptions = re.findall(r'aria-label="([^"]*)"', page)
+    of_sweep = [f"evaluation return by {name}" for name in ("alpha", "gamma")]
+    assert descriptions[2:-1] == of_sweep
+
+
+def test_two_studies_on_a_page_have_their_names_before_their_sections(tmp_path):
+    studies = {name: result_of(np.ones((1, 2, 4))) for name in ("one", "two")}
+    write_report(studies, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    heads = re.findall("<h2>(.*?)</h2>", page)
+    assert heads[:2] == ["one: Settings compared", "one: Pictures"]
+    assert heads[-2:] == ["two: Settings in common", "Versions and devices of this report"]
+
+
+def test_a_study_becomes_one_of_optuna():
+    optuna = pytest.importorskip("optuna")
+    configs = [
+        {"learning_rate": rate, "num_envs": envs, "network.hidden_sizes": [envs]}
+        for rate, envs in ((1e-4, 4), (1e-3, 8), (1e-2, 4))
+    ]
+    returns = np.array([[[1.0] * 4] * 2, [[3.0] * 4] * 2, [[2.0] * 4] * 2])
+    found = result_of(returns, configs=configs).to_optuna()
+    assert found.best_trial.params == {
+        "learning_rate": 1e-3, "num_envs": 8, "network.hidden_sizes": "[8]",
+    }  # fmt: skip
+    assert found.best_trial.user_attrs["label"].startswith("num_envs=8,")
+    assert [trial.value for trial in found.trials] == [1.0, 3.0, 2.0]
+    distributions = found.trials[0].distributions
+    assert distributions["learning_rate"] == optuna.distributions.FloatDistribution(
+        1e-4, 1e-2, log=True
     )
-    report.write_report({"made up": study}, tmp_path / "report.html")
-    (best,) = [line for line in figures[0].axes[0].lines if line.get_linewidth() == 3.0]
-    np.testing.assert_allclose(best.get_ydata(), [0.0, 0.0])
+    minimized = result_of(returns, configs=configs, direction="minimize").to_optuna()
+    assert minimized.best_value == 1.0
 
 
 def test_agents_that_diverge_count_with_the_lowest_return_in_areas_and_curves():
@@ -52,5 +81,5 @@ def test_agents_that_diverge_count_with_the_lowest_return_in_areas_and_curves():
     areas = {row.setting.label: row.area for row in study.summary()}
     assert areas["alpha=0"] == (-100 - 2000) / 2 / 3 - 2000 * 2 / 3
     assert areas["alpha=0.5"] == np.mean([-2000.0, -1500.0, -1000.0])
-    curves = report._curves(study, "episode_return", list(areas))
+    curves = report._curves(study, "episode_return", [0, 1])
     np.testing.assert_array_equal(curves["alpha=0"][1].value, [-100.0, -2000.0, -2000.0, -2000.0])
