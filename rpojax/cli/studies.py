@@ -20,15 +20,18 @@ from rpojax.cli.flags import (
 from rpojax.cli.train_settings import AGENTS, fields_over_preset
 from rpojax.settings.files import load_settings_file
 from rpojax.settings.translation.by_name import made_from
-from rpojax.studies.api import finished_study, make_plan, run_plan
-from rpojax.studies.files import StudyDirectory
-from rpojax.studies.plan import StudyPlan, plan_from_record
+from rpojax.studies.api import finished_study, make_plan, run_plan, study
+from rpojax.studies.plan import StudyDirectory, StudyPlan
 from rpojax.studies.progress_bar import StudyBar, settings_table
 from rpojax.studies.report import write_report
 from rpojax.validation import as_mapping, check_known, show
 
 SECTION = "study"  # of the file: what is compared; all else is what the settings have in common
-KEYS = tuple(inspect.signature(make_plan).parameters)[1:]  # all but cfg
+KEYS = [
+    name
+    for name in inspect.signature(study).parameters
+    if name not in ("cfg", "directory", "on_progress")
+]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,7 +62,7 @@ class Study:
         self.machine.start_jax()
         if self.resume is not None:
             files = StudyDirectory(self.resume)
-            plan = plan_from_record(files.recorded()["plan"])
+            plan = files.plan()
         else:
             assert self.file is not None
             plan = read_plan(self.file)

@@ -1,23 +1,16 @@
 """Learning curves: a metric over environment steps, from results or from the files of a run."""
 
 import csv
-import dataclasses
 from collections import defaultdict
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from rpojax.loggers.base import (
-    ENVIRONMENT,
-    METRICS,
-    columns_of,
-    environment_column,
-    hyperparam_column,
-)
+from rpojax.loggers.base import ENVIRONMENT, METRICS, environment_column, hyperparam_column
 from rpojax.settings.agent_table import ENV_PARAMS, AgentTable, in_words
 from rpojax.settings.config import Config
+from rpojax.settings.declared import settings_of
 from rpojax.settings.hyperparams import HyperParams
 from rpojax.types import Metrics
 from rpojax.validation import check_known, show
@@ -92,6 +85,9 @@ def group_curves(curve: Curve, agents: AgentTable) -> dict[str, Curve]:
 def read_curves(path: str | Path, metric: str) -> dict[str, Curve]:
     """A metric from the file of a `CSVLogger`, also while the run is still writing it.
 
+    A file of another version may lack the metric, which is NaN then, and have columns that are not
+    known here.
+
     Returns:
         One curve for each set of hyperparameters, by label, as `group_curves`.
 
@@ -103,37 +99,26 @@ def read_curves(path: str | Path, metric: str) -> dict[str, Curve]:
     if not metric.startswith(ENVIRONMENT):
         check_known(metric, known, "metric")
     groups: dict[str, dict[tuple[int, int], float]] = defaultdict(dict)
-    header: list[str] = []
     try:
         with Path(path).open(encoding="utf-8", newline="") as file:
             # A kill may have left the last line incomplete.
-            lines = list(csv.reader(line for line in file if line.endswith("\n")))
-        if lines:  # a new file is empty until its first record
-            header = lines[0]
-            differing = _differing(header)
-        for values in lines[1:]:
-            row = dict(zip(header, values, strict=True))
-            label = in_words({name: float(row[hyperparam_column(name)]) for name in differing})
-            position = int(row["agent"]), int(row["steps"])
-            groups[label][position] = float(row.get(metric) or "nan")
-    except (ValueError, csv.Error) as error:
-        raise ValueError(
-            f"{str(path)!r} is not a file that this version's CSVLogger wrote: {error}"
-        ) from error
+            reader = csv.DictReader(line for line in file if line.endswith("\n"))
+            header = list(reader.fieldnames or ())  # a new file is empty until its first record
+            if header and not {"agent", "steps"} <= {*header}:
+                raise ValueError(f"its columns are {', '.join(header)}")
+            numbers = {name: hyperparam_column(name) for name in settings_of(HyperParams)}
+            numbers |= {name: name for name in header if name.startswith(ENV_PARAMS)}
+            differing = {name: column for name, column in numbers.items() if column in header}
+            for row in reader:
+                label = in_words({name: float(row[column]) for name, column in differing.items()})
+                position = int(row["agent"]), int(row["steps"])
+                groups[label][position] = float(row.get(metric) or "nan")
+    except (TypeError, ValueError, csv.Error) as error:  # a short row has None in the others
+        raise ValueError(f"{str(path)!r} is not a file of a CSVLogger: {error}") from error
     if not groups:
         raise ValueError(f"{str(path)!r} holds no metrics yet; wait for the run's first record")
     check_known(metric, known + [name for name in header if name.startswith(ENVIRONMENT)], "metric")
     return {label: _curve(found) for label, found in groups.items()}
-
-
-def _differing(header: Sequence[str]) -> list[str]:
-    """What agents differ in, from the header of a CSV file; ValueError for another kind of file."""
-    known = [field.name for field in dataclasses.fields(HyperParams)]
-    differing = [name for name in known if hyperparam_column(name) in header]
-    differing += [name for name in header if name.startswith(ENV_PARAMS)]
-    if tuple(name for name in header if not name.startswith(ENVIRONMENT)) != columns_of(differing):
-        raise ValueError(f"its columns are {', '.join(header)}")
-    return differing
 
 
 def _curve(found: dict[tuple[int, int], float]) -> Curve:

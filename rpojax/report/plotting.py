@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,15 +22,6 @@ if TYPE_CHECKING:  # matplotlib is slow to import
 MANY_AGENTS = 10  # from here on the band leaves out a tenth of the agents at either end
 
 Labelled: TypeAlias = Mapping[str, Metrics | tuple[Config, Metrics]]
-
-
-class Band(NamedTuple):
-    """A curve of n points and the band around it."""
-
-    x: np.ndarray  # [n]
-    value: np.ndarray  # f64[n] NaN where there is none
-    low: np.ndarray  # f64[n] NaN where there is no band
-    high: np.ndarray  # f64[n] likewise
 
 
 def plot_learning_curves(
@@ -111,8 +102,9 @@ def plot_curves(
     }
     explained = {_in_words(len(curve.values)) for curve in bridged.values()}
     explanation = explained.pop() if len(explained) == 1 else "mean and band over seeds"
-    bands = {label: _band_of_agents(curve) for label, curve in bridged.items()}
-    figure = _draw_bands(bands, ylabel, of_steps=True)
+    figure = _draw_bands(
+        {label: _over_agents(curve) for label, curve in bridged.items()}, ylabel, of_steps=True
+    )
     if isinstance(curves, Curve) and len(curves.values) > 1:
         (color,) = colors(1)
         values = bridged["mean"].values.T
@@ -134,18 +126,16 @@ def plot_sample_efficiency(
     Args:
         curves: for each label, environment steps [T] and what
             `rpojax.statistics.sample_efficiency` gives for them, f64[T] each.
-        path: where to save the picture as well; its suffix gives the format, PNG without one.
+        path: as in `plot_curves`, and so are `title` and errors of saving.
         ylabel: what the values are, with their unit.
         num_seeds: of each curve; (least, most) where they differ.
         statistic: what the curves show.
-        title: above the picture.
 
     Raises:
         ValueError: shapes that do not fit, or no curve.
-        OSError: the picture cannot be saved; the message names the file.
     """
     explanation = explain(statistic, [estimate for _, estimate in curves.values()], num_seeds)
-    figure = _draw_bands(_estimated(curves), ylabel, of_steps=True)
+    figure = _draw_bands(curves, ylabel, of_steps=True)
     return finish(figure, path, title, explanation)
 
 
@@ -163,25 +153,23 @@ def plot_profiles(
     Args:
         profiles: for each label, thresholds [T] and what `rpojax.statistics.performance_profile`
             gives for them, f64[T] each.
-        path: where to save the picture as well; its suffix gives the format, PNG without one.
+        path: as in `plot_curves`, and so are `title` and errors of saving.
         xlabel: what the scores are, with their unit.
         num_seeds: of each task; (least, most) where they differ.
         num_tasks: over which the shares are averaged.
-        title: above the picture.
 
     Raises:
         ValueError: shapes that do not fit, or no profile.
-        OSError: the picture cannot be saved; the message names the file.
     """
     explanation = explain("share", [estimate for _, estimate in profiles.values()], num_seeds)
-    figure = _draw_bands(_estimated(profiles), "share of runs with a higher score", xlabel=xlabel)
+    figure = _draw_bands(profiles, "share of runs with a higher score", xlabel=xlabel)
     figure.axes[0].set_ylim(-0.02, 1.02)
     tasks = f" on each of {num_tasks} tasks" if num_tasks > 1 else ""
     return finish(figure, path, title, explanation + tasks)
 
 
 def _draw_bands(
-    bands: Mapping[str, Band],
+    curves: Mapping[str, tuple[ArrayLike, Estimate]],
     ylabel: str,
     *,
     xlabel: str = "environment steps",
@@ -190,49 +178,41 @@ def _draw_bands(
     """Draw curves with their bands, and a legend for several; `of_steps`: x counts from 0."""
     from matplotlib.ticker import EngFormatter
 
-    if not bands:
+    if not curves:
         raise ValueError("there is no curve to draw; give at least one")
-    figure = new_figure((7.0, 4.0) if len(bands) == 1 else (8.0, 4.0))
+    figure = new_figure((7.0, 4.0) if len(curves) == 1 else (8.0, 4.0))
     (axes,) = figure.axes
     lines = {
-        label: _draw(axes, label, band, color)
-        for (label, band), color in zip(bands.items(), colors(len(bands)), strict=True)
+        label: _draw(axes, label, np.asarray(x), estimate, color)
+        for (label, (x, estimate)), color in zip(curves.items(), colors(len(curves)), strict=True)
     }
     axes.set(xlabel=xlabel, ylabel=ylabel)
     if of_steps:
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-        axes.set_xlim(0, 1.02 * max(band.x[-1] for band in bands.values()))
-    if all(np.isnan(band.value).all() for band in bands.values()):
+        axes.set_xlim(0, 1.02 * max(np.asarray(x)[-1] for x, _ in curves.values()))
+    if all(np.isnan(estimate.value).all() for _, estimate in curves.values()):
         axes.text(0.5, 0.5, "no values", transform=axes.transAxes, ha="center", color=MUTED)
-    if len(bands) > 1:
+    if len(curves) > 1:
         add_legend(figure, lines)
     return figure
 
 
-def _draw(axes: "Axes", label: str, band: Band, color: Any) -> Any:
-    """Draw a curve with its band; returns its line."""
-    known = ~np.isnan(band.value)
+def _draw(axes: "Axes", label: str, x: np.ndarray, estimate: Estimate, color: Any) -> Any:
+    """Draw a curve with its band, where it has one; returns its line."""
+    value, low, high = (np.asarray(part, np.float64) for part in estimate[:3])
+    if x.ndim != 1 or not x.size or {value.shape, low.shape, high.shape} != {x.shape}:
+        raise ValueError(
+            f"curve {label!r} has x of shape {x.shape} and values of {value.shape}; give both the "
+            "shape [n]"
+        )
+    known = ~np.isnan(value)
     alone = known & ~np.append(False, known[:-1]) & ~np.append(known[1:], False)
-    (line,) = axes.plot(band.x, band.value, color=color, linewidth=1.8, zorder=3, label=label)
+    (line,) = axes.plot(x, value, color=color, linewidth=1.8, zorder=3, label=label)
     if alone.any():  # single points, which a line does not show
-        axes.plot(band.x[alone], band.value[alone], "o", color=color, markersize=4, zorder=3)
-    if not np.isnan(band.low).all():
-        axes.fill_between(band.x, band.low, band.high, color=color, alpha=0.2, linewidth=0)
+        axes.plot(x[alone], value[alone], "o", color=color, markersize=4, zorder=3)
+    if not np.isnan(low).all():
+        axes.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
     return line
-
-
-def _estimated(curves: Mapping[str, tuple[ArrayLike, Estimate]]) -> dict[str, Band]:
-    """Bands from estimates; ValueError for shapes that do not fit."""
-    bands = {}
-    for label, (given, estimate) in curves.items():
-        x, parts = np.asarray(given), [np.asarray(part, np.float64) for part in estimate[:3]]
-        if x.ndim != 1 or not x.size or any(part.shape != x.shape for part in parts):
-            raise ValueError(
-                f"curve {label!r} has x of shape {x.shape} and values of {parts[0].shape}; give "
-                "both the shape [n]"
-            )
-        bands[label] = Band(x, *parts)
-    return bands
 
 
 def _labelled_curves(cfg: Config, metrics: Labelled, metric: str) -> dict[str, Curve]:
@@ -252,14 +232,14 @@ def _labelled_curves(cfg: Config, metrics: Labelled, metric: str) -> dict[str, C
     return curves
 
 
-def _band_of_agents(curve: Curve) -> Band:
-    """Mean and band over agents, [n] each; see `plot_curves`."""
+def _over_agents(curve: Curve) -> tuple[np.ndarray, Estimate]:
+    """Steps, and mean and band over agents, [n] each; see `plot_curves`."""
     low, high = np.full((2, curve.steps.size), np.nan)
     known = ~np.isnan(curve.values).all(axis=0)
     if len(curve.values) > 1 and known.any():
         ends = (10, 90) if len(curve.values) >= MANY_AGENTS else (0, 100)
         low[known], high[known] = np.nanpercentile(curve.values[:, known], ends, axis=0)
-    return Band(curve.steps, mean_ignoring_nan(curve.values.T), low, high)
+    return curve.steps, Estimate(mean_ignoring_nan(curve.values.T), low, high, np.nan)
 
 
 def _in_words(count: int) -> str:

@@ -69,8 +69,7 @@ class ProgressBar(AbstractContextManager["ProgressBar"]):
     def show(self, progress: Progress) -> None:
         """Advance the bar; each agent's return is that of its last update with one."""
         if self._last is None:
-            self._print_rounding()
-            self._print_memory(progress)
+            self._print_sizes(progress)
         self._last = progress
         self._bar.update(
             self._task,
@@ -124,23 +123,19 @@ class ProgressBar(AbstractContextManager["ProgressBar"]):
         text = mean_and_std(returns[self._groups[best]], ".1f", sign)
         return f"{text} ({best})" if len(means) > 1 else text
 
-    def _print_rounding(self) -> None:
-        """Print how many steps are trained if they differ from total_timesteps."""
+    def _print_sizes(self, progress: Progress) -> None:
+        """Print the number of steps if it is not total_timesteps, and the memory that is used."""
         cfg = self._cfg
         if cfg.actual_timesteps != cfg.total_timesteps:
             self._console.print(
                 f"{cfg.total_timesteps:,} steps are not whole updates of {cfg.batch_size:,}; "
                 f"each agent trains for {cfg.actual_timesteps:,}."
             )
-
-    def _print_memory(self, progress: Progress) -> None:
-        """Print what the training takes of each device's memory."""
         if progress.device_bytes is not None:
             devices = jax.device_count()
             where = f"each of {devices} devices" if devices > 1 else "the device"
             self._console.print(f"Training takes {in_words(progress.device_bytes)} of {where}.")
 
     def _count_compilation(self, event: str, duration_secs: float, **_: str | int) -> None:
-        """Listen to JAX's monitoring events."""
         if event == COMPILE_EVENT:
             self._compile_seconds += duration_secs

@@ -49,17 +49,15 @@ def plot_sensitivity(
     Args:
         values: of the hyperparameter, K of them.
         estimate: of each setting, f64[K] each; settings without a score are NaN.
-        path: where to save the picture as well; its suffix gives the format, PNG without one.
+        path: as in `plot_curves`, and so are `title` and errors of saving.
         xlabel: the hyperparameter, with its unit if it has one.
         ylabel: what the scores are, with their unit.
         num_seeds: of each setting; (least, most) where they differ.
         statistic: what the points show.
         joined: draw a line through the points; False where settings differ in more than `values`.
-        title: above the picture.
 
     Raises:
         ValueError: shapes that do not fit.
-        OSError: the picture cannot be saved; the message names the file.
     """
     places, categories = as_values(values)
     score, low, high = (np.asarray(part, np.float64) for part in estimate[:3])
@@ -104,17 +102,15 @@ def plot_heatmap(
         x_values: of one hyperparameter, X of them, from left to right.
         y_values: of the other, Y of them, from the bottom to the top.
         scores: [Y, X]; NaN where there is none.
-        path: where to save the picture as well; its suffix gives the format, PNG without one.
+        path: as in `plot_curves`, and so are `title` and errors of saving.
         xlabel: the one hyperparameter.
         ylabel: the other.
         score_label: what the scores are, with their unit.
         num_seeds: of each setting; (least, most) where they differ.
         statistic: what the scores show.
-        title: above the picture.
 
     Raises:
         ValueError: shapes that do not fit.
-        OSError: the picture cannot be saved; the message names the file.
     """
     scores = np.asarray(scores, np.float64)
     if scores.shape != (len(y_values), len(x_values)) or not scores.size:
@@ -171,9 +167,8 @@ def plot_genealogy(
     Args:
         evolution: `TrainResult.evolution` of a `fit` with `PBT`.
         names: of the hyperparameters, at least one; a panel each.
-        path: where to save the picture as well; its suffix gives the format, PNG without one.
+        path: as in `plot_curves`, and so are `title` and errors of saving.
         score_label: what the scores are, with their unit.
-        title: above the picture.
     """
     scores, parents = np.asarray(evolution.scores, np.float64).T, np.asarray(evolution.parents).T
     generations, agents = scores.shape

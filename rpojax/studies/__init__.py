@@ -27,15 +27,14 @@ print(searched.settings[searched.best].label)
 Settings that differ in hyperparameters, and in parameters of the environment that can be traced
 (`"env_params.g"`), train in one program, over all devices. Others, such as `"network.hidden_sizes"`
 and `"num_envs"`, make one program each. `configs=[...]` compares anything else. With
-`directory=...` a study is saved, and the same call continues where it stopped, with a bit-identical
-result. `agents_at_once=1` makes each agent bit-identical to `make_train` alone, on a
-CPU.
+`directory=...` a study is saved; the same call resumes it, and the result is bit-identical.
+`agents_at_once=1` makes each agent bit-identical to `make_train` alone, on a CPU.
 
-`found.curves()`, `found.agent_rows()`, `found.rank_stability()` and the pictures in `rpojax.report`
-show it. `write_report(found, "report.html")` writes one page with tables that sort and pictures,
-and `write_table` CSV and Parquet. `found.to_optuna()` gives an Optuna study, for the views of
-`optuna.visualization`, and `found.marl_eval()` marl-eval's format. The statistics (Agarwal et al.
-2021) take any scores:
+`found.curves()`, `found.agent_rows()` and `found.rank_stability()` return the results, and
+`rpojax.report` draws them. `write_report(found, "report.html")` writes a page with pictures and
+sortable tables; `write_table` writes CSV and Parquet. `found.to_optuna()` converts the settings to
+trials for `optuna.visualization`, and `found.marl_eval()` to the format of marl-eval. The
+statistics (Agarwal et al. 2021) take any scores:
 
 ```python
 from rpojax import statistics
@@ -45,8 +44,8 @@ print(statistics.bootstrap_interval(alpha_half))  # interquartile mean, low, hig
 print(statistics.probability_of_improvement(alpha_half, alpha_0).value)
 ```
 
-The command takes the same from a file, and writes such a page too: `rpojax study alpha.yaml`,
-`rpojax study --resume studies/alpha`, `rpojax report studies/alpha`:
+The command reads a study from a file, and writes the page too: `rpojax study alpha.yaml`, `rpojax
+study --resume studies/alpha`, `rpojax report studies/alpha`:
 
 ```yaml
 # alpha.yaml
@@ -68,7 +67,7 @@ rpojax.studies.optimize(study, cfg, {"learning_rate": LogUniform(1e-4, 1e-2)}, n
 ```
 
 Population-based training is compiled into the training: after every generation the worst agents
-copy the best ones and change their hyperparameters. `rpojax.report.plot_genealogy` draws that:
+copy the best ones and change their hyperparameters. `rpojax.report.plot_genealogy` draws this:
 
 ```python
 evolve = rpojax.PBT(every=1, hyperparams={"learning_rate": LogUniform(1e-5, 1e-2)})
@@ -78,8 +77,8 @@ print(result.evolution.parents)  # [agent, generation]
 """
 
 from rpojax.settings.ranges import Choice, LogUniform, Uniform, Whole
-from rpojax.studies.halving import Halving
 from rpojax.studies.optuna_search import optimize
+from rpojax.studies.plan import Halving
 from rpojax.studies.report import write_report
 from rpojax.studies.result import SettingScore, StudyResult, write_table
 from rpojax.studies.runner import StudyProgress

@@ -12,21 +12,17 @@ from rpojax.runs.lock import exclusive
 from rpojax.settings.config import Config
 from rpojax.settings.ranges import Range
 from rpojax.settings.run_options import RunOptions
-from rpojax.studies.files import StudyDirectory
-from rpojax.studies.halving import Halving, check_halving
 from rpojax.studies.plan import (
+    DEFAULT_NUM_SEEDS,
     EVALUATION,
     Direction,
+    Halving,
+    StudyDirectory,
     StudyPlan,
-    check_objective,
-    plan_from_record,
 )
 from rpojax.studies.result import StudyResult, write_table
 from rpojax.studies.runner import OnProgress, read, run
-from rpojax.studies.settings import Changes, given_configs, grid_and_space
-from rpojax.studies.space import Sampler
-
-DEFAULT_NUM_SEEDS = 8
+from rpojax.studies.settings import Changes, Sampler, given_configs, grid_and_space
 
 
 def study(
@@ -103,7 +99,7 @@ def study(
         direction=direction,
         eval_episodes=eval_episodes,
     )
-    return run_plan(plan, None if directory is None else Path(directory), on_progress)
+    return run_plan(plan, directory, on_progress)
 
 
 def make_plan(
@@ -114,30 +110,18 @@ def make_plan(
     num_settings: int | None = None,
     sampler: Sampler = "random",
     configs: Sequence[Config | Changes] | Mapping[str, Config | Changes] | None = None,
-    num_seeds: int = DEFAULT_NUM_SEEDS,
-    seed: int = 0,
-    halving: Any = None,
-    objective: str = EVALUATION,
-    direction: Direction = "maximize",
-    eval_episodes: int = RunOptions.eval_episodes,
+    **of_plan: Any,
 ) -> StudyPlan:
-    """The plan of a study, checked; see `study` for arguments and errors."""
+    """The plan of a study, checked; `study` has its arguments, defaults and errors."""
     check_config(cfg)
-    if configs is not None:
-        if grid is not None or space is not None or num_settings is not None:
-            raise ValueError("configs are settings one by one; give them, or grid and space")
-        settings = given_configs(cfg, configs)
-    else:
+    if configs is None:
+        seed = of_plan.get("seed", 0)
         settings = grid_and_space(cfg, grid, space, num_settings, sampler, seed)
-    return StudyPlan(
-        settings=tuple(settings),
-        num_seeds=num_seeds,
-        seed=seed,
-        halving=check_halving(halving),
-        objective=objective,
-        direction=direction,
-        eval_episodes=eval_episodes,
-    )
+    elif grid is not None or space is not None or num_settings is not None:
+        raise ValueError("configs are settings one by one; give them, or grid and space")
+    else:
+        settings = given_configs(cfg, configs)
+    return StudyPlan(settings=tuple(settings), **of_plan)
 
 
 def resume_study(directory: str | Path, on_progress: OnProgress | None = None) -> StudyResult:
@@ -152,28 +136,26 @@ def resume_study(directory: str | Path, on_progress: OnProgress | None = None) -
             environments and functions: call `study` again with its arguments.
         TrainingInterrupted: as in `fit`.
     """
-    files = StudyDirectory(Path(directory))
-    plan = plan_from_record(files.recorded()["plan"])
-    return run_plan(plan, files.path, on_progress)
+    return run_plan(StudyDirectory(directory).plan(), directory, on_progress)
 
 
-def finished_study(directory: Path) -> StudyResult:
+def finished_study(directory: str | Path) -> StudyResult:
     """The study in a directory, in which nothing is trained or written.
 
     Raises:
         ValueError: there is no study, it is not finished, or it holds objects.
     """
     files = StudyDirectory(directory)
-    plan = plan_from_record(files.recorded()["plan"])
+    plan = files.plan()
     return StudyResult(plan, tuple(read(plan, files)))
 
 
 @errors_shared(alike=(TrainingInterrupted,))
 def run_plan(
-    plan: StudyPlan, directory: Path | None, on_progress: OnProgress | None = None
+    plan: StudyPlan, directory: str | Path | None, on_progress: OnProgress | None = None
 ) -> StudyResult:
     """Run a study and write its tables."""
-    check_objective(plan)
+    plan.check_objective()
     if directory is None:
         return StudyResult(plan, tuple(run(plan, None, on_progress)))
     files = StudyDirectory(directory)

@@ -1,5 +1,6 @@
 """Searches by Optuna's samplers and pruners, in batches that train as one program."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -7,13 +8,12 @@ import numpy as np
 
 from rpojax.core.model import check_config
 from rpojax.settings.config import Config
-from rpojax.settings.ranges import Choice, LogUniform, Range, Uniform, Whole, check_range
+from rpojax.settings.ranges import Choice, LogUniform, Range, Uniform, Whole
 from rpojax.settings.run_options import RunOptions
-from rpojax.studies.plan import EVALUATION, StudyPlan, check_objective
-from rpojax.studies.runner import OnProgress, run
-from rpojax.studies.settings import Setting, label_of, named_values, with_changes
-from rpojax.studies.trained import setting_scores, worst_of
-from rpojax.validation import whole_number
+from rpojax.studies.plan import EVALUATION, StudyPlan
+from rpojax.studies.runner import OnProgress, run, setting_scores, worst_of
+from rpojax.studies.settings import Setting, first_of_each, label_of, ranges_of, with_changes
+from rpojax.validation import show, whole_number
 
 if TYPE_CHECKING:
     import optuna
@@ -35,14 +35,15 @@ def optimize(
 ) -> None:
     """Run trials of an Optuna study: each is a setting with several seeds.
 
-    Its value is the interquartile mean over the seeds. An agent that diverged counts with the worst
-    score of this call so far; a trial all of whose agents diverged has failed.
+    The value of a trial is the interquartile mean over its seeds. An agent that diverged counts
+    with the worst score of this call so far. A trial fails if all of its agents diverged.
 
     The study's own sampler proposes settings, `batch_size` at a time, which train side by side as
-    in `rpojax.study`. Its own pruner ends trials early: they report on the way, and after each
-    report the others are packed together. Several processes, on several machines, may work on
-    one study by its storage, such as `optuna.create_study(storage="sqlite:///study.db",
-    study_name="pendulum", load_if_exists=True)`, with a `seed` of its sampler each.
+    in `rpojax.study`. Its own pruner ends trials early: all report `reports` times, and those that
+    continue are packed together. The search ends early if the sampler ends it, as `GridSampler`
+    does after its last point. Several processes, on several machines, may share a study through
+    its storage, such as `optuna.create_study(storage="sqlite:///study.db", study_name="pendulum",
+    load_if_exists=True)`; give the sampler of each a `seed` of its own.
 
     If a process is killed, its trials stay "running" in the storage, as always with Optuna's
     ask-and-tell interface.
@@ -57,14 +58,15 @@ def optimize(
             know of each other's results.
         num_seeds: agents of each trial.
         seed: of the first agent of each trial.
-        reports: how often a trial has a score, the last time at its end; with 1, the pruner ends
-            none early.
+        reports: how often a trial reports a score, the last time at its end; with 1, no trial is
+            pruned.
         objective: as in `rpojax.study`; the direction is the study's.
         eval_episodes: as in `rpojax.study`.
         on_progress: as in `rpojax.study`, for each batch.
 
     Raises:
-        ValueError: as `rpojax.study`; a study of several objectives.
+        ValueError: as in `rpojax.study`; a study of several objectives; an option that Optuna
+            cannot save.
     """
     check_config(cfg)
     batch_size = whole_number("batch_size", batch_size)
@@ -72,17 +74,24 @@ def optimize(
         raise ValueError(
             f"study has {len(study.directions)} objectives; give one that has one direction"
         )
-    ranges = {
-        name: check_range(name, given) for name, given in named_values("space", space).items()
-    }
-    distributions = {name: _distribution(each) for name, each in ranges.items()}
+    ranges = ranges_of(space)
+    for name, given in ranges.items():
+        options = given.options if isinstance(given, Choice) else ()
+        for option in options:
+            if not isinstance(option, bool | int | float | str):
+                raise ValueError(
+                    f"space[{name!r}] has the option {show(option)}, which Optuna cannot save; "
+                    "give numbers, strings and truth values"
+                )
     left = whole_number("num_trials", num_trials)
     worst = np.inf
     while left:
         trials: list[optuna.Trial] = []
         try:
             for _ in range(min(left, batch_size)):
-                trials.append(study.ask(distributions))
+                trials.append(_asked(study))
+                for name, given in ranges.items():
+                    _suggest(trials[-1], name, given)
             plan = StudyPlan(
                 settings=tuple(_setting(cfg, trial) for trial in trials),
                 num_seeds=num_seeds,
@@ -92,11 +101,11 @@ def optimize(
                 direction=study.direction.name.lower(),  # type: ignore[arg-type]
                 eval_episodes=eval_episodes,
             )
-            worst = _run_batch(study, trials, plan, on_progress, worst)
-            left -= len(trials)
+            worst, stopped = _run_batch(study, trials, plan, on_progress, worst)
+            left = 0 if stopped else left - len(trials)
         except BaseException:
             for trial in trials:
-                study.tell(trial, state=_states().FAIL, skip_if_finished=True)
+                _tell(study, trial, None)
             raise
 
 
@@ -106,12 +115,17 @@ def _run_batch(
     plan: StudyPlan,
     on_progress: OnProgress | None,
     worst: float,
-) -> float:
-    """Train trials, and tell the study what came out; see `worst_of` for what is returned."""
-    check_objective(plan)
-    places = _first_of_each(plan.settings)
+) -> tuple[float, bool]:
+    """Train trials, and tell the study what came out.
+
+    Returns:
+        The worst score so far, as of `worst_of`; and whether the sampler has ended the study.
+    """
+    plan.check_objective()
+    places = first_of_each([setting.cfg for setting in plan.settings])
     distinct = sorted(set(places))
-    unique = plan.only(distinct)
+    stopped: list[bool] = []
+    unique = dataclasses.replace(plan, settings=tuple(plan.settings[at] for at in distinct))
 
     def choose(rung: int, alive: list[int], scores: Mapping[int, float]) -> list[int]:
         going_on = []
@@ -120,8 +134,7 @@ def _run_batch(
             for trial in same:
                 trial.report(scores[member], rung)
             if same[0].should_prune():
-                for trial in same:
-                    study.tell(trial, state=_states().PRUNED)
+                stopped.extend(_tell(study, trial, None, "PRUNED") for trial in same)
             else:
                 going_on.append(member)
         return going_on
@@ -137,17 +150,9 @@ def _run_batch(
     for trial, place in zip(trials, places, strict=True):
         member = distinct.index(place)
         score = scores.get(member, np.nan)
-        if np.isnan(score) or member not in alive:  # pruned already, or there is no score
-            study.tell(trial, state=_states().FAIL, skip_if_finished=True)
-        else:
-            study.tell(trial, score, skip_if_finished=True)
-    return min(worst, worst_of(unique, at_end))
-
-
-def _first_of_each(settings: Sequence[Setting]) -> list[int]:
-    """For each setting the index of the first with the same config: samplers may repeat one."""
-    first: dict[Config, int] = {}
-    return [first.setdefault(setting.cfg, index) for index, setting in enumerate(settings)]
+        known = member in alive and not np.isnan(score)  # else pruned already, or without a score
+        stopped.append(_tell(study, trial, score if known else None))
+    return min(worst, worst_of(unique, at_end)), any(stopped)
 
 
 def _setting(cfg: Config, trial: "optuna.Trial") -> Setting:
@@ -155,19 +160,53 @@ def _setting(cfg: Config, trial: "optuna.Trial") -> Setting:
     return Setting(label_of(changes), changes, with_changes(cfg, changes))
 
 
+def _asked(study: "optuna.Study") -> "optuna.Trial":
+    """A new trial; where the sampler raises, the trial that Optuna has begun is failed."""
+    running = _running(study)
+    try:
+        return study.ask()
+    except BaseException:
+        begun = _running(study) - running
+        if len(begun) == 1:  # else other processes have begun some as well
+            study.tell(begun.pop(), state=_states().FAIL)
+        raise
+
+
+def _running(study: "optuna.Study") -> set[int]:
+    trials = study.get_trials(deepcopy=False, states=(_states().RUNNING,))
+    return {trial.number for trial in trials}
+
+
+def _suggest(trial: "optuna.Trial", name: str, given: Range) -> None:
+    """Let the sampler choose a value."""
+    if isinstance(given, Choice):
+        trial.suggest_categorical(name, list(given.options))
+    elif isinstance(given, Whole):
+        trial.suggest_int(name, given.low, given.high)
+    else:
+        assert isinstance(given, Uniform | LogUniform)
+        trial.suggest_float(name, given.low, given.high, log=isinstance(given, LogUniform))
+
+
+def _tell(
+    study: "optuna.Study", trial: "optuna.Trial", value: float | None, state: str = "FAIL"
+) -> bool:
+    """End a trial, with a value or in a state; True where the sampler ends the study by that.
+
+    Samplers, such as GridSampler after the last point, call `Study.stop`, which raises outside of
+    `Study.optimize`.
+    """
+    ended = None if value is not None else getattr(_states(), state)
+    try:
+        study.tell(trial, value, state=ended, skip_if_finished=True)
+    except RuntimeError:
+        if not study.get_trials(deepcopy=False)[trial.number].state.is_finished():
+            raise
+        return True
+    return False
+
+
 def _states() -> Any:
     import optuna
 
     return optuna.trial.TrialState
-
-
-def _distribution(given: Range) -> "optuna.distributions.BaseDistribution":
-    import optuna
-
-    if isinstance(given, Choice):
-        return optuna.distributions.CategoricalDistribution(list(given.options))
-    if isinstance(given, Whole):
-        return optuna.distributions.IntDistribution(given.low, given.high)
-    assert isinstance(given, Uniform | LogUniform)
-    logarithmic = isinstance(given, LogUniform)
-    return optuna.distributions.FloatDistribution(given.low, given.high, log=logarithmic)

@@ -1,8 +1,18 @@
-"""What a study is to do: settings, seeds, rungs, and what is compared."""
+"""What a study is to do: settings, seeds, rungs, what is compared; and the directory that keeps it.
+
+Successive halving is that of Jamieson & Talwalkar (2016), Non-stochastic Best Arm Identification
+and Hyperparameter Optimization, arXiv 1502.07943: at each rung the best 1 / factor of the settings
+continue, with a budget that is `factor` times as large.
+"""
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+import json
+import math
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
 import jax.numpy as jnp
@@ -10,7 +20,7 @@ import numpy as np
 
 from rpojax import envs
 from rpojax.loggers.base import ENVIRONMENT, METRICS, environment_column
-from rpojax.runs.settings import RunSettings
+from rpojax.runs.checkpoint import versions
 from rpojax.settings.agent_table import LARGEST_SEED, AgentTable, agent_table
 from rpojax.settings.config import Config
 from rpojax.settings.declared import settings_of
@@ -18,18 +28,69 @@ from rpojax.settings.hyperparams import HyperParams
 from rpojax.settings.plain import fields_to_plain, objects_in
 from rpojax.settings.recorded import config_from_plain
 from rpojax.settings.run_options import RunOptions
-from rpojax.studies.halving import Halving, check_halving
-from rpojax.studies.settings import (
-    Setting,
-    params_of_settings,
-    program_config,
-    traced_params,
-)
-from rpojax.validation import check_choice, whole_number
+from rpojax.studies.settings import Setting, params_of_settings, program_config, traced_params
+from rpojax.validation import Interval, as_mapping, check_choice, number_in, whole_number
 
 Direction: TypeAlias = Literal["maximize", "minimize"]
 
 EVALUATION = "evaluation_return"
+DEFAULT_NUM_SEEDS = 8
+NEARLY_ALL = 0.95  # of the training: a rung from here on is the last one
+
+
+@dataclasses.dataclass(frozen=True)
+class Halving:
+    """When settings are compared, and how many continue.
+
+    Attributes:
+        factor: of the settings that train to a rung, 1 / factor continue; at least 2.
+        first: the first rung, as a fraction of the training; None: factor ** -(rungs - 1), with as
+            many rungs as leave one setting or a few at the end.
+    """
+
+    factor: int = 3
+    first: float | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "factor", whole_number("halving.factor", self.factor, least=2))
+        if self.first is not None:
+            first = number_in("halving.first", self.first, Interval(0.0, 1.0, low_allowed=False))
+            object.__setattr__(self, "first", first)
+
+    def rungs(self, num_settings: int) -> list[float]:
+        """The fractions of the training after which settings are compared; the last one is 1."""
+        if self.first is None:
+            count = 1
+            while self.factor**count <= num_settings:
+                count += 1
+            return [float(self.factor) ** -(count - 1 - rung) for rung in range(count)]
+        rungs = [self.first]
+        while rungs[-1] < 1.0:
+            longer = rungs[-1] * self.factor
+            rungs.append(longer if longer < NEARLY_ALL else 1.0)
+        return rungs
+
+    def number_kept(self, num_settings: int) -> int:
+        """How many of `num_settings` settings continue."""
+        return max(1, math.ceil(num_settings / self.factor))
+
+    def survivors(self, settings: Sequence[int], ranks: Mapping[int, float]) -> list[int]:
+        """The settings that continue: those with the highest ranks; of equal ones, the first."""
+        best = sorted(settings, key=lambda setting: -ranks[setting])
+        return sorted(best[: self.number_kept(len(settings))])
+
+
+def check_halving(given: Any) -> Halving | None:
+    """What `rpojax.study` takes: None, a factor, or a `Halving`; also its fields in a mapping."""
+    if given is None or isinstance(given, Halving):
+        return given
+    fields = as_mapping(given)
+    if fields is None:
+        return Halving(whole_number("halving", given, least=2))
+    unknown = [key for key in fields if key not in ("factor", "first")]
+    if unknown:
+        raise ValueError(f"halving has no {unknown[0]}; give factor, first or both")
+    return Halving(**fields)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,9 +98,9 @@ class StudyPlan:
     """A study, checked. Raises ValueError for a number out of range, with the remedy."""
 
     settings: tuple[Setting, ...]
-    num_seeds: int
+    num_seeds: int = DEFAULT_NUM_SEEDS
     seed: int = 0  # of the first agent of each setting
-    halving: Halving | None = None
+    halving: Halving | None = None  # or what `check_halving` takes
     objective: str = EVALUATION
     direction: Direction = "maximize"
     eval_episodes: int = RunOptions.eval_episodes  # of each agent, at each rung
@@ -50,6 +111,7 @@ class StudyPlan:
             object.__setattr__(self, name, whole_number(name, getattr(self, name)))
         most = LARGEST_SEED + 1 - self.num_seeds
         object.__setattr__(self, "seed", whole_number("seed", self.seed, least=0, most=most))
+        object.__setattr__(self, "halving", check_halving(self.halving))
         check_choice("direction", self.direction, get_args(Direction))
         if not (isinstance(self.objective, str) and self.objective.startswith(ENVIRONMENT)):
             check_choice(
@@ -71,9 +133,9 @@ class StudyPlan:
         """1 where higher scores are better, -1 where lower ones are."""
         return 1.0 if self.direction == "maximize" else -1.0
 
-    def only(self, members: list[int]) -> "StudyPlan":
-        """The plan with these settings only."""
-        return dataclasses.replace(self, settings=tuple(self.settings[each] for each in members))
+    def rank(self, score: float) -> float:
+        """A number that is higher for better scores; NaN is the worst."""
+        return -np.inf if np.isnan(score) else self.sign * score
 
     @functools.cached_property
     def traced_params(self) -> dict[Any, list[str]]:
@@ -93,25 +155,22 @@ class StudyPlan:
         """The updates of a program after which its settings reach a rung."""
         return max(1, round(self.rungs[rung] * cfg.num_updates))
 
-    def run_settings(self, cfg: Config, members: list[int]) -> RunSettings:
-        """The run that trains some settings of a program, with the seeds of each in a row."""
-        return RunSettings(cfg=cfg, agents=self.agents(members), log_every=0)
-
     def agents(self, members: list[int]) -> AgentTable:
-        """The agents of some settings of one program; each setting has the same seeds."""
+        """The agents of some settings of a program, with the seeds of each setting in a row."""
         configs = [self.settings[member].cfg for member in members]
-        columns = {
-            name: np.repeat(np.asarray([getattr(cfg, name) for cfg in configs]), self.num_seeds)
-            for name in settings_of(HyperParams)
-        }
         traced = self.traced_params.get(configs[0].env, ())
         env_params = {
             name: values.repeat(self.num_seeds, axis=0)
             for name, values in params_of_settings(configs, traced).items()
         }
+        columns = {
+            name: np.repeat(np.asarray([getattr(cfg, name) for cfg in configs]), self.num_seeds)
+            for name in settings_of(HyperParams)
+        }
+        hyperparams = HyperParams(
+            **{name: jnp.asarray(each, jnp.float32) for name, each in columns.items()}
+        )
         seeds = [*range(self.seed, self.seed + self.num_seeds)] * len(members)
-        arrays = {name: jnp.asarray(each, jnp.float32) for name, each in columns.items()}
-        hyperparams = HyperParams(**arrays)
         return agent_table(hyperparams, hyperparams, env_params=env_params, seeds=seeds)
 
     def steps(self) -> int:
@@ -124,71 +183,125 @@ class StudyPlan:
             count = count if self.halving is None else self.halving.number_kept(count)
         return int(total * np.mean(whole) * self.num_seeds)
 
+    def check_objective(self) -> None:
+        """Raise ValueError where an environment lacks the metric that settings are compared by."""
+        if not self.objective.startswith(ENVIRONMENT):
+            return
+        for cfg in {setting.cfg.env: setting.cfg for setting in self.settings}.values():
+            env = envs.make(cfg.env, **dict(cfg.env_params))
+            check_choice(
+                "objective",
+                self.objective,
+                [EVALUATION, *METRICS, *map(environment_column, env.metrics)],
+                also=f": {env.name} has {len(env.metrics)} metrics of its own",
+            )
+
     def record(self) -> dict[str, Any]:
         """The plan as numbers, text, lists and dictionaries, for JSON."""
-        return {
-            "settings": [
-                {
-                    "label": setting.label,
-                    "changes": setting.changes,
-                    "cfg": fields_to_plain(setting.cfg),
-                }
-                for setting in self.settings
-            ],
-            "num_seeds": self.num_seeds,
-            "seed": self.seed,
-            "halving": None if self.halving is None else dataclasses.asdict(self.halving),
-            "objective": self.objective,
-            "direction": self.direction,
-            "eval_episodes": self.eval_episodes,
-            "reports": self.reports,
-        }
+        others = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        halving = None if self.halving is None else dataclasses.asdict(self.halving)
+        settings = [each._asdict() | {"cfg": fields_to_plain(each.cfg)} for each in self.settings]
+        return others | {"settings": settings, "halving": halving}
 
-
-def check_objective(plan: StudyPlan) -> None:
-    """Raise ValueError where an environment lacks the metric that settings are compared by."""
-    if not plan.objective.startswith(ENVIRONMENT):
-        return
-    for cfg in {setting.cfg.env: setting.cfg for setting in plan.settings}.values():
-        env = envs.make(cfg.env, **dict(cfg.env_params))
-        check_choice(
-            "objective",
-            plan.objective,
-            [EVALUATION, *METRICS, *map(environment_column, env.metrics)],
-            also=f": {env.name} has {len(env.metrics)} metrics of its own",
+    @classmethod
+    def from_record(cls, recorded: Mapping[str, Any]) -> "StudyPlan":
+        """The plan that `record` recorded; ValueError where a config holds objects."""
+        for each in recorded["settings"]:
+            for name, text in objects_in(each["cfg"]).items():
+                raise ValueError(
+                    f"the study holds an object, which a file cannot hold ({name} = {text}); call "
+                    "rpojax.study again with its arguments and its directory"
+                )
+        settings = tuple(
+            Setting(each["label"], each["changes"], config_from_plain(each["cfg"]))
+            for each in recorded["settings"]
         )
+        return cls(**{**recorded, "settings": settings})
+
+    def difference(self, recorded: Mapping[str, Any]) -> str | None:
+        """How this plan differs from a recorded one, as text; None if they are the same."""
+        now = self.record()
+        for name, value in now.items():
+            if name != "settings" and recorded.get(name) != value:
+                return f"{name} = {value!r} where the study has {recorded.get(name)!r}"
+        before, after = recorded["settings"], now["settings"]
+        if len(before) != len(after):
+            return f"{len(after)} settings where the study has {len(before)}"
+        for index, (old, new) in enumerate(zip(before, after, strict=True)):
+            if old != new:
+                fields = [
+                    name for name, value in new["cfg"].items() if old["cfg"].get(name) != value
+                ]
+                differing = ", ".join(fields) or "its label"
+                return f"setting {index} ({new['label']}) differs in {differing}"
+        return None
 
 
-def difference(recorded: Mapping[str, Any], plan: StudyPlan) -> str | None:
-    """How a recorded plan differs from another, as text; None if they are the same."""
-    now = plan.record()
-    for name, value in now.items():
-        before = recorded.get(name)
-        if name != "settings" and before != value:
-            return f"{name} = {value!r} where the study has {before!r}"
-    before, after = recorded["settings"], now["settings"]
-    if len(before) != len(after):
-        return f"{len(after)} settings where the study has {len(before)}"
-    for index, (old, new) in enumerate(zip(before, after, strict=True)):
-        if old != new:
-            fields = [name for name, value in new["cfg"].items() if old["cfg"].get(name) != value]
-            return f"setting {index} ({new['label']}) differs in {', '.join(fields) or 'its label'}"
-    return None
+class StudyDirectory:
+    """Where a study keeps its plan, its runs, its tables and its report.
 
+    `study.json` holds the plan. `programs/000/rung_0` holds the run of the settings of the first
+    program up to the first rung, as `rpojax.fit` saves one. Tables have a row for each agent, for
+    each setting, and for each update of each agent.
+    """
 
-def plan_from_record(recorded: Mapping[str, Any]) -> StudyPlan:
-    """The plan that `StudyPlan.record` recorded; ValueError where a config holds objects."""
-    for each in recorded["settings"]:
-        for name, text in objects_in(each["cfg"]).items():
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path).absolute()
+        self._plan = self.path / "study.json"
+        self.agents_csv = self.path / "agents.csv"
+        self.settings_csv = self.path / "settings.csv"
+        self.curves_csv = self.path / "curves.csv"
+        self.report = self.path / "report.html"
+        self.resume_command = f"`rpojax study --resume {shlex.quote(str(self.path))}`"
+
+    def run(self, program: int, rung: int) -> Path:
+        """The checkpoints of the run of a program up to a rung."""
+        return self.path / "programs" / f"{program:03d}" / f"rung_{rung}"
+
+    def begin(self, plan: StudyPlan) -> None:
+        """Record the plan, or check that it is the one which is recorded.
+
+        Raises:
+            ValueError: the directory holds another study, or something else.
+        """
+        if self._plan.exists():
+            differing = plan.difference(self._recorded())
+            if differing is not None:
+                raise ValueError(
+                    f"directory = {str(self.path)!r} holds another study: {differing}; give "
+                    "another directory, or the same settings to go on with it"
+                )
+            return
+        if self.path.exists() and any(entry.name != "run.lock" for entry in self.path.iterdir()):
             raise ValueError(
-                f"the study holds an object, which a file cannot hold ({name} = {text}); call "
-                "rpojax.study again with its arguments and its directory"
+                f"directory = {str(self.path)!r} is not empty and holds no study; give another one"
             )
-    settings = tuple(
-        Setting(each["label"], each["changes"], config_from_plain(each["cfg"]))
-        for each in recorded["settings"]
-    )
-    others = {name: value for name, value in recorded.items() if name != "settings"}
-    return StudyPlan(
-        **{**others, "settings": settings, "halving": check_halving(others["halving"])}
-    )
+        write_json(self._plan, {"plan": plan.record(), "versions": versions()})
+
+    def plan(self) -> StudyPlan:
+        """The plan that `begin` recorded.
+
+        Raises:
+            ValueError: there is no study, its plan cannot be read, or it holds objects.
+        """
+        return StudyPlan.from_record(self._recorded())
+
+    def _recorded(self) -> dict[str, Any]:
+        try:
+            record: dict[str, Any] = json.loads(self._plan.read_text())["plan"]
+        except FileNotFoundError:
+            raise ValueError(
+                f"{str(self.path)!r} holds no study; give the directory of rpojax.study or "
+                "`rpojax study`"
+            ) from None
+        except ValueError as error:
+            raise ValueError(f"{str(self._plan)!r} cannot be read: {error}") from error
+        return record
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a file in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial.write_text(json.dumps(value))
+    partial.replace(path)

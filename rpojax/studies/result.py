@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
-import jax
 import numpy as np
 
 from rpojax.loggers.base import METRICS, environment_column
@@ -15,16 +14,15 @@ from rpojax.report.curves import Curve, learning_curve
 from rpojax.report.style import as_values, scale_of
 from rpojax.runs.checkpoint import versions
 from rpojax.statistics import (
-    Estimate,
     RankStability,
     area_under_curve,
     bootstrap_interval,
     interquartile_mean,
     rank_stability,
 )
-from rpojax.studies.plan import StudyPlan
+from rpojax.studies.plan import EVALUATION, StudyPlan
+from rpojax.studies.runner import RungResult
 from rpojax.studies.settings import Setting
-from rpojax.studies.trained import Trained, rank
 from rpojax.types import TrainResult
 from rpojax.validation import whole_number
 
@@ -58,7 +56,7 @@ class StudyResult:
     """
 
     plan: StudyPlan
-    trained: tuple[Trained, ...]
+    trained: tuple[RungResult, ...]
 
     @property
     def settings(self) -> tuple[Setting, ...]:
@@ -68,12 +66,12 @@ class StudyResult:
     @functools.cached_property
     def scores(self) -> np.ndarray:
         """The objective of each agent, f64[K, S], as measured; see `finite`."""
-        return np.stack([trained.scores[rows] for trained, rows in self._places])
+        return np.stack([each.scores for each in self._by_setting])
 
     @functools.cached_property
     def finite(self) -> np.ndarray:
         """bool[K, S] False: the agent diverged, and its score is that of its last finite state."""
-        return np.stack([np.asarray(t.result.finite)[rows] for t, rows in self._places])
+        return np.stack([np.asarray(each.result.finite) for each in self._by_setting])
 
     @functools.cached_property
     def filled_scores(self) -> np.ndarray:
@@ -88,7 +86,7 @@ class StudyResult:
     def fractions(self) -> np.ndarray:
         """The fraction of the training that each setting completed, f64[K]."""
         rungs = self.plan.rungs
-        return np.asarray([rungs[trained.rung] for trained, _ in self._places])
+        return np.asarray([rungs[each.rung] for each in self._by_setting])
 
     @property
     def score_label(self) -> str:
@@ -99,12 +97,12 @@ class StudyResult:
     def best(self) -> int:
         """The setting with the best score, as in `summary`, of those that reached the last rung."""
         at_end = np.flatnonzero(self.fractions == self.fractions.max()).tolist()
-        return max(at_end, key=lambda setting: rank(self.plan, self._score(setting)))
+        return max(at_end, key=lambda setting: self.plan.rank(self._score(setting)))
 
     def result(self, setting: int) -> TrainResult:
         """The agents of one setting: state [S, ...], metrics [S, updates], finite bool[S]."""
-        trained, rows = self._places[self._checked(setting)]
-        return jax.tree.map(lambda leaf: leaf[rows], trained.result)
+        most = len(self.settings) - 1
+        return self._by_setting[whole_number("setting", setting, least=0, most=most)].result
 
     def curves(self, metric: str = "episode_return") -> dict[str, Curve]:
         """A metric over the steps of each agent, [S, updates], by the label of the setting."""
@@ -140,31 +138,31 @@ class StudyResult:
             seed: of the bootstrap.
         """
         if seed not in self._summaries:
-            self._summaries[seed] = self._summarized(seed)
+            rows = [self._summarized(index, seed) for index in range(len(self.settings))]
+            rows.sort(key=lambda row: (-row.fraction, -self.plan.rank(row.score)))
+            self._summaries[seed] = rows
         return list(self._summaries[seed])
 
-    def _summarized(self, seed: int) -> list[SettingScore]:
-        rows = []
-        nan = np.asarray(np.nan)
-        nothing = Estimate(nan, nan, nan, 0.95)
-        for index, setting in enumerate(self.settings):
-            values = self.filled_scores[index]
-            known = not np.isnan(values).any()
-            estimate = bootstrap_interval(values, rng=seed, method="expanded") if known else nothing
-            rows.append(
-                SettingScore(
-                    setting=setting,
-                    score=float(estimate.value),
-                    low=float(estimate.low),
-                    high=float(estimate.high),
-                    mean=float(values.mean()),
-                    std=float(values.std()),
-                    area=self._area(index),
-                    finite=int(self.finite[index].sum()),
-                    fraction=float(self.fractions[index]),
-                )
-            )
-        return sorted(rows, key=lambda row: (-row.fraction, -rank(self.plan, row.score)))
+    def _summarized(self, index: int, seed: int) -> SettingScore:
+        values = self.filled_scores[index]
+        score = low = high = np.asarray(np.nan)
+        if not np.isnan(values).any():
+            score, low, high, _ = bootstrap_interval(values, rng=seed, method="expanded")
+        counted = self.counted_returns(index)
+        area = np.nan
+        if len(counted["curves"]):
+            area = float(interquartile_mean(area_under_curve(**counted)))
+        return SettingScore(
+            setting=self.settings[index],
+            score=float(score),
+            low=float(low),
+            high=float(high),
+            mean=float(values.mean()),
+            std=float(values.std()),
+            area=area,
+            finite=int(self.finite[index].sum()),
+            fraction=float(self.fractions[index]),
+        )
 
     def rank_stability(self, seed: int = 0) -> RankStability:
         """How the ranking of the settings that reached the end depends on the number of seeds.
@@ -184,21 +182,19 @@ class StudyResult:
         environment = {f"version_{name}": text for name, text in versions().items()}
         rows = []
         for index, setting in enumerate(self.settings):
-            trained, places = self._places[index]
-            updates = trained.result.metrics.episode_return.shape[1]
-            for place, agent in enumerate(range(*places.indices(len(trained.scores)))):
-                seed = self.plan.seed + place
+            updates = self._by_setting[index].updates
+            for place, score in enumerate(self.scores[index]):
                 rows.append(
                     {
                         "setting": index,
                         "label": setting.label,
-                        **{name: plain_cell(value) for name, value in setting.changes.items()},
-                        "seed": seed,
+                        **_cells(setting),
+                        "seed": self.plan.seed + place,
                         "updates": updates,
                         "steps": updates * setting.cfg.batch_size,
                         "fraction": float(self.fractions[index]),
                         "finite": bool(self.finite[index, place]),
-                        self.plan.objective: float(trained.scores[agent]),
+                        self.plan.objective: float(score),
                         **environment,
                     }
                 )
@@ -209,7 +205,7 @@ class StudyResult:
         return [
             {
                 "label": row.setting.label,
-                **{name: plain_cell(value) for name, value in row.setting.changes.items()},
+                **_cells(row.setting),
                 **{name: getattr(row, name) for name in SettingScore._fields[1:]},
             }
             for row in self.summary()
@@ -239,59 +235,78 @@ class StudyResult:
     def to_optuna(self) -> "optuna.Study":
         """The settings as trials of an Optuna study in memory, for `optuna.visualization`.
 
-        Values are the scores of `summary`. Settings that halving stopped early are "pruned" trials,
-        and those without a score failed ones. Values that are not numbers, strings or truth values
-        are descriptions.
+        Their values are the scores of `summary`, and their parameters the cells of `setting_rows`.
+        Settings that halving stopped are "pruned" trials, and those without a score failed ones.
         """
         import optuna
 
-        names = list(self.settings[0].changes)
-        rows = [
-            {name: plain_cell(setting.changes[name]) for name in names} for setting in self.settings
-        ]
-        spaces = {name: _distribution([row[name] for row in rows]) for name in names}
-        states = optuna.trial.TrialState
+        spaces: dict[str, optuna.distributions.BaseDistribution] = {}
+        rows = [_cells(setting) for setting in self.settings]
+        for name in rows[0]:
+            values = [row[name] for row in rows]
+            numbers, categories = as_values(values)
+            if categories is not None:
+                options = list(dict.fromkeys(values))
+                spaces[name] = optuna.distributions.CategoricalDistribution(options)
+            elif all(isinstance(value, int) for value in values):
+                spaces[name] = optuna.distributions.IntDistribution(min(values), max(values))
+            else:
+                ends, log = (numbers.min(), numbers.max()), scale_of(numbers) == "log"
+                spaces[name] = optuna.distributions.FloatDistribution(*ends, log=log)
         study = optuna.create_study(direction=self.plan.direction)
         for index, row in enumerate(rows):
             score = self._score(index)
-            known = not np.isnan(score)
-            ended = states.COMPLETE if self.fractions[index] == 1.0 else states.PRUNED
-            study.add_trial(
-                optuna.trial.create_trial(
-                    params=row,
-                    distributions=spaces,
-                    state=ended if known else states.FAIL,
-                    value=score if known else None,
-                    user_attrs={"label": self.settings[index].label},
-                )
+            state = "COMPLETE" if self.fractions[index] == 1.0 else "PRUNED"
+            trial = optuna.trial.create_trial(
+                state=optuna.trial.TrialState["FAIL" if np.isnan(score) else state],
+                value=None if np.isnan(score) else score,
+                params=row,
+                distributions=spaces,
+                user_attrs={"label": self.settings[index].label},
             )
+            study.add_trial(trial)
         return study
 
     def marl_eval(self) -> dict[str, Any]:
         """The scores in the format of marl-eval's JSON files (Gorsane et al. 2022).
 
         {environment: {task: {setting: {run: {step, absolute metrics}}}}}; the environment is the
-        family, the task its name.
+        family, the task its name. As the format asks, names have ";" in place of commas, and all
+        runs the same metric and number of steps: the absolute metric is the score, named "return"
+        where it is that of an evaluation; the steps are updates of the training, evenly spaced,
+        between which updates without a value are interpolated. Settings that halving stopped are
+        left out.
         """
         tree: dict[str, Any] = {}
-        for index, setting in enumerate(self.settings):
-            name = str(getattr(setting.cfg.env, "name", setting.cfg.env))
-            family, slash, task = name.partition("/")
-            if not slash:
-                family, task = "gymnax", name
-            curve = learning_curve(setting.cfg, self.result(index).metrics)
-            runs = tree.setdefault(family, {}).setdefault(task, {}).setdefault(setting.label, {})
+        evaluated = self.plan.objective == EVALUATION
+        metric = "episode_return" if evaluated else self.plan.objective
+        name = "return" if evaluated else metric
+        at_end = np.flatnonzero(self.fractions == self.fractions.max()).tolist()
+        curves = {
+            index: learning_curve(self.settings[index].cfg, self.result(index).metrics, metric)
+            for index in at_end
+        }
+        count = min(curve.steps.size for curve in curves.values())
+        for index, curve in curves.items():
+            label, _, cfg = self.settings[index]
+            task = str(getattr(cfg.env, "name", cfg.env))
+            family, task = task.split("/", 1) if "/" in task else ("gymnax", task)
+            runs = tree.setdefault(family, {}).setdefault(task, {})[label.replace(",", ";")] = {}
+            updates = np.linspace(0, curve.steps.size - 1, count).round().astype(int)
             for place, score in enumerate(self.scores[index]):
-                known = np.flatnonzero(~np.isnan(curve.values[place]))
-                steps = {
-                    f"step_{number}": {
-                        "step_count": int(curve.steps[update]),
-                        "episode_return": [float(curve.values[place, update])],
-                    }
-                    for number, update in enumerate(known)
+                values, known = curve.values[place], ~np.isnan(curve.values[place])
+                if known.any():
+                    values = np.interp(curve.steps, curve.steps[known], values[known])
+                runs[f"seed_{self.plan.seed + place}"] = {
+                    **{
+                        f"step_{number}": {
+                            "step_count": int(curve.steps[update]),
+                            name: [float(values[update])],
+                        }
+                        for number, update in enumerate(updates)
+                    },
+                    "absolute_metrics": {name: [float(score)]},
                 }
-                absolute = {"absolute_metrics": {self.plan.objective: [float(score)]}}
-                runs[f"seed_{self.plan.seed + place}"] = {**steps, **absolute}
         return tree
 
     @functools.cached_property
@@ -306,28 +321,15 @@ class StudyResult:
         return {}
 
     @functools.cached_property
-    def _places(self) -> list[tuple[Trained, slice]]:
-        """Where each setting is: what was trained together, and its rows there."""
-        places: dict[int, tuple[Trained, slice]] = {}
-        count = self.plan.num_seeds
-        for trained in self.trained:
-            for place, member in enumerate(trained.members):
-                places[member] = trained, slice(place * count, (place + 1) * count)
-        return [places[index] for index in range(len(self.settings))]
+    def _by_setting(self) -> list[RungResult]:
+        """Each setting alone."""
+        found = {member: part.only([member]) for part in self.trained for member in part.members}
+        return [found[index] for index in range(len(self.settings))]
 
     def _score(self, index: int) -> float:
         """The interquartile mean over the seeds; NaN where no agent of the study has a score."""
         values = self.filled_scores[index]
         return float("nan") if np.isnan(values).any() else float(interquartile_mean(values))
-
-    def _area(self, index: int) -> float:
-        counted = self.counted_returns(index)
-        if not len(counted["curves"]):
-            return float("nan")
-        return float(interquartile_mean(area_under_curve(**counted)))
-
-    def _checked(self, setting: int) -> int:
-        return whole_number("setting", setting, least=0, most=len(self.settings) - 1)
 
 
 def write_table(rows: Sequence[Row], path: str | Path) -> None:
@@ -362,14 +364,6 @@ def plain_cell(value: Any) -> Any:
     return value if isinstance(value, bool | int | float | str) or value is None else str(value)
 
 
-def _distribution(values: Sequence[Any]) -> "optuna.distributions.BaseDistribution":
-    """Optuna's distribution that holds the values of a setting."""
-    from optuna import distributions
-
-    numbers, categories = as_values(values)
-    if categories is not None:
-        return distributions.CategoricalDistribution(list(dict.fromkeys(values)))
-    low, high = min(values), max(values)
-    if all(isinstance(value, int) for value in values):
-        return distributions.IntDistribution(low, high)
-    return distributions.FloatDistribution(low, high, log=scale_of(numbers) == "log")
+def _cells(setting: Setting) -> Row:
+    """What a setting changes, as cells of a table."""
+    return {name: plain_cell(value) for name, value in setting.changes.items()}

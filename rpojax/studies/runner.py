@@ -1,12 +1,13 @@
 """Run a study: train the settings of each program together, rung after rung."""
 
-import functools
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from rpojax.core.model import Model, make_model
@@ -14,26 +15,23 @@ from rpojax.devices.host_arrays import to_host
 from rpojax.devices.memory import out_of_memory_explained
 from rpojax.devices.processes import is_first
 from rpojax.loggers.base import ENVIRONMENT
+from rpojax.programs.agent_states import AgentStates
 from rpojax.runs.agents import evaluation_keys, play_with_agents
 from rpojax.runs.checkpoint_manager import CheckpointWriter, checkpoint_paths, newest
 from rpojax.runs.launch import continue_from, locked_checkpoint, new_run
 from rpojax.runs.loop import Hooks, train
 from rpojax.runs.progress import Progress, StopRule
+from rpojax.runs.records import means_over_updates
+from rpojax.runs.run_state import RunState
 from rpojax.runs.settings import RunSettings
 from rpojax.settings.config import Config
-from rpojax.studies.files import StudyDirectory
-from rpojax.studies.halving import survivors
-from rpojax.studies.plan import EVALUATION, StudyPlan
-from rpojax.studies.trained import (
-    Trained,
-    metrics_at_end,
-    rank,
-    rows_of,
-    run_after,
-    setting_scores,
-    updates_done,
-)
-from rpojax.types import TrainResult
+from rpojax.statistics import interquartile_mean
+from rpojax.studies.plan import EVALUATION, StudyDirectory, StudyPlan, write_json
+from rpojax.trees import is_key
+from rpojax.types import Metrics, TrainResult
+
+LAST_PART = 0.1
+"""The last share of the updates so far, from which a score by a metric of training is taken."""
 
 
 class StudyProgress(NamedTuple):
@@ -58,9 +56,33 @@ class StudyProgress(NamedTuple):
         return self.seconds * (self.total_steps - self.steps) / self.steps_now
 
 
+class RungResult(NamedTuple):
+    """Some settings of a program as they were at a rung, with the seeds of each in a row."""
+
+    members: list[int]  # the settings
+    rung: int
+    result: TrainResult  # of N agents, in the memory of the host
+    scores: np.ndarray  # f64[N] of the objective, as measured
+
+    @property
+    def updates(self) -> int:
+        """The updates done up to the rung."""
+        return int(self.result.metrics.episode_return.shape[1])
+
+    def only(self, members: list[int]) -> "RungResult":
+        """These of the settings alone."""
+        if members == self.members:
+            return self
+        seeds = self.scores.size // len(self.members)
+        places = [self.members.index(member) * seeds for member in members]
+        rows: Any = np.concatenate([np.arange(place, place + seeds) for place in places])
+        if len(places) == 1:  # without copies
+            rows = slice(places[0], places[0] + seeds)
+        result = jax.tree.map(lambda leaf: leaf[rows], self.result)
+        return self._replace(members=members, result=result, scores=self.scores[rows])
+
+
 OnProgress = Callable[[StudyProgress], Any]
-
-
 Choose = Callable[[int, list[int], Mapping[int, float]], list[int]]
 """(rung, settings that were compared, their scores) -> those that continue, in their order."""
 
@@ -71,7 +93,7 @@ def run(
     on_progress: OnProgress | None,
     choose: Choose | None = None,
     worst_before: float = np.inf,
-) -> list[Trained]:
+) -> list[RungResult]:
     """Train and compare; returns each setting as it was at its last rung.
 
     Args:
@@ -84,30 +106,34 @@ def run(
     return _all_rungs(_Runner(plan, directory, on_progress), choose, worst_before)
 
 
-def read(plan: StudyPlan, directory: StudyDirectory) -> list[Trained]:
+def read(plan: StudyPlan, directory: StudyDirectory) -> list[RungResult]:
     """What `run` returns, from a directory alone; ValueError if the study is not finished."""
     return _all_rungs(_Reader(plan, directory, None), None)
 
 
 def _all_rungs(
     runner: "_Runner", choose: Choose | None, worst_before: float = np.inf
-) -> list[Trained]:
+) -> list[RungResult]:
     plan = runner.plan
-    choose = choose or functools.partial(_by_halving, plan)
     alive = list(range(len(plan.settings)))
     programs = plan.programs
-    at_rung: dict[Config, list[Trained]] = {cfg: [] for cfg in programs}
-    finished: list[Trained] = []
+    at_rung: dict[Config, list[RungResult]] = {cfg: [] for cfg in programs}
+    finished: list[RungResult] = []
     for rung in range(len(plan.rungs)):
         for number, (cfg, members) in enumerate(programs.items()):
             going_on = [member for member in members if member in alive]
-            finished += rows_of(plan, at_rung[cfg], [m for m in members if m not in going_on])
-            before = rows_of(plan, at_rung[cfg], going_on)
+            finished += _only(at_rung[cfg], [m for m in members if m not in going_on])
+            before = _only(at_rung[cfg], going_on)
             at_rung[cfg] = runner.train(number, cfg, going_on, rung, before) if going_on else []
         compared = [each for parts in at_rung.values() for each in parts]
         runner.scores |= setting_scores(plan, compared, worst_before)
         if rung + 1 < len(plan.rungs):
-            alive = choose(rung, alive, {member: runner.scores[member] for member in alive})
+            scores = {member: runner.scores[member] for member in alive}
+            if choose is not None:
+                alive = choose(rung, alive, scores)
+            elif plan.halving is not None:
+                ranks = {member: plan.rank(score) for member, score in scores.items()}
+                alive = plan.halving.survivors(alive, ranks)
             runner.ended = len(plan.settings) - len(alive)
         if not alive:
             break
@@ -116,13 +142,10 @@ def _all_rungs(
     return finished
 
 
-def _by_halving(
-    plan: StudyPlan, rung: int, alive: list[int], scores: Mapping[int, float]
-) -> list[int]:
-    if plan.halving is None:
-        return alive
-    ranks = {member: rank(plan, score) for member, score in scores.items()}
-    return survivors(plan.halving, alive, ranks)
+def _only(parts: Sequence[RungResult], members: list[int]) -> list[RungResult]:
+    """The parts with these settings alone, without those that have none of them."""
+    kept = [[member for member in part.members if member in members] for part in parts]
+    return [part.only(those) for part, those in zip(parts, kept, strict=True) if those]
 
 
 class _Runner:
@@ -141,8 +164,8 @@ class _Runner:
         self._total_steps = plan.steps()
 
     def train(
-        self, number: int, cfg: Config, members: list[int], rung: int, before: list[Trained]
-    ) -> list[Trained]:
+        self, number: int, cfg: Config, members: list[int], rung: int, before: list[RungResult]
+    ) -> list[RungResult]:
         """Train some settings of a program up to a rung; in parts if memory is short."""
         self.rung = rung
         model = make_model(cfg)
@@ -154,12 +177,12 @@ class _Runner:
 
     @out_of_memory_explained()
     def _train_part(
-        self, model: Model, members: list[int], before: list[Trained], place: Path | None
-    ) -> Trained:
-        settings = self.plan.run_settings(model.cfg, members)
+        self, model: Model, members: list[int], before: list[RungResult], place: Path | None
+    ) -> RungResult:
+        settings = RunSettings(cfg=model.cfg, agents=self.plan.agents(members), log_every=0)
         last_update = self.plan.updates_at(model.cfg, self.rung)
         per_update = len(settings.agents) * model.cfg.batch_size
-        steps_before = per_update * updates_done(before)
+        steps_before = per_update * (before[0].updates if before else 0)
         seen: list[int] = []  # steps of the run, at its start and after each chunk
 
         def on_chunk(progress: Progress) -> None:
@@ -171,11 +194,11 @@ class _Runner:
         self._steps_done += per_update * last_update - steps_before
         self._steps_now += seen[-1] - seen[0] if seen else 0
         scores = _scores(self.plan, model, settings, result, place)
-        return Trained(model.cfg, members, self.rung, to_host(result), scores)
+        return RungResult(members, self.rung, to_host(result), scores)
 
     def _train_parts(
-        self, model: Model, members: list[int], before: list[Trained], place: Path | None
-    ) -> list[Trained]:
+        self, model: Model, members: list[int], before: list[RungResult], place: Path | None
+    ) -> list[RungResult]:
         """All at once or, where they do not fit into memory together, in halves."""
         halves = [None if place is None else place / half for half in ("first", "second")]
         if place is None or not halves[0].exists():  # type: ignore[union-attr]
@@ -187,7 +210,7 @@ class _Runner:
         middle = len(members) // 2
         parts = []
         for half, some in zip(halves, (members[:middle], members[middle:]), strict=True):
-            parts += self._train_parts(model, some, rows_of(self.plan, before, some), half)
+            parts += self._train_parts(model, some, _only(before, some), half)
         return parts
 
     def report(self, running: int = 0, steps: int = 0, steps_now: int = 0) -> None:
@@ -202,7 +225,7 @@ class _Runner:
         plan = self.plan
         best = None
         if self.scores:
-            setting = max(self.scores, key=lambda each: rank(plan, self.scores[each]))
+            setting = max(self.scores, key=lambda each: plan.rank(self.scores[each]))
             best = plan.settings[setting].label, self.scores[setting]
         self.on_progress(
             StudyProgress(
@@ -224,23 +247,26 @@ class _Reader(_Runner):
     """Reads what a `_Runner` has saved, in place of training."""
 
     def _train_part(
-        self, model: Model, members: list[int], before: list[Trained], place: Path | None
-    ) -> Trained:
+        self, model: Model, members: list[int], before: list[RungResult], place: Path | None
+    ) -> RungResult:
         assert self.directory is not None
         assert place is not None
         last_update = self.plan.updates_at(model.cfg, self.rung)
         file = _scores_file(place, last_update)
         run = newest(place, model.cfg).run if checkpoint_paths(place) else None
         if run is None or run.updates != last_update or not file.exists():
-            self.directory.raise_unfinished()
+            raise ValueError(
+                f"the study in {str(self.directory.path)!r} is not finished; go on with "
+                f"{self.directory.resume_command}"
+            )
         result = to_host(run.result())
-        return Trained(model.cfg, members, self.rung, result, _read_scores(file))
+        return RungResult(members, self.rung, result, _read_scores(file))
 
 
 def _trained(
     model: Model,
     settings: RunSettings,
-    before: Sequence[Trained],
+    before: Sequence[RungResult],
     place: Path | None,
     hooks: Hooks,
 ) -> TrainResult:
@@ -248,7 +274,7 @@ def _trained(
     if place is not None and checkpoint_paths(place):
         with locked_checkpoint(place, model.cfg) as found:
             return continue_from(found._replace(model=model), hooks)
-    run = run_after(before, settings) if before else new_run(model, settings)
+    run = _run_after(before, settings) if before else new_run(model, settings)
     writer = None if place is None else CheckpointWriter(place, model.env)
     return train(model, run, writer, hooks)
 
@@ -257,8 +283,9 @@ def _scores(
     plan: StudyPlan, model: Model, settings: RunSettings, result: TrainResult, place: Path | None
 ) -> np.ndarray:
     """The objective of each agent, f64[N]; evaluated once, and kept in the directory."""
-    updates = result.metrics.episode_return.shape[1]
-    file = None if place is None else _scores_file(place, updates)
+    file = None
+    if place is not None:
+        file = _scores_file(place, result.metrics.episode_return.shape[1])
     if file is not None and file.exists():
         return _read_scores(file)
     if plan.objective == EVALUATION or plan.objective.startswith(ENVIRONMENT):
@@ -272,7 +299,7 @@ def _scores(
     else:
         scores = np.asarray(getattr(metrics_at_end(result.metrics), plan.objective), np.float64)
     if file is not None and is_first():
-        StudyDirectory.write_json(file, scores.tolist())
+        write_json(file, scores.tolist())
     return scores
 
 
@@ -282,3 +309,63 @@ def _scores_file(place: Path, updates: int) -> Path:
 
 def _read_scores(file: Path) -> np.ndarray:
     return np.asarray(json.loads(file.read_text()), np.float64)
+
+
+def _run_after(before: Sequence[RungResult], settings: RunSettings) -> RunState:
+    """The run that the next rung continues."""
+    parts = [each.result for each in before]
+    result = parts[0] if len(parts) == 1 else jax.tree.map(_joined, *parts)
+    agents, finite = settings.agents, np.asarray(result.finite)
+    env_params: Any = dict(agents.env_params)
+    return RunState(
+        settings=settings,
+        states=AgentStates(result.state, jnp.asarray(finite), agents.hyperparams, env_params),
+        finite=finite,
+        metrics=jax.tree.map(np.asarray, result.metrics),
+        updates=before[0].updates,
+    )
+
+
+def _joined(*leaves: Any) -> Any:
+    if is_key(leaves[0]):
+        return jnp.concatenate(leaves)
+    return np.concatenate(leaves)
+
+
+def metrics_at_end(metrics: Metrics) -> Metrics:
+    """Metrics f32[N] of the last tenth of the updates together, from those of each, [N, n]."""
+    updates = metrics.episode_return.shape[1]
+    first = updates - max(1, round(LAST_PART * updates))
+    return means_over_updates(metrics_between(metrics, first, updates))
+
+
+def metrics_between(metrics: Metrics, start: int, end: int) -> Metrics:
+    """Metrics [N, end - start] of some of the updates."""
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[:, start:end], metrics)
+
+
+def worst_of(plan: StudyPlan, compared: Sequence[RungResult]) -> float:
+    """The worst finite score of all agents, where higher ones are better; inf without any."""
+    signed = plan.sign * np.concatenate([each.scores for each in compared])
+    return float(signed[np.isfinite(signed)].min(initial=np.inf))
+
+
+def setting_scores(
+    plan: StudyPlan, compared: Sequence[RungResult], worst_before: float = np.inf
+) -> dict[int, float]:
+    """The interquartile mean over the seeds of each setting; NaN where no agent has a score.
+
+    An agent that diverged counts with the worst score of all that are compared, or `worst_before`
+    if that is worse: its own score is that of its last finite state. So does an agent whose score
+    is not a finite number.
+    """
+    signed = [plan.sign * each.scores for each in compared]
+    worst = min(worst_of(plan, compared), worst_before)
+    scores = {}
+    for each, values in zip(compared, signed, strict=True):
+        counted = np.asarray(each.result.finite) & np.isfinite(values)
+        rows = np.where(counted, values, worst).reshape(-1, plan.num_seeds)
+        for member, row in zip(each.members, rows, strict=True):
+            known = np.isfinite(worst)
+            scores[member] = float(plan.sign * interquartile_mean(row)) if known else np.nan
+    return scores

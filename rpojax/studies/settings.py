@@ -1,8 +1,9 @@
 """What a study compares: settings, each a base config with some changes."""
 
 import itertools
+import math
 from collections.abc import Collection, Hashable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
 
@@ -12,11 +13,19 @@ from rpojax.settings.declared import settings_of
 from rpojax.settings.hyperparams import HyperParams
 from rpojax.settings.network_config import NetworkConfig
 from rpojax.settings.plain import fields_to_plain, objects_in, to_plain
-from rpojax.settings.ranges import Range, check_range
-from rpojax.studies.space import Sampler, draw_distinct
-from rpojax.validation import as_mapping, as_sequence, check_known, show
+from rpojax.settings.ranges import Range, check_range, points_at
+from rpojax.validation import (
+    as_mapping,
+    as_sequence,
+    check_choice,
+    check_known,
+    show,
+    whole_number,
+)
 
-Changes = Mapping[str, Any]
+Changes: TypeAlias = Mapping[str, Any]
+Sampler: TypeAlias = Literal["random", "sobol"]
+TIMES_DRAWN = (1, 8, 64)  # as many points as are wanted, until enough of them are different
 
 
 class Setting(NamedTuple):
@@ -42,12 +51,12 @@ def with_changes(cfg: Config, changes: Changes) -> Config:
     network: dict[str, Any] = {}
     params: dict[str, Any] = {}
     for name, value in changes.items():
-        head, dot, field = name.partition(".")
-        if dot and head == "network":
+        if name.startswith("network."):
+            field = name.removeprefix("network.")
             check_known(field, settings_of(NetworkConfig), "setting of the network")
             network[field] = value
-        elif dot and head == "env_params":
-            params[field] = value
+        elif name.startswith("env_params."):
+            params[name.removeprefix("env_params.")] = value
         else:
             check_known(name, settings_of(Config), "setting")
             own[name] = value
@@ -78,11 +87,14 @@ def grid_and_space(
         ValueError: unknown names, values that are not allowed, names that are in both, values that
             are given twice, or a number of draws without a space and the reverse.
     """
-    grid = {name: _values(name, values) for name, values in (named_values("grid", grid)).items()}
-    ranges: dict[str, Range] = {
-        name: check_range(name, given) for name, given in named_values("space", space).items()
-    }
-    both = sorted(set(grid) & set(ranges))
+    values = {name: as_sequence(each) for name, each in named_values("grid", grid).items()}
+    for name, each in values.items():
+        if not each:
+            raise ValueError(
+                f"grid[{name!r}] = {show(grid[name])} is not a list of values; give e.g. [1]"  # type: ignore[index]
+            )
+    ranges = ranges_of(space)
+    both = sorted(set(values) & set(ranges))
     if both:
         raise ValueError(f"{', '.join(both)} is in grid and in space; leave it in one of them")
     if bool(ranges) != (num_settings is not None):
@@ -90,12 +102,49 @@ def grid_and_space(
             f"num_settings = {num_settings} says how many points to draw from space = "
             f"{show(space)}; give both, or neither"
         )
-    points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
-    draws: list[dict[str, Any]] = [{}]
-    if num_settings is not None:
-        draws = draw_distinct(ranges, num_settings, sampler, seed)
-    return labelled(
-        [(change, with_changes(cfg, change)) for p in points for d in draws for change in [p | d]]
+    draws = [{}] if num_settings is None else draw_distinct(ranges, num_settings, sampler, seed)
+    changes = [
+        dict(zip(values, point, strict=True)) | drawn
+        for point in itertools.product(*values.values())  # type: ignore[arg-type]
+        for drawn in draws
+    ]
+    return labelled([(each, with_changes(cfg, each)) for each in changes])
+
+
+def draw(
+    space: Mapping[str, Range], count: int, sampler: Sampler = "random", seed: int = 0
+) -> list[dict[str, Any]]:
+    """`count` points of a space, a value for each setting.
+
+    "random" points are independent of each other. "sobol" is a scrambled Sobol sequence, which
+    covers the space more evenly (Owen 1998, scipy.stats.qmc), best with a power of two.
+    """
+    check_choice("sampler", sampler, get_args(Sampler))
+    whole_number("num_settings", count)
+    if sampler == "sobol":
+        from scipy.stats import qmc
+
+        sequence = qmc.Sobol(len(space), rng=np.random.default_rng(seed))
+        # Whole powers of two keep the sequence balanced; the rest of the last one is left out.
+        positions = sequence.random_base2(max(0, math.ceil(math.log2(count))))[:count]
+    else:
+        positions = np.random.default_rng(seed).random((count, len(space)))
+    return points_at(space, positions)
+
+
+def draw_distinct(
+    space: Mapping[str, Range], count: int, sampler: Sampler = "random", seed: int = 0
+) -> list[dict[str, Any]]:
+    """The first points of `draw` that are all different; ValueError if the space has fewer."""
+    distinct: dict[str, dict[str, Any]] = {}
+    for factor in TIMES_DRAWN:
+        for point in draw(space, factor * count, sampler, seed):
+            distinct.setdefault(repr(point), point)
+        if len(distinct) >= count:
+            return list(distinct.values())[:count]
+    raise ValueError(
+        f"num_settings = {count} is more than the {len(distinct)} different points of the space; "
+        "give at most that, or wider ranges"
     )
 
 
@@ -141,28 +190,21 @@ def labelled(
         if len(set(labels)) < len(labels):
             labels = [label_of(each, in_full=True) for each in changes]
     labels = [str(label) for label in labels]
-    twice = _first_repeated(configs)
-    if twice is not None:
+    for first, second in _repeated(configs):
         raise ValueError(
-            f"settings {twice[0]} and {twice[1]} are the same ({labels[twice[1]] or 'no changes'}"
-            "); give each value once"
+            f"settings {first} and {second} are the same ({labels[second] or 'no changes'}); give "
+            "each value once"
         )
-    twice = _first_repeated(labels)
-    if twice is not None:
+    for first, second in _repeated(labels):
         raise ValueError(
-            f"settings {twice[0]} and {twice[1]} have the label {labels[twice[0]]!r} both; give "
-            "configs as a dictionary, by labels that tell them apart"
+            f"settings {first} and {second} have the label {labels[first]!r} both; give configs as "
+            "a dictionary, by labels that tell them apart"
         )
     return [Setting(*each) for each in zip(labels, changes, configs, strict=True)]
 
 
 def label_of(changes: Changes, in_full: bool = False) -> str:
-    """Changes as a label: "alpha=0.3,network.hidden_sizes=64x64".
-
-    Args:
-        changes: plain.
-        in_full: whether to write all digits of numbers, not six.
-    """
+    """Plain changes as a label, "alpha=0.3,network.hidden_sizes=64x64", with six digits or all."""
     return ",".join(f"{name}={_in_words(value, in_full)}" for name, value in changes.items())
 
 
@@ -180,13 +222,15 @@ def _described(value: Any) -> Any:
     return objects_in(plain).get("", plain)
 
 
-def _first_repeated(values: Sequence[Hashable]) -> tuple[int, int] | None:
-    """The indices of the first value that is there twice."""
+def first_of_each(values: Sequence[Hashable]) -> list[int]:
+    """For each value the index of the first one that is the same."""
     first: dict[Hashable, int] = {}
-    for index, value in enumerate(values):
-        if first.setdefault(value, index) != index:
-            return first[value], index
-    return None
+    return [first.setdefault(value, index) for index, value in enumerate(values)]
+
+
+def _repeated(values: Sequence[Hashable]) -> list[tuple[int, int]]:
+    """Each value that was there before: the indices of the first one and of this one."""
+    return [(at, index) for index, at in enumerate(first_of_each(values)) if at != index]
 
 
 def program_config(cfg: Config, traced: Collection[str] = ()) -> Config:
@@ -239,13 +283,6 @@ def params_of_settings(configs: Sequence[Config], names: Sequence[str]) -> dict[
     }
 
 
-def _values(name: str, values: Any) -> list[Any]:
-    items = as_sequence(values)
-    if not items:
-        raise ValueError(f"grid[{name!r}] = {show(values)} is not a list of values; give e.g. [1]")
-    return items
-
-
 def named_values(name: str, given: Any) -> dict[str, Any]:
     """Values by the names of settings, {} for None; ValueError for what is no such dictionary."""
     mapping = {} if given is None else as_mapping(given)
@@ -255,6 +292,11 @@ def named_values(name: str, given: Any) -> dict[str, Any]:
         if not isinstance(key, str):
             raise ValueError(f"{name} has the key {show(key)}; give names of settings as text")
     return mapping
+
+
+def ranges_of(space: Mapping[str, Any] | None) -> dict[str, Range]:
+    """The ranges of a space, checked."""
+    return {name: check_range(name, each) for name, each in named_values("space", space).items()}
 
 
 def _by_name(plain: Mapping[str, Any]) -> dict[str, Any]:

@@ -106,6 +106,35 @@ def test_trials_that_cannot_be_run_are_told_so(space, arguments, message):
     assert [trial.state for trial in study.trials] == [FAILED] * 2
 
 
+def test_a_sampler_that_has_tried_its_whole_grid_ends_the_search():
+    sampler = optuna.samplers.GridSampler({"alpha": [0.0, 0.5]})
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    space = {"alpha": Uniform(0.0, 1.0)}
+    optimize(study, CFG, space, num_trials=5, batch_size=2, **SMALL)
+    assert [trial.state for trial in study.trials] == [FINISHED] * 2
+
+
+def test_options_that_a_storage_cannot_hold_are_refused_before_a_trial_is_made():
+    study = new_study()
+    space = {"network.hidden_sizes": Choice(((32, 32), (16,)))}
+    with pytest.raises(ValueError, match=r"has the option \(32, 32\), which Optuna cannot save"):
+        optimize(study, CFG, space, num_trials=2, **SMALL)
+    assert not study.trials
+
+
+@pytest.mark.parametrize("method", ["before_trial", "sample_relative", "sample_independent"])
+def test_trials_whose_sampler_raises_have_failed(method, monkeypatch):
+    study = new_study()
+
+    def fail(*_, **__):
+        raise RuntimeError("no point")
+
+    monkeypatch.setattr(study.sampler, method, fail)
+    with pytest.raises(RuntimeError, match="no point"):
+        optimize(study, CFG, SPACE, num_trials=2, **SMALL)
+    assert [trial.state for trial in study.trials] == [FAILED]
+
+
 @pytest.mark.parametrize("space", [[1], 3])
 def test_a_space_is_a_dictionary(space):
     with pytest.raises(ValueError, match=r"space = .* is not a dictionary; give values by setting"):

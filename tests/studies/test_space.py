@@ -6,7 +6,7 @@ from scipy import stats
 
 from rpojax.settings.ranges import check_range
 from rpojax.studies import Choice, LogUniform, Uniform, Whole
-from rpojax.studies.space import draw, draw_distinct
+from rpojax.studies.settings import draw, draw_distinct
 
 SPACE = {
     "alpha": Uniform(0.0, 2.0),

@@ -12,8 +12,8 @@ from rpojax import Config, NetworkConfig, make_train, resume_study, study
 from rpojax.studies import Halving, StudyResult, write_table
 from rpojax.studies import runner as runner_module
 from rpojax.studies.plan import StudyPlan
+from rpojax.studies.runner import RungResult, metrics_at_end, setting_scores, worst_of
 from rpojax.studies.settings import Setting
-from rpojax.studies.trained import Trained, metrics_at_end, setting_scores, worst_of
 from rpojax.types import Metrics, TrainResult
 
 CFG = Config(
@@ -101,7 +101,7 @@ def test_summary_orders_settings_and_best_is_the_first(found):
 
 
 def test_tables_are_tidy(found):
-    result, directory = found
+    _, directory = found
     lines = (directory / "agents.csv").read_text().splitlines()
     header = lines[0].split(",")
     assert len(lines) == 1 + 4 * 2
@@ -110,10 +110,22 @@ def test_tables_are_tidy(found):
     curves = (directory / "curves.csv").read_text().splitlines()
     assert len(curves) == 1 + 4 * 2 * 9
     assert curves[0].split(",")[:4] == ["setting", "label", "seed", "steps"]
+
+
+def test_export_for_marl_eval_keeps_the_rules_of_its_readme(found):
+    """The same metrics in each step and in absolute_metrics, as many steps, no commas in names."""
+    result, _ = found
     tree = result.marl_eval()["gymnax"]["MountainCarContinuous-v0"]
-    assert set(tree) == {setting.label for setting in result.settings}
-    run = tree["alpha=0.5,learning_rate=0.01"]["seed_1"]
-    assert run["absolute_metrics"] == {"evaluation_return": [result.scores[3, 1]]}
+    assert set(tree) == {setting.label.replace(",", ";") for setting in result.settings}
+    run = tree["alpha=0.5;learning_rate=0.01"]["seed_1"]
+    assert run["absolute_metrics"] == {"return": [result.scores[3, 1]]}
+    runs = [run for runs in tree.values() for run in runs.values()]
+    assert {len(run) for run in runs} == {1 + 9}
+    assert {name for run in runs for step in run.values() for name in step} == {
+        "step_count",
+        "return",
+    }
+    assert [run[f"step_{n}"]["step_count"] for n in range(9)] == [32 * n for n in range(1, 10)]
     json.dumps(tree)
 
 
@@ -271,7 +283,7 @@ def trained_of(scores, finite=True):
     result = TrainResult(
         state=None, metrics=None, finite=np.broadcast_to(finite, scores.shape).ravel()
     )
-    return Trained(CFG, [*range(len(scores))], 0, result, scores.ravel())
+    return RungResult([*range(len(scores))], 0, result, scores.ravel())
 
 
 def plan_of(scores):

@@ -1,5 +1,6 @@
 """The page of a study, from results that were made up: nothing is trained."""
 
+import dataclasses
 import re
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from rpojax import Config, Metrics, TrainResult
 from rpojax.studies import StudyResult, report, write_report
 from rpojax.studies.api import make_plan
-from rpojax.studies.trained import Trained
+from rpojax.studies.runner import RungResult
 
 CFG = Config(num_envs=4, num_steps=8, num_minibatches=2, total_timesteps=4 * 8 * 4)
 
@@ -22,7 +23,7 @@ def result_of(returns, finite=None, **arguments) -> StudyResult:
     trained = TrainResult(state=None, metrics=metrics, finite=finite.ravel())
     members = list(range(len(plan.settings)))
     scores = metrics.episode_return[:, -1].astype(np.float64)
-    return StudyResult(plan, (Trained(CFG, members, 0, trained, scores),))
+    return StudyResult(plan, (RungResult(members, 0, trained, scores),))
 
 
 def test_the_setting_with_the_lowest_score_is_the_best_of_a_minimization(tmp_path):
@@ -66,6 +67,19 @@ def test_a_study_becomes_one_of_optuna():
     )
     minimized = result_of(returns, configs=configs, direction="minimize").to_optuna()
     assert minimized.best_value == 1.0
+
+
+def test_export_for_marl_eval_fills_gaps_and_leaves_out_settings_that_stopped():
+    returns = np.full((2, 2, 4), np.nan)
+    returns[0, 0], returns[0, 1, 1:3] = [1.0, 2.0, 3.0, 4.0], [5.0, 7.0]
+    study = result_of(returns, grid={"alpha": [0.0, 0.5]})
+    (runs,) = study.marl_eval().values()
+    run = runs["Pendulum-v1"]["alpha=0"]["seed_1"]
+    assert [run[f"step_{n}"]["return"] for n in range(4)] == [[5.0], [5.0], [7.0], [7.0]]
+    rung = study.trained[0]
+    stopped, at_end = rung.only([0])._replace(rung=0), rung.only([1])._replace(rung=1)
+    halved = StudyResult(dataclasses.replace(study.plan, halving=2), (stopped, at_end))
+    assert list(halved.marl_eval()["gymnax"]["Pendulum-v1"]) == ["alpha=0.5"]
 
 
 def test_agents_that_diverge_count_with_the_lowest_return_in_areas_and_curves():

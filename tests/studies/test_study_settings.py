@@ -1,14 +1,17 @@
 """From grids, spaces and configs to the settings of a study."""
 
+import dataclasses
 import inspect
+import json
+import re
 
 import numpy as np
 import pytest
 
 from rpojax import Config, NetworkConfig
-from rpojax.studies import LogUniform
+from rpojax.studies import Halving, LogUniform
 from rpojax.studies.api import make_plan, study
-from rpojax.studies.plan import StudyPlan, difference, plan_from_record
+from rpojax.studies.plan import StudyPlan, check_halving
 from rpojax.studies.settings import given_configs, grid_and_space, with_changes
 
 BASE = Config(num_envs=4, num_steps=8, num_minibatches=2, total_timesteps=320)
@@ -172,9 +175,9 @@ def test_parameters_of_the_environment_that_can_be_traced_share_a_program():
 
 
 def test_plan_survives_its_record():
-    again = plan_from_record(plan(halving=None).record())
-    assert again == plan()
-    assert difference(plan().record(), again) is None
+    again = StudyPlan.from_record(json.loads(json.dumps(plan(halving=3).record())))
+    assert again == plan(halving=3)
+    assert again.difference(plan(halving=3).record()) is None
 
 
 @pytest.mark.parametrize(
@@ -189,9 +192,7 @@ def test_plan_survives_its_record():
     ],
 )
 def test_difference_of_plans_is_named(changes, message):
-    import re
-
-    assert re.search(message, difference(plan().record(), plan(**changes)))
+    assert re.search(message, plan(**changes).difference(plan().record()))
 
 
 @pytest.mark.parametrize(
@@ -210,9 +211,49 @@ def test_bad_plan_is_refused(changes, message):
         plan(**changes)
 
 
-def test_a_plan_has_the_arguments_and_defaults_of_a_study():
-    plan, of_study = (inspect.signature(each).parameters for each in (make_plan, study))
-    assert set(of_study) - set(plan) == {"directory", "on_progress"}
-    assert {name: each.default for name, each in plan.items()} == {
-        name: of_study[name].default for name in plan
-    }
+def test_a_plan_has_the_defaults_of_a_study():
+    of_study = inspect.signature(study).parameters
+    for field in dataclasses.fields(StudyPlan):
+        if field.name in of_study:
+            assert field.default == of_study[field.name].default
+    assert make_plan(BASE) == StudyPlan(settings=tuple(grid(None)))
+
+
+@pytest.mark.parametrize(
+    ("count", "rungs"),
+    [(1, [1.0]), (2, [1.0]), (3, [1 / 3, 1.0]), (9, [1 / 9, 1 / 3, 1.0]), (10, [1 / 9, 1 / 3, 1])],
+)
+def test_rungs_leave_one_setting_or_a_few_at_the_end(count, rungs):
+    assert Halving(3).rungs(count) == pytest.approx(rungs)
+
+
+def test_first_rung_can_be_given():
+    assert Halving(2, first=0.25).rungs(100) == [0.25, 0.5, 1.0]
+    assert Halving(3, first=0.5).rungs(100) == [0.5, 1.0]
+    assert Halving(3, first=0.33).rungs(100) == [0.33, 1.0]  # and none at 0.99
+
+
+def test_best_third_goes_on_in_order():
+    ranks = {0: 1.0, 1: 5.0, 2: float("-inf"), 3: 4.0, 4: 5.0, 5: 0.0, 6: -1.0}
+    assert Halving(3).survivors(list(ranks), ranks) == [1, 3, 4]
+    assert Halving(2).survivors([2, 5], ranks) == [5]
+
+
+@pytest.mark.parametrize("given", [3, {"factor": 3}, Halving(3)])
+def test_halving_can_be_a_number_or_a_dictionary(given):
+    assert check_halving(given) == Halving(3)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (1, "halving = 1"),
+        ({"factor": 1}, "halving.factor = 1"),
+        ({"eta": 3}, "halving has no eta"),
+        ({"factor": 3, 1: 2, "eta": 3}, "halving has no 1"),
+        ({"first": 0.0}, "halving.first = 0"),
+    ],
+)
+def test_bad_halving_is_refused(given, message):
+    with pytest.raises(ValueError, match=message):
+        check_halving(given)
