@@ -133,6 +133,7 @@ def everything(directory: str) -> Any:
         "study": rpojax.study(
             config(), grid={"alpha": [0.0, 0.5]}, num_seeds=2, directory=f"{directory}/study"
         ).scores.tolist(),
+        "errors": errors(f"{directory}/errors"),
     }
 
 
@@ -142,7 +143,7 @@ def resume(directory: str) -> Any:
     return digests(rpojax.resume(f"{directory}/run"))
 
 
-def fail(directory: str) -> Any:
+def errors(directory: str) -> Any:
     """The errors of a run whose second process fails, of one in a directory that is in use."""
     import jax
 

@@ -21,7 +21,7 @@ from rpojax.programs.agent_states import AgentStates
 from rpojax.programs.agents_at_once import agents_at_once, agents_mapped
 from rpojax.programs.blocks import in_blocks
 from rpojax.programs.spread import AGENT, ON_ALL, STATE, place, spread
-from rpojax.runs.chunk import evolving, independent, train_one_agent
+from rpojax.runs.chunk import Chunk, evolving, train_one_agent
 from rpojax.runs.run_state import Best
 from rpojax.runs.settings import RunSettings
 from rpojax.settings.agent_table import AgentTable
@@ -147,7 +147,15 @@ def _compile_chunk(
     while True:
         size = functools.partial(int, block)
         if evolve is None:
-            train = independent(in_blocks(up_to(longest), size), per_agent)
+            train_some = in_blocks(up_to(longest), size)
+
+            def train_agents(states: AgentStates, num_updates: Array, done: Array) -> Chunk:
+                del done  # counts generations
+                return Chunk(*train_some(states, num_updates))  # noqa: B023
+
+            train = sharded_vmap(
+                train_agents, (0, None, None), donate_argnums=(0,), devices_per_agent=per_agent
+            )
         else:
             generation = in_blocks(up_to(evolve.every), size)
             train = evolving(model, settings, generation, longest)

@@ -4,7 +4,6 @@ orbax's `CheckpointManager` would rotate them too, but takes the newest as it is
 one must be skipped, and knows no run that another one is about to replace.
 """
 
-import contextlib
 import re
 import warnings
 from collections.abc import Callable
@@ -82,16 +81,9 @@ def first_read(directory: Path, read_one: Callable[[Path], T]) -> T:
 
 
 def recorded_settings(directory: Path) -> RunSettings:
-    """A run's settings, from its newest checkpoint with an undamaged record; reads no arrays.
-
-    Raises:
-        ValueError: there is none, or the config holds objects that a file cannot hold.
-    """
-    for path in checkpoint_paths(directory)[::-1]:
-        with contextlib.suppress(DamagedCheckpointError):
-            return settings_from_record(storage.opened(path).record["settings"])
-    raise ValueError(
-        f"no checkpoint in {str(directory)!r} has an undamaged record; start a new run"
+    """A run's settings; reads no arrays. Errors as `first_read`, and as `settings_from_record`."""
+    return first_read(
+        directory, lambda path: settings_from_record(storage.opened(path).record["settings"])
     )
 
 

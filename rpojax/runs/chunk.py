@@ -29,31 +29,7 @@ class Chunk(NamedTuple):
     states: AgentStates
     metrics: Metrics  # [N, updates]
     taken: Array  # bool[N, updates] the updates that were taken
-    evolution: Evolution | None  # [N, generations]; None without `evolve`
-
-
-def independent(train_one: Callable[..., Any], devices_per_agent: int) -> jax.stages.Wrapped:
-    """The program of independent agents, over all devices.
-
-    Args:
-        train_one: (states of one agent, number of updates) -> states, metrics, taken.
-        devices_per_agent: that share each agent.
-
-    Returns:
-        (states, number of updates, updates done before) -> `Chunk`.
-    """
-
-    def train_agents(states: AgentStates, num_updates: Array, first_update: Array) -> Chunk:
-        del first_update  # counts generations
-        states, metrics, taken = train_one(states, num_updates)
-        return Chunk(states, metrics, taken, None)
-
-    return sharded_vmap(
-        train_agents,
-        (0, None, None),
-        donate_argnums=(0,),
-        devices_per_agent=devices_per_agent,
-    )
+    evolution: Evolution | None = None  # [N, generations]; None without `evolve`
 
 
 def evolving(
@@ -69,7 +45,8 @@ def evolving(
         longest: updates of a chunk, whole generations.
 
     Returns:
-        As `independent`; a chunk begins where a generation does.
+        (states, number of updates, updates done before) -> `Chunk`, which begins where a generation
+        does.
     """
     pbt, count = settings.evolve, len(settings.agents)
     assert pbt is not None

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from bits import assert_same_bits
 
 from rpojax import (
     Config,
@@ -30,25 +31,6 @@ from rpojax.settings.agent_table import agent_table
 CFG = Config(
     total_timesteps=5 * 8 * 64, num_envs=8, num_steps=64, update_epochs=2, num_minibatches=2
 )
-
-
-def leaves(tree) -> list[np.ndarray]:
-    """The arrays of a tree, typed keys as integers."""
-    unkeyed = jax.tree.map(
-        lambda leaf: (
-            jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
-        ),
-        tree,
-    )
-    return [np.asarray(leaf) for leaf in jax.tree.leaves(unkeyed)]
-
-
-def assert_same_bits(a, b) -> None:
-    assert jax.tree.structure(a) == jax.tree.structure(b)
-    for x, y in zip(leaves(a), leaves(b), strict=True):
-        assert x.dtype == y.dtype
-        assert x.shape == y.shape
-        assert x.tobytes() == y.tobytes()
 
 
 def vmapped(cfg: Config, num_seeds: int, seed: int, hyperparams: HyperParams | None = None):

@@ -5,6 +5,7 @@ import csv
 import jax
 import numpy as np
 import pytest
+from bits import assert_same_bits
 
 import rpojax
 from rpojax.loggers import CSVLogger
@@ -25,18 +26,6 @@ CFG = rpojax.Config(
 )
 GRAVITIES = [1.62, 9.81, 20.0]
 WORLDS = {"g": GRAVITIES, "m": 1.5}
-
-
-def same_bits(a, b):
-    data = [
-        [jax.random.key_data(x) if is_key(x) else x for x in jax.tree.leaves(tree)]
-        for tree in (a, b)
-    ]
-    return all(np.array_equal(x, y, equal_nan=True) for x, y in zip(*data, strict=True))
-
-
-def is_key(leaf):
-    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +50,8 @@ def test_each_agent_is_what_train_alone_makes_of_it(fitted):
     train = jax.jit(rpojax.make_train(CFG))
     for index, g in enumerate(GRAVITIES):
         alone = train(jax.random.key(0), None, {"g": g, "m": 1.5})
-        assert same_bits(fitted[0].select(index).state, alone.state)
-        assert same_bits(fitted[0].select(index).metrics, alone.metrics)
+        assert_same_bits(fitted[0].select(index).state, alone.state)
+        assert_same_bits(fitted[0].select(index).metrics, alone.metrics)
 
 
 def test_a_resumed_run_keeps_them(fitted, tmp_path):
@@ -74,7 +63,7 @@ def test_a_resumed_run_keeps_them(fitted, tmp_path):
         checkpoint_dir=tmp_path,
     )
     assert stopped.metrics.kl.shape == (3, 1)
-    assert same_bits(resume(tmp_path), fitted[0])
+    assert_same_bits(resume(tmp_path), fitted[0])
 
 
 def test_files_and_labels_name_the_parameters_that_differ(fitted):
@@ -159,5 +148,5 @@ def test_a_run_with_domain_randomisation_is_saved_and_resumed_with_its_config(tm
         UserWarning, match=r"env = .*shorter_length\) where the run has .*:any_length"
     ):
         rpojax.load(tmp_path, cfg=with_drawn(any_shorter_length))
-    assert same_bits(resume(tmp_path, cfg=with_drawn(any_length)), lengths)
+    assert_same_bits(resume(tmp_path, cfg=with_drawn(any_length)), lengths)
     assert rpojax.load(tmp_path, cfg=cfg).agents[1].env_params == {"g": np.float32(9.81)}

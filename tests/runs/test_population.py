@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from bits import assert_same_bits
 
 from rpojax import PBT, Config, NetworkConfig, fit, load, resume
 from rpojax.studies import LogUniform, Uniform
@@ -22,17 +23,6 @@ EVOLVE = PBT(
     fraction=0.4,
     eval_episodes=2,
 )
-
-
-def same(a, b):
-    def bits(leaf):
-        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            leaf = jax.random.key_data(leaf)
-        return np.asarray(leaf).tobytes()
-
-    return all(
-        bits(x) == bits(y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
-    )
 
 
 @pytest.fixture(scope="module")
@@ -93,8 +83,8 @@ def test_chunks_and_checkpoints_change_nothing(evolved, tmp_path):
         on_chunk=stop,
     )
     resumed = resume(tmp_path)
-    assert same(resumed, evolved)
-    assert same(load(tmp_path).result.evolution, evolved.evolution)
+    assert_same_bits(resumed, evolved)
+    assert_same_bits(load(tmp_path).result.evolution, evolved.evolution)
 
 
 def test_values_that_agents_have_of_their_own_are_kept():

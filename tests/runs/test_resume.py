@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import killed
 import numpy as np
 import pytest
-from test_fit import Memory, assert_same_bits, vmapped
+from bits import assert_same_bits
+from test_fit import Memory, vmapped
 
 import rpojax
 from rpojax import Config, NetworkConfig

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_fit import assert_same_bits
+from bits import assert_same_bits
 
 import rpojax
 from rpojax import Config, Metrics, fit, load, resume

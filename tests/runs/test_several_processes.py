@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import rpojax
-from rpojax import processes
+from rpojax.devices import processes
 
 COMMAND = str(Path(sys.executable).with_name("rpojax"))
 
@@ -44,12 +44,15 @@ def test_only_the_first_process_logs(trained):
 def test_another_number_of_processes_resumes(trained, number, tmp_path):
     directory, told = trained[2]
     shutil.copytree(directory / "stopped", tmp_path / "stopped")
-    resumed = job.run(number, 1, "resume", tmp_path / "stopped")
+    if number == 1:
+        resumed = [job.resume(tmp_path / "stopped")]
+    else:
+        resumed = job.run(number, 1, "resume", tmp_path / "stopped")
     assert resumed == [told[0]["whole"]] * number
 
 
-def test_an_error_in_one_process_ends_all_with_its_message(tmp_path):
-    first, second = job.run(2, 1, "fail", tmp_path / "run")
+def test_an_error_in_one_process_ends_all_with_its_message(trained):
+    first, second = [told["errors"] for told in trained[2][1]]
     assert second[0] == "KeyError: 'a mistake'"
     assert first[0] == "ProcessError: process 1 of 2 failed: KeyError: 'a mistake'"
     assert "is in use by process" in first[1]

@@ -5,7 +5,7 @@ import signal
 
 import numpy as np
 import pytest
-from test_fit import assert_same_bits
+from bits import assert_same_bits
 
 from rpojax import Config, TrainingInterrupted, fit, resume
 from rpojax.runs import loop

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_fit import assert_same_bits
+from bits import assert_same_bits
 
 from rpojax import Config, fit, load, make_policy
 from rpojax.runs import checkpoint_manager

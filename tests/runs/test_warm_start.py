@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 import pytest
-from test_fit import assert_same_bits
+from bits import assert_same_bits
 
 from rpojax import Config, NetworkConfig, envs, evaluate, fit, load, resume
 
