@@ -106,7 +106,7 @@ def read(path: Path, cfg: Config | None = None) -> Checkpoint:
     settings = settings_from_record(stored.record["settings"], cfg)
     model = make_model(settings.cfg)
     agents = read_policy(stored, settings, model)
-    run = read_rest(stored, settings, model, agents)
+    run = read_run(stored, settings, model, agents)
     return Checkpoint(path, model, run, stored.record["versions"])
 
 
@@ -121,7 +121,7 @@ def read_policy(stored: Stored, settings: RunSettings, model: Model) -> Agents:
 
     def blank(key: Any) -> TrainState:
         scalar = normalize.init_stats(jax.ShapeDtypeStruct((), jnp.float32))
-        return _without_fields(
+        return _partial_state(
             params=model.network.init(key),
             obs_stats=normalize.init_stats(model.env.obs) if cfg.normalize_observations else None,
             reward_stats=scalar if cfg.normalize_rewards else None,
@@ -139,9 +139,9 @@ def read_policy(stored: Stored, settings: RunSettings, model: Model) -> Agents:
     tree = stored.read("policy", expected)
     best = tree.get("best")
     return Agents(
-        state=_without_fields(**tree["agents"]),
+        state=_partial_state(**tree["agents"]),
         finite=tree["finite"],
-        best=best and best._replace(state=_without_fields(**best.state)),
+        best=best and best._replace(state=_partial_state(**best.state)),
     )
 
 
@@ -156,7 +156,7 @@ def read_history(stored: Stored, settings: RunSettings) -> dict[str, Any]:
     return stored.read("history", expected, lenient=True)
 
 
-def read_rest(stored: Stored, settings: RunSettings, model: Model, agents: Agents) -> RunState:
+def read_run(stored: Stored, settings: RunSettings, model: Model, agents: Agents) -> RunState:
     """The run, of which the part "policy" was read; errors as `read`."""
     table, record = settings.agents, stored.record
     params_of_agents(model.env, table.env_params)  # another environment may have others
@@ -232,7 +232,7 @@ def _split(state: TrainState) -> tuple[Any, Any]:
     return {name: fields.pop(name) for name in POLICY_FIELDS}, fields
 
 
-def _without_fields(**fields: Any) -> TrainState:
+def _partial_state(**fields: Any) -> TrainState:
     """A state with these fields only, and None elsewhere."""
     every: dict[str, Any] = dict.fromkeys(TrainState.__dataclass_fields__)
     return TrainState(**every | fields)

@@ -17,7 +17,6 @@ import os
 import re
 import shutil
 import warnings
-import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -282,8 +281,9 @@ def _damage_noticed(path: Path) -> Iterator[None]:
         yield
     except PermissionError:
         raise
-    except (OSError, EOFError, ValueError, LookupError, TypeError, zipfile.error) as error:
-        raise DamagedCheckpointError(f"{path} is damaged: {first_line(error)}") from error
+    except Exception as error:  # damaged files raise errors of many kinds
+        what = "is damaged" if path.exists() else "was removed meanwhile; load the run again"
+        raise DamagedCheckpointError(f"{path} {what}: {first_line(error)}") from error
 
 
 def _kind(leaf: Any) -> str:

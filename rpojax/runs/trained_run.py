@@ -15,7 +15,7 @@ from rpojax.envs.params import params_of_agents
 from rpojax.programs.protocols import EnvParams
 from rpojax.runs import storage
 from rpojax.runs.agents import evaluation_keys, play_with_agents
-from rpojax.runs.checkpoint import Agents, acting_model, read_history, read_policy, read_rest
+from rpojax.runs.checkpoint import Agents, acting_model, read_history, read_policy, read_run
 from rpojax.runs.checkpoint_manager import checkpoint_directory, first_read
 from rpojax.runs.settings import RunSettings, settings_from_record
 from rpojax.runs.storage import Stored
@@ -68,9 +68,10 @@ class TrainedRun:
 
         Raises:
             ValueError: this version of rpojax or of the environment has another state; the message
-                names what differs, and the versions that wrote it.
+                names what differs, and the versions that wrote it. Or the state is damaged:
+                `resume` then continues from the checkpoint before.
         """
-        run = read_rest(self._stored, self.settings, self.model, self._read)
+        run = read_run(self._stored, self.settings, self.model, self._read)
         if self._best:
             assert run.best is not None
             run.states = run.states._replace(state=run.best.state)

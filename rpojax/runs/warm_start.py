@@ -52,19 +52,26 @@ def warm_started(
         num_agents: N.
 
     Raises:
-        ValueError: an unknown part, another number of agents, or parameters or statistics of other
-            shapes, with the names of both.
+        ValueError: another kind of `initial`; an unknown part, another number of agents, or
+            parameters or statistics of other shapes, with the names of both.
     """
     checked = _checked(parts)
-    trained = trained_state(initial, checked)
+    if isinstance(initial, TrainedRun):
+        trained = initial.result.state if "optimizer" in checked else initial.policies
+        _warn_of_other_settings(cfg, initial.cfg)
+    elif isinstance(initial, TrainResult):
+        trained = initial.state
+    else:
+        raise ValueError(
+            f"initial = {type(initial).__name__} is neither a TrainResult nor a run from "
+            "rpojax.load; give one of them"
+        )
     count = trained.update_count.shape
     if count not in ((), (1,), (num_agents,)):
         raise ValueError(
             f"initial holds agents of shape {count}, and the run has {num_agents}; give as many, "
             "or one for all, such as result.select(0)"
         )
-    if isinstance(initial, TrainedRun):
-        _warn_of_other_settings(cfg, initial.cfg)
     changes = {}
     for part in checked:
         for name in FIELDS[part]:
@@ -76,22 +83,6 @@ def warm_started(
             _require_same_shapes(part, name, fresh, rows)
             changes[name] = rows
     return state.replace(**changes)
-
-
-def trained_state(initial: Any, parts: Collection[str] = ("optimizer",)) -> TrainState:
-    """The state of what `fit` was given as `initial`, or what these parts need of it.
-
-    Raises:
-        ValueError: it is neither a `TrainResult` nor a `TrainedRun`.
-    """
-    if isinstance(initial, TrainedRun):
-        return initial.result.state if "optimizer" in parts else initial.policies
-    if not isinstance(initial, TrainResult):
-        raise ValueError(
-            f"initial = {type(initial).__name__} is neither a TrainResult nor a run from "
-            "rpojax.load; give one of them"
-        )
-    return initial.state
 
 
 def _checked(parts: Any) -> Sequence[str]:
@@ -106,17 +97,13 @@ def _checked(parts: Any) -> Sequence[str]:
 
 
 def _warn_of_other_settings(cfg: Config, trained: Config) -> None:
-    now, before = _how_it_acts(cfg), _how_it_acts(trained)
-    for name in now:
-        if name in before and now[name] != before[name]:
-            _warn(f"{name} = {now[name]!r}", before[name])
-
-
-def _how_it_acts(cfg: Config) -> dict[str, Any]:
-    """The settings that change what the same parameters do."""
-    network = vars(cfg.network) if isinstance(cfg.network, NetworkConfig) else {}
-    own = {f"network.{name}": network[name] for name in _ACTING if name in network}
-    return {"action_transform": cfg.action_transform, **own}
+    """Warn of settings that change what the same parameters do."""
+    pairs: list[tuple[str, Any, Any]] = [("action_transform", cfg, trained)]
+    if isinstance(cfg.network, NetworkConfig) and isinstance(trained.network, NetworkConfig):
+        pairs += [(name, cfg.network, trained.network) for name in _ACTING]
+    for name, now, before in pairs:
+        if getattr(now, name) != getattr(before, name):
+            _warn(f"{name} = {getattr(now, name)!r}", getattr(before, name))
 
 
 def _warn(setting: str, before: Any) -> None:

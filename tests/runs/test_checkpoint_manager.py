@@ -52,25 +52,6 @@ def test_settings_are_read_past_a_damaged_record(tmp_path):
     assert checkpoint_manager.recorded_settings(tmp_path).eval_every == 5
 
 
-def test_record_that_lacks_a_setting_is_read_and_one_with_an_unknown_setting_is_refused(
-    tmp_path, monkeypatch
-):
-    record = checkpoint.settings_to_record(killed.SETTINGS)
-    del record["cfg"]["alpha"], record["hyperparams"]["gamma"], record["eval_every"]
-    monkeypatch.setattr(checkpoint, "settings_to_record", lambda settings: record)
-    checkpoint.save(tmp_path, killed.ENV, killed.made_up(1))
-    settings = checkpoint_manager.recorded_settings(tmp_path)
-    assert settings.cfg == killed.SETTINGS.cfg
-    assert settings.agents[0] == killed.SETTINGS.agents[0]
-    assert settings.eval_every == 0
-    for place, name in ((record, "a"), (record["cfg"], "b"), (record["hyperparams"], "c")):
-        place[name] = 1
-        checkpoint.save(tmp_path, killed.ENV, killed.made_up(1))
-        with pytest.raises(ValueError, match=rf"does not know.*{name}|{name}.*does not know"):
-            checkpoint_manager.recorded_settings(tmp_path)
-        del place[name]
-
-
 def test_only_complete_checkpoints_are_listed_oldest_first(tmp_path):
     names = ["update_000000010", "update_000000002", "update_000000003.damaged", "update_4", "x"]
     for name in names:

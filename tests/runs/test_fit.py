@@ -68,13 +68,6 @@ def test_result_is_bit_identical_to_the_vmapped_train(changes, num_seeds):
     assert_same_bits(fit(cfg, num_seeds, seed=7), vmapped(cfg, num_seeds, seed=7))
 
 
-def test_hyperparams_reach_the_training_and_agree_with_make_train():
-    hyperparams = CFG.hyperparams().replace(alpha=0.1, learning_rate=1e-3)
-    result = fit(CFG, num_seeds=2, seed=1, hyperparams=hyperparams)
-    assert_same_bits(result, vmapped(CFG, 2, 1, hyperparams))
-    np.testing.assert_allclose(result.metrics.learning_rate[:, 0], 1e-3)
-
-
 def test_progress_counts_from_the_compilation_to_the_end(watched):
     result, seen = watched
     updates = [progress.updates for progress in seen]
@@ -163,18 +156,6 @@ def test_logs_evaluations_and_checkpoints_change_no_bit_and_say_what_happened(wa
     np.testing.assert_array_equal(run.best.state.update_count, run.best.updates)
 
 
-def test_logger_that_fails_ends_neither_the_training_nor_the_others(watched):
-    class Failing(Memory):
-        def log(self, record):
-            raise OSError("disk on fire")
-
-    memory = Memory()
-    with pytest.warns(RuntimeWarning, match="Failing failed.*disk on fire"):
-        result = fit(CFG, num_seeds=3, seed=7, loggers=[Failing(), memory])
-    assert_same_bits(result, watched[0])
-    assert len(memory.records) == CFG.num_updates
-
-
 def test_a_logger_that_cannot_start_leaves_the_old_run(tmp_path):
     class Refusing(Memory):
         def start(self, cfg, agents, updates):
@@ -240,21 +221,6 @@ def press_at(updates: int, times: int = 1):
                 os.kill(os.getpid(), signal.SIGINT)
 
     return press
-
-
-def test_first_interrupt_saves_and_says_how_to_resume(watched, tmp_path, monkeypatch):
-    monkeypatch.setattr(loop, "SECONDS_PER_CHUNK", 0.0)
-    former = signal.getsignal(signal.SIGINT)
-    with pytest.raises(TrainingInterrupted) as stopped:
-        fit(CFG, 3, 7, on_chunk=press_at(3), checkpoint_dir=tmp_path, checkpoint_every=5)
-    assert isinstance(stopped.value, KeyboardInterrupt)
-    expected = f"stopped after update 3 of 5; rpojax.resume({str(tmp_path)!r}) resumes it"
-    assert str(stopped.value) == expected
-    assert signal.getsignal(signal.SIGINT) is former
-    first = jax.tree.map(lambda leaf: leaf[:, :3], watched[0].metrics)
-    jax.tree.map(np.testing.assert_array_equal, stopped.value.result.metrics, first)
-    assert checkpoint_manager.newest(tmp_path).run.updates == 3
-    assert_same_bits(resume(tmp_path), watched[0])
 
 
 def test_interrupt_without_a_directory_keeps_the_result_at_hand(monkeypatch):

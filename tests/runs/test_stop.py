@@ -3,6 +3,7 @@
 import os
 import signal
 
+import jax
 import numpy as np
 import pytest
 from bits import assert_same_bits
@@ -86,19 +87,26 @@ def test_stop_when_an_evaluation_reaches_a_value():
     assert fit(CFG, 2, 3, stop_when_return=returns[3], **arguments).metrics.kl.shape == (2, 6)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_signals_of_schedulers_act_as_ctrl_c(whole, tmp_path, number):
-    former = signal.signal(number, signal.SIG_DFL)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_first_signal_saves_and_says_how_to_resume(whole, tmp_path, number):
+    handler = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+    former = signal.signal(number, handler)
     try:
-        with pytest.raises(TrainingInterrupted, match="stopped after update 2 of 6") as stopped:
+        with pytest.raises(TrainingInterrupted) as stopped:
             fit(
                 CFG, 2, 3, checkpoint_dir=tmp_path,
                 on_chunk=lambda p: os.kill(os.getpid(), number) if p.updates == 2 else None,
             )  # fmt: skip
-        assert signal.getsignal(number) == signal.SIG_DFL
+        assert signal.getsignal(number) == handler
     finally:
         signal.signal(number, former)
+    assert isinstance(stopped.value, KeyboardInterrupt)
+    expected = f"stopped after update 2 of 6; rpojax.resume({str(tmp_path)!r}) resumes it"
+    assert str(stopped.value) == expected
     assert stopped.value.signal_number == number
+    assert saved_updates(tmp_path)[-1] == 2
+    first = jax.tree.map(lambda leaf: leaf[:, :2], whole.metrics)
+    assert_same_bits(stopped.value.result.metrics, first)
     assert_same_bits(resume(tmp_path), whole)
 
 

@@ -1,7 +1,6 @@
 """A run in Python after the fact."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from bits import assert_same_bits
@@ -69,14 +68,6 @@ def test_evaluation_is_that_of_fit_or_of_one_seed(saved):
     assert_same_bits(same, run.evaluate(2, seed=5, max_steps=3))
 
 
-def test_config_with_a_function_has_to_be_given(tmp_path):
-    cfg = CFG.replace(reward_shaper=lambda reward, timestep, timesteps: jnp.tanh(reward))
-    fit(cfg, checkpoint_dir=tmp_path)
-    with pytest.raises(ValueError, match=r"pass the config .*cfg="):
-        load(tmp_path)
-    assert load(tmp_path, cfg=cfg).cfg is cfg
-
-
 @pytest.mark.parametrize("agent", [2, -1, 0.5])
 def test_other_agents_are_refused(saved, agent):
     with pytest.raises(ValueError, match=f"agent = {agent}"):
@@ -87,10 +78,3 @@ def test_best_of_a_run_that_was_not_evaluated_is_refused(tmp_path):
     fit(CFG, checkpoint_dir=tmp_path)
     with pytest.raises(ValueError, match="holds no evaluated agents; train with eval_every"):
         load(tmp_path, best=True)
-
-
-def test_directory_without_a_run_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="holds no checkpoint"):
-        load(tmp_path)
-    with pytest.raises(ValueError, match="is not a directory"):
-        load(tmp_path / "missing")
