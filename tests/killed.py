@@ -56,7 +56,7 @@ def made_up(updates: int, settings: RunSettings = SETTINGS) -> RunState:
         metrics=jax.tree.map(lambda _: rng.normal(size=(2, updates)), Metrics.filled(0.0)),
         updates=updates,
         train_seconds=float(updates),
-        best=Best(state, state.update_count, returns),
+        best=Best(state, returns),
     )
 
 

@@ -14,7 +14,7 @@ from rpojax.types import PyTree
 def describe_env(env: Env) -> dict[str, Any]:
     """Name, observations, bounds of actions and metrics, for JSON.
 
-    `obs` is None where observations are in a container that is no dict, list or tuple.
+    `obs` is None where an observation is neither an array nor a dictionary of such.
     """
     return {
         "name": env.name,
@@ -22,7 +22,7 @@ def describe_env(env: Env) -> dict[str, Any]:
         "action_low": env.action_low.tolist(),
         "action_high": env.action_high.tolist(),
         "max_episode_steps": env.max_episode_steps,
-        "metrics": list(env.metrics),
+        "metrics": tuple(env.metrics),
     }
 
 
@@ -46,21 +46,14 @@ def _no_dynamics(*_: Any) -> Any:
 
 def _spec_to_plain(spec: PyTree) -> Any:
     if isinstance(spec, jax.ShapeDtypeStruct):
-        return {"shape": list(spec.shape), "dtype": str(np.dtype(spec.dtype))}
-    if type(spec) is dict and all(isinstance(name, str) for name in spec):
-        parts = {name: _spec_to_plain(part) for name, part in spec.items()}
-        return None if None in parts.values() else {"dict": parts}
-    if type(spec) in (list, tuple):
-        items = [_spec_to_plain(part) for part in spec]
-        return None if None in items else {type(spec).__name__: items}
-    return None
+        return [list(spec.shape), str(np.dtype(spec.dtype))]
+    if type(spec) is not dict or not all(isinstance(name, str) for name in spec):
+        return None
+    parts = {name: _spec_to_plain(part) for name, part in spec.items()}
+    return None if None in parts.values() else parts
 
 
-def _spec_from_plain(plain: Mapping[str, Any]) -> PyTree:
-    if "shape" in plain:
-        return jax.ShapeDtypeStruct(tuple(plain["shape"]), np.dtype(plain["dtype"]))
-    ((kind, parts),) = plain.items()
-    if kind == "dict":
-        return {name: _spec_from_plain(part) for name, part in parts.items()}
-    items = [_spec_from_plain(part) for part in parts]
-    return items if kind == "list" else tuple(items)
+def _spec_from_plain(plain: Any) -> PyTree:
+    if isinstance(plain, dict):
+        return {name: _spec_from_plain(part) for name, part in plain.items()}
+    return jax.ShapeDtypeStruct(tuple(plain[0]), np.dtype(plain[1]))

@@ -90,7 +90,7 @@ def compile_programs(model: Model, settings: RunSettings, states: AgentStates) -
     ) -> tuple[Array, Best]:
         played = play_episodes(model, state, key, env_params, settings.eval_episodes)
         mean = jnp.mean(played.episode_return)
-        found = Best(state, state.update_count, mean)
+        found = Best(state, mean)
         return mean, select(mean > best.evaluation_return, found, best)
 
     play_and_compare_all = sharded_vmap(
@@ -100,7 +100,7 @@ def compile_programs(model: Model, settings: RunSettings, states: AgentStates) -
     def evaluate_and_keep_best(states: AgentStates, best: Best | None) -> tuple[np.ndarray, Best]:
         if best is None:
             lowest = jnp.full_like(states.finite, -jnp.inf, jnp.float32)
-            best = Best(states.state, states.state.update_count, lowest)
+            best = Best(states.state, lowest)
         with _key_reuse_unchecked():
             means, best = play_and_compare_all(states.state, states.env_params, keys, best)
         return to_host(means)[:count], best

@@ -64,12 +64,13 @@ def save(directory: Path, env: Env, run: RunState) -> Path:
         OSError: it cannot be written.
     """
     path = directory / f"{PREFIX}{run.updates:09d}"
+    evaluation = run.unlogged_evaluation
     record = {
         "updates": run.updates,
         "train_seconds": run.train_seconds,
         "evaluated": run.best is not None,
         "logged": run.logged,
-        "evaluation_is_unlogged": run.unlogged_evaluation is not None,
+        "unlogged_evaluation": None if evaluation is None else evaluation.tolist(),
         "environment": describe_env(env),
         "settings": settings_to_record(run.settings),
         "versions": versions(),
@@ -77,7 +78,7 @@ def save(directory: Path, env: Env, run: RunState) -> Path:
     policy, state = _split(run.states.state)
     parts: dict[str, dict[str, Any]] = {
         "policy": {"agents": policy, "finite": run.finite},
-        "state": {"agents": state, "unlogged_evaluation": run.unlogged_evaluation},
+        "state": {"agents": state},
         "history": {"metrics": run.metrics_between(0, run.updates)},
     }
     if run.best is not None:
@@ -135,7 +136,7 @@ def read_policy(stored: Stored, settings: RunSettings, model: Model) -> Agents:
     fields = _split(state)[0]
     expected: dict[str, PyTree] = {"agents": fields, "finite": finite}
     if stored.record["evaluated"]:
-        expected["best"] = Best(fields, state.update_count, returns)
+        expected["best"] = Best(fields, returns)
     tree = stored.read("policy", expected)
     best = tree.get("best")
     return Agents(
@@ -163,11 +164,7 @@ def read_run(stored: Stored, settings: RunSettings, model: Model, agents: Agents
     init = jax.vmap(functools.partial(init_agent, make_parts(model.on_one_device)))
     state = jax.eval_shape(init, table.keys(), table.hyperparams, dict(table.env_params))
     fields = _split(state)[1]
-    returns = jax.ShapeDtypeStruct((len(table),), np.float32)
-    expected = {
-        "agents": fields,
-        "unlogged_evaluation": returns if record["evaluation_is_unlogged"] else None,
-    }
+    expected = {"agents": fields}
     if agents.best is not None:
         expected["best"] = fields
     remedy = (
@@ -175,6 +172,7 @@ def read_run(stored: Stored, settings: RunSettings, model: Model, agents: Agents
         f"evaluate it, use the versions that wrote it ({_in_words(record['versions'])})"
     )
     tree, history = stored.read("state", expected, remedy=remedy), read_history(stored, settings)
+    evaluation = record["unlogged_evaluation"]
     best, env_params = agents.best, cast(Any, dict(table.env_params))
     return RunState(
         settings=settings,
@@ -191,7 +189,7 @@ def read_run(stored: Stored, settings: RunSettings, model: Model, agents: Agents
         updates=record["updates"],
         train_seconds=record["train_seconds"],
         logged=record["logged"],
-        unlogged_evaluation=tree["unlogged_evaluation"],
+        unlogged_evaluation=None if evaluation is None else np.asarray(evaluation, np.float32),
     )
 
 

@@ -19,8 +19,7 @@ from rpojax.types import Array, Evolution, Metrics, PyTree, TrainResult, TrainSt
 class Best(NamedTuple):
     """Each agent at its best evaluation so far."""
 
-    state: TrainState  # [N, ...]
-    updates: Array  # i32[N]
+    state: TrainState  # [N, ...]; state.update_count tells after which update
     evaluation_return: Array  # f32[N] mean over the episodes
 
 

@@ -175,7 +175,7 @@ def load(directory: str | Path, *, best: bool = False, cfg: Config | None = None
                     f"{str(path)!r} holds no evaluated agents; train with eval_every, or load the "
                     "run without best"
                 )
-            state, updates = agents.best.state, np.asarray(agents.best.updates)
+            state, updates = agents.best.state, np.asarray(agents.best.state.update_count)
         return TrainedRun(path, settings, updates, agents.finite, state, stored, agents, best)
 
     return first_read(checkpoint_directory(directory), read)

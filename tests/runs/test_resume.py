@@ -105,7 +105,7 @@ def test_resume_twice_with_evaluations_switched_on_and_the_config_given(first_ru
     assert checkpoint_manager.newest(at).run.settings.eval_every == 2
     best = checkpoint_manager.newest(at).run.best
     assert best.evaluation_return.shape == (SEEDS,)
-    assert set(np.asarray(best.updates).tolist()) <= {4, 6, 8, 10, 12}
+    assert set(np.asarray(best.state.update_count).tolist()) <= {4, 6, 8, 10, 12}
 
 
 def test_loggers_of_a_resumed_run_start_where_it_was(first_run, tmp_path):
