@@ -89,10 +89,7 @@ def as_observations(obs: Any, spec: PyTree) -> tuple[PyTree, tuple[int, ...]]:
 def check_carry(carry: PyTree, leading: tuple[int, ...], one: PyTree) -> None:
     """Raise ValueError unless a carry is one for observations with these leading axes.
 
-    Args:
-        carry: given by a user, as a policy returned it.
-        leading: the leading axes of the observations.
-        one: `ShapeDtypeStruct`s of a carry with one leading axis of length 1.
+    `one` is the shapes of a carry with one leading axis of length 1.
     """
     wanted = jax.tree.map(lambda leaf: (*leading, *leaf.shape[1:]), one)
     try:

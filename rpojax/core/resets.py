@@ -68,13 +68,10 @@ def step_and_reset(
     """Advance B environments by one step, and start new episodes where theirs ended.
 
     Args:
-        env: the environment.
-        env_params: its changed parameters.
+        env, env_params: the environment and its changed parameters.
         starts: of this step: the pool, and picks i32[B].
         keys: [B] for the steps and the resets, which use independent halves.
-        state: [B, ...].
-        obs: [B, ...] of that state.
-        action: f32[B, A].
+        state, obs: [B, ...]; action: f32[B, A].
     """
     pairs = jax.vmap(jax.random.split)(keys)
     step_keys, reset_keys = pairs[:, 0], pairs[:, 1]

@@ -129,10 +129,6 @@ def tally_episodes(
 ) -> tuple[EpisodeTotals, EpisodeTotals, Array]:
     """Add a rollout to the running episodes.
 
-    Args:
-        episode: totals of the episodes that were running before the rollout, [B].
-        transitions: [T, B].
-
     Returns:
         The totals of the running episodes, [B]; the sums over all episodes that ended, []; their
         number, f32[].

@@ -93,10 +93,9 @@ def unroll(
     """The hidden states of L steps, [L, N, H].
 
     Args:
-        cell: which; params: its parameters.
+        cell, params, dtype: as for `step`.
         inputs: [L, N, D]; carry: [N, H] before the first step.
         reset: bool[L, N], True where the carry is set back before the step.
-        dtype: of the products.
     """
     return _loop(cell, dtype, params, project(params, inputs, dtype), carry, reset)
 

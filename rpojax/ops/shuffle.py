@@ -20,9 +20,7 @@ def shuffled_minibatches(
     """Every sample exactly once, in random order: leaves [N, ...] become [M, N / M, ...].
 
     Args:
-        key: of this epoch.
-        batch: pytree of [N, ...].
-        num_minibatches: M, which divides N.
+        key, batch: of this epoch; num_minibatches: M, which divides N.
         share: selects columns of an array [M, N / M]: the samples of each minibatch to return.
     """
     size = jax.tree.leaves(batch)[0].shape[0]
@@ -47,8 +45,7 @@ def random_permutation(
     memory where a sort takes a sixth of the whole update on a CPU.
 
     Args:
-        key: PRNG key.
-        size: at most 2^30.
+        key: PRNG key; size: at most 2^30.
         take: selects the positions of [size] whose numbers are returned; all by default.
     """
     if size <= MOST_SORTED:

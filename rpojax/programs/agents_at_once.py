@@ -65,9 +65,7 @@ def agents_mapped(model: Model, function: Callable[..., PyTree]) -> Any:
 def agents_at_once(model: Model, num_devices: int) -> int | None:
     """How many agents of this model each device computes at a time; None for all.
 
-    Args:
-        model: what is trained.
-        num_devices: that compute side by side, and share the cores of a CPU.
+    `num_devices` compute side by side, and share the cores of a CPU.
     """
     wanted: Any = model.cfg.agents_at_once
     if wanted == "all":
@@ -84,10 +82,7 @@ def agents_at_once(model: Model, num_devices: int) -> int | None:
 def most_on_cpu(model: Model, cache: int, threads: int) -> int:
     """As many agents as one CPU device computes fastest.
 
-    Args:
-        model: what is trained.
-        cache: bytes of a core's second-level cache.
-        threads: cores for each device that computes.
+    `cache` is the bytes of a core's second-level cache, `threads` the cores for each device.
     """
     step = gradient_step_bytes(model)
     fitting = int(CACHE_SHARE * cache) // step.total

@@ -115,10 +115,8 @@ def _mapped(
 ) -> Any:
     """`function(parts, start, hyperparams, env_params)`, ready for `vmap`; see `agents_mapped`.
 
-    Args:
-        parts: what is trained; function: of one agent.
-        in_spec, out_specs: which of `start`, and of the results, devices that share an agent
-            divide among them.
+    `in_spec` and `out_specs` say which of `start`, and of the results, devices that share an agent
+    divide among them.
     """
     of_agent = functools.partial(function, parts)
     in_specs = in_spec, ON_ALL, ON_ALL
