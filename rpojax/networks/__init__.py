@@ -42,16 +42,16 @@ train = rpojax.make_train(cfg.replace(network=squashed, action_transform="rescal
 ```
 
 `NetworkConfig(distribution="beta")` draws actions from Beta distributions on [-1, 1] (Chou et al.
-2017), which no bound cuts off. RPO moves their means, and stops short of the bounds. `log_std` is
-about the logarithm of the standard deviation; actions at 0 reach that of a uniform distribution:
+2017), so that no action is clipped. RPO moves their means, and stops short of the bounds. `log_std`
+is about the logarithm of the standard deviation, which ends at that of the uniform distribution:
 
 ```python
 beta = rpojax.NetworkConfig(distribution="beta", state_dependent_log_std=True)
 train = rpojax.make_train(cfg.replace(network=beta, action_transform="rescale"))
 ```
 
-`NetworkConfig(layer_norm=True)` normalises each hidden layer between its product and its
-nonlinearity, where Brax does so behind the nonlinearity.
+`NetworkConfig(layer_norm=True)` normalises each hidden layer before its nonlinearity; Brax does so
+after it.
 
 **Your own network** is a flax.linen module, or a function that makes an nnx module. It maps
 observations to the mean, the logarithm of the standard deviation, and the value:
@@ -85,8 +85,8 @@ train = rpojax.make_train(cfg.replace(network=Network()))
 train = rpojax.make_train(cfg.replace(network=lambda rngs: NnxNetwork(rngs)))
 ```
 
-Its attribute `distribution`, if it has one, is the name of another than the Gaussian. A module of
-either kind that has a method `initial_carry(batch_shape)` is recurrent. It is called with the carry
+Its attribute `distribution`, if it has one, names another distribution than the Gaussian. A module
+of either kind that has a method `initial_carry(batch_shape)` is recurrent. It is called with the carry
 first, and returns `(carry, (mean, log_std, value))`:
 
 ```python
