@@ -86,8 +86,8 @@ train = rpojax.make_train(cfg.replace(network=lambda rngs: NnxNetwork(rngs)))
 ```
 
 Its attribute `distribution`, if it has one, names another distribution than the Gaussian. A module
-of either kind that has a method `initial_carry(batch_shape)` is recurrent. It is called with the carry
-first, and returns `(carry, (mean, log_std, value))`:
+of either kind that has a method `initial_carry(batch_shape)` is recurrent. It is called with the
+carry first, and returns `(carry, (mean, log_std, value))`:
 
 ```python
 class Memory(nn.Module):
