@@ -61,11 +61,12 @@ def stopped(tmp_path_factory) -> list[Stopped]:
         f"--{name.replace('_', '-')}={another(name, getattr(Config(), name))}"
         for name in vars(Config().hyperparams())
     ]
-    assert len(hyperparams) == 12
+    assert len(hyperparams) == 13
     runs = []
     for (name, number), flags in zip(SIGNALS.items(), ([], hyperparams), strict=True):
         path = place / "runs" / name
-        arguments = (*ENDLESS, "--checkpoint-every=0", f"--run-name={name}", *flags)
+        fixed = ("--checkpoint-every=0", "--optimizer=adamw", f"--run-name={name}")
+        arguments = (*ENDLESS, *fixed, *flags)
         with started(*arguments, cwd=place, XDG_CACHE_HOME=str(caches)) as process:
             wait_for(process, lambda path=path: len(rows_of(path)) > 20)
             again = (*ENDLESS, f"--output-dir={path.parent}", f"--run-name={name}")

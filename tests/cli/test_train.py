@@ -88,7 +88,7 @@ def test_resume_of_a_finished_run_reports_it_again(trained, tmp_path):
     assert "nothing was left to train" in finished.out
     assert "2 of 2" in finished.out
     names = (
-        "settings.yaml", "checkpoints", "metrics.csv", "learning_curve.png", "tensorboard",
+        "settings.yaml", "checkpoints", "metrics.csv", "tensorboard", "learning_curve.png",
     )  # fmt: skip
     files = [str(path / name) for name in names]
     assert finished.out.splitlines()[-5:] == files
