@@ -146,7 +146,7 @@ def gradient_step_bytes(model: Model) -> StepBytes:
 
     saved = jax.eval_shape(residuals, params, minibatch, noise)
     size = _bytes(params)
-    moments = _bytes(jax.eval_shape(make_optimizer(cfg).init, params)) // size
+    moments = _bytes(jax.eval_shape(make_optimizer(cfg).init, params)) // max(1, size)
     return StepBytes(size, (2 + 2 * moments) * size, max(1, _bytes(saved) - size))
 
 
