@@ -133,7 +133,6 @@ def everything(directory: str) -> Any:
         "study": rpojax.study(
             config(), grid={"alpha": [0.0, 0.5]}, num_seeds=2, directory=f"{directory}/study"
         ).scores.tolist(),
-        "errors": errors(f"{directory}/errors"),
     }
 
 

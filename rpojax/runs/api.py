@@ -90,7 +90,8 @@ def fit(
             may have been trained in another environment of the same shapes, or with other
             settings.
         initial_parts: what to take from them: "params"; "statistics" (the running means and
-            variances that normalise); "optimizer" (its state and the learning rate).
+            variances that normalise, without which the agents act otherwise); "optimizer" (its
+            state and the learning rate).
         on_chunk: called with a `Progress` once when the program is compiled, then after every
             chunk, about every two seconds. If it returns True, the training stops there. An
             exception that it raises ends the training.

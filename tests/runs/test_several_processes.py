@@ -51,8 +51,8 @@ def test_another_number_of_processes_resumes(trained, number, tmp_path):
     assert resumed == [told[0]["whole"]] * number
 
 
-def test_an_error_in_one_process_ends_all_with_its_message(trained):
-    first, second = [told["errors"] for told in trained[2][1]]
+def test_an_error_in_one_process_ends_all_with_its_message(tmp_path):
+    first, second = job.run(2, 1, "errors", tmp_path / "run")
     assert second[0] == "KeyError: 'a mistake'"
     assert first[0] == "ProcessError: process 1 of 2 failed: KeyError: 'a mistake'"
     assert "is in use by process" in first[1]
