@@ -49,7 +49,8 @@ def test_settings_are_read_past_a_damaged_record(tmp_path):
         checkpoint.save(tmp_path, killed.ENV, killed.made_up(updates, settings))
     assert checkpoint_manager.recorded_settings(tmp_path).eval_every == 7
     (checkpoint_manager.checkpoint_paths(tmp_path)[1] / "record.json").write_text("{")
-    assert checkpoint_manager.recorded_settings(tmp_path).eval_every == 5
+    with pytest.warns(RuntimeWarning, match=r"update_000000002 is damaged.*trying the one before"):
+        assert checkpoint_manager.recorded_settings(tmp_path).eval_every == 5
 
 
 def test_only_complete_checkpoints_are_listed_oldest_first(tmp_path):
