@@ -53,7 +53,7 @@ def test_directory_that_was_made_for_the_lock_alone_is_removed(tmp_path):
 def test_second_process_is_refused_with_the_holder_until_that_is_killed(tmp_path):
     process, told = killed.start(hold, tmp_path)
     try:
-        assert told.poll(60)
+        assert told.poll(200)
         remedy = re.escape(f"remove {str(tmp_path / NAME)!r}")
         message = rf"in use by process {process.pid} on .*, started 20\d\d-.* {remedy}"
         with pytest.raises(DirectoryInUseError, match=message), exclusive(tmp_path):
@@ -105,7 +105,7 @@ def test_of_several_processes_that_find_a_stale_lock_one_gets_it(tmp_path):
     left_by(tmp_path, pid=2**22 + 1)
     started = [killed.start(hold, tmp_path) for _ in range(4)]
     try:
-        assert all(told.poll(60) for _, told in started)
+        assert all(told.poll(200) for _, told in started)
         answers = sorted(told.recv() for _, told in started)
         assert answers == ["in", "refused", "refused", "refused"]
     finally:
