@@ -48,11 +48,9 @@ def test_agents_begin_as_good_as_they_were(trained, kind):
         "run": run,
         "best": load(run.checkpoint.parent, best=True),
     }[kind]
-    if kind == "best":
-        before = initial.policies
-    else:
-        before = jax.tree.map(lambda leaf: leaf[[1, 1]], result.state) if kind == "one" else None
-    before = result.state if before is None else before
+    before = load(run.checkpoint.parent, best=True).policies if kind == "best" else result.state
+    if kind == "one":
+        before = jax.tree.map(lambda leaf: leaf[np.array([1, 1])], before)
     after = first_states(CFG, num_seeds=2, seed=8, initial=initial)
     for agent in (0, 1):
         returns = [
