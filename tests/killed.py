@@ -67,7 +67,7 @@ def start(target: Callable[..., None], *args: Any) -> tuple[BaseProcess, Connect
     which it has, and that importing gymnax is enough for, it would hang.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["killed"])
+    context.set_forkserver_preload(["killed", "orbax.checkpoint"])
     told, telling = context.Pipe(duplex=False)
     process = context.Process(target=target, args=(*args, telling), daemon=True)
     process.start()

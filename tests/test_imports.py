@@ -141,7 +141,7 @@ def test_import_brings_none_of_the_slow_packages():
     """rich comes with flax itself; all else that jax, flax and optax do not import must wait."""
     base = modules_after("import jax, flax.linen, optax, chex")
     added = modules_after("import rpojax") - base
-    slow = {"gymnax", "gymnasium", "matplotlib", "tyro", "rich", "pandas", "seaborn"}
+    slow = {"gymnax", "gymnasium", "matplotlib", "orbax", "tyro", "rich", "pandas", "seaborn"}
     assert not added & slow
     assert not added & {"scipy", "tensorflow", "torch", "brax", "mujoco"}
     assert added - set(sys.stdlib_module_names) == {"rpojax"}

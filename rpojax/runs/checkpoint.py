@@ -36,7 +36,7 @@ from rpojax.version import __version__
 
 PREFIX = "update_"  # of a checkpoint's name, before the updates as nine digits
 POLICY_FIELDS = ("params", "obs_stats", "reward_stats", "value_stats", "update_count")
-_PACKAGES = ("jax", "jaxlib", "flax", "optax")
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
 
 
 class Checkpoint(NamedTuple):

@@ -1,19 +1,18 @@
 """A directory on disk that holds a record and parts, written atomically and verified.
 
-A part is a pytree that is read without the others. What is written gets a temporary name until it
-is whole, so that a process that dies leaves no partial checkpoint under the final one. The record,
-in JSON, has the SHA-256 of each array and of itself: data that has changed on disk raises an error
-on reading. With several processes, each writes the shards of an array that are on its own devices,
-into a directory that all of them see; any number of processes may read them.
-
-The arrays are in NumPy's .npz files, which any later version can read. orbax would write them too,
-but not verify them, and its files and its API change.
+A part is a pytree that is read without the others: an item of an orbax checkpoint. What is written
+gets a temporary name until it is whole, so that a process that dies leaves no partial checkpoint
+under the final one. The record, in JSON, has the SHA-256 of each array and of itself: data that
+has changed on disk raises an error on reading. With several processes, each writes the shards of
+an array that are on its own devices, into a directory that all of them see; any number of
+processes may read them.
 """
 
 import contextlib
+import glob
 import hashlib
 import json
-import os
+import logging
 import re
 import shutil
 import warnings
@@ -26,16 +25,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax.devices.host_arrays import is_whole_here
-from rpojax.devices.processes import exchanged, in_first, is_first
+from rpojax.devices.processes import ProcessError, exchanged, in_first, is_first
 from rpojax.trees import is_key, leaves_by_path
 from rpojax.types import PyTree
 from rpojax.validation import first_line
 
 FORMAT = 2
-"""Of the files. 1: all arrays in one part, written by orbax, up to the version 0.2.0.dev0."""
+"""Of the files. 1: all arrays in one part, up to the version 0.2.0.dev0."""
 
-RECORD = "record.json"
-_REMAINS = re.compile(r".*\.(draft|discarded)")
+_REMAINS = re.compile(r".*\.(draft.*|discarded)")  # orbax lengthens the name of a draft
 
 
 class DamagedCheckpointError(ValueError):
@@ -56,21 +54,51 @@ def write(
     Raises:
         OSError: it could not be written, such as for lack of space or of permissions.
     """
-    draft = path.with_name(f"{path.name}.draft")
+    import orbax.checkpoint as ocp
+
+    draft, plain = path.with_name(f"{path.name}.draft").absolute(), str(path.absolute())
     leaves = [
         (part, name, written(leaf, rows))
         for part, tree in parts.items()
         for name, leaf in leaves_by_path(tree).items()
     ]
-    shards: list[Any] = []  # of each process, in the first one
+    digests: list[Any] = []  # of each process, in the first one
+    exchanged([list(leaf.digests()) for *_, leaf in leaves], digests.extend)
+    entries: list[dict[str, Any]] = []
+    arrays: dict[str, dict[str, Any]] = {}
+    for i, (part, name, leaf) in enumerate(leaves):
+        entries.append(
+            {
+                "part": part,
+                "name": name,
+                "dtype": str(leaf.array.dtype),
+                "shape": leaf.shape,
+                "key_impl": leaf.key_impl,
+                "sha256": [shard for own in digests for shard in own[i]],
+            }
+        )
+        if leaf.array.size:  # orbax refuses others
+            arrays.setdefault(part, {})[str(i)] = leaf.array  # a name may hold any character
+    signed = {"format": FORMAT, "record": record, "leaves": entries}
+    # OCDBT has fewer files; orbax does not find them in a path that is a pattern of `glob`.
+    use_ocdbt = glob.escape(plain) == plain
+    handlers = {part: ocp.PyTreeCheckpointHandler(use_ocdbt=use_ocdbt) for part in arrays}
+    items = {part: ocp.args.PyTreeSave(tree) for part, tree in arrays.items()}
+    items["record"] = ocp.args.JsonSave(signed | {"sha256": _digest_of(signed)})
+    handlers["record"] = ocp.JsonCheckpointHandler()
     try:
-        in_first(lambda: _make_anew(draft))
-        exchanged(_write_shards(draft, leaves), lambda found: shards.extend(found))
-        in_first(lambda: _complete(draft, path, _signed(leaves, shards, record)))
-    except OSError as error:
+        with _checkpointer(set(range(jax.process_count())), handlers) as checkpointer:
+            checkpointer.save(draft, args=ocp.args.Composite(**items), force=True)
+        in_first(lambda: discard(path))
+        in_first(lambda: draft.rename(path))
+    except Exception as error:  # orbax passes on what its libraries raise
         if is_first():
-            shutil.rmtree(draft, ignore_errors=True)
-        reason = error.strerror or first_line(error)
+            clear_remains(path.parent)
+        if isinstance(error, ProcessError | jax.errors.JaxRuntimeError):
+            raise  # another process failed
+        reason = getattr(error, "strerror", None) or first_line(error)
+        full = "No space left on device"
+        reason = full if full in str(error) else reason
         raise OSError(f"checkpoint {path} could not be written: {reason}") from error
 
 
@@ -121,20 +149,25 @@ class Stored(NamedTuple):
 
     def _found(self, part: str) -> dict[str, Any]:
         """The leaves of a part by name, each compared with its digest."""
+        import orbax.checkpoint as ocp
+
         found = {}
-        with _damage_noticed(self.path), contextlib.ExitStack() as stack:
-            files: dict[str, Any] = {}
-            for leaf in self.leaves:
+        with _damage_noticed(self.path), _checkpointer({jax.process_index()}, {}) as reading:
+            for i, leaf in enumerate(self.leaves):
                 if leaf["part"] != part:
                     continue
                 array = np.zeros(leaf["shape"], jnp.dtype(leaf["dtype"]))
-                for file, key, place, digest in leaf["shards"]:
-                    if file not in files:
-                        files[file] = stack.enter_context(np.load(self.path / file))
-                    data = files[file][key]
-                    if _digest(data) != digest:
+                if array.size:  # One at a time: orbax lets threads fail beside the first error.
+                    name, as_numpy = str(i), ocp.RestoreArgs(restore_type=np.ndarray)
+                    wanted = ocp.args.PyTreeRestore(
+                        {name: 0}, restore_args={name: as_numpy}, partial_restore=True
+                    )
+                    items = ocp.args.Composite(**{part: wanted})
+                    whole = reading.restore(self.path.absolute(), args=items)[part][name]
+                    array = np.asarray(whole[tuple(map(slice, array.shape))])
+                for place, digest in leaf["sha256"]:
+                    if _digest(array[tuple(slice(*each) for each in place)]) != digest:
                         raise ValueError(f"{leaf['name']} is not what was written")
-                    array[tuple(slice(*each) for each in place)] = data.view(array.dtype)
                 impl = leaf["key_impl"]
                 found[leaf["name"]] = (
                     jax.random.wrap_key_data(jnp.asarray(array), impl=impl) if impl else array
@@ -149,9 +182,8 @@ def opened(path: Path) -> Stored:
         DamagedCheckpointError: the record is missing or changed.
         ValueError: it has another format than that of this version.
     """
-    former = path / "record" / "metadata"  # of the format 1
     with _damage_noticed(path):
-        signed = json.loads((former if former.exists() else path / RECORD).read_text())
+        signed = json.loads((path / "record" / "metadata").read_text())
         if signed.pop("sha256") != _digest_of(signed):
             raise ValueError("its record is not what was written")
     record, number = signed["record"], signed.get("format", 1)
@@ -183,7 +215,7 @@ def set_aside(path: Path) -> Path:
 
 def clear_remains(directory: Path) -> None:
     """Remove what a process that died while it wrote or discarded has left."""
-    for entry in directory.iterdir():
+    for entry in directory.glob("*"):
         if _REMAINS.fullmatch(entry.name):
             shutil.rmtree(entry, ignore_errors=True)
 
@@ -195,11 +227,11 @@ class Written(NamedTuple):
     shape: list[int]  # of what is to be read: an array that is spread may have more rows
     key_impl: str | None
 
-    def shards(self) -> Iterator[tuple[list[list[int]], np.ndarray]]:
-        """What this process writes: its place, [start, stop] for each axis, and the data."""
+    def digests(self) -> Iterator[tuple[list[list[int]], str]]:
+        """Of the shards that this process writes, after [start, stop] for each axis."""
         if is_whole_here(self.array):
             if is_first():
-                yield [[0, size] for size in self.shape], self.array
+                yield [[0, size] for size in self.shape], _digest(self.array)
             return
         for shard in self.array.addressable_shards:
             place = [
@@ -207,7 +239,8 @@ class Written(NamedTuple):
                 for each, size in zip(shard.index, self.shape, strict=True)
             ]
             if shard.replica_id == 0 and all(start < stop for start, stop in place):
-                yield place, np.asarray(shard.data)[tuple(slice(b - a) for a, b in place)]
+                data = np.asarray(shard.data)[tuple(slice(b - a) for a, b in place)]
+                yield place, _digest(data)
 
 
 def written(leaf: Any, rows: int | None) -> Written:
@@ -220,59 +253,24 @@ def written(leaf: Any, rows: int | None) -> Written:
     return Written(array, shape, impl)
 
 
-def _make_anew(directory: Path) -> None:
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir()
+@contextlib.contextmanager
+def _checkpointer(processes: set[int], handlers: dict[str, Any]) -> Iterator[Any]:
+    """An orbax checkpointer that raises what goes wrong, and does not log it as well."""
+    import orbax.checkpoint as ocp
 
-
-def _write_shards(draft: Path, leaves: list[tuple[str, str, Written]]) -> list[Any]:
-    """Write the shards of this process, a file for each part; returns where each is."""
-    arrays: dict[str, dict[str, np.ndarray]] = {}
-    shards: list[Any] = []  # [leaf, [file, key, [start, stop] for each axis, digest]]
-    for number, (part, _, leaf) in enumerate(leaves):
-        file = f"{part}.{jax.process_index()}.npz"
-        for place, data in leaf.shards():
-            key = str(len(shards))  # not its name, which may hold any character
-            arrays.setdefault(file, {})[key] = data
-            shards.append([number, [file, key, place, _digest(data)]])
-    for file, content in arrays.items():
-        with (draft / file).open("wb") as stream:
-            np.savez(stream, allow_pickle=False, **content)
-            _to_disk(stream)
-    return shards
-
-
-def _signed(
-    leaves: list[tuple[str, str, Written]], shards: list[Any], record: dict[str, Any]
-) -> dict[str, Any]:
-    """What the record file holds, with its own digest."""
-    entries = [
-        {
-            "part": part,
-            "name": name,
-            "dtype": str(leaf.array.dtype),
-            "shape": leaf.shape,
-            "key_impl": leaf.key_impl,
-            "shards": [shard for own in shards for number, shard in own if number == i],
-        }
-        for i, (part, name, leaf) in enumerate(leaves)
-    ]
-    signed = {"format": FORMAT, "record": record, "leaves": entries}
-    return signed | {"sha256": _digest_of(signed)}
-
-
-def _complete(draft: Path, path: Path, signed: dict[str, Any]) -> None:
-    """Write the record, and give the directory its final name."""
-    with (draft / RECORD).open("w") as stream:
-        json.dump(signed, stream)
-        _to_disk(stream)
-    discard(path)
-    draft.rename(path)
-
-
-def _to_disk(stream: Any) -> None:
-    stream.flush()
-    os.fsync(stream.fileno())
+    # Named processes wait for messages; others for a program, which may never end if one fails.
+    options = ocp.options.MultiprocessingOptions(min(processes), active_processes=processes)
+    handler = ocp.CompositeCheckpointHandler(
+        composite_options=ocp.CompositeOptions(multiprocessing_options=options), **handlers
+    )
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with ocp.Checkpointer(handler, multiprocessing_options=options) as checkpointer:
+            yield checkpointer
+    finally:
+        logger.setLevel(level)
 
 
 @contextlib.contextmanager

@@ -195,4 +195,4 @@ def test_python_m_is_the_command_and_the_parser_imports_nothing_that_is_slow():
     version, loaded = printed.splitlines()
     assert version == f"rpojax {rpojax.__version__}"
     assert "rpojax.cli" in loaded.split()
-    assert not {"gymnax", "matplotlib", "seaborn", "pandas"} & set(loaded.split())
+    assert not {"gymnax", "matplotlib", "seaborn", "pandas", "orbax"} & set(loaded.split())

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import shutil
 from pathlib import Path
 
 import jax
@@ -69,8 +70,8 @@ def test_the_best_of_a_run_without_evaluations_is_refused(tmp_path):
 def test_damaged_checkpoints_are_skipped_with_a_warning_of_one_line_each(trained, tmp_path):
     path = trained.copy(tmp_path)
     newest = checkpoint_manager.checkpoint_paths(path / "checkpoints")
-    (newest[-1] / "policy.0.npz").unlink()
-    for file in newest[-2].glob("*.npz"):
+    shutil.rmtree(newest[-1] / "policy")
+    for file in (newest[-2] / "policy").rglob("d/*"):
         file.write_bytes(b"damaged")
     finished = run("eval", path, "--episodes=4", "--json")
     assert finished.report["checkpoint"] == str(newest[-3])
@@ -80,7 +81,7 @@ def test_damaged_checkpoints_are_skipped_with_a_warning_of_one_line_each(trained
         assert warning.endswith("trying the one before")
 
     for damaged in newest:
-        (damaged / "record.json").unlink()
+        shutil.rmtree(damaged / "record")
     for command in ("eval", "resume"):
         finished = run(command, path)
         assert finished.status == 2

@@ -40,7 +40,7 @@ def test_record_says_what_the_run_is_and_what_wrote_it(tmp_path):
     assert record["settings"]["seeds"] == [0, 1]
     assert record["settings"]["hyperparams"]["alpha"] == [0.5, 0.5]
     assert record["versions"]["jax"] == jax.__version__
-    assert {"rpojax", "flax", "optax", "devices"} <= set(record["versions"])
+    assert {"rpojax", "flax", "optax", "orbax-checkpoint", "devices"} <= set(record["versions"])
 
 
 def test_settings_are_read_past_a_damaged_record(tmp_path):
@@ -48,7 +48,7 @@ def test_settings_are_read_past_a_damaged_record(tmp_path):
         settings = dataclasses.replace(killed.SETTINGS, eval_every=every)
         checkpoint.save(tmp_path, killed.ENV, killed.made_up(updates, settings))
     assert checkpoint_manager.recorded_settings(tmp_path).eval_every == 7
-    (checkpoint_manager.checkpoint_paths(tmp_path)[1] / "record.json").write_text("{")
+    (checkpoint_manager.checkpoint_paths(tmp_path)[1] / "record/metadata").write_text("{")
     with pytest.warns(RuntimeWarning, match=r"update_000000002 is damaged.*trying the one before"):
         assert checkpoint_manager.recorded_settings(tmp_path).eval_every == 5
 

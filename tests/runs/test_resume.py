@@ -169,7 +169,7 @@ def test_no_undamaged_checkpoint_is_an_error(first_run, tmp_path):
 
 def test_what_is_no_run_is_an_error_that_says_so(tmp_path):
     (tmp_path / "file").write_text("")
-    (tmp_path / "update_000000001.draft").mkdir()
+    (tmp_path / "update_000000001.draft.orbax-checkpoint-tmp").mkdir()
     with pytest.raises(ValueError, match="holds no checkpoint; give the checkpoint_dir of rpojax"):
         resume(tmp_path)
     for path in (tmp_path / "file", tmp_path / "missing"):
