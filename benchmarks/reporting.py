@@ -25,6 +25,7 @@ PACKAGES = ("jax", "jaxlib", "flax", "optax", "gymnax")
 FAMILY_PACKAGES = {
     "brax": ("brax", "mujoco-mjx"),
     "mjx": ("mujoco", "mujoco-mjx", "gymnasium"),
+    "mujoco": ("mujoco", "mujoco-mjx", "gymnasium"),
     "playground": ("playground", "mujoco", "mujoco-mjx"),
 }
 """Distributions whose versions matter besides `PACKAGES`, by the prefix of environments' names."""

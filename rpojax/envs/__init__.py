@@ -6,7 +6,7 @@ extras: `pip install 'rpojax[brax,mjx,playground]'`:
 ```py
 rpojax.Config(env="Pendulum-v1", env_params={"g": 1.62})
 rpojax.Config(env="brax/ant", env_params={"backend": "spring"})
-rpojax.Config(env="mjx/InvertedPendulum-v5")
+rpojax.Config(env="mujoco/Hopper-v5")
 rpojax.Config(env="playground/CartpoleBalance", env_params={"episode_length": 500})
 ```
 
@@ -17,8 +17,15 @@ rpojax.Config(env="playground/CartpoleBalance", env_params={"episode_length": 50
 * **mjx/**: Gymnasium's MuJoCo tasks, simulated by MJX. Observations, rewards and ends are those of
   Gymnasium, and tests compare them step by step with its own simulator. Contacts of Ant differ (MJX
   orients friction directions differently), and HalfCheetah and Ant drift apart over an episode.
+* **mujoco/**: the same tasks on the engine that suits the device: MuJoCo's own C engine on a CPU,
+  MJX on a GPU or TPU. The C engine (`env_params={"impl": "c"}` for `mjx/` and `playground/`) is an
+  operation of the compiled program, without callbacks: states are Gymnasium's to the bit, contacts
+  too, and nothing of the physics is compiled by XLA. It needs a C++ compiler (or `pip install
+  ziglang`) once, and keeps what it makes in `~/.cache/rpojax`. Derived constants follow changed
+  masses and lengths; in MJX they stay those of the model.
 * **playground/**: MuJoCo Playground in MJX's JAX implementation, which runs everywhere;
-  `env_params={"impl": "warp"}` takes MuJoCo Warp on an NVIDIA GPU, which is not deterministic.
+  `env_params={"impl": "c"}` takes the C engine on a CPU, and `"warp"` MuJoCo Warp on an NVIDIA GPU,
+  which is not deterministic.
   Parameters are entries of the task's configuration (`"reward_config.scales.torques"`). Vision is
   not supported. Where tasks observe `state` and `privileged_state`, an asymmetric critic is
   `NetworkConfig(actor_keys=("state",), critic_keys=("privileged_state",))`. Locomotion and

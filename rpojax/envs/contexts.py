@@ -16,7 +16,7 @@ MJX = ("mujoco.mjx._src.scan", "body_tree")
 BRAX = ("brax.scan", "tree")
 
 _LOGGER = logging.getLogger("rpojax.mujoco")
-_lock = threading.RLock()  # held while modules or environments are changed for a trace
+tracing_lock = threading.RLock()  # held while modules or environments are changed for a trace
 
 
 def concrete_values() -> AbstractContextManager[None]:
@@ -77,7 +77,7 @@ def levels_kept_apart(*scans: tuple[str, str]) -> Iterator[None]:
     Args:
         scans: functions that walk such a tree, as module and name: `MJX`, `BRAX`.
     """
-    with _lock, contextlib.ExitStack() as stack:
+    with tracing_lock, contextlib.ExitStack() as stack:
         for module_name, name in scans:
             module = importlib.import_module(module_name)
             stack.enter_context(replaced(module, name, _with_barriers(getattr(module, name))))

@@ -15,6 +15,7 @@ FAMILIES = {
     "gymnax": "rpojax.envs.gymnax.family",
     "brax": "rpojax.envs.physics.brax",
     "mjx": "rpojax.envs.physics.mjx",
+    "mujoco": "rpojax.envs.physics.mujoco",
     "playground": "rpojax.envs.physics.playground",
 }
 """Adapter modules by the prefix of their environments' names; each is imported when it is used.

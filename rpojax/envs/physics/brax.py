@@ -1,6 +1,5 @@
 """The adapter for Brax's environments."""
 
-import functools
 import inspect
 import operator
 import warnings
@@ -94,8 +93,14 @@ def make(name: str, **params: Any) -> Env:
                 physics["physics"] = _physics(env)
     except (TypeError, ValueError) as error:
         raise ValueError(f"parameters {params} of {name} are refused: {error}") from error
-    tracing = functools.partial(levels_kept_apart, BRAX, MJX)
-    return from_brax_interface(name, env, **wrapper, **physics, tracing=tracing, most_at_once=MOST)
+    return from_brax_interface(
+        name,
+        env,
+        **wrapper,
+        **physics,
+        tracing=lambda params: levels_kept_apart(BRAX, MJX),
+        most_at_once=MOST,
+    )
 
 
 def _arguments(cls: type) -> list[str]:

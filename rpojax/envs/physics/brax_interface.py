@@ -25,8 +25,8 @@ from rpojax.types import Array, Key, PyTree
 class Tracing(Protocol):
     """What is to hold while an environment is traced."""
 
-    def __call__(self) -> AbstractContextManager[None]:
-        """Return a context manager."""
+    def __call__(self, params: Params, /) -> AbstractContextManager[None]:
+        """Return a context manager, for changed parameters of the physics."""
 
 
 class Physics(NamedTuple):
@@ -84,12 +84,12 @@ def from_brax_interface(
 
     @jax.jit  # so that `env` is traced once, for all uses of it
     def start(key: Key, params: Params) -> PyTree:
-        with standard_numpy(), tracing(), _with_params(env, physics, params):
+        with standard_numpy(), tracing(params), _with_params(env, physics, params):
             return as_arrays("state", env.reset(key))
 
     @jax.jit
     def advance(state: PyTree, action: Array, params: Params) -> PyTree:
-        with standard_numpy(), tracing(), _with_params(env, physics, params):
+        with standard_numpy(), tracing(params), _with_params(env, physics, params):
             state = jax.tree.map(lambda leaf: leaf, state)  # steps write into its dictionaries
             return as_arrays("state", env.step(state, action))
 

@@ -23,6 +23,7 @@ class Moment(NamedTuple):
     action: Array  # f32[A]
     velocity: Array  # f32[2] of the task's position, over the whole step
     healthy: Array  # bool[]
+    timestep: float  # seconds of one step of the simulation
 
 
 Term: TypeAlias = Callable[[Moment, Settings], Array]  # of a reward
@@ -184,10 +185,24 @@ def contact_ant(moment: Moment, settings: Settings) -> Array:
     return -settings["contact_cost_weight"] * jnp.sum(jnp.square(forces))
 
 
-def contact_humanoid(moment: Moment, settings: Settings) -> Array:
-    """The clipped cost of contact forces."""
-    cost = settings["contact_cost_weight"] * jnp.sum(jnp.square(moment.data._impl.cfrc_ext))
-    return -jnp.clip(cost, *settings["contact_cost_range"])
+def clipped_contact(weight: str, bounds: str) -> Term:
+    """The clipped cost of contact forces, with the weight and the bounds in settings."""
+
+    def term(moment: Moment, settings: Settings) -> Array:
+        cost = settings[weight] * jnp.sum(jnp.square(moment.data._impl.cfrc_ext))
+        return -jnp.clip(cost, *settings[bounds])
+
+    return term
+
+
+def height_per_timestep(moment: Moment, settings: Settings) -> Array:
+    """The height of the root, over the seconds of one step of the simulation."""
+    return moment.data.qpos[2] / moment.timestep
+
+
+def one(moment: Moment, settings: Settings) -> Array:
+    """A constant."""
+    return jnp.array(1.0)
 
 
 def tip_from_top(moment: Moment, settings: Settings) -> Array:

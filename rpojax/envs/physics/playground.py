@@ -1,12 +1,13 @@
 """The adapter for MuJoCo Playground."""
 
-import functools
 import math
+from contextlib import AbstractContextManager
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
-from rpojax.envs.base import Env, require
+from rpojax.envs.base import Env, Params, require
 from rpojax.envs.contexts import (
     MJX,
     concrete_values,
@@ -14,8 +15,9 @@ from rpojax.envs.contexts import (
     no_log_file,
     standard_numpy,
 )
-from rpojax.envs.physics.brax_interface import Physics, from_brax_interface
-from rpojax.envs.physics.mjx_params import changed, traceable
+from rpojax.envs.physics.brax_interface import Physics, Tracing, from_brax_interface
+from rpojax.envs.physics.engine_data import Engine, in_place_of_mjx
+from rpojax.envs.physics.mjx_params import FLUID, OPTIONS, changed, traceable
 from rpojax.envs.physics.rendering import render_with_mujoco
 from rpojax.settings.sizes import MOST as MOST_STEPS
 from rpojax.types import PyTree
@@ -28,7 +30,7 @@ SLOW_TO_MAKE = True
 IMPL = "jax"
 """MJX in JAX runs on every device, and gives the same numbers each time. Playground's own default,
 MuJoCo Warp, is faster on contact-rich tasks, needs an NVIDIA GPU, and is not deterministic."""
-IMPLS = ("jax", "warp")
+IMPLS = ("jax", "c", "warp")
 
 
 def names() -> tuple[str, ...]:
@@ -61,7 +63,7 @@ def make(name: str, **params: Any) -> Env:
         name: such as "CartpoleBalance".
         params: entries of the task's configuration to change, such as `episode_length=500` or, of
             one inside of another, `**{"reward_config.scales.torques": 0.0}`. `impl` is "jax" unless
-            it is given; "warp" needs an NVIDIA GPU.
+            it is given; "c" is MuJoCo's own engine, on a CPU; "warp" needs an NVIDIA GPU.
 
     Raises:
         ValueError: an unknown parameter, with the nearest known one; a value of another type than
@@ -78,6 +80,9 @@ def make(name: str, **params: Any) -> Env:
     )
     config = registry.get_default_config(name)
     changes = _checked(name, params, _flat(config.to_dict()))
+    on_c = changes.get("impl") == "c"
+    if on_c:
+        changes["impl"] = IMPL  # what the task is made with; its functions are traced on C
     try:
         config.update_from_flattened_dict(changes)
         with no_log_file(), standard_numpy(), concrete_values():  # also in a jit
@@ -93,11 +98,32 @@ def make(name: str, **params: Any) -> Env:
         env,
         episode_length=config.episode_length,
         action_repeat=config.action_repeat,
-        tracing=functools.partial(levels_kept_apart, MJX),
+        tracing=_on_engine(env) if on_c else lambda params: levels_kept_apart(MJX),
         physics=Physics("_mjx_model", traceable(env.mjx_model), changed),
         render=render_with_mujoco(name, env.mj_model, _place),
         seconds=env.dt,
     )
+
+
+def _on_engine(env: Any) -> Tracing:
+    """What traces a task on MuJoCo's C engine, with the fields that it reads."""
+    from mujoco_playground._src import mjx_env
+
+    names = {
+        name: f"opt.{name}" if name in OPTIONS + FLUID else name for name in traceable(env.mj_model)
+    }
+
+    def trace(engine: Engine) -> PyTree:
+        with in_place_of_mjx(engine, mjx_env, {}):
+            state = env.reset(jax.random.key(0))
+            return env.step(state, jnp.zeros(env.action_size))
+
+    def tracing(params: Params) -> AbstractContextManager[None]:
+        return in_place_of_mjx(engine, mjx_env, {names[name]: params[name] for name in params})
+
+    with no_log_file(), standard_numpy():
+        engine = Engine(env.mj_model, list(names.values()), trace)
+    return tracing
 
 
 def _checked(name: str, params: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,147 @@
+"""MuJoCo's C engine against MJX on a CPU: training, compiling, and physics alone.
+
+    python -m benchmarks.engines [--environments NAME ...] [--rounds 5]
+
+* `train`: `make_train` for one agent with CleanRL's settings and 64 environments x 32 steps, a
+  program for each engine, in turn in one process: seconds of MJX over those of the C engine, and
+  the seconds that each took to compile.
+* `physics`: 64 simulations x 32 steps with random controls, as a scan of the C engine's operation,
+  and as a loop over `mujoco.batch.Batch` with as many threads: seconds of the operation over those
+  of the loop.
+
+Each environment is a process of its own. Ratios are taken round by round.
+"""
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import rpojax
+from benchmarks.reporting import (
+    RESULTS,
+    environment_info,
+    packages_of,
+    paired_ratios,
+    print_table,
+    read_csv,
+    write_csv,
+)
+from benchmarks.timing import interleaved
+from benchmarks.worker import printed_by
+from rpojax.envs.physics.engine import make_simulator
+from rpojax.envs.physics.mjx import load_model
+from rpojax.envs.physics.mjx_tasks import TASKS
+
+CSV = RESULTS / "engines.csv"
+ENVIRONMENTS = (
+    "mjx/Pusher-v5",
+    "mjx/HalfCheetah-v5",
+    "mjx/Hopper-v5",
+    "playground/WalkerWalk",
+    "playground/CartpoleBalance",
+)
+NUM_ENVS, NUM_STEPS, UPDATES = 64, 32, 8
+
+
+def trained(name: str, impl: str) -> tuple[Callable[[], Any], float]:
+    """A compiled training of one agent, and the seconds that compiling it took."""
+    cfg = rpojax.Config(
+        env=name,
+        env_params={"impl": impl},
+        num_envs=NUM_ENVS,
+        num_steps=NUM_STEPS,
+        total_timesteps=UPDATES * NUM_ENVS * NUM_STEPS,
+    )
+    start = time.perf_counter()
+    program = jax.jit(rpojax.make_train(cfg)).lower(jax.random.key(0)).compile()
+    return lambda: program(jax.random.key(0)), time.perf_counter() - start
+
+
+def physics(name: str) -> dict[str, Callable[[], Any]]:
+    """The same simulations by the engine's operation and by MuJoCo's own batch."""
+    import mujoco
+    import mujoco.batch
+
+    family, _, task = name.partition("/")
+    if family == "mjx":
+        model, substeps = load_model(TASKS[task]), TASKS[task].frame_skip
+    else:
+        from mujoco_playground import registry
+
+        env = registry.load(task, config_overrides={"impl": "jax"})
+        model, substeps = env.mj_model, env.n_substeps
+    simulator = make_simulator(model, ("qpos", "qvel"))
+    rng = np.random.default_rng(0)
+    controls = rng.uniform(-1, 1, (NUM_STEPS, NUM_ENVS, model.nu)).astype(np.float32)
+
+    @jax.jit
+    def by_operation(rows: jax.Array, controls: jax.Array) -> Any:
+        def one(row: jax.Array, ctrl: jax.Array) -> Any:
+            return simulator.advance(row, {"ctrl": ctrl}, {}, substeps)
+
+        return jax.lax.scan(lambda rows, ctrl: jax.vmap(one)(rows, ctrl), rows, controls)
+
+    rows = jnp.broadcast_to(jnp.asarray(simulator.row), (NUM_ENVS, simulator.row.size))
+    batch = mujoco.batch.Batch(model, nsim=NUM_ENVS, nthread=len(os.sched_getaffinity(0)))
+    ctrl, qpos = batch.bind("ctrl"), batch.bind("qpos")
+
+    def by_batch() -> np.ndarray:
+        batch.reset()
+        for given in controls:
+            ctrl[:] = given
+            batch.step(nstep=substeps)
+        return np.array(qpos)
+
+    return {"operation": lambda: by_operation(rows, controls), "batch": by_batch}
+
+
+def measure(name: str, rounds: int) -> list[dict[str, Any]]:
+    """The rows of one environment."""
+    found = interleaved(physics(name), rounds)
+    ratios = paired_ratios(found["operation"], found["batch"])
+    rows = [{"environment": name, "what": "physics: operation / batch", "figure": str(ratios)}]
+    programs = {impl: trained(name, impl) for impl in ("jax", "c")}
+    seconds = interleaved({impl: program for impl, (program, _) in programs.items()}, rounds)
+    steps = UPDATES * NUM_ENVS * NUM_STEPS
+    speeds = {impl: f"{steps / np.median(each):.0f}" for impl, each in seconds.items()}
+    compiled = {impl: f"{each:.1f}" for impl, (_, each) in programs.items()}
+    figures = {
+        "train: MJX / C": str(paired_ratios(seconds["jax"], seconds["c"])),
+        "train: steps/s of C": speeds["c"],
+        "train: steps/s of MJX": speeds["jax"],
+        "compile: seconds of C": compiled["c"],
+        "compile: seconds of MJX": compiled["jax"],
+    }
+    return rows + [
+        {"environment": name, "what": what, "figure": figure} for what, figure in figures.items()
+    ]
+
+
+def main() -> None:
+    """Measures what was asked for, and writes the CSV."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--environments", nargs="+", default=ENVIRONMENTS, metavar="NAME")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.worker:
+        print(json.dumps(measure(arguments.environments[0], arguments.rounds)))
+        return
+    for name in arguments.environments:
+        info = environment_info(packages_of(name))
+        words = "--worker", "--environments", name, "--rounds", str(arguments.rounds)
+        rows = printed_by("engines", *words)
+        kept = [row for row in read_csv(CSV) if row["environment"] != name]
+        write_csv(CSV, [*kept, *({**row, **info.as_row()} for row in rows)])
+        print_table(name, rows, info)
+
+
+if __name__ == "__main__":
+    main()
