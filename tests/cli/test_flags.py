@@ -76,7 +76,7 @@ def test_each_flag_has_the_help_text_of_its_field(capsys):
         main(["train", "--help"])
     assert stop.value.code == 0
     text = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert "--alpha FLOAT Half-width of the uniform perturbation of the policy's mean" in text
+    assert "--alpha FLOAT Half-width of the perturbation of the policy's mean" in text
     assert "--network.hidden-sizes [INT [INT ...]] Widths of the perceptron's hidden" in text
     assert "`rpojax envs` lists them" in text
     assert "nnx" not in text
