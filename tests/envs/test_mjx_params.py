@@ -59,8 +59,9 @@ def simulator():
 )
 def test_a_traced_parameter_is_mujocos(env, step, simulator, name):
     qpos, qvel = np.array([0.1, 0.2, -0.3]), np.array([0.5, -1.0, 2.0])
-    state = adapter.State(
-        *(jnp.asarray(each, jnp.float32)[None] for each in (qpos, qvel, np.zeros(3), np.zeros(2)))
+    state = jax.tree.map(
+        lambda each: jnp.asarray(each, jnp.float32)[None],
+        adapter.State((qpos, qvel, np.zeros(3)), np.zeros(2)),
     )
     action = np.array([0.7], np.float32)
     keys = jax.random.split(jax.random.key(0), 1)

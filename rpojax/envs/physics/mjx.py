@@ -90,13 +90,16 @@ def make(name: str, **params: Any) -> Env:
     task = TASKS[name]
     impl = check_choice(f"parameter impl of {name}", params.pop("impl", "jax"), IMPLS)
     mj_model = load_model(task)
+    iterations, ls_iterations = mj_model.opt.iterations, mj_model.opt.ls_iterations
     if impl == "jax":
-        for_mjx(mj_model)
+        use_solver_of_mjx(mj_model)
+        iterations = min(iterations, ITERATIONS)
+        ls_iterations = min(ls_iterations, LINE_SEARCH_ITERATIONS)
     plain = {
         "frame_skip": task.frame_skip,
         "max_episode_steps": task.max_episode_steps,
-        "iterations": mj_model.opt.iterations,
-        "ls_iterations": mj_model.opt.ls_iterations,
+        "iterations": iterations,
+        "ls_iterations": ls_iterations,
     }
     known = {**plain, **task.settings}
     for field, value in params.items():
@@ -122,14 +125,12 @@ def load_model(task: Task) -> Any:
         return mujoco.MjModel.from_xml_path(str(folder / task.xml))
 
 
-def for_mjx(mj_model: Any) -> None:
-    """Give a model a constraint solver that MJX has, with limits that suit it."""
+def use_solver_of_mjx(mj_model: Any) -> None:
+    """Give a model a constraint solver that MJX has, of the same problem."""
     import mujoco
 
     if mj_model.opt.solver == mujoco.mjtSolver.mjSOL_PGS:  # MJX has no such solver
-        mj_model.opt.solver = mujoco.mjtSolver.mjSOL_NEWTON  # of the same problem
-    mj_model.opt.iterations = min(mj_model.opt.iterations, ITERATIONS)
-    mj_model.opt.ls_iterations = min(mj_model.opt.ls_iterations, LINE_SEARCH_ITERATIONS)
+        mj_model.opt.solver = mujoco.mjtSolver.mjSOL_NEWTON
 
 
 class Physics(NamedTuple):
