@@ -68,7 +68,7 @@ def test_check_env_passes(name):
 
 def test_agents_differ_in_their_robots_and_a_run_goes_on_to_the_bit(tmp_path):
     cfg = rpojax.Config(
-        env="mujoco/Hopper-v5",
+        env="mujoco/InvertedPendulum-v5",
         total_timesteps=4 * 32,
         lr_schedule="constant",  # whose rates do not depend on the end of the run
         agents_at_once=1,
