@@ -169,6 +169,7 @@ def test_a_replayed_batch_has_ratio_1_and_metrics_are_those_of_the_distribution(
     np.testing.assert_allclose(batch.log_prob, log_prob, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_training_reports_the_std_of_its_actions_and_learns_from_them():
     network = rpojax.NetworkConfig(hidden_sizes=(8,), distribution="beta")
     cfg = rpojax.Config(

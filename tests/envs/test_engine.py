@@ -249,6 +249,7 @@ print(hashlib.sha256(qpos.tobytes()).hexdigest(), hits, misses)
 """
 
 
+@pytest.mark.slow
 def test_other_processes_devices_and_threads_give_the_same_bits_from_the_cache(tmp_path):
     environment = {
         **os.environ,

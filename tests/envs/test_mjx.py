@@ -208,6 +208,7 @@ def test_pendulum_conforms():
     envs.check_env(env, num_steps=40)
 
 
+@pytest.mark.slow
 def test_agents_times_environments_are_a_batch():
     """Nested vmap."""
     env = pair("InvertedPendulum-v5").ours
@@ -248,6 +249,7 @@ def test_wrong_parameters_are_refused_with_the_remedy(name, params, message):
         envs.make(f"mjx/{name}", **params)
 
 
+@pytest.mark.slow
 def test_parameters_reach_the_simulation():
     """Those that the comparison with Gymnasium leaves at their defaults."""
     made = envs.make(
@@ -283,6 +285,7 @@ def test_limits_of_the_solver_are_those_given(monkeypatch):
     assert limits(iterations=2, ls_iterations=200) == (2, 200)
 
 
+@pytest.mark.slow
 def test_environment_can_be_made_inside_a_jit():
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0)))
     jax.eval_shape(lambda keys: envs.make("mjx/InvertedPendulum-v5").reset(keys, {})[1], keys)
@@ -302,6 +305,7 @@ else:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["egl", "disabled"])
 def test_pictures_are_made_or_refused_with_the_remedy(backend):
     run = subprocess.run(

@@ -82,6 +82,7 @@ def test_a_traced_parameter_is_mujocos(env, step, simulator, name):
     assert np.max(np.abs(observed[1] - observed[0])) > 10 * TOLERANCE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["InvertedPendulum-v5", "Hopper-v5", "Swimmer-v5"])
 def test_all_parameters_can_be_traced(name):
     env = envs.make(f"mjx/{name}")
@@ -90,6 +91,7 @@ def test_all_parameters_can_be_traced(name):
     check_traced_params(env)
 
 
+@pytest.mark.slow
 def test_environments_of_one_batch_share_parameters_and_agents_do_not(env):
     keys = jax.random.split(jax.random.key(0), 2)
     state, _ = jax.jit(env.reset)(keys, {})
@@ -104,6 +106,7 @@ def test_environments_of_one_batch_share_parameters_and_agents_do_not(env):
     assert np.all(np.max(np.abs(obs[0] - obs[1]), axis=1) > 1e-4)
 
 
+@pytest.mark.slow
 def test_each_episode_can_draw_its_own_gravity(env):
     def draw(key):
         return {"gravity": jnp.array([0.0, 0.0, -1.0]) * jax.random.uniform(key, maxval=20.0)}

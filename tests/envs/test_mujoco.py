@@ -66,6 +66,7 @@ def test_check_env_passes(name):
     envs.check_env(envs.make(name, **params))
 
 
+@pytest.mark.slow
 def test_agents_differ_in_their_robots_and_a_run_goes_on_to_the_bit(tmp_path):
     cfg = rpojax.Config(
         env="mujoco/InvertedPendulum-v5",

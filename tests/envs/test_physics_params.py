@@ -40,6 +40,7 @@ def test_brax_takes_fields_of_its_system_or_of_its_mujoco_model(backend):
         assert np.all(np.max(np.abs(obs - plain), axis=1) > 1e-3)
 
 
+@pytest.mark.slow
 def test_playground_takes_fields_of_its_mujoco_model():
     pytest.importorskip("mujoco_playground", reason="needs rpojax[playground]")
     env = envs.make("playground/CartpoleBalance")

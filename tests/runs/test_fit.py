@@ -45,6 +45,7 @@ def watched() -> tuple[TrainResult, list[Progress]]:
     return fit(CFG, num_seeds=3, seed=7, on_chunk=seen.append), seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("num_seeds", "changes"),
     [
@@ -172,6 +173,7 @@ def nan_for_the_unlucky(reward, timestep, timesteps):
     return jnp.where((timestep == 150) & (jnp.mean(reward) < -6.5), jnp.nan, reward)
 
 
+@pytest.mark.slow
 def test_diverged_agent_keeps_its_last_finite_state_and_the_others_are_unaffected(tmp_path):
     cfg = CFG.replace(reward_shaper=nan_for_the_unlucky)
     expected = vmapped(cfg, 4, seed=0)
@@ -205,6 +207,7 @@ def test_diverged_agent_keeps_its_last_finite_state_and_the_others_are_unaffecte
     assert_same_bits(resume(tmp_path, cfg=cfg), result)
 
 
+@pytest.mark.slow
 def test_all_agents_may_diverge():
     hyperparams = CFG.hyperparams().replace(learning_rate=1e30)
     with pytest.warns(RuntimeWarning, match=r"agent [01] .* diverged in update 1"):
@@ -245,6 +248,7 @@ def test_it_trains_away_from_the_main_thread_too():
     assert bool(results[0].finite.all())
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_while_it_trains(monkeypatch):
     monkeypatch.setattr(loop, "SECONDS_PER_CHUNK", 0.0)  # 40 chunks of one update
     cfg = CFG.replace(num_envs=4, num_steps=8, total_timesteps=40 * 4 * 8)
@@ -323,6 +327,7 @@ def test_errors_say_what_to_do():
             fit(CFG, **{name: 0})
 
 
+@pytest.mark.slow
 def test_blocks_shrink_until_the_training_fits_into_the_memory(monkeypatch):
     cfg, blocks = CFG.replace(agents_at_once="all"), []
     needed = {8: 900, 4: 500, 2: 300, 1: 200}

@@ -54,6 +54,7 @@ def test_history_says_who_goes_on_from_whom_with_what(evolved):
     assert any(rates[a, g + 1] != rates[parents[a, g], g] for a, g in moved)
 
 
+@pytest.mark.slow
 def test_replaced_agent_goes_on_from_its_parents_parameters():
     """With gradient steps of no size, so that what was copied is still there."""
     frozen = CFG.replace(total_timesteps=4 * 8 * 2, learning_rate=1e-30)
@@ -87,6 +88,7 @@ def test_chunks_and_checkpoints_change_nothing(evolved, tmp_path):
     assert_same_bits(load(tmp_path).result.evolution, evolved.evolution)
 
 
+@pytest.mark.slow
 def test_values_that_agents_have_of_their_own_are_kept():
     rates = np.float32([1e-4, 2e-4, 3e-4])
     hyperparams = CFG.hyperparams().replace(learning_rate=rates)
@@ -127,6 +129,7 @@ def test_errors_say_what_to_do(arguments, message):
         fit(CFG, evolve=EVOLVE, **arguments)
 
 
+@pytest.mark.slow
 def test_a_population_that_ended_within_a_generation_is_not_prolonged(tmp_path):
     short = CFG.replace(total_timesteps=4 * 8 * 4)
     fit(short, num_seeds=2, evolve=EVOLVE, checkpoint_dir=tmp_path)

@@ -11,6 +11,8 @@ import reproducible
 
 import rpojax
 
+pytestmark = pytest.mark.slow  # starts processes, and takes minutes
+
 
 @pytest.fixture(scope="module")
 def run_directory(tmp_path_factory):

@@ -75,6 +75,7 @@ def stopped_after(directory, updates, at):
     return at
 
 
+@pytest.mark.slow
 def test_resumed_run_is_bit_identical(whole_run, tmp_path):
     cfg, result, directory = whole_run
     assert_same_bits(result, vmapped(cfg, SEEDS, seed=5))
@@ -280,6 +281,7 @@ def test_relative_directory_stays_the_same_after_a_change_of_directory(tmp_path,
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error:.*is damaged:RuntimeWarning")
 def test_run_killed_again_and_again_is_bit_identical(first_run, tmp_path):
     _, result, directory = first_run
