@@ -12,12 +12,12 @@ from rpojax.core.model import Model, make_model
 from rpojax.core.train import Parts, init_agent, iterate, make_parts, run_updates, train_agent
 from rpojax.envs.params import resolve_params
 from rpojax.programs.agents_at_once import agents_mapped
-from rpojax.programs.protocols import EnvParams, Train
+from rpojax.programs.protocols import EnvParams, Initialize, Iterate, RunUpdates, Train
 from rpojax.programs.spread import ON_ALL, STATE, spread
 from rpojax.rounding import as_argument
 from rpojax.settings.config import Config
 from rpojax.settings.hyperparams import HyperParams
-from rpojax.types import Key, Metrics, PyTree, TrainResult, TrainState
+from rpojax.types import Key, PyTree, TrainResult, TrainState
 from rpojax.validation import whole_number
 
 
@@ -34,13 +34,10 @@ class Trainer(NamedTuple):
     counts in the initial state only.
     """
 
-    # (key, hyperparams=None, env_params=None) -> the state before the first update
-    init: Callable[..., TrainState]
-    # (state, hyperparams=None, env_params=None) -> the state after one update, its metrics f32[]
-    iterate: Callable[..., tuple[TrainState, Metrics]]
-    # (state, hyperparams=None, num_updates=None, env_params=None) -> the state after several, and
-    # metrics f32[num_updates]; `num_updates` is static under `jax.jit`, and None is the config's
-    run: Callable[..., tuple[TrainState, Metrics]]
+    init: Initialize  # (key, hyperparams=None, env_params=None) -> state
+    iterate: Iterate  # (state, hyperparams=None, env_params=None) -> (state, metrics), one update
+    # (state, hyperparams=None, num_updates=None, env_params=None) -> (state, metrics)
+    run: RunUpdates
 
 
 def make_train(cfg: Config) -> Train:
