@@ -91,7 +91,11 @@ def test_configuration_of_the_task_is_used():
         ),
         (PENDULUM, {"episode_length": 10**10}, "episode_length of .* 1 to 2147483647"),
         (PENDULUM, {"action_repeat": True}, "action_repeat of .* = True is not allowed; .*whole"),
-        (PENDULUM, {"impl": "c"}, "impl of PendulumSwingup = 'c' is not known; .*'jax', 'warp'"),
+        (
+            PENDULUM,
+            {"impl": "cpp"},
+            "impl of PendulumSwingup = 'cpp' is not known; .*'jax', 'c', 'warp'",
+        ),
         (PENDULUM, {"impl": "warp"}, "impl = 'warp' needs an NVIDIA GPU.*CPU here; leave it 'jax'"),
         (PENDULUM, {"vision": True}, "vision = True needs a renderer on a GPU.*leave it False"),
         (PENDULUM, {"vision": 1}, "vision of .* = 1 is not a truth value"),
