@@ -91,7 +91,7 @@ def test_configuration_of_the_task_is_used():
         ),
         (PENDULUM, {"episode_length": 10**10}, "episode_length of .* 1 to 2147483647"),
         (PENDULUM, {"action_repeat": True}, "action_repeat of .* = True is not allowed; .*whole"),
-        (
+        (PENDULUM, {"impl": "cpp"}, "impl of .* = 'cpp' is not known; .*'jax', 'c', 'warp'"),
             PENDULUM,
             {"impl": "cpp"},
             "impl of PendulumSwingup = 'cpp' is not known; .*'jax', 'c', 'warp'",
