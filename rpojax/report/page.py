@@ -101,6 +101,8 @@ def _svg(figure: "Figure", name: str) -> "Markup":
     from markupsafe import Markup
 
     file = io.StringIO()
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # laid out once: drawn again, it is the same to the digit
     with matplotlib.rc_context({"svg.hashsalt": name}):
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     svg = file.getvalue()
