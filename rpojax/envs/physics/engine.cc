@@ -200,6 +200,7 @@ void AdvanceOne(const mjModel* m, mjData* d, int, void* argument) {
 
 // The simulation with the parameters of one index.
 mjBatch* WithParams(const Job& job, Worker& worker, int64_t index) {
+  if (job.params.empty()) return worker.plain;
   std::vector<float> given;
   for (size_t p = 0; p < job.params.size(); ++p) {
     const int size = job.engine->param_sizes[p];

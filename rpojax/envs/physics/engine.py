@@ -104,10 +104,11 @@ def make_simulator(model: Any, fields: Sequence[str], params: Sequence[str] = ()
     ) -> tuple[Array, dict[str, Array]]:
         for name in given:
             check_known(name, params, "parameter of the model")
-        values = [
-            *(jnp.asarray(value, jnp.float32) for value in inputs.values()),
-            *(jnp.asarray(given.get(name, value), jnp.float32) for name, value in defaults.items()),
-        ]
+        values = [jnp.asarray(value, jnp.float32) for value in inputs.values()]
+        if given:  # without, nothing is copied for each simulation
+            values += [
+                jnp.asarray(given.get(name, value), jnp.float32) for name, value in defaults.items()
+            ]
         for name, value in inputs.items():
             chex.assert_shape(value, _field(example, name).shape)
         outputs = [

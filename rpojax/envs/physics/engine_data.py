@@ -13,6 +13,7 @@ import numpy as np
 
 from rpojax.envs.contexts import tracing_lock
 from rpojax.envs.physics.engine import Simulator, make_simulator
+from rpojax.envs.physics.mjx_params import name_in_c
 from rpojax.types import Array
 
 MATRICES = ("xmat", "ximat", "geom_xmat", "site_xmat", "cam_xmat")  # [n, 3, 3] in MJX, [n, 9] in C
@@ -96,7 +97,7 @@ class Engine:
 
     Args:
         model: a `mujoco.MjModel`.
-        params: fields of the model that may be traced, by MuJoCo's names.
+        params: that may be traced, by the names of `mjx_params.traceable`.
         trace: calls the functions of the task with this engine, so that it learns which fields they
             read.
     """
@@ -107,7 +108,8 @@ class Engine:
         self.fields = Fields(mujoco.MjData(model))
         self._simulator: Simulator | None = None
         jax.eval_shape(functools.partial(trace, self))
-        self._simulator = make_simulator(model, sorted(self.fields.read), params)
+        names = [name_in_c(name) for name in params]
+        self._simulator = make_simulator(model, sorted(self.fields.read), names)
 
     def data(self, row: Array | None = None) -> EngineData:
         """A simulation; in MuJoCo's default state without a row."""
@@ -125,7 +127,8 @@ class Engine:
         """So many times `mj_step`; see `Advance`."""
         if self._simulator is None:
             return EngineData(data.row, {}, self)
-        row, values = self._simulator.advance(data.row, inputs, params, substeps, contact_forces)
+        changed = {name_in_c(name): value for name, value in params.items()}
+        row, values = self._simulator.advance(data.row, inputs, changed, substeps, contact_forces)
         shaped = {name: value.reshape(self.fields.shape(name)) for name, value in values.items()}
         return EngineData(row, shaped, self)
 
@@ -140,7 +143,7 @@ def in_place_of_mjx(engine: Engine, modules: Any, params: Mapping[str, Array]) -
     Args:
         engine: of the task.
         modules: `mujoco_playground._src.mjx_env`, by which tasks reach `mjx` too.
-        params: fields of the model that are changed, by the engine's names.
+        params: that are changed, by name.
     """
 
     def forward(model: Any, data: EngineData) -> EngineData:

@@ -26,7 +26,7 @@ from rpojax.envs.contexts import (
     standard_numpy,
 )
 from rpojax.envs.physics.engine_data import Engine
-from rpojax.envs.physics.mjx_params import FLUID, OPTIONS, changed, traceable
+from rpojax.envs.physics.mjx_params import changed, traceable
 from rpojax.envs.physics.mjx_tasks import TASKS, Task
 from rpojax.envs.physics.mjx_terms import Moment
 from rpojax.envs.physics.rendering import render_with_mujoco
@@ -262,7 +262,6 @@ def on_mjx(task: Task, mj_model: Any) -> Physics:
 def on_c(task: Task, mj_model: Any) -> Physics:
     """A task's physics on MuJoCo's C engine, on a CPU; its states are MuJoCo's, to the bit."""
     defaults = traceable(mj_model)
-    names = {name: f"opt.{name}" if name in OPTIONS + FLUID else name for name in defaults}
 
     def model(params: Params) -> Any:
         return types.SimpleNamespace(
@@ -270,18 +269,15 @@ def on_c(task: Task, mj_model: Any) -> Physics:
         )
 
     def physics(engine: Engine) -> Physics:
-        def by_engine(params: Params) -> dict[str, Array]:
-            return {names[name]: value for name, value in params.items()}
-
         def step(row: Array, action: Array, params: Params) -> Any:
-            given = by_engine(params), task.frame_skip, task.contact_forces
+            given = params, task.frame_skip, task.contact_forces
             return engine.advance(engine.data(row), *given, ctrl=action)
 
         return Physics(
             params=defaults,
             model=model,
             start=lambda qpos, qvel, params: engine.advance(
-                engine.data(), by_engine(params), qpos=qpos, qvel=qvel
+                engine.data(), params, qpos=qpos, qvel=qvel
             ),
             step=step,
             kept=lambda data: data.row,
@@ -294,7 +290,7 @@ def on_c(task: Task, mj_model: Any) -> Physics:
         state, obs = reset_one(key, {})
         return obs, step_one(key, state, jnp.zeros(mj_model.nu), {})[1]
 
-    return physics(Engine(mj_model, list(names.values()), trace))
+    return physics(Engine(mj_model, list(defaults), trace))
 
 
 def _observe(task: Task, data: Any) -> Array:

@@ -35,6 +35,11 @@ def traceable(model: Any) -> dict[str, np.ndarray]:
     return options | {name: np.asarray(getattr(model, name)) for name in MODEL}
 
 
+def name_in_c(name: str) -> str:
+    """How MuJoCo's C engine names a parameter."""
+    return f"opt.{name}" if name in OPTIONS + FLUID else name
+
+
 def changed(model: Any, params: Params) -> Any:
     """An `mjx.Model` with some parameters changed."""
     if not params:

@@ -17,7 +17,7 @@ from rpojax.envs.contexts import (
 )
 from rpojax.envs.physics.brax_interface import Physics, Tracing, from_brax_interface
 from rpojax.envs.physics.engine_data import Engine, in_place_of_mjx
-from rpojax.envs.physics.mjx_params import FLUID, OPTIONS, changed, traceable
+from rpojax.envs.physics.mjx_params import changed, traceable
 from rpojax.envs.physics.rendering import render_with_mujoco
 from rpojax.settings.sizes import MOST as MOST_STEPS
 from rpojax.types import PyTree
@@ -109,20 +109,16 @@ def _on_engine(env: Any) -> Tracing:
     """What traces a task on MuJoCo's C engine, with the fields that it reads."""
     from mujoco_playground._src import mjx_env
 
-    names = {
-        name: f"opt.{name}" if name in OPTIONS + FLUID else name for name in traceable(env.mj_model)
-    }
-
     def trace(engine: Engine) -> PyTree:
         with in_place_of_mjx(engine, mjx_env, {}):
             state = env.reset(jax.random.key(0))
             return env.step(state, jnp.zeros(env.action_size))
 
     def tracing(params: Params) -> AbstractContextManager[None]:
-        return in_place_of_mjx(engine, mjx_env, {names[name]: params[name] for name in params})
+        return in_place_of_mjx(engine, mjx_env, params)
 
     with no_log_file(), standard_numpy():
-        engine = Engine(env.mj_model, list(names.values()), trace)
+        engine = Engine(env.mj_model, list(traceable(env.mj_model)), trace)
     return tracing
 
 
