@@ -13,6 +13,7 @@ import mujoco
 
 import rpojax
 from rpojax import envs
+from rpojax.envs.contexts import no_log_file
 from rpojax.envs.physics.engine_data import Engine
 from rpojax.envs.physics.mjx_tasks import TASKS
 
@@ -29,7 +30,8 @@ def simulation(state, model):
 @pytest.mark.parametrize("name", sorted(TASKS))
 def test_states_are_those_of_gymnasium_to_the_bit(name):
     env = envs.make(f"mujoco/{name}")
-    reference = gymnasium.make(name).unwrapped
+    with no_log_file():
+        reference = gymnasium.make(name).unwrapped
     keys = jax.random.split(jax.random.key(0), 1)
     state, obs = jax.jit(env.reset)(keys, {})
     reference.reset(seed=0)
