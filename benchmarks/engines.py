@@ -3,8 +3,8 @@
     python -m benchmarks.engines [--environments NAME ...] [--rounds 5]
 
 * `train`: `make_train` for one agent with CleanRL's settings and 64 environments x 32 steps, a
-  program for each engine, in turn in one process: seconds of MJX over those of the C engine, and
-  the seconds that each took to compile.
+  program for each engine, in turn in one process: seconds of MJX over those of the C engine, the
+  seconds that each takes to compile, and those of C over those of the same training of Pendulum-v1.
 * `physics`: 64 simulations x 32 steps with random controls, as a scan of the C engine's operation,
   and as a loop over `mujoco.batch.Batch` with as many threads: seconds of the operation over those
   of the loop.
@@ -13,6 +13,7 @@ Each environment is a process of its own. Ratios are taken round by round.
 """
 
 import argparse
+import functools
 import json
 import os
 import time
@@ -50,18 +51,17 @@ ENVIRONMENTS = (
 NUM_ENVS, NUM_STEPS, UPDATES = 64, 32, 8
 
 
-def trained(name: str, impl: str) -> tuple[Callable[[], Any], float]:
-    """A compiled training of one agent, and the seconds that compiling it took."""
+def compiled(name: str, **env_params: str) -> Callable[[], Any]:
+    """A training of one agent, compiled anew."""
     cfg = rpojax.Config(
         env=name,
-        env_params={"impl": impl},
+        env_params=env_params,
         num_envs=NUM_ENVS,
         num_steps=NUM_STEPS,
         total_timesteps=UPDATES * NUM_ENVS * NUM_STEPS,
     )
-    start = time.perf_counter()
     program = jax.jit(rpojax.make_train(cfg)).lower(jax.random.key(0)).compile()
-    return lambda: program(jax.random.key(0)), time.perf_counter() - start
+    return lambda: program(jax.random.key(0))
 
 
 def physics(name: str) -> dict[str, Callable[[], Any]]:
@@ -107,17 +107,22 @@ def measure(name: str, rounds: int) -> list[dict[str, Any]]:
     found = interleaved(physics(name), rounds)
     ratios = paired_ratios(found["operation"], found["batch"])
     rows = [{"environment": name, "what": "physics: operation / batch", "figure": str(ratios)}]
-    programs = {impl: trained(name, impl) for impl in ("jax", "c")}
-    seconds = interleaved({impl: program for impl, (program, _) in programs.items()}, rounds)
+    on_c = functools.partial(compiled, name, impl="c")
+    compiling = interleaved({"c": on_c, "pendulum": lambda: compiled("Pendulum-v1")}, rounds)
+    programs = {"c": on_c()}
+    start = time.perf_counter()
+    programs["jax"] = compiled(name, impl="jax")
+    seconds_of_mjx = time.perf_counter() - start
+    seconds = interleaved(programs, rounds)
     steps = UPDATES * NUM_ENVS * NUM_STEPS
     speeds = {impl: f"{steps / np.median(each):.0f}" for impl, each in seconds.items()}
-    compiled = {impl: f"{each:.1f}" for impl, (_, each) in programs.items()}
     figures = {
         "train: MJX / C": str(paired_ratios(seconds["jax"], seconds["c"])),
         "train: steps/s of C": speeds["c"],
         "train: steps/s of MJX": speeds["jax"],
-        "compile: seconds of C": compiled["c"],
-        "compile: seconds of MJX": compiled["jax"],
+        "compile: seconds of C": f"{np.median(compiling['c']):.1f}",
+        "compile: seconds of MJX, once": f"{seconds_of_mjx:.1f}",
+        "compile: C / Pendulum-v1": str(paired_ratios(compiling["c"], compiling["pendulum"])),
     }
     return rows + [
         {"environment": name, "what": what, "figure": figure} for what, figure in figures.items()

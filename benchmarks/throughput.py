@@ -38,7 +38,11 @@ from benchmarks.reporting import (
 
 OURS = "rpojax"
 PEERS = ("rejax_ppo", "sbx_ppo", "skrl_rpo")
-PEERS_ON_BRAX = ("brax_ppo",)
+PEERS_OF_FAMILY = {
+    "brax": ("brax_ppo",),
+    "mujoco": ("sbx_gymnasium", "sbx_envpool"),
+    "playground": ("sbx_envpool",),
+}
 
 
 class Worker:
@@ -97,7 +101,7 @@ def parse_arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--peers", nargs="+", choices=PEERS + PEERS_ON_BRAX, help="all that train on it, by default"
+        "--peers", nargs="+", metavar="PEER", help="modules of benchmarks.peers (default all)"
     )
     parser.add_argument("--work", choices=WORKS, default="default", help="sizes of the work")
     parser.add_argument("--pairs", type=int, default=5, help="rounds of each (default 5)")
@@ -113,8 +117,8 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     """Runs the pairs, prints the table and writes CSV and PNG."""
     arguments = parse_arguments()
-    on_brax = WORKS[arguments.work].env.startswith("brax/")
-    modules = arguments.peers or (PEERS_ON_BRAX if on_brax else PEERS)
+    family = WORKS[arguments.work].env.partition("/")[0]
+    modules = arguments.peers or PEERS_OF_FAMILY.get(family, PEERS)
     os.environ[WORK_VARIABLE] = arguments.work  # the workers inherit it
     if arguments.pin is not None:
         os.sched_setaffinity(0, {arguments.pin})  # the workers inherit it

@@ -93,6 +93,9 @@ WORKS = {
         hidden_sizes=(32, 32, 32, 32),
         updates_per_chunk=1,
     ),
+    "half-cheetah": Work(env="mujoco/HalfCheetah-v5", num_steps=32, updates_per_chunk=8),
+    "hopper": Work(env="mujoco/Hopper-v5", num_steps=32, updates_per_chunk=8),
+    "walker-walk": Work(env="playground/WalkerWalk", num_steps=32, updates_per_chunk=8),
 }
 
 WORK_VARIABLE = "RPOJAX_BENCHMARK_WORK"

@@ -5,13 +5,15 @@ from collections.abc import Callable
 import jax
 
 import rpojax
-from benchmarks.peers.common import Work, serve
+from benchmarks.peers.common import WORK, Work, serve
+from benchmarks.reporting import packages_of
 
 
 def build(work: Work) -> Callable[[], None]:
     """Builds the trainer; what the work does not name keeps rpojax's default."""
     config = rpojax.Config(
         env=work.env,
+        env_params={"impl": "c"} if work.env.startswith("playground/") else {},
         num_envs=work.num_envs,
         num_steps=work.num_steps,
         update_epochs=work.update_epochs,
@@ -43,4 +45,4 @@ def build(work: Work) -> Callable[[], None]:
 
 
 if __name__ == "__main__":
-    serve("rpojax RPO", rpojax.__version__, build)
+    serve("rpojax RPO", rpojax.__version__, build, packages=packages_of(WORK.env))

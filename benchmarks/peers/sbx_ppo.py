@@ -20,12 +20,42 @@ DIFFERENCES = (
     "one Adam each for actor and critic, each clipped by its own norm",
     "value loss not clipped (SBX cannot)",
     "observation and reward statistics are updated every step",
-    "Pendulum is stepped in NumPy, the fastest way to feed it",
     "logging is off, and no episode statistics are kept",
 )
 
 
-class NumpyPendulum(VecEnv):
+PACKAGES_OF_SBX = (*PACKAGES, "stable-baselines3", "torch")
+
+
+class StepsInPlace(VecEnv):
+    """A `VecEnv` with what training never calls.
+
+    Subclasses have `reset`, `step_async` and `step_wait`.
+    """
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        """Asked for `render_mode` alone: there is none."""
+        return [None] * self.num_envs
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        """Never called in training."""
+        raise NotImplementedError
+
+    def env_method(
+        self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any
+    ) -> list[Any]:
+        """Never called in training."""
+        raise NotImplementedError
+
+    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
+        """Nothing wraps the single environments."""
+        return [False] * self.num_envs
+
+
+class NumpyPendulum(StepsInPlace):
     """Gymnax's Pendulum, all environments at once in NumPy.
 
     Stable-Baselines3 works on NumPy arrays, and for these few numbers NumPy's arithmetic costs less
@@ -78,31 +108,9 @@ class NumpyPendulum(VecEnv):
     def _obs(self) -> np.ndarray:
         return np.stack([np.cos(self._theta), np.sin(self._theta), self._theta_dot], axis=1)
 
-    def close(self) -> None:
-        """Nothing to close."""
 
-    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """Asked for `render_mode` alone: there is none."""
-        return [None] * self.num_envs
-
-    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        """Never called in training."""
-        raise NotImplementedError
-
-    def env_method(
-        self, method_name: str, *args: Any, indices: Any = None, **kwargs: Any
-    ) -> list[Any]:
-        """Never called in training."""
-        raise NotImplementedError
-
-    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
-        """Nothing wraps the single environments."""
-        return [False] * self.num_envs
-
-
-def build(work: Work) -> Callable[[], None]:
+def build_on(env: VecEnv, work: Work) -> Callable[[], None]:
     """Builds the agent; normalisation is Stable-Baselines3's own wrapper."""
-    env = NumpyPendulum(work.env, work.num_envs)
     agent = PPO(
         "MlpPolicy",
         VecNormalize(env, gamma=work.gamma),
@@ -133,11 +141,16 @@ def build(work: Work) -> Callable[[], None]:
     return train_chunk
 
 
+def build(work: Work) -> Callable[[], None]:
+    """Builds the agent on Pendulum."""
+    return build_on(NumpyPendulum(work.env, work.num_envs), work)
+
+
 if __name__ == "__main__":
     serve(
         "SBX PPO",
         version("sbx-rl"),
         build,
-        differences=DIFFERENCES,
-        packages=(*PACKAGES, "stable-baselines3", "torch"),
+        differences=(*DIFFERENCES, "Pendulum is stepped in NumPy, the fastest way to feed it"),
+        packages=PACKAGES_OF_SBX,
     )
