@@ -3,6 +3,7 @@
 from rpojax import compat, envs, loggers, networks, report, statistics, studies
 from rpojax.agent.evaluation import Evaluation, evaluate
 from rpojax.agent.export import export_params, export_policy
+from rpojax.agent.exported import ExportedPolicy, load_policy
 from rpojax.agent.policy import Policy, RecurrentPolicy, make_policy, make_recurrent_policy
 from rpojax.agent.rendering import render_episode
 from rpojax.devices.processes import ProcessError, use_all_machines
@@ -32,6 +33,7 @@ __all__ = [
     "AgentTable",
     "Config",
     "Evaluation",
+    "ExportedPolicy",
     "HyperParams",
     "Metrics",
     "NetworkConfig",
@@ -56,6 +58,7 @@ __all__ = [
     "export_policy",
     "fit",
     "load",
+    "load_policy",
     "loggers",
     "make_policy",
     "make_recurrent_policy",

@@ -1,10 +1,13 @@
-"""A trained agent in files that need no rpojax: its policy as a program, its parameters as arrays.
+"""A trained agent in files: its policy as a program, its parameters as arrays.
 
-`export_policy` writes StableHLO that any later JAX can call; `export_params` writes the numbers,
-for NumPy or another framework.
+`export_policy` writes StableHLO that any later JAX can call, an ONNX model, or arrays with a module
+that needs NumPy only; `export_params` writes the numbers alone.
 """
 
-from collections.abc import Sequence
+import inspect
+import io
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -12,19 +15,33 @@ import jax
 import numpy as np
 from jax import export
 
+from rpojax.agent import numpy_policy
+from rpojax.agent.contract import (
+    Kind,
+    contract_path,
+    make_contract,
+    mean_and_std,
+    policy_arrays,
+    to_text,
+)
+from rpojax.agent.exported import open_bytes
 from rpojax.agent.inputs import check_state
+from rpojax.agent.onnx_graph import model_of_module, recorded_model, with_contract
 from rpojax.agent.policy import policy_for
+from rpojax.agent.proof import prove
 from rpojax.core.model import Model, make_model, seen_obs
-from rpojax.core.normalize import EPSILON
 from rpojax.networks import Outputs
 from rpojax.settings.config import Config
 from rpojax.settings.network_config import NetworkConfig
 from rpojax.trees import batched, leaves_by_path
-from rpojax.types import PyTree, RunningStats, TrainState
-from rpojax.validation import check_choice
+from rpojax.types import PyTree, TrainState
+from rpojax.validation import check_choice, show
 
 Platform: TypeAlias = Literal["cpu", "cuda", "rocm", "tpu"]
 Part: TypeAlias = Literal["all", "policy", "value"]
+_PLATFORMS = {"cpu": {"cpu"}, "gpu": {"cuda", "rocm"}, "tpu": {"tpu"}}
+Encode: TypeAlias = Callable[[dict[str, Any]], bytes]
+"""The bytes of a file, with this contract inside of it if its format has a place for one."""
 
 
 def export_policy(
@@ -32,29 +49,50 @@ def export_policy(
     state: TrainState,
     path: str | Path,
     *,
+    format: Kind = "stablehlo",
     deterministic: bool = True,
     platforms: Sequence[Platform] = ("cpu", "cuda", "tpu"),
-) -> None:
-    """Write one agent's policy as a StableHLO program, for any batch size, with `jax.export`.
+    training: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Write one agent's policy for use elsewhere, for any batch size.
 
-    The program holds what `make_policy` does: normalisation, network and action bounds, with the
-    numbers inside, and no perturbation. It is loaded without rpojax, where jax and flatbuffers are
-    installed:
+    The file holds what `make_policy` does: normalisation, network and action bounds, with the
+    numbers inside, and no perturbation. Its contract is written beside it, as JSON: "policy.onnx"
+    has "policy.onnx.json"; see `rpojax.agent.contract`. Before anything is written, the file's
+    actions are compared with those of `make_policy` on 1000 observations (a StableHLO program only
+    where one of its platforms is that of this process).
+
+    "onnx" is a model for ONNX Runtime and others, of opset 18. Inputs are the observations as the
+    environment gives them, [batch, *shape], called "obs" or, of a Dict, "obs/<key>"; those that the
+    actor does not see are left out. The output is "action", f32[batch, A]. A recurrent policy has
+    inputs "carry/..." and outputs "next_carry/..."; where an episode begins, the carry is 0. The
+    contract is in the metadata, under "rpojax.contract". Networks of a user's own are translated by
+    the package jax2onnx.
+
+    "numpy" writes arrays and, beside them, a module of a hundred lines that needs NumPy only:
+
+        import policy  # policy.py
+
+        act = policy.load("policy.npz")
+        action, carry = act(obs)
+
+    `load_policy` reads both, and "stablehlo", which is a program for `jax.export`. That is loaded
+    without rpojax, where jax and flatbuffers are installed:
 
         import pathlib
         import jax.export
 
-        policy = jax.export.deserialize(bytearray(pathlib.Path(path).read_bytes()))
-        act = jax.jit(policy.call)
+        program = jax.export.deserialize(bytearray(pathlib.Path(path).read_bytes()))
+        act = jax.jit(program.call)
         action = act(obs)  # obs [batch, *obs.shape] -> f32[batch, A]
         action = act(obs, jax.random.key(0))  # a stochastic policy
 
-    A recurrent policy takes a carry too, with a flag for each observation at which an episode
+    A recurrent program takes a carry too, with a flag for each observation at which an episode
     begins, where the carry is ignored:
 
         import numpy as np
 
-        shapes = jax.tree.unflatten(policy.in_tree, policy.in_avals)[0][1]
+        shapes = jax.tree.unflatten(program.in_tree, program.in_avals)[0][1]
         carry = jax.tree.map(lambda leaf: np.zeros((batch, *leaf.shape[1:]), leaf.dtype), shapes)
         action, carry = act(obs, carry, reset)  # reset bool[batch]; then a key if stochastic
 
@@ -64,15 +102,78 @@ def export_policy(
     Args:
         cfg: what the agent was trained with.
         state: of one agent; take one of many with `TrainResult.select`.
-        path: of the file; one that exists is replaced.
-        deterministic: True for the mean action, False for a sample, by a typed key.
-        platforms: on which the program should run.
+        path: of the file; one that exists is replaced, and so is its contract.
+        format: "stablehlo", "onnx" or "numpy".
+        deterministic: True for the mean action, False for a sample, by a typed key: StableHLO only.
+        platforms: on which a StableHLO program should run.
+        training: what the contract should say of the training, such as {"return": 950.0}; plain
+            values.
+
+    Returns:
+        The contract.
 
     Raises:
-        ValueError: `state` is not one that `make_policy` takes; an unknown platform, or none; a
-            network whose program depends on the batch size; or observations in a container that
-            `jax.export` cannot describe (dicts, lists and tuples it can).
+        ValueError: `state` is not one that `make_policy` takes; an unknown format or platform, or
+            none; a stochastic policy in another format than StableHLO; a network of a user's own in
+            NumPy; a network whose program depends on the batch size; observations in a container
+            that the format cannot describe (dicts it can); actions that differ from those of
+            `make_policy` by more than 1e-4 of their range, or 2e-2 with dtype="bfloat16"; a package
+            that is not installed.
     """
+    check_choice("format", format, get_args(Kind))
+    path, model = Path(path), make_model(cfg)
+    check_state(model, state)
+    if format != "stablehlo" and not deterministic:
+        raise ValueError(
+            f"deterministic = False needs random numbers, which format = {format!r} does not have; "
+            "give format = 'stablehlo', or deterministic = True"
+        )
+    builtin = isinstance(cfg.network, NetworkConfig)
+    layered = builtin and format != "stablehlo"
+    contract = make_contract(model, state, format, training or {}, layered)
+    if format == "stablehlo":
+        encode = _stablehlo(model, state, deterministic, platforms)
+    elif format == "onnx":
+        encode = _onnx(model, state, contract)
+    elif builtin:
+        encode = _numpy(policy_arrays(model, state))
+    else:
+        raise ValueError(
+            f"network = {show(cfg.network)} cannot be exported to NumPy, as its code is in JAX; "
+            "give format = 'onnx' or 'stablehlo', or export_params for its arrays"
+        )
+    key = None if deterministic else jax.random.key(0)
+    policy = open_bytes(format, encode(contract), contract)
+    runs_here = format != "stablehlo" or _PLATFORMS[jax.default_backend()] & set(platforms)
+    contract["proof"] = prove(model, state, policy, key) if runs_here else None
+    text = to_text(contract)
+    path.write_bytes(encode(contract))
+    contract_path(path).write_text(text + "\n", encoding="utf-8")
+    if format == "numpy":
+        shutil.copyfile(inspect.getfile(numpy_policy), path.with_suffix(".py"))
+    return contract
+
+
+def _numpy(arrays: Mapping[str, np.ndarray]) -> Encode:
+    def encode(contract: dict[str, Any]) -> bytes:
+        file = io.BytesIO()
+        np.savez(file, allow_pickle=False, contract=np.asarray(to_text(contract)), **arrays)
+        return file.getvalue()
+
+    return encode
+
+
+def _onnx(model: Model, state: TrainState, contract: dict[str, Any]) -> Encode:
+    if "layers" in contract:
+        made = recorded_model(contract, policy_arrays(model, state))
+    else:
+        made = model_of_module(model, state, contract)
+    return lambda contract: with_contract(made, to_text(contract))
+
+
+def _stablehlo(
+    model: Model, state: TrainState, deterministic: bool, platforms: Sequence[Platform]
+) -> Encode:
     if isinstance(platforms, str) or not platforms:
         raise ValueError(
             f"platforms = {platforms!r} is not a list of platforms; give one or more of "
@@ -80,7 +181,6 @@ def export_policy(
         )
     for platform in platforms:
         check_choice("platforms", platform, get_args(Platform))
-    model = make_model(cfg)
     env, network = model.env, model.network
     act = policy_for(model, state, deterministic)
     batch = export.symbolic_shape("batch")[0]
@@ -95,17 +195,17 @@ def export_policy(
         exported = export.export(jax.jit(act), platforms=list(platforms))(*inputs)
     except jax.errors.InconclusiveDimensionOperation as error:
         raise ValueError(
-            f"network = {cfg.network!r} cannot be exported for any batch size; make it "
+            f"network = {model.cfg.network!r} cannot be exported for any batch size; make it "
             f"independent of the number of observations ({error})"
         ) from error
     try:
-        program = exported.serialize()
+        program = bytes(exported.serialize())
     except ValueError as error:
         raise ValueError(
             f"the observations of {env.name!r} or the carry of the network cannot be exported; "
             f"give each as an array or as dicts, lists and tuples of arrays ({error})"
         ) from error
-    Path(path).write_bytes(program)
+    return lambda contract: program
 
 
 def export_params(
@@ -170,7 +270,7 @@ def export_params(
             name: array for index, (name, array) in enumerate(arrays.items()) if index in used
         }
     if state.obs_stats is not None:
-        arrays |= leaves_by_path({"obs_stats": _mean_and_std(state.obs_stats)}, simple=True)
+        arrays |= leaves_by_path({"obs_stats": mean_and_std(state.obs_stats)}, simple=True)
         arrays["observation_clip"] = np.asarray(cfg.observation_clip, np.float32)
     if part != "value":
         env = model.env
@@ -178,7 +278,7 @@ def export_params(
         arrays["action_transform"] = np.asarray(cfg.action_transform)
         arrays["distribution"] = np.asarray(model.network.distribution)
     if part != "policy" and state.value_stats is not None:
-        arrays |= leaves_by_path({"value_stats": _mean_and_std(state.value_stats)}, simple=True)
+        arrays |= leaves_by_path({"value_stats": mean_and_std(state.value_stats)}, simple=True)
     if isinstance(cfg.network, NetworkConfig):
         arrays |= _settings(cfg.network, part)
     arrays = {name: np.asarray(array) for name, array in arrays.items()}
@@ -212,8 +312,3 @@ def _used_params(model: Model, params: PyTree, part: Part) -> set[int]:
 
     traced = export.export(jax.jit(outputs))(params, batched(seen_obs(model.cfg, env), 1))
     return set(traced.module_kept_var_idx)  # jit drops the arguments that no output needs
-
-
-def _mean_and_std(stats: RunningStats) -> dict[str, PyTree]:
-    std = jax.tree.map(lambda var: np.sqrt(np.asarray(var) + np.float32(EPSILON)), stats.var)
-    return {"mean": stats.mean, "std": std}

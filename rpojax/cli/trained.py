@@ -2,13 +2,14 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import jax
 import numpy as np
 import tyro
 from rich.console import Console
 
+from rpojax.agent.contract import Kind, to_text
 from rpojax.agent.evaluation import Evaluation
 from rpojax.agent.export import export_params, export_policy
 from rpojax.agent.rendering import render_episode
@@ -129,40 +130,69 @@ class AgentFlags(RunFlags):
         return self.directory / name if self.output is None else self.output
 
 
+SUFFIXES: dict[Kind, str] = {"stablehlo": "stablehlo", "onnx": "onnx", "numpy": "npz"}
+
+
+def policy_file(agent: int, kind: Kind) -> str:
+    """The name of an exported policy in the directory of its run."""
+    return f"policy_{agent}.{SUFFIXES[kind]}"
+
+
+def export_run(
+    run: TrainedRun, agent: int, path: Path, kind: Kind, deterministic: bool = True
+) -> dict[str, Any]:
+    """Export an agent of a run, and say in the contract what was trained."""
+    updates = int(run.updates[agent])
+    returns = np.asarray(run.metrics.episode_return[agent, :updates], np.float64)
+    known = returns[np.isfinite(returns)]
+    training = {
+        "checkpoint": run.checkpoint.name,
+        "agent": agent,
+        "seed": run.agents.seeds[agent],
+        "updates": updates,
+        "steps": updates * run.cfg.batch_size,
+        "episode_return": known[-1] if known.size else None,
+    }
+    state = run.policy_state(agent)
+    given: Any = {"format": kind, "deterministic": deterministic, "training": training}
+    return export_policy(run.cfg, state, path, **given)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Export(AgentFlags):
     """Write an agent's policy as a program, or its parameters as arrays, for use without rpojax."""
 
-    format: Literal["stablehlo", "npz"] = "stablehlo"
-    """"stablehlo": the policy, from observations to actions, for jax.export; "npz": arrays for
-    NumPy."""
+    format: Literal["stablehlo", "onnx", "numpy", "npz"] = "stablehlo"
+    """"stablehlo": the policy, from observations to actions, for jax.export; "onnx": the same as an
+    ONNX model; "numpy": the same as arrays, with a module that needs NumPy only; "npz": parameters
+    alone."""
     part: Literal["all", "policy", "value"] = "all"
     """Which parameters, with the format npz."""
     stochastic: Switch = False
     """Let the program sample actions, with the format stablehlo."""
 
     def __call__(self) -> None:
-        """Write the file and print its path."""
-        if self.format == "stablehlo" and self.part != "all":
+        """Write the file; print its path and, of a policy, its contract."""
+        if self.format != "npz" and self.part != "all":
             raise ValueError(
-                f"part = {self.part!r} picks parameters, and the format stablehlo is the policy; "
-                "give --format npz, or leave --part out"
+                f"part = {self.part!r} picks parameters, and the format {self.format} is the "
+                "policy; give --format npz, or leave --part out"
             )
-        if self.format == "npz" and self.stochastic:
+        if self.format != "stablehlo" and self.stochastic:
             raise ValueError(
-                "stochastic = True is about actions, and the format npz holds parameters only; "
+                f"stochastic = True needs random numbers, and the format {self.format} has none; "
                 "give --format stablehlo, or leave --stochastic out"
             )
         run = self.load_checked()
-        state = run.policy_state(self.agent)
-        if self.format == "stablehlo":
-            path = self.place(f"policy_{self.agent}.stablehlo")
-            export_policy(run.cfg, state, path, deterministic=not self.stochastic)
-        else:
+        if self.format == "npz":
             kind = "params" if self.part == "all" else f"{self.part}_params"
             path = self.place(f"{kind}_{self.agent}.npz")
-            export_params(run.cfg, state, path, part=self.part)
-        print(path)
+            export_params(run.cfg, run.policy_state(self.agent), path, part=self.part)
+            print(path)
+            return
+        path = self.place(policy_file(self.agent, self.format))
+        contract = export_run(run, self.agent, path, self.format, not self.stochastic)
+        print(path, to_text(contract), sep="\n")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -121,6 +121,9 @@ class Env:
     rekey: Rekey | None = None  # needed where the state holds PRNG keys that are not typed keys
     render: Render | None = None  # None: `render_episode` needs `draw`
     render_fps: float = 30.0  # frames per second: of the environment's own time, where it has one
+    control_dt: float | None = None  # seconds from one action to the next; None: not known
+    actuators: tuple[str, ...] = ()  # names of the action dimensions, where a robot has them
+    joints: tuple[str, ...] = ()  # names of its joints, in the order of its positions
     # Environments that a CPU computes at a time, in `reset`, `step` and wrappers that map them
     # anew; None for all. See `rpojax.envs.at_once`.
     most_at_once: int | None = None

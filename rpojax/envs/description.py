@@ -23,6 +23,9 @@ def describe_env(env: Env) -> dict[str, Any]:
         "action_high": env.action_high.tolist(),
         "max_episode_steps": env.max_episode_steps,
         "metrics": tuple(env.metrics),
+        "control_dt": env.control_dt,
+        "actuators": tuple(env.actuators),
+        "joints": tuple(env.joints),
     }
 
 
@@ -31,10 +34,19 @@ def described_env(description: Mapping[str, Any]) -> Env | None:
     if description["obs"] is None:
         return None
     fields = {**description, "obs": _spec_from_plain(description["obs"])}
-    fields["metrics"] = tuple(fields["metrics"])
+    for name in ("metrics", "actuators", "joints"):  # JSON has lists; older files lack some
+        fields[name] = tuple(fields.get(name, ()))
     known = {field.name for field in dataclasses.fields(Env)}
     chosen = {name: value for name, value in fields.items() if name in known}
     return Env(reset=_no_dynamics, step=_no_dynamics, **chosen)
+
+
+def robot_of(mj_model: Any) -> dict[str, Any]:
+    """The fields `actuators` and `joints` of the `Env` of a MuJoCo model; "" for no name."""
+    return {
+        "actuators": tuple(mj_model.actuator(index).name for index in range(mj_model.nu)),
+        "joints": tuple(mj_model.joint(index).name for index in range(mj_model.njnt)),
+    }
 
 
 def _no_dynamics(*_: Any) -> Any:

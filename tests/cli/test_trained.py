@@ -2,13 +2,14 @@
 
 import contextlib
 import io
+import json
 import shutil
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
-from commands import BATCH, TINY, returns_in, rows_of, run
+from commands import BATCH, TINY, UPDATES, returns_in, rows_of, run
 
 import rpojax
 from rpojax.cli import main
@@ -91,15 +92,32 @@ def test_damaged_checkpoints_are_skipped_with_a_warning_of_one_line_each(trained
 def test_export_writes_the_policy_of_one_agent(trained, tmp_path):
     place = tmp_path / "policy.stablehlo"
     finished = run("export", trained.path, "--agent=1", f"--output={place}")
-    assert (finished.status, finished.out.split()) == (0, [str(place)])
-    policy = jax.export.deserialize(bytearray(place.read_bytes()))
+    path, contract = finished.out.split("\n", 1)
+    assert (finished.status, path) == (0, str(place))
     found = rpojax.load(trained.path)
+    training = json.loads(contract)["training"]
+    assert (training["agent"], training["seed"], training["updates"]) == (1, 1, UPDATES)
+    returns = np.asarray(found.metrics.episode_return[1])
+    assert training["episode_return"] == pytest.approx(returns[np.isfinite(returns)][-1])
+    policy = jax.export.deserialize(bytearray(place.read_bytes()))
     obs = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 4.0]], np.float32)
     actions = []
     for index in (0, 1):
         actions.append(rpojax.make_policy(found.cfg, found.state(index))(obs))
     np.testing.assert_allclose(policy.call(obs), actions[1], rtol=1e-5)
     assert not np.allclose(actions[0], actions[1])
+
+
+def test_export_writes_a_policy_for_numpy_into_the_run_directory(trained, tmp_path):
+    path = trained.copy(tmp_path)
+    finished = run("export", path, "--format=numpy", "--agent=1")
+    assert finished.status == 0, finished.err
+    file, contract = finished.out.split("\n", 1)
+    assert (path / "policy_1.npz.json").read_text() == contract
+    assert (path / "policy_1.py").exists()
+    act, expected = rpojax.load_policy(file), rpojax.load(path).policy(1)
+    obs = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 4.0]], np.float32)
+    np.testing.assert_allclose(act(obs)[0], expected(obs), atol=1e-5)
 
 
 def test_export_writes_parameters_into_the_run_directory(trained, tmp_path):
@@ -145,7 +163,7 @@ def test_render_writes_an_episode_with_its_last_state(trained, tmp_path):
         (["eval", "--seed=-1"], "seed = -1 is not allowed"),
         (["export", "--agent=2"], "agent = 2 is not in this run; give 0 to 1"),
         (["export", "--agent=-1"], "agent = -1 is not allowed"),
-        (["export", "--format=onnx"], "'stablehlo', 'npz'"),
+        (["export", "--format=torch"], "'stablehlo', 'onnx', 'numpy', 'npz'"),
         (["export", "--part=value"], "part = 'value' picks parameters"),
         (["export", "--format=npz", "--stochastic"], "leave --stochastic out"),
         (["export", "--output=no/where"], "No such file or directory"),

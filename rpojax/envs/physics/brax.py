@@ -90,6 +90,7 @@ def make(name: str, **params: Any) -> Env:
             if hasattr(env, "sys"):  # "fast" has no simulation
                 physics["render"] = render_with_mujoco(name, env.sys.mj_model, _place)
                 physics["seconds"] = float(env.dt)
+                physics["mj_model"] = env.sys.mj_model
                 physics["physics"] = _physics(env)
     except (TypeError, ValueError) as error:
         raise ValueError(f"parameters {params} of {name} are refused: {error}") from error

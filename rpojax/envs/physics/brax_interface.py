@@ -16,6 +16,7 @@ import numpy as np
 from rpojax.envs.at_once import mapped_over_envs
 from rpojax.envs.base import MOST_FPS, Env, Params, Render, TimeStep, naming
 from rpojax.envs.contexts import replaced, standard_numpy
+from rpojax.envs.description import robot_of
 from rpojax.envs.dtypes import as_arrays, cast, fixed_point
 from rpojax.envs.wrappers import with_time_limit
 from rpojax.trees import select
@@ -55,6 +56,7 @@ def from_brax_interface(
     physics: Physics | None = None,
     render: Render | None = None,
     seconds: float | None = None,
+    mj_model: Any = None,
     most_at_once: int | None = None,
 ) -> Env:
     """An `Env` with the time limit and the repeated actions of Brax's EpisodeWrapper.
@@ -76,6 +78,7 @@ def from_brax_interface(
         physics: whose parameters may be traced; None where there is none.
         render: of states as `env` has them.
         seconds: that a step of `env` stands for; None where it does not say.
+        mj_model: that names the robot's joints and actuators; None where there is none.
         most_at_once: environments that a CPU computes at a time; None for all.
 
     Raises:
@@ -130,7 +133,7 @@ def from_brax_interface(
 
     reset, step = mapped_over_envs(reset_one, step_one, most_at_once)
     bound = np.ones(env.action_size, np.float32)
-    fps = Env.render_fps if seconds is None else min(1.0 / (seconds * action_repeat), MOST_FPS)
+    control_dt = None if seconds is None else seconds * action_repeat
     made = Env(
         name=name,
         reset=reset,
@@ -141,7 +144,9 @@ def from_brax_interface(
         metrics=metrics,
         resets="pool",
         render=render,
-        render_fps=fps,
+        render_fps=Env.render_fps if control_dt is None else min(1.0 / control_dt, MOST_FPS),
+        control_dt=control_dt,
+        **({} if mj_model is None else robot_of(mj_model)),
         most_at_once=most_at_once,
         params={} if physics is None else physics.params,
     )

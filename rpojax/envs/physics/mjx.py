@@ -25,6 +25,7 @@ from rpojax.envs.contexts import (
     nothing_printed,
     standard_numpy,
 )
+from rpojax.envs.description import robot_of
 from rpojax.envs.physics.engine_data import Engine
 from rpojax.envs.physics.mjx_params import changed, traceable
 from rpojax.envs.physics.mjx_tasks import TASKS, Task
@@ -176,6 +177,8 @@ def simulate(name: str, task: Task, mj_model: Any, impl: str = "jax") -> Env:
         metrics=tuple(task.rewards),
         render=render_with_mujoco(name, mj_model, place),
         render_fps=min(1.0 / (mj_model.opt.timestep * task.frame_skip), MOST_FPS),
+        control_dt=mj_model.opt.timestep * task.frame_skip,
+        **robot_of(mj_model),
         most_at_once=most,
         params=physics.params,
     )

@@ -102,6 +102,7 @@ def make(name: str, **params: Any) -> Env:
         physics=Physics("_mjx_model", traceable(env.mjx_model), changed),
         render=render_with_mujoco(name, env.mj_model, _place),
         seconds=env.dt,
+        mj_model=env.mj_model,
     )
 
 
