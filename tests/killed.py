@@ -13,10 +13,10 @@ import numpy as np
 
 from rpojax import Config, Metrics, TrainState, resume
 from rpojax.envs import Env
+from rpojax.files import clear_remains
 from rpojax.programs.agent_states import AgentStates
-from rpojax.runs import storage
 from rpojax.runs.checkpoint_manager import CheckpointWriter
-from rpojax.runs.run_state import Best, RunState
+from rpojax.runs.run_state import Best, Records, RunState
 from rpojax.runs.settings import RunSettings
 from rpojax.settings.agent_table import agent_table
 
@@ -54,6 +54,7 @@ def made_up(updates: int, settings: RunSettings = SETTINGS) -> RunState:
         states=AgentStates(state, finite, None, {}),  # type: ignore[arg-type]
         finite=finite,
         metrics=jax.tree.map(lambda _: rng.normal(size=(2, updates)), Metrics.filled(0.0)),
+        records=Records.blank(2, updates),
         updates=updates,
         train_seconds=float(updates),
         best=Best(state, returns),
@@ -89,7 +90,7 @@ def last_message(told: Connection) -> Any:
 def save_without_end(directory: str, first: int, done: Connection) -> None:
     """Save one made-up run after the other, and send the number of each that is saved."""
     path = Path(directory)
-    storage.clear_remains(path)
+    clear_remains(path)
     writer = CheckpointWriter(path, ENV)
     for updates in itertools.count(first):
         writer.save(made_up(updates))

@@ -15,7 +15,7 @@ PACKAGE = Path(rpojax.__file__).parent
 
 # From the bottom up; a package imports from rows before its own.
 LAYERS = (
-    ("version", "validation", "types"),
+    ("version", "validation", "types", "files"),
     ("statistics", "trees", "presets"),
     ("settings", "ops", "rounding"),
     ("devices", "compat"),

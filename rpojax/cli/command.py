@@ -20,6 +20,7 @@ from rpojax.cli.training import Resume, Train
 from rpojax.cli.views import Envs, Plot
 from rpojax.devices.memory import out_of_memory_explained
 from rpojax.devices.processes import ProcessError, errors_shared, is_first
+from rpojax.runs.interrupt import Interrupted
 from rpojax.version import __version__
 
 Command: TypeAlias = Train | Resume | Study | Report | Eval | Export | Render | Plot | Envs
@@ -43,7 +44,7 @@ def main(args: Sequence[str] | None = None) -> None:
             print(f"rpojax {__version__}")
             return
         try:
-            with errors_shared(alike=(KeyboardInterrupt,)), out_of_memory_explained():
+            with errors_shared(alike=(Interrupted,)), out_of_memory_explained():
                 parse(words)()
         except ProcessError as error:
             _leave(1, error)

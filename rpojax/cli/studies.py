@@ -18,6 +18,7 @@ from rpojax.cli.flags import (
     print_json,
 )
 from rpojax.cli.train_settings import AGENTS, fields_over_preset
+from rpojax.runs.interrupt import first_signal_noted
 from rpojax.settings.files import load_settings_file
 from rpojax.settings.translation.by_name import made_from
 from rpojax.studies.api import finished_study, make_plan, run_plan, study
@@ -30,7 +31,7 @@ SECTION = "study"  # of the file: what is compared; all else is what the setting
 KEYS = [
     name
     for name in inspect.signature(study).parameters
-    if name not in ("cfg", "directory", "on_progress")
+    if name not in ("cfg", "directory", "force", "on_progress")
 ]
 
 
@@ -51,6 +52,8 @@ class Study:
         tyro.conf.arg(metavar="STR", help_behavior_hint="(default: <FILE>_<date>-<time>)"),
     ] = None
     """Name of the study's own directory; if it holds the same study, that is resumed."""
+    force: Switch = False
+    """Take the directory from another process that seems to run in it."""
     json: Switch = False
     """Print one JSON object at the end, and everything else to stderr."""
     machine: tyro.conf.OmitArgPrefixes[JaxFlags] = dataclasses.field(default_factory=JaxFlags)
@@ -59,31 +62,36 @@ class Study:
         """Run the study; print its table and where the files are."""
         if (self.file is None) == (self.resume is None):
             raise ValueError("give a FILE to start a study from, or --resume DIR to go on with one")
-        self.machine.start_jax()
-        if self.resume is not None:
-            files = StudyDirectory(self.resume)
-            plan = files.plan()
-        else:
-            assert self.file is not None
-            plan = read_plan(self.file)
-            files = StudyDirectory(self._place(self.file))
-        console = Console(stderr=self.json)
-        try:
-            with StudyBar(plan, console) as bar:
-                result = run_plan(plan, files.path, bar.show)
-        except KeyboardInterrupt as stop:
-            stop.args = (f"stopped, what is done is saved; go on with {files.resume_command}",)
-            raise
-        write_report({files.path.name: result}, files.report)
-        console.print(settings_table(files.path.name, result))
-        console.print(bar.summary)
-        if self.json:
-            print_json(
-                {"directory": str(files.path), "settings": result.setting_rows(), **bar.measures}
-            )
-        else:
-            written = files.report, files.settings_csv, files.agents_csv, files.curves_csv
-            print(*written, sep="\n")
+        with first_signal_noted():
+            self.machine.start_jax()
+            if self.resume is not None:
+                files = StudyDirectory(self.resume)
+                plan = files.plan()
+            else:
+                assert self.file is not None
+                plan = read_plan(self.file)
+                files = StudyDirectory(self._place(self.file))
+            console = Console(stderr=self.json)
+            try:
+                with StudyBar(plan, console) as bar:
+                    result = run_plan(plan, files.path, bar.show, self.force)
+            except KeyboardInterrupt as stop:
+                stop.args = (f"stopped, what is done is saved; go on with {files.resume_command}",)
+                raise
+            write_report({files.path.name: result}, files.report)
+            console.print(settings_table(files.path.name, result))
+            console.print(bar.summary)
+            if self.json:
+                print_json(
+                    {
+                        "directory": str(files.path),
+                        "settings": result.setting_rows(),
+                        **bar.measures,
+                    }
+                )
+            else:
+                written = files.report, files.settings_csv, files.agents_csv, files.curves_csv
+                print(*written, sep="\n")
 
     def _place(self, file: Path) -> Path:
         """The directory of a new study; ValueError for a name that leads elsewhere."""

@@ -3,13 +3,14 @@
 import contextlib
 import dataclasses
 import functools
+import os
 import re
 import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
@@ -31,9 +32,12 @@ from rpojax.report.plotting import plot_learning_curves
 from rpojax.report.progress_bar import ProgressBar
 from rpojax.report.tables import evaluation_report, results_table
 from rpojax.runs.agents import evaluation_keys, play_with_agents
-from rpojax.runs.checkpoint_manager import recorded_settings
+from rpojax.runs.checkpoint import Checkpoint
+from rpojax.runs.checkpoint_manager import newest, recorded_settings
 from rpojax.runs.directory import RunDirectory
-from rpojax.runs.launch import continue_from, locked_checkpoint, prolonged, start
+from rpojax.runs.interrupt import first_signal_noted, raise_if_noted
+from rpojax.runs.launch import continue_from, prolonged, start
+from rpojax.runs.lock import Lease
 from rpojax.runs.loop import Hooks
 from rpojax.runs.progress import StopRule
 from rpojax.runs.settings import RunSettings
@@ -43,6 +47,7 @@ from rpojax.settings.agent_table import agent_table
 from rpojax.settings.config import Config
 from rpojax.settings.run_options import RunOptions
 from rpojax.types import TrainResult
+from rpojax.validation import show
 
 EVALUATION_EPISODES = 128
 ALL_DIVERGED = 3  # exit status
@@ -75,6 +80,11 @@ class Train:
     """Name of the run's own directory."""
     overwrite: Switch = False
     """Replace the run that is in that directory; other files stay."""
+    resume_or_start: Switch = False
+    """Resume the run of that name if there is one, which is then to have these settings; start it
+    otherwise. The same command can be repeated until its exit status is 0."""
+    force: Switch = False
+    """Take the directory from another process that seems to run in it."""
     run: tyro.conf.OmitArgPrefixes[RunOptions] = dataclasses.field(default_factory=RunOptions)
     """When the run is logged, evaluated, saved and stopped."""
     tensorboard: Switch = False
@@ -87,32 +97,77 @@ class Train:
 
     def __call__(self) -> None:
         """Train, evaluate and save; print a table and where the files are."""
-        self.machine.start_jax()
-        cfg = self.config.to_config()
-        agents = agent_table(cfg.hyperparams(), num_seeds=self.num_seeds, seed=self.seed)
-        settings = RunSettings(cfg=cfg, agents=agents, **vars(self.run))
-        model = make_model(cfg)
-        initial = None if self.initial is None else (load(self.initial), INITIAL_PARTS)
-        run = RunDirectory(Path(found_in_first(lambda: str(self._run_directory(cfg).path))))
-        with only_in_first(run.made()):
-            in_first(lambda: run.write_settings(settings))
-            loggers = (
-                run.loggers(tensorboard=self.tensorboard, wandb=self.wandb) if is_first() else []
+        with first_signal_noted():
+            self.machine.start_jax()
+            cfg = self.config.to_config()
+            agents = agent_table(cfg.hyperparams(), num_seeds=self.num_seeds, seed=self.seed)
+            settings = RunSettings(cfg=cfg, agents=agents, **vars(self.run))
+            model = make_model(cfg)
+            initial = None if self.initial is None else (load(self.initial), INITIAL_PARTS)
+            self._check_names()
+            raise_if_noted("stopped; nothing was begun")
+            run = RunDirectory(Path(found_in_first(lambda: str(self._run_directory(cfg).path))))
+            with only_in_first(run.locked(self.force, remove_empty=True)) as lease:
+                if self.resume_or_start and found_in_first(lambda: run.updates_saved) is not None:
+                    self._resume(run, settings, lease)
+                else:
+                    in_first(lambda: run.require_free(self.overwrite))
+                    with only_in_first(run.made()):
+                        self._start(run, model, settings, initial, lease)
+
+    def _start(
+        self,
+        run: RunDirectory,
+        model: Model,
+        settings: RunSettings,
+        initial: Any,
+        lease: Lease | None,
+    ) -> None:
+        in_first(lambda: run.write_settings(settings))
+        loggers = run.loggers(tensorboard=self.tensorboard, wandb=self.wandb) if is_first() else []
+
+        def train(hooks: Hooks) -> TrainResult:
+            return start(model, settings, run.checkpoints, hooks, initial=initial)
+
+        _train(run, model, settings, loggers, lease, train, self.json)
+
+    def _resume(self, run: RunDirectory, settings: RunSettings, lease: Lease | None) -> None:
+        """Go on with the run that is there; ValueError if it is another one."""
+        total, agents = settings.cfg.total_timesteps, settings.agents
+        before = recorded_settings(run.checkpoints)
+        found = newest(
+            run.checkpoints.absolute(),
+            settings.cfg.replace(total_timesteps=before.cfg.total_timesteps),
+        )
+        if before.agents.seeds != agents.seeds:
+            raise ValueError(
+                f"{str(run.path)!r} has a run with the seeds {show(list(before.agents.seeds))}, "
+                f"and num_seeds = {len(agents)} and seed = {agents.seeds[0]} are others; give the "
+                "same, or another --run-name"
             )
+        _continue(
+            run,
+            prolonged(found, total, **vars(self.run)),
+            run.loggers_again(tensorboard=self.tensorboard, wandb=self.wandb) if is_first() else [],
+            lease,
+            self.json,
+        )
 
-            def train(hooks: Hooks) -> TrainResult:
-                return start(model, settings, run.checkpoints, hooks, initial=initial)
-
-            _train(run, model, settings, loggers, train, self.json)
+    def _check_names(self) -> None:
+        """Raise ValueError for a name that leads elsewhere, or is missing."""
+        if self.run_name is not None:
+            check_directory_name("run_name", self.run_name)
+        elif self.resume_or_start:
+            raise ValueError("--resume-or-start needs the --run-name of the run to resume or start")
+        if self.resume_or_start and self.overwrite:
+            raise ValueError("--resume-or-start keeps a run and --overwrite removes it; give one")
 
     def _run_directory(self, cfg: Config) -> RunDirectory:
-        """The directory of the run; ValueError for a name that leads elsewhere or is taken."""
+        """The directory of the run; one without a name is made now."""
         if self.run_name is None:
             name = re.sub(r"[^\w.-]", "-", str(cfg.env))
             return RunDirectory.reserve(self.output_dir, f"{name}_{datetime.now():%Y%m%d-%H%M%S}")
-        run = RunDirectory(self.output_dir / check_directory_name("run_name", self.run_name))
-        run.require_free(self.overwrite)
-        return run
+        return RunDirectory(self.output_dir / self.run_name)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -126,8 +181,11 @@ class Resume:
     devices_per_agent: int | None = None
     """Devices that share each agent from here on; None for the run's own."""
     run: tyro.conf.OmitArgPrefixes[OptionChanges] = dataclasses.field(default_factory=OptionChanges)
+    wandb: Annotated[str | None, tyro.conf.arg(metavar="PROJECT")] = None
+    """Send charts to this project of Weights & Biases; needed where the run was started by another
+    user or on another host."""
     force: Switch = False
-    """Ignore the lock of another process, if that process does not run any more."""
+    """Take the directory from another process that seems to run in it."""
     json: Switch = False
     """Print one JSON object at the end, and everything else to stderr."""
     machine: tyro.conf.OmitArgPrefixes[JobFlags] = dataclasses.field(default_factory=JobFlags)
@@ -135,16 +193,30 @@ class Resume:
     def __call__(self) -> None:
         """Train to the end, then as `rpojax train`."""
         run = RunDirectory(self.directory)
-        self.machine.start_jax()
-        in_first(lambda: run.recover() if self.force else run.recover_unlocked())
-        run.require_run()
-        with locked_checkpoint(run.checkpoints.absolute(), force=self.force) as found:
-            found = prolonged(found, self.total_timesteps, self.devices_per_agent, **self.run)
-            if is_first() and run.settings.exists():
-                run.write_settings(found.run.settings)
-            loggers = run.loggers_again() if is_first() else []
-            train = functools.partial(continue_from, found)
-            _train(run, found.model, found.run.settings, loggers, train, self.json)
+        with first_signal_noted():
+            self.machine.start_jax()
+            if not run.path.is_dir():
+                run.require_run()  # raises, and makes no directory
+            with only_in_first(run.locked(self.force)) as lease:
+                run.require_run()
+                found = newest(run.checkpoints.absolute())
+                found = prolonged(found, self.total_timesteps, self.devices_per_agent, **self.run)
+                loggers = run.loggers_again(wandb=self.wandb) if is_first() else []
+                _continue(run, found, loggers, lease, self.json)
+
+
+def _continue(
+    run: RunDirectory,
+    found: Checkpoint,
+    loggers: Sequence[Logger],
+    lease: Lease | None,
+    as_json: bool,
+) -> None:
+    """Train from a checkpoint to the end; see `_train`."""
+    if is_first() and os.path.lexists(run.settings):
+        run.write_settings(found.run.settings)
+    train = functools.partial(continue_from, found)
+    _train(run, found.model, found.run.settings, loggers, lease, train, as_json)
 
 
 def _train(
@@ -152,6 +224,7 @@ def _train(
     model: Model,
     settings: RunSettings,
     loggers: Sequence[Logger],
+    lease: Lease | None,
     train: Callable[[Hooks], TrainResult],
     as_json: bool,
 ) -> None:
@@ -166,10 +239,11 @@ def _train(
     try:
         with ProgressBar(cfg, agents, console) as bar:
             rule = StopRule.of(settings)
-            result = train(Hooks(loggers, bar.show, rule, started=time.perf_counter()))
+            result = train(Hooks(loggers, bar.show, rule, time.perf_counter(), lease))
             bar.describe("evaluating")
             keys, params = evaluation_keys(agents), agents.env_params
             evaluation = play_with_agents(model, result.state, keys, params, EVALUATION_EPISODES)
+            raise_if_noted("stopped")
     except KeyboardInterrupt as stop:
         stop.args = (_how_to_resume(run, cfg),)
         raise

@@ -50,7 +50,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 from jax._src import distributed  # the store of keys and values has no public name
@@ -58,6 +58,8 @@ from jax._src import distributed  # the store of keys and values has no public n
 from rpojax.devices.sharding import use_all_cores
 from rpojax.types import PyTree
 from rpojax.validation import whole_number
+
+T = TypeVar("T")
 
 JOIN_SECONDS = 120  # that the processes wait for each other at the start
 POLL_SECONDS = 0.02  # between checks whether arrays are ready, each of which takes CPU time
@@ -196,11 +198,14 @@ def wait_for_all() -> None:
 
 
 @contextlib.contextmanager
-def only_in_first(context: contextlib.AbstractContextManager[Any]) -> Iterator[None]:
-    """Enter a context in the first process only; the others wait until it is entered."""
-    with context if is_first() else contextlib.nullcontext():
+def only_in_first(context: contextlib.AbstractContextManager[T]) -> Iterator[T | None]:
+    """Enter a context in the first process only; the others wait until it is entered.
+
+    Yields what the context yields, and None in the other processes.
+    """
+    with context if is_first() else contextlib.nullcontext() as entered:
         wait_for_all()
-        yield
+        yield entered
 
 
 def wait_for(arrays: PyTree) -> None:

@@ -57,7 +57,13 @@ class LogRecord(NamedTuple):
 
 
 class Logger(Protocol):
-    """Receives the records of a run."""
+    """Receives the records of a run.
+
+    A logger may have a method `complete(ends, record_at)`, which is called after `start` in a
+    resumed run, and at the end if it had failed. `ends` are the updates after which records ended,
+    and `record_at(end)` makes one of these records again, from the run's checkpoint. The method
+    logs those that the logger lacks, and returns how many.
+    """
 
     def start(self, cfg: Config, agents: AgentTable, updates: int | None) -> None:
         """Called once before training.

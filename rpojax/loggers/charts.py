@@ -1,16 +1,20 @@
 """Loggers that feed charts: TensorBoard, Weights & Biases. Their x-axis is an agent's steps."""
 
 import importlib
+import struct
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from rpojax.files import require_regular
 from rpojax.loggers.base import LogRecord, scalars, series
 from rpojax.settings.agent_table import AgentTable, shortest
 from rpojax.settings.config import Config
 from rpojax.settings.plain import fields_to_plain
 
 EVENT_FILES = "events.out.tfevents.*"
+LONGEST_EVENT = 2**24  # bytes
 
 
 class TensorBoardLogger:
@@ -45,7 +49,6 @@ class TensorBoardLogger:
             ValueError: a new run, and the directory holds event files.
         """
         from tensorboardX.event_file_writer import EventsWriter
-        from tensorboardX.proto.event_pb2 import Event, SessionLog
 
         if updates is None and any(self._directory.rglob(EVENT_FILES)):
             raise ValueError(
@@ -59,14 +62,31 @@ class TensorBoardLogger:
             # The suffix keeps files of the same second apart and in order.
             writer = EventsWriter(str(directory / "events"), f".{updates or 0:09d}")
             self._writers[label] = writer
-            if updates is not None:
-                writer.write_event(
-                    Event(
-                        wall_time=time.time(),
-                        step=updates * cfg.batch_size + 1,
-                        session_log=SessionLog(status=SessionLog.START),
-                    )
-                )
+            writer.flush()
+        if updates is not None:
+            self._forget_from(updates * cfg.batch_size + 1)
+
+    def complete(self, ends: Sequence[int], record_at: Callable[[int], LogRecord]) -> int:
+        """Write the records from the first that any file lacks on; see `Logger`."""
+        held = set.intersection(*(_steps_in(self._directory / label) for label in self._series))
+        records = iter(map(record_at, ends))
+        first = next((record for record in records if record.steps not in held), None)
+        if first is None:
+            return 0
+        self._forget_from(first.steps)  # TensorBoard draws points in the order of the file
+        count = 0
+        for record in (first, *records):
+            self.log(record)
+            count += record.steps not in held
+        return count
+
+    def _forget_from(self, step: int) -> None:
+        """Let TensorBoard drop what the files have of this step and later ones."""
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
+
+        start = SessionLog(status=SessionLog.START)
+        for writer in self._writers.values():
+            writer.write_event(Event(wall_time=time.time(), step=step, session_log=start))
             writer.flush()
 
     def log(self, record: LogRecord) -> None:
@@ -134,11 +154,42 @@ class WandbLogger:
             step=record.steps,
         )
 
+    def complete(self, ends: Sequence[int], record_at: Callable[[int], LogRecord]) -> int:
+        """Send the records after the last one that W&B has; without a connection it cannot tell."""
+        if self._run.offline and "id" in self._kwargs:
+            return 0
+        missing = [record for record in map(record_at, ends) if record.steps >= self._run.step]
+        for record in missing:
+            self.log(record)
+        return len(missing)
+
     def close(self) -> None:
         """Finish the run."""
         if self._run is not None:
             self._run.finish()
             self._run = None
+
+
+def _steps_in(directory: Path) -> set[int]:
+    """The steps that TensorBoard shows of the event files in a directory."""
+    from tensorboardX.proto.event_pb2 import Event
+
+    steps: set[int] = set()
+    for path in sorted(directory.glob(EVENT_FILES)):
+        require_regular(path)
+        with path.open("rb") as file:
+            # Each event has its length, and a checksum of four bytes after each of the two.
+            while len(head := file.read(12)) == 12:
+                (length,) = struct.unpack("<Q", head[:8])
+                data = file.read(min(length, LONGEST_EVENT))
+                if len(data) < length or len(file.read(4)) < 4:
+                    break  # a process was killed here
+                event = Event.FromString(data)
+                if event.HasField("session_log"):
+                    steps = {step for step in steps if step < event.step}
+                elif event.HasField("summary"):
+                    steps.add(event.step)
+    return steps
 
 
 def _numbers(agents: AgentTable) -> dict[str, float | list[float]]:

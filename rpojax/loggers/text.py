@@ -3,10 +3,11 @@
 import json
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from rpojax.files import replaced, require_regular
 from rpojax.loggers.base import (
     ENVIRONMENT,
     LogRecord,
@@ -84,6 +85,7 @@ class _RowFile:
 
     Missing directories are made. A new run needs a new file. A resumed one appends to its old file,
     from which rows past the resumed update are removed first, and makes the file if there is none.
+    Rows that the file lacks or that are damaged, such as after a full disk, are written again.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -103,6 +105,7 @@ class _RowFile:
         self._columns, self._identities = columns(agents), identities(agents)
         self._environment = None
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        require_regular(self._path)
         continued = updates is not None and self._path.exists()
         if updates is not None and continued:
             self._cut_after(updates)
@@ -117,6 +120,58 @@ class _RowFile:
         """Write a row for each agent; ValueError for other metrics than the record before had."""
         if self._file is None:
             raise ValueError(f"the log {str(self._path)!r} is not open; call start before log")
+        self._file.write(self._text_of(record))
+        self._file.flush()
+
+    def complete(self, ends: Sequence[int], record_at: Callable[[int], LogRecord]) -> int:
+        """Write the records that are not whole in the file, in their places; see `Logger`."""
+        found, clean = self._whole_records()
+        missing = [end for end in ends if end not in found]
+        if not missing and clean:
+            return 0
+        self.close()
+        with (
+            replaced(self._path) as draft,
+            draft.open("w", encoding="utf-8", newline="") as new,
+            self._path.open("rb") as old,
+        ):
+            if self._environment is not None:
+                new.write(self._header())
+            for end in sorted({*found, *ends}):
+                if end in found:
+                    old.seek(found[end])
+                    new.writelines(old.readline().decode() for _ in self._identities)
+                else:
+                    new.write(self._text_of(record_at(end)))
+        self._file = self._path.open("a", encoding="utf-8", newline="")
+        return len(missing)
+
+    def _whole_records(self) -> tuple[dict[int, int], bool]:
+        """Where each whole record begins, by its updates; and whether all lines belong to one."""
+        found: dict[int, int] = {}
+        first, seen, clean = (0, 0), 0, True  # updates and place of the record's first row
+        with self._path.open("rb") as file:
+            self._read_header(file)
+            place = file.tell()
+            while line := file.readline():
+                try:
+                    updates, agent = self._row_of(line.decode())
+                except (ValueError, LookupError, TypeError):
+                    updates, agent = 0, -1
+                if agent == 0:
+                    clean &= seen == 0
+                    first, seen = (updates, place), 0
+                if agent == seen and updates == first[0]:
+                    seen += 1
+                    if seen == len(self._identities):
+                        found[updates], seen = first[1], 0
+                else:
+                    seen, clean = 0, False
+                place += len(line)
+        return found, clean and seen == 0
+
+    def _text_of(self, record: LogRecord) -> str:
+        """The rows of a record, after a header if the file has none yet; ValueError as `log`."""
         environment = tuple(map(environment_column, record.metrics.environment))
         text = ""
         if self._environment is None:
@@ -127,9 +182,7 @@ class _RowFile:
                 f"the environment's metrics are {', '.join(environment)}, and {str(self._path)!r} "
                 f"has {', '.join(self._environment)}"
             )
-        text += "".join(self._line(row) + "\n" for row in rows(record, self._identities))
-        self._file.write(text)
-        self._file.flush()
+        return text + "".join(self._line(row) + "\n" for row in rows(record, self._identities))
 
     def close(self) -> None:
         """Close the file."""
@@ -142,10 +195,14 @@ class _RowFile:
         with self._path.open("rb+") as file:
             try:
                 self._read_header(file)
-                end = file.tell()
+                begin = end = file.tell()
                 while (line := file.readline()).endswith(b"\n"):
-                    if self._updates_of(line.decode()) > updates:
-                        break
+                    try:
+                        if self._row_of(line.decode())[0] > updates:
+                            break
+                    except (ValueError, LookupError, TypeError):
+                        if end == begin and not begin:  # no header, and no row of ours
+                            raise
                     end += len(line)
             except (ValueError, LookupError, TypeError) as error:
                 raise ValueError(
@@ -173,8 +230,8 @@ class _RowFile:
     def _line(self, row: Mapping[str, Any]) -> str:
         raise NotImplementedError
 
-    def _updates_of(self, line: str) -> int:
-        """The updates of a line; ValueError, LookupError or TypeError if it is not a row."""
+    def _row_of(self, line: str) -> tuple[int, int]:
+        """Updates and agent of a line; ValueError, LookupError or TypeError if it is no row."""
         raise NotImplementedError
 
 
@@ -194,10 +251,10 @@ class JSONLinesLogger(_RowFile):
         }
         return json.dumps(finite, allow_nan=False)
 
-    def _updates_of(self, line: str) -> int:
+    def _row_of(self, line: str) -> tuple[int, int]:
         row = json.loads(line)
         self._continue_with(list(row))
-        return int(row["updates"])
+        return int(row["updates"]), int(row["agent"])
 
 
 class CSVLogger(_RowFile):
@@ -228,5 +285,8 @@ class CSVLogger(_RowFile):
         values = row.values()
         return ",".join("" if v is None or math.isnan(v) else str(v) for v in values)
 
-    def _updates_of(self, line: str) -> int:
-        return int(line.split(",")[self._columns.index("updates")])
+    def _row_of(self, line: str) -> tuple[int, int]:
+        values = line.split(",")
+        if len(values) != len(self._columns) + len(self._environment or ()):
+            raise ValueError("it has another number of columns")
+        return int(values[self._columns.index("updates")]), int(values[0])

@@ -11,9 +11,9 @@ from rpojax.devices.processes import errors_shared
 from rpojax.envs.params import params_of_agents
 from rpojax.loggers import Logger
 from rpojax.programs.protocols import EnvParams
-from rpojax.runs.checkpoint_manager import checkpoint_directory
-from rpojax.runs.interrupt import TrainingInterrupted
-from rpojax.runs.launch import continue_from, locked_checkpoint, prolonged, start
+from rpojax.runs.checkpoint_manager import checkpoint_directory, newest
+from rpojax.runs.interrupt import TrainingInterrupted, first_signal_noted
+from rpojax.runs.launch import continue_from, locked, prolonged, start
 from rpojax.runs.loop import Hooks
 from rpojax.runs.progress import OnChunk, StopRule
 from rpojax.runs.settings import RunSettings
@@ -45,6 +45,7 @@ def fit(
     loggers: Sequence[Logger] = (),
     checkpoint_dir: str | Path | None = None,
     overwrite: bool = False,
+    force: bool = False,
     options: RunOptions | None = None,
     **changes: Any,
 ) -> TrainResult:
@@ -69,7 +70,7 @@ def fit(
     The number of updates in a chunk is an argument of the compiled program. It depends on the
     clock, and changes no result.
 
-    The first Ctrl-C, SIGTERM or SIGHUP finishes the chunk, saves, and raises
+    The first Ctrl-C, SIGTERM or SIGHUP finishes the chunk, or the compilation, saves, and raises
     `TrainingInterrupted`, a KeyboardInterrupt that holds the result so far; a second one stops at
     once.
 
@@ -100,6 +101,9 @@ def fit(
         checkpoint_dir: where to save, so that `resume` and `load` can read it; None to save
             nothing.
         overwrite: whether the checkpoints of another run in checkpoint_dir may be removed.
+        force: take checkpoint_dir from a process that seems to run in it. Without it, the directory
+            of a process that ended on this host is free at once, and that of one on another host
+            two minutes after its end.
         options: when to log, evaluate, save and stop; None for the defaults of `RunOptions`.
         changes: of `options`, by name: `fit(cfg, eval_every=20, max_seconds=3600)`.
 
@@ -136,14 +140,16 @@ def fit(
             raise ValueError(f"evolve = {show(evolve)} is not a PBT; give rpojax.PBT(every=...)")
         agents = with_drawn_hyperparams(agents, evolve)
     settings = RunSettings(cfg=cfg, agents=agents, evolve=evolve, **vars(options))
-    return start(
-        model,
-        settings,
-        checkpoint_dir,
-        initial=None if initial is None else (initial, initial_parts),
-        overwrite=overwrite,
-        hooks=Hooks(loggers, on_chunk, StopRule.of(settings), started),
-    )
+    place = None if checkpoint_dir is None else Path(checkpoint_dir).absolute()
+    with first_signal_noted(), locked(place, force) as lease:
+        return start(
+            model,
+            settings,
+            place,
+            initial=None if initial is None else (initial, initial_parts),
+            overwrite=overwrite,
+            hooks=Hooks(loggers, on_chunk, StopRule.of(settings), started, lease),
+        )
 
 
 def with_drawn_hyperparams(agents: AgentTable, evolve: PBT) -> AgentTable:
@@ -183,8 +189,7 @@ def resume(
             differ by their number.
         on_chunk: as in `fit`.
         loggers: as in `fit`; what was logged after the checkpoint is logged again.
-        force: ignore the lock of a process on another host, which is not running any more. Locks of
-            processes that ended on the same host are ignored anyway.
+        force: as in `fit`.
         changes: of the run's options, by the names of `RunOptions`. `max_seconds` and
             `stop_when_return` are not kept from the call before.
 
@@ -200,10 +205,13 @@ def resume(
     _check_names(changes, resume)
     path = checkpoint_directory(directory).absolute()
     RunOptions().replace(**changes)  # wrong ones are refused before the directory is read
-    with locked_checkpoint(path, cfg, force) as found:
+    if not path.is_dir():
+        newest(path, cfg)  # raises, and makes no directory
+    with first_signal_noted(), locked(path, force) as lease:
+        found = newest(path, cfg)
         found = prolonged(found, total_timesteps, devices_per_agent, **changes)
         stop = StopRule.of(found.run.settings)
-        return continue_from(found, Hooks(loggers, on_chunk, stop, started))
+        return continue_from(found, Hooks(loggers, on_chunk, stop, started, lease))
 
 
 def _check_names(changes: Iterable[str], call: Callable[..., Any]) -> None:

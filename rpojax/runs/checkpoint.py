@@ -3,8 +3,9 @@
 * "policy": parameters and statistics, and the same of each agent at its best evaluation. With the
   record, which has the config and a description of the environment, they are what acting needs.
 * "state": what else a training needs to go on: optimiser, environments, keys.
-* "history": metrics and, of a population, its evolution and current hyperparameters. A metric that
-  a file lacks is NaN, and one that this version does not know is dropped with a warning.
+* "history": metrics, the loggers' records and, of a population, its evolution and current
+  hyperparameters. A metric that a file lacks is NaN, and one that this version does not know is
+  dropped with a warning.
 
 So a new metric, or another version of an environment, leaves policies and curves readable.
 """
@@ -22,12 +23,14 @@ import numpy as np
 from rpojax.core import normalize
 from rpojax.core.model import Model, make_model
 from rpojax.core.train import init_agent, make_parts
+from rpojax.devices.host_arrays import to_host
+from rpojax.devices.sharding import unpad
 from rpojax.envs.base import Env
 from rpojax.envs.description import describe_env, described_env
 from rpojax.envs.params import params_of_agents
 from rpojax.programs.agent_states import AgentStates
 from rpojax.runs import storage
-from rpojax.runs.run_state import Best, RunState, blank_evolution, blank_metrics
+from rpojax.runs.run_state import Best, Records, RunState, blank_evolution, blank_metrics
 from rpojax.runs.settings import RunSettings, settings_from_record, settings_to_record
 from rpojax.runs.storage import Stored
 from rpojax.settings.config import Config
@@ -64,13 +67,10 @@ def save(directory: Path, env: Env, run: RunState) -> Path:
         OSError: it cannot be written.
     """
     path = directory / f"{PREFIX}{run.updates:09d}"
-    evaluation = run.unlogged_evaluation
     record = {
         "updates": run.updates,
         "train_seconds": run.train_seconds,
         "evaluated": run.best is not None,
-        "logged": run.logged,
-        "unlogged_evaluation": None if evaluation is None else evaluation.tolist(),
         "environment": describe_env(env),
         "settings": settings_to_record(run.settings),
         "versions": versions(),
@@ -79,15 +79,20 @@ def save(directory: Path, env: Env, run: RunState) -> Path:
     parts: dict[str, dict[str, Any]] = {
         "policy": {"agents": policy, "finite": run.finite},
         "state": {"agents": state},
-        "history": {"metrics": run.metrics_between(0, run.updates)},
+        "history": {
+            "metrics": run.metrics_between(0, run.updates),
+            "records": run.records.up_to(run.updates),
+        },
     }
     if run.best is not None:
         best, parts["state"]["best"] = _split(run.best.state)
         parts["policy"]["best"] = run.best._replace(state=best)
     if run.settings.evolve is not None:
         parts["history"]["evolution"] = run.evolution_so_far()
-        parts["history"]["hyperparams"] = run.states.hyperparams
-    storage.write(path, parts, record, rows=len(run.settings.agents))
+        hyperparams = to_host(run.states.hyperparams)
+        parts["history"]["hyperparams"] = unpad(hyperparams, len(run.settings.agents))
+    rows = dict.fromkeys(("policy", "state"), len(run.settings.agents))
+    storage.write(path, parts, record, rows)
     return path
 
 
@@ -150,7 +155,7 @@ def read_history(stored: Stored, settings: RunSettings) -> dict[str, Any]:
     """Metrics [N, updates], evolution and current hyperparameters; errors as `read`."""
     updates, count = stored.record["updates"], len(settings.agents)
     metrics = blank_metrics(count, updates, stored.record["environment"]["metrics"])
-    expected: dict[str, Any] = {"metrics": metrics}
+    expected: dict[str, Any] = {"metrics": metrics, "records": _records_before(stored, count)}
     if settings.evolve is not None:
         expected["evolution"] = blank_evolution(settings, updates)
         expected["hyperparams"] = jax.tree.map(np.asarray, settings.agents.hyperparams)
@@ -172,7 +177,6 @@ def read_run(stored: Stored, settings: RunSettings, model: Model, agents: Agents
         f"evaluate it, use the versions that wrote it ({_in_words(record['versions'])})"
     )
     tree, history = stored.read("state", expected, remedy=remedy), read_history(stored, settings)
-    evaluation = record["unlogged_evaluation"]
     best, env_params = agents.best, cast(Any, dict(table.env_params))
     return RunState(
         settings=settings,
@@ -188,9 +192,20 @@ def read_run(stored: Stored, settings: RunSettings, model: Model, agents: Agents
         best=best and best._replace(state=best.state.replace(**tree["best"])),
         updates=record["updates"],
         train_seconds=record["train_seconds"],
-        logged=record["logged"],
-        unlogged_evaluation=None if evaluation is None else np.asarray(evaluation, np.float32),
+        records=history["records"],
     )
+
+
+def _records_before(stored: Stored, num_agents: int) -> Records:
+    """What versions before 0.3 recorded of the loggers' records: when the last one ended."""
+    updates, logged = stored.record["updates"], stored.record.get("logged")
+    records = Records.blank(num_agents, updates)
+    if logged:
+        records.ended[logged - 1] = True
+    evaluation = stored.record.get("unlogged_evaluation")
+    if evaluation is not None:
+        records.evaluation_return[:, updates - 1] = evaluation
+    return records
 
 
 def versions() -> dict[str, str]:

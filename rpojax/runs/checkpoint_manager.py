@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from rpojax.devices.processes import in_first, is_first, several
 from rpojax.envs.base import Env
+from rpojax.files import clear_remains
 from rpojax.runs import storage
 from rpojax.runs.checkpoint import PREFIX, Checkpoint, read, save
 from rpojax.runs.run_state import RunState
@@ -31,6 +32,11 @@ def checkpoint_directory(directory: str | Path) -> Path:
     path = Path(directory)
     inner = path / SUBDIRECTORY
     return inner if inner.is_dir() and not checkpoint_paths(path) else path
+
+
+def run_directory(directory: Path) -> Path:
+    """The directory of the run whose checkpoints are there; its lock is in it."""
+    return directory.parent if directory.name == SUBDIRECTORY else directory
 
 
 def checkpoint_paths(directory: Path) -> list[Path]:
@@ -154,8 +160,6 @@ class CheckpointWriter:
 
 def require_free(directory: Path, overwrite: bool) -> None:
     """Raise ValueError if the directory holds a run that must not be overwritten."""
-    if directory.exists() and not directory.is_dir():
-        raise ValueError(f"checkpoint_dir = {str(directory)!r} is a file; give a directory")
     if checkpoint_paths(directory / SUBDIRECTORY):  # its other files would not be of the new run
         raise ValueError(
             f"checkpoint_dir = {str(directory)!r} is the directory of a run of `rpojax train`; "
@@ -172,14 +176,14 @@ def require_free(directory: Path, overwrite: bool) -> None:
 def clear(directory: Path) -> None:
     """Prepare a directory for a new run: checkpoints are removed, other files stay."""
     directory.mkdir(parents=True, exist_ok=True)
-    storage.clear_remains(directory)
+    clear_remains(directory)
     for path in checkpoint_paths(directory):
         storage.discard(path)
 
 
 def set_newer_aside(found: Checkpoint) -> None:
     """Rename the checkpoints that are newer than the one a run resumes from: they are damaged."""
-    storage.clear_remains(found.path.parent)
+    clear_remains(found.path.parent)
     for path in checkpoint_paths(found.path.parent):
         if path.name > found.path.name:
             storage.set_aside(path)

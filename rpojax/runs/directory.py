@@ -1,23 +1,27 @@
 """The directory of a run: where its files are, and when it may be made."""
 
 import contextlib
+import getpass
 import itertools
 import json
+import os
 import shlex
-import shutil
+import socket
 import uuid
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
+from rpojax.files import clear_remains, read_text, remove, write_text
 from rpojax.loggers import CSVLogger, JSONLinesLogger, Logger, TensorBoardLogger, WandbLogger
 from rpojax.runs.checkpoint_manager import SUBDIRECTORY, checkpoint_paths, updates_saved
-from rpojax.runs.lock import require_unlocked
+from rpojax.runs.lock import NAME, Lease, exclusive
 from rpojax.runs.settings import RunSettings
 from rpojax.settings.declared import settings_of
 from rpojax.settings.run_options import RunOptions
 
-PREVIOUS = ".previous"  # an old run that a new one is about to replace
+PREVIOUS = ".previous"  # what a new run is about to replace; there until that has saved
 MOVING = ".previous.moving"  # the same, while its files are moved to or fro
 _LOGS = ("metrics_csv", "metrics_jsonl", "tensorboard")
 
@@ -65,11 +69,19 @@ class RunDirectory:
         """Raise ValueError if there is no run to use."""
         if self.updates_saved is None:
             what = "holds no checkpoint" if self.path.is_dir() else "is not a directory"
-            if (self.path / PREVIOUS).is_dir() or (self.path / MOVING).is_dir():
+            aside = [self.path / name for name in (PREVIOUS, MOVING)]
+            if any(
+                checkpoint_paths(each) + checkpoint_paths(each / SUBDIRECTORY) for each in aside
+            ):
                 raise ValueError(
                     f"{str(self.path)!r} {what}: a new run is replacing the one in it, or was "
                     f"killed before it had saved; {self.resume_command()} then brings the old run "
                     "back"
+                )
+            if any(each.is_dir() for each in aside):
+                raise ValueError(
+                    f"{str(self.path)!r} {what}: a run is starting in it, or was killed before it "
+                    "had saved; start it again with the same command"
                 )
             raise ValueError(
                 f"{str(self.path)!r} {what}; give the directory of a run, such as `rpojax train` "
@@ -77,16 +89,8 @@ class RunDirectory:
             )
 
     def require_free(self, overwrite: bool) -> None:
-        """Raise ValueError if there are files that a new run would mix with.
-
-        What a killed run has left of an older one comes back first; see `recover`.
-        """
-        if self.path.exists() and not self.path.is_dir():
-            raise ValueError(f"{str(self.path)!r} is a file; give another --run-name")
-        if not self.path.is_dir():
-            return
-        self.recover_unlocked()
-        if any(self.path.iterdir()) and not overwrite:
+        """Raise ValueError if there are files that a new run would mix with."""
+        if any(entry.name != NAME for entry in self.path.iterdir()) and not overwrite:
             resume = (
                 "" if self.updates_saved is None else f"resume it with {self.resume_command()}, "
             )
@@ -96,47 +100,45 @@ class RunDirectory:
             )
 
     @contextlib.contextmanager
+    def locked(self, force: bool = False, *, remove_empty: bool = False) -> Iterator[Lease]:
+        """Hold the run's lock; see `exclusive`. What a killed start has left is cleared up."""
+        with exclusive(self.path, force, remove_empty=remove_empty) as lease:
+            self.recover()
+            yield lease
+
+    @contextlib.contextmanager
     def made(self) -> Iterator[None]:
-        """Make the directory for a new run, with an existing one set aside.
+        """Make the directory for a new run, with an existing one set aside; the lock is held.
 
         That one is removed at the end if the new one has saved a checkpoint. Otherwise, such as
-        after an error in between, the directory is left as it was.
+        after an error in between, the directory is left as it was. What is set aside may be
+        nothing: its directory tells the files of a killed start from those of the user.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        self._move_files(self.path, self.path / MOVING)
-        if (self.path / MOVING).is_dir():
-            (self.path / MOVING).rename(self.path / PREVIOUS)
+        moving = self.path / MOVING
+        moving.mkdir(parents=True)
+        self._move_files(self.path, moving)
+        moving.rename(self.path / PREVIOUS)
         try:
             yield
         finally:
-            if self.updates_saved is None:
-                self._clear()
             self.recover()
-            if self.updates_saved is None:
-                with contextlib.suppress(OSError):  # files of others stay
-                    self.path.rmdir()
 
     def recover(self) -> None:
         """Bring back the run that `made` has set aside, or remove it if the new one has saved.
 
         This also finishes what a process that was killed has begun.
         """
+        clear_remains(self.path)
         previous, moving = self.path / PREVIOUS, self.path / MOVING
-        if previous.is_dir():
+        if _is_directory(previous):
             if self.updates_saved is None:
                 self._clear()
                 previous.rename(moving)
             else:
-                shutil.rmtree(previous, ignore_errors=True)
-        if moving.is_dir():
+                remove(previous)
+        if _is_directory(moving):
             self._move_files(moving, self.path)
-            shutil.rmtree(moving, ignore_errors=True)
-
-    def recover_unlocked(self) -> None:
-        """The same; raises DirectoryInUseError if a process trains here."""
-        if self.path.is_dir():
-            require_unlocked(self.checkpoints)
-            self.recover()
+            remove(moving)
 
     def write_settings(self, settings: RunSettings) -> None:
         """Write `settings`, for agents whose seeds count up and which share `cfg`."""
@@ -145,7 +147,7 @@ class RunDirectory:
         seeds = settings.agents.seeds
         options = {name: getattr(settings, name) for name in settings_of(RunOptions)}
         plain = {**settings.cfg.to_dict(), "num_seeds": len(seeds), "seed": seeds[0], **options}
-        self.settings.write_text(yaml.safe_dump(plain, sort_keys=False), encoding="utf-8")
+        write_text(self.settings, yaml.safe_dump(plain, sort_keys=False))
 
     def loggers(self, *, tensorboard: bool, wandb: str | None) -> list[Logger]:
         """Loggers of a new run; `wandb` is a project.
@@ -157,45 +159,70 @@ class RunDirectory:
         if tensorboard:
             chosen.append(TensorBoardLogger(self.tensorboard))
         if wandb is not None:
-            arguments = {"project": wandb, "name": self.path.name, "id": uuid.uuid4().hex[:8]}
-            chosen.append(WandbLogger(dir=str(self.path), **arguments))
-            draft = self.wandb.with_suffix(".draft")
-            draft.write_text(json.dumps(arguments))
-            draft.replace(self.wandb)
+            run = {"project": wandb, "name": self.path.name, "id": uuid.uuid4().hex[:8]}
+            chosen.append(self._wandb_logger(run))
         return chosen
 
-    def loggers_again(self) -> list[Logger]:
-        """The loggers of a run that is resumed, by the files that they have left.
+    def loggers_again(self, *, tensorboard: bool = False, wandb: str | None = None) -> list[Logger]:
+        """The loggers of a run that is resumed: by the files that they have left, and those asked.
 
-        A run of `rpojax.fit` may have none: a file of its last part alone would pass for the whole.
+        A run that was started by another user or on another host is sent to Weights & Biases only
+        if a project is named again, since its directory may be of unknown origin.
 
         Raises:
             ValueError: as for `loggers`; or the file for Weights & Biases is another one.
         """
         logs = {self.metrics_csv: CSVLogger, self.metrics_jsonl: JSONLinesLogger}
-        chosen: list[Logger] = [make(path) for path, make in logs.items() if path.exists()]
-        if self.tensorboard.is_dir():
+        chosen: list[Logger] = [
+            make(path)
+            for path, make in logs.items()
+            if os.path.lexists(path) or (path == self.metrics_csv and self.settings.exists())
+        ]
+        if tensorboard or os.path.lexists(self.tensorboard):
+            for path in (self.tensorboard, *self.tensorboard.rglob("*")):
+                if path.is_symlink():
+                    raise ValueError(f"{str(path)!r} is a link; remove it to resume the run")
             chosen.append(TensorBoardLogger(self.tensorboard))
-        if self.wandb.exists():
-            chosen.append(WandbLogger(dir=str(self.path), **self._wandb_arguments()))
+        if os.path.lexists(self.wandb):
+            run = self._wandb_run()
+            project, name, number = (run[key] for key in ("project", "name", "id"))
+            here = _owner().items() <= run.items()
+            if here or wandb is not None:
+                project = project if wandb is None else wandb
+                chosen.append(self._wandb_logger({"project": project, "name": name, "id": number}))
+            else:
+                warnings.warn(
+                    f"{str(self.path)!r} was started by another user or on another host, and is "
+                    f"not sent to Weights & Biases; give --wandb {shlex.quote(project)} to send it",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+        elif wandb is not None:
+            chosen += self.loggers(tensorboard=False, wandb=wandb)[1:]
         return chosen
 
-    def _wandb_arguments(self) -> dict[str, str]:
-        """The arguments that `loggers` wrote; ValueError for a file that says anything else."""
+    def _wandb_logger(self, run: dict[str, str]) -> Logger:
+        """The logger of a run of Weights & Biases, which is recorded."""
+        logger = WandbLogger(dir=str(self.path), **run)
+        write_text(self.wandb, json.dumps(run | _owner()))
+        return logger
+
+    def _wandb_run(self) -> dict[str, str]:
+        """What `_wandb_logger` recorded; ValueError for a file that says anything else."""
         try:
-            arguments = json.loads(self.wandb.read_text())
+            recorded = json.loads(read_text(self.wandb))
         except (ValueError, RecursionError):
-            arguments = None
+            recorded = None
         if (
-            not isinstance(arguments, dict)
-            or set(arguments) != {"project", "name", "id"}
-            or not all(isinstance(value, str) for value in arguments.values())
+            not isinstance(recorded, dict)
+            or not set(recorded) - set(_owner()) == {"project", "name", "id"}
+            or not all(isinstance(value, str) for value in recorded.values())
         ):
             raise ValueError(
                 f"{str(self.wandb)!r} is not the file that `rpojax train --wandb` writes (project, "
                 "name and id, as text); remove it to resume without Weights & Biases"
             )
-        return arguments
+        return recorded
 
     def files(self) -> dict[str, str]:
         """Paths of the existing files, by kind."""
@@ -213,14 +240,23 @@ class RunDirectory:
     def _move_files(self, source: Path, target: Path) -> None:
         """Move the files of a run from one directory to another; other files stay."""
         for path in RunDirectory(source)._own:
-            if path.exists():
-                target.mkdir(exist_ok=True)
+            if os.path.lexists(path):
                 path.rename(target / path.name)
 
     def _clear(self) -> None:
         """Remove the files of a run; other files stay."""
         for path in self._own:
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+            remove(path)
+
+
+def _owner() -> dict[str, str]:
+    """Who runs this process, and where."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a number without a name, as in containers
+        user = str(os.getuid()) if hasattr(os, "getuid") else ""
+    return {"user": user, "host": socket.gethostname()}
+
+
+def _is_directory(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()

@@ -9,19 +9,19 @@ from typing import Any
 from rpojax.core.model import Model
 from rpojax.devices.host_arrays import to_host
 from rpojax.devices.memory import out_of_memory_explained
-from rpojax.devices.processes import in_first, only_in_first
+from rpojax.devices.processes import in_first, is_first, only_in_first
 from rpojax.devices.sharding import unpad
 from rpojax.runs import checkpoint, checkpoint_manager
 from rpojax.runs.agents import initial_states
 from rpojax.runs.checkpoint import Checkpoint
 from rpojax.runs.checkpoint_manager import CheckpointWriter
-from rpojax.runs.lock import exclusive
+from rpojax.runs.lock import Lease, exclusive
 from rpojax.runs.loop import Hooks, train
+from rpojax.runs.records import RecordWriter
 from rpojax.runs.run_state import RunState, blank_metrics
 from rpojax.runs.settings import RECORDED, RunSettings
 from rpojax.runs.trained_run import TrainedRun
 from rpojax.runs.warm_start import InitialPart, warm_started
-from rpojax.settings.config import Config
 from rpojax.types import TrainResult
 
 
@@ -35,15 +35,14 @@ def start(
     initial: tuple[TrainResult | TrainedRun, Collection[InitialPart]] | None = None,
     overwrite: bool = False,
 ) -> TrainResult:
-    """`fit` with its settings and its model made; see there for arguments and errors."""
+    """`fit` with its settings and its model made, in a directory of which the lock is held."""
     if checkpoint_dir is None:  # chunks need not end where a checkpoint is due
         settings = dataclasses.replace(settings, checkpoint_every=0)
         return train(model, new_run(model, settings, initial), None, hooks)
     directory = Path(checkpoint_dir).absolute()
     in_first(lambda: checkpoint_manager.require_free(directory, overwrite))
-    with only_in_first(exclusive(directory)):
-        run = new_run(model, settings, initial)
-        return train(model, run, CheckpointWriter(directory, model.env), hooks)
+    run = new_run(model, settings, initial)
+    return train(model, run, CheckpointWriter(directory, model.env), hooks)
 
 
 def new_run(
@@ -65,14 +64,13 @@ def new_run(
 
 
 @contextlib.contextmanager
-def locked_checkpoint(
-    directory: Path, cfg: Config | None = None, force: bool = False
-) -> Iterator[Checkpoint]:
-    """The checkpoint to resume from, with the lock of its directory held."""
-    if not directory.is_dir():
-        checkpoint_manager.newest(directory, cfg)  # raises, and makes no directory
-    with only_in_first(exclusive(directory, force)):
-        yield checkpoint_manager.newest(directory, cfg)
+def locked(directory: Path | None, force: bool) -> Iterator[Lease | None]:
+    """Hold the lock of the run whose checkpoints are in a directory, in the first process."""
+    if directory is None:
+        yield None
+        return
+    with only_in_first(exclusive(checkpoint_manager.run_directory(directory), force)) as lease:
+        yield lease
 
 
 def prolonged(
@@ -117,6 +115,7 @@ def continue_from(found: Checkpoint, hooks: Hooks) -> TrainResult:
     """Train from a checkpoint to the end of its run; see `resume`."""
     run = found.run
     if run.updates >= hooks.stop.last_update(run.settings.cfg):
+        RecordWriter(run, hooks.loggers if is_first() else (), resumed=True).close()
         return run.result()
     checkpoint.warn_of_other_versions(found)
     in_first(lambda: checkpoint_manager.set_newer_aside(found))

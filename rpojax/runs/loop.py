@@ -1,5 +1,6 @@
 """The host loop under `fit` and `resume`: train a chunk, evaluate, log, save, report."""
 
+import contextlib
 import time
 import warnings
 from collections.abc import Sequence
@@ -16,7 +17,8 @@ from rpojax.loggers import Logger
 from rpojax.programs.spread import place
 from rpojax.runs.agents import compile_programs
 from rpojax.runs.checkpoint_manager import CheckpointWriter
-from rpojax.runs.interrupt import TrainingInterrupted, first_signal_noted
+from rpojax.runs.interrupt import TrainingInterrupted, first_signal_noted, noted_signal
+from rpojax.runs.lock import Lease
 from rpojax.runs.progress import OnChunk, Progress, StopRule
 from rpojax.runs.records import RecordWriter
 from rpojax.runs.run_state import RunState, write_columns
@@ -32,6 +34,7 @@ class Hooks(NamedTuple):
     on_chunk: OnChunk | None
     stop: StopRule
     started: float  # time.perf_counter() at the call of `fit` or `resume`
+    lease: Lease | None = None  # of the directory; None where nothing is saved
 
 
 def train(
@@ -41,54 +44,47 @@ def train(
     settings = run.settings
     last_update = hooks.stop.last_update(settings.cfg)
     resumed = writer is not None and writer.last_saved is not None
-    loop = HostLoop(model, run, hooks.started)
-    records = RecordWriter(
-        settings.cfg,
-        settings.agents,
-        settings.log_every,
-        hooks.loggers if is_first() else (),
-        run.updates if resumed else None,
-        run.logged,
-        run.unlogged_evaluation,
-    )
 
     def reported(progress: Progress) -> bool:
         return hooks.on_chunk is not None and hooks.on_chunk(progress) is True
 
-    try:
+    def stop_if_noted() -> None:
+        number = agreed(Decision(0, False, noted_signal())).signal_number
+        if number is not None:
+            raise TrainingInterrupted(_how_to_resume(run, writer), run.result(), number)
+
+    with first_signal_noted(), contextlib.ExitStack() as at_end:
+        stop_if_noted()
+        loop = HostLoop(model, run, hooks.started)
+        records = RecordWriter(run, hooks.loggers if is_first() else (), resumed)
+        at_end.callback(records.close)
         if writer is not None and not resumed:  # no old run is lost to a bad logger
             writer.begin(run)
-        with first_signal_noted() as noted_signal:
-            stopped = reported(loop.progress(run.updates))
-            now = agreed(Decision(1, stopped, noted_signal()))
-            while run.updates < last_update and not now.stopped and now.signal_number is None:
-                before, chunk_start = run.updates, time.perf_counter()
-                seconds = loop.train_chunk(loop.next_chunk(now.updates, last_update))
-                evaluation = loop.evaluate_if_due()
-                records.log_until(run.metrics, run.updates, seconds, evaluation)
-                run.logged, run.unlogged_evaluation = records.logged, records.evaluation_return
-                if writer is not None:
-                    writer.save_if_due(run)
-                progress = loop.progress(before, evaluation)
-                stopped = reported(progress)
-                clock = time.perf_counter()
-                returns = np.asarray(progress.metrics.episode_return[:, -1])
-                stopped |= hooks.stop.applies(
-                    evaluation if settings.eval_every else returns,
-                    clock - hooks.started,
-                    clock - chunk_start,
-                )
-                wanted = max(1, round((run.updates - before) * SECONDS_PER_CHUNK / seconds))
-                now = agreed(Decision(wanted, stopped, noted_signal()))
-            if writer is not None and writer.last_saved != run.updates:
-                writer.try_to_save(run)
-            now = agreed(now._replace(signal_number=noted_signal()))
-            if now.signal_number is not None:
-                raise TrainingInterrupted(
-                    _how_to_resume(run, writer), run.result(), now.signal_number
-                )
-    finally:
-        records.close()
+        stopped = reported(loop.progress(run.updates))
+        now = agreed(Decision(1, stopped, noted_signal()))
+        while run.updates < last_update and not now.stopped and now.signal_number is None:
+            before, chunk_start = run.updates, time.perf_counter()
+            seconds = loop.train_chunk(loop.next_chunk(now.updates, last_update))
+            evaluation = loop.evaluate_if_due()
+            if hooks.lease is not None:
+                hooks.lease.require_held()
+            records.log_until(seconds, evaluation)
+            if writer is not None:
+                writer.save_if_due(run)
+            progress = loop.progress(before, evaluation)
+            stopped = reported(progress)
+            clock = time.perf_counter()
+            returns = np.asarray(progress.metrics.episode_return[:, -1])
+            stopped |= hooks.stop.applies(
+                evaluation if settings.eval_every else returns,
+                clock - hooks.started,
+                clock - chunk_start,
+            )
+            wanted = max(1, round((run.updates - before) * SECONDS_PER_CHUNK / seconds))
+            now = agreed(Decision(wanted, stopped, noted_signal()))
+        if writer is not None and writer.last_saved != run.updates:
+            writer.try_to_save(run)
+        stop_if_noted()
     return run.result()
 
 
@@ -201,6 +197,8 @@ def _how_to_resume(run: RunState, writer: CheckpointWriter | None) -> str:
     stopped = f"stopped after update {run.updates} of {run.settings.cfg.num_updates}"
     if writer is None:
         return f"{stopped}; nothing is saved without a checkpoint_dir"
+    if writer.last_saved is None:
+        return f"{stopped}; nothing is saved yet, and the same call starts it again"
     if writer.last_saved != run.updates:
         return f"{stopped}, saved up to update {writer.last_saved}; {writer.how_to_resume}"
     return f"{stopped}; {writer.how_to_resume}"

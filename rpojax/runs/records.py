@@ -1,6 +1,7 @@
 """From a run's metrics to the records that loggers get."""
 
 import contextlib
+import functools
 import operator
 import warnings
 from collections.abc import Callable, Sequence
@@ -10,8 +11,7 @@ import jax
 import numpy as np
 
 from rpojax.loggers import Logger, LogRecord
-from rpojax.settings.agent_table import AgentTable
-from rpojax.settings.config import Config
+from rpojax.runs.run_state import RunState
 from rpojax.statistics.nan import mean_ignoring_nan, sum_ignoring_nan
 from rpojax.types import Metrics
 
@@ -28,91 +28,81 @@ class RecordWriter:
     """Splits the metrics of a run into windows of `log_every` updates and logs a record of each.
 
     A logger that raises is dropped with a warning; the training and the other loggers continue.
-    Only a ValueError in its `start`, which means that its arguments are wrong, is raised.
+    Only a ValueError in its `start`, which means that its arguments are wrong, is raised. A logger
+    with a method `complete` gets the records that it lacks: at the start of a resumed run, and at
+    the end if it was dropped.
 
     Args:
-        cfg: settings of the run.
-        agents: of the run, N of them.
-        log_every: updates to a record; 0 for none.
+        run: that is trained, with room for all of its updates; its `records` are kept here.
         loggers: each is started here.
-        updates: done before, in a resumed run; None in a new one.
-        logged: where the last record ended; None: not known.
-        evaluation_return: f32[N] of an evaluation since then, None if there was none. Both are
-            attributes that change as the run goes on.
+        resumed: whether the run was saved before.
     """
 
-    def __init__(
-        self,
-        cfg: Config,
-        agents: AgentTable,
-        log_every: int,
-        loggers: Sequence[Logger],
-        updates: int | None = None,
-        logged: int | None = None,
-        evaluation_return: np.ndarray | None = None,
-    ) -> None:
-        self._cfg, self._agents = cfg, agents
-        self._every = log_every
-        self._loggers = list(loggers) if log_every else []
-        # A resumed run logs the window in which it was stopped as a whole.
-        self._done = updates or 0
-        if logged is None:
-            logged = self._done // log_every * log_every if log_every else self._done
-        self.logged, self.evaluation_return = logged, evaluation_return
+    def __init__(self, run: RunState, loggers: Sequence[Logger], resumed: bool) -> None:
+        self._run = run
+        self._loggers = list(loggers) if run.settings.log_every else []
+        self._dropped: list[Logger] = []
+        self._done = run.updates
         self._timed, self._seconds = 0, 0.0  # updates since the last record, and what they took
-        self._call_each(lambda logger: logger.start(cfg, agents, updates), (ValueError,))
+        updates = run.updates if resumed else None
+        self._call_each(lambda logger: self._start(logger, updates), (ValueError,))
 
-    def log_until(
-        self,
-        history: Metrics,
-        updates: int,
-        seconds: float,
-        evaluation_return: np.ndarray | None = None,
-    ) -> None:
+    def log_until(self, seconds: float, evaluation_return: np.ndarray | None = None) -> None:
         """Log the windows that are full now.
 
         Args:
-            history: of numpy arrays f32[N, at least updates].
-            updates: done so far.
             seconds: duration of the updates since the last call.
             evaluation_return: f32[N] of the agents as they are now, if they were evaluated.
         """
-        if not self._every:
-            self.logged = self._done = updates
+        run, records = self._run, self._run.records
+        updates, every = run.updates, run.settings.log_every
+        if evaluation_return is not None:
+            records.evaluation_return[:, updates - 1] = evaluation_return
+        if not every:
             return
         share = seconds / (updates - self._done)
-        while self.logged < updates:
-            end = (self.logged // self._every + 1) * self._every
+        logged = records.start_of(updates + 1)
+        while logged < updates:
             # Of a resumed run with another log_every, the first record has what was not logged.
-            end = min(max(end, self._done + 1), self._cfg.num_updates)
+            end = max((logged // every + 1) * every, self._done + 1)
+            end = min(end, run.settings.cfg.num_updates)
             reached = min(end, updates)
             self._timed += reached - self._done
             self._seconds += share * (reached - self._done)
             self._done = reached
-            if reached == updates and evaluation_return is not None:
-                self.evaluation_return = evaluation_return
             if reached < end:
                 return
-            self._log(history, end)
+            steps = self._timed * run.settings.cfg.batch_size * len(run.settings.agents)
+            records.ended[end - 1], records.steps_per_second[end - 1] = True, steps / self._seconds
+            if self._loggers:
+                record = record_at(run, end)
+                self._call_each(lambda logger: logger.log(record))  # noqa: B023
+            logged = end
+            self._timed, self._seconds = 0, 0.0
 
     def close(self) -> None:
-        """Close the loggers."""
+        """Let loggers that were dropped have what they lack, and close all."""
+        self._call_each(_CLOSE)
+        self._loggers, self._dropped = self._dropped, []
+        self._call_each(lambda logger: self._start(logger, self._run.updates))
         self._call_each(_CLOSE)
 
-    def _log(self, history: Metrics, end: int) -> None:
-        if self._loggers:
-            window = jax.tree.map(lambda values: values[:, self.logged : end], history)
-            steps = self._timed * self._cfg.batch_size * len(self._agents)
-            record = LogRecord(
-                updates=end,
-                steps=end * self._cfg.batch_size,
-                metrics=means_over_updates(window),
-                steps_per_second=steps / self._seconds,
-                evaluation_return=self.evaluation_return,
+    def _start(self, logger: Logger, updates: int | None) -> None:
+        """Start a logger and, where updates were done before, complete it."""
+        run = self._run
+        logger.start(run.settings.cfg, run.settings.agents, updates)
+        complete = getattr(logger, "complete", None)
+        if updates is None or complete is None:
+            return
+        ends = (np.flatnonzero(run.records.ended[:updates]) + 1).tolist()
+        count = complete(ends, functools.partial(record_at, run))
+        if count:
+            warnings.warn(
+                f"{type(logger).__name__} lacked {count} of {len(ends)} records, which are written "
+                "now",
+                RuntimeWarning,
+                stacklevel=2,
             )
-            self._call_each(lambda logger: logger.log(record))
-        self.logged, self.evaluation_return = end, None
-        self._timed, self._seconds = 0, 0.0
 
     def _call_each(
         self, call: Callable[[Logger], None], raised: tuple[type[Exception], ...] = ()
@@ -121,11 +111,14 @@ class RecordWriter:
             try:
                 call(logger)
             except raised:
+                self._dropped.clear()
                 self.close()
                 raise
             except Exception as error:  # a logger may raise anything, and must not end a training
                 self._loggers.remove(logger)
                 if call is not _CLOSE:
+                    if hasattr(logger, "complete"):
+                        self._dropped.append(logger)
                     with contextlib.suppress(Exception):
                         logger.close()
                 warnings.warn(
@@ -134,6 +127,21 @@ class RecordWriter:
                     RuntimeWarning,
                     stacklevel=2,
                 )
+
+
+def record_at(run: RunState, end: int) -> LogRecord:
+    """The record of a run that ended after so many updates."""
+    records, cfg = run.records, run.settings.cfg
+    start = records.start_of(end)
+    evaluations = records.evaluation_return[:, start:end]
+    known = np.flatnonzero(~np.isnan(evaluations).all(axis=0))
+    return LogRecord(
+        updates=end,
+        steps=end * cfg.batch_size,
+        metrics=means_over_updates(run.metrics_between(start, end)),
+        steps_per_second=float(records.steps_per_second[end - 1]),
+        evaluation_return=evaluations[:, known[-1]].copy() if known.size else None,
+    )
 
 
 def means_over_updates(metrics: Metrics) -> Metrics:

@@ -23,6 +23,29 @@ class Best(NamedTuple):
     evaluation_return: Array  # f32[N] mean over the episodes
 
 
+class Records(NamedTuple):
+    """When the loggers of a run got records, and what is in these besides the metrics."""
+
+    ended: np.ndarray  # bool[at least n] whether a record ended after the update
+    steps_per_second: np.ndarray  # f64[at least n] of that record; NaN elsewhere
+    evaluation_return: np.ndarray  # f32[N, at least n] of an evaluation after it; NaN elsewhere
+
+    @classmethod
+    def blank(cls, num_agents: int, num_updates: int) -> "Records":
+        """No records and no evaluations."""
+        evaluations = np.full((num_agents, num_updates), np.nan, np.float32)
+        return cls(np.zeros(num_updates, bool), np.full(num_updates, np.nan), evaluations)
+
+    def up_to(self, updates: int) -> "Records":
+        """Copies of what belongs to the first updates."""
+        return Records(*(values[..., :updates].copy() for values in self))
+
+    def start_of(self, end: int) -> int:
+        """The updates after which the record before the one that ends after `end` ended."""
+        before = np.flatnonzero(self.ended[: end - 1])
+        return int(before[-1]) + 1 if before.size else 0
+
+
 @dataclasses.dataclass(kw_only=True)
 class RunState:
     """A run of N agents after n updates.
@@ -39,8 +62,7 @@ class RunState:
     best: Best | None = None  # [at least N]; None: no agent was evaluated
     updates: int = 0  # n
     train_seconds: float = 0.0  # that the updates took
-    logged: int | None = None  # the update at which the last record ended; None: not known
-    unlogged_evaluation: np.ndarray | None = None  # f32[N] returns of an evaluation since then
+    records: Records = dataclasses.field(default_factory=lambda: Records.blank(0, 0))
 
     def metrics_between(self, start: int, end: int) -> Metrics:
         """Copies of the metrics of updates start to end, f32[N, end - start]."""
@@ -62,7 +84,11 @@ class RunState:
         done = self.evolution_so_far()
         if done is not None:
             write_columns(evolution, slice(done.scores.shape[1]), done)
-        self.metrics, self.evolution = metrics, evolution
+        records = Records.blank(len(settings.agents), last)
+        if self.records.ended.size:
+            for values, written in zip(records, self.records.up_to(self.updates), strict=True):
+                values[..., : self.updates] = written
+        self.metrics, self.evolution, self.records = metrics, evolution, records
 
     def result(self) -> TrainResult:
         """What was trained so far: copies, not the buffers that training reuses.

@@ -13,11 +13,11 @@ import glob
 import hashlib
 import json
 import logging
-import re
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -26,6 +26,7 @@ import numpy as np
 
 from rpojax.devices.host_arrays import is_whole_here
 from rpojax.devices.processes import ProcessError, exchanged, in_first, is_first
+from rpojax.files import clear_remains, digest_of
 from rpojax.trees import is_key, leaves_by_path
 from rpojax.types import PyTree
 from rpojax.validation import first_line
@@ -33,15 +34,16 @@ from rpojax.validation import first_line
 FORMAT = 2
 """Of the files. 1: all arrays in one part, up to the version 0.2.0.dev0."""
 
-_REMAINS = re.compile(r".*\.(draft.*|discarded)")  # orbax lengthens the name of a draft
-
 
 class DamagedCheckpointError(ValueError):
     """A checkpoint exists and cannot be used: something in it is missing or changed."""
 
 
 def write(
-    path: Path, parts: Mapping[str, PyTree], record: dict[str, Any], rows: int | None = None
+    path: Path,
+    parts: Mapping[str, PyTree],
+    record: dict[str, Any],
+    rows: Mapping[str, int] = MappingProxyType({}),
 ) -> None:
     """Write parts and a record at `path`, atomically for any reader.
 
@@ -49,7 +51,7 @@ def write(
         path: of the directory to make; an existing one is replaced.
         parts: by name; of numpy and JAX arrays, typed PRNG keys among them.
         record: of what JSON can hold.
-        rows: of each array that count, from its first on; None for all.
+        rows: of each array of a part that count, from its first on; all where a part is not named.
 
     Raises:
         OSError: it could not be written, such as for lack of space or of permissions.
@@ -58,7 +60,7 @@ def write(
 
     draft, plain = path.with_name(f"{path.name}.draft").absolute(), str(path.absolute())
     leaves = [
-        (part, name, written(leaf, rows))
+        (part, name, written(leaf, rows.get(part)))
         for part, tree in parts.items()
         for name, leaf in leaves_by_path(tree).items()
     ]
@@ -84,7 +86,7 @@ def write(
     use_ocdbt = glob.escape(plain) == plain
     handlers = {part: ocp.PyTreeCheckpointHandler(use_ocdbt=use_ocdbt) for part in arrays}
     items = {part: ocp.args.PyTreeSave(tree) for part, tree in arrays.items()}
-    items["record"] = ocp.args.JsonSave(signed | {"sha256": _digest_of(signed)})
+    items["record"] = ocp.args.JsonSave(signed | {"sha256": digest_of(signed)})
     handlers["record"] = ocp.JsonCheckpointHandler()
     try:
         with _checkpointer(set(range(jax.process_count())), handlers) as checkpointer:
@@ -184,7 +186,7 @@ def opened(path: Path) -> Stored:
     """
     with _damage_noticed(path):
         signed = json.loads((path / "record" / "metadata").read_text())
-        if signed.pop("sha256") != _digest_of(signed):
+        if signed.pop("sha256") != digest_of(signed):
             raise ValueError("its record is not what was written")
     record, number = signed["record"], signed.get("format", 1)
     if number != FORMAT:
@@ -211,13 +213,6 @@ def set_aside(path: Path) -> Path:
     aside = path.with_name(f"{path.name}.damaged")
     shutil.rmtree(aside, ignore_errors=True)
     return path.rename(aside)
-
-
-def clear_remains(directory: Path) -> None:
-    """Remove what a process that died while it wrote or discarded has left."""
-    for entry in directory.glob("*"):
-        if _REMAINS.fullmatch(entry.name):
-            shutil.rmtree(entry, ignore_errors=True)
 
 
 class Written(NamedTuple):
@@ -290,7 +285,3 @@ def _kind(leaf: Any) -> str:
 
 def _digest(array: np.ndarray) -> str:
     return hashlib.sha256(array.tobytes()).hexdigest()
-
-
-def _digest_of(signed: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(signed, sort_keys=True).encode()).hexdigest()

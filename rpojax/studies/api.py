@@ -7,7 +7,7 @@ from typing import Any
 
 from rpojax.core.model import check_config
 from rpojax.devices.processes import errors_shared, in_first, is_first, only_in_first
-from rpojax.runs.interrupt import TrainingInterrupted
+from rpojax.runs.interrupt import Interrupted, first_signal_noted, raise_if_noted
 from rpojax.runs.lock import exclusive
 from rpojax.settings.config import Config
 from rpojax.settings.ranges import Range
@@ -40,6 +40,7 @@ def study(
     direction: Direction = "maximize",
     eval_episodes: int = RunOptions.eval_episodes,
     directory: str | Path | None = None,
+    force: bool = False,
     on_progress: OnProgress | None = None,
 ) -> StudyResult:
     """Train several settings with several seeds each, and compare them.
@@ -76,6 +77,7 @@ def study(
         direction: "maximize" or "minimize".
         eval_episodes: of each agent.
         directory: where the study is saved, with its tables; None to save nothing.
+        force: take the directory from another process that seems to run in it; as in `fit`.
         on_progress: called with a `StudyProgress` after each chunk of updates.
 
     Raises:
@@ -83,7 +85,7 @@ def study(
             that holds another study or is in use.
         OSError: nothing can be written in the directory.
         MemoryError: the seeds of one setting do not fit into a device's memory.
-        TrainingInterrupted: as in `fit`.
+        KeyboardInterrupt: a signal stopped it, as in `fit`; what is done is saved.
     """
     plan = make_plan(
         cfg,
@@ -99,7 +101,7 @@ def study(
         direction=direction,
         eval_episodes=eval_episodes,
     )
-    return run_plan(plan, directory, on_progress)
+    return run_plan(plan, directory, on_progress, force)
 
 
 def make_plan(
@@ -124,19 +126,22 @@ def make_plan(
     return StudyPlan(settings=tuple(settings), **of_plan)
 
 
-def resume_study(directory: str | Path, on_progress: OnProgress | None = None) -> StudyResult:
+def resume_study(
+    directory: str | Path, on_progress: OnProgress | None = None, *, force: bool = False
+) -> StudyResult:
     """Resume the study in a directory, or read it if it is finished.
 
     Args:
         directory: of `study`.
         on_progress: as in `study`.
+        force: as in `study`.
 
     Raises:
         ValueError: there is no study; or it holds objects that a file cannot hold, such as
             environments and functions: call `study` again with its arguments.
-        TrainingInterrupted: as in `fit`.
+        KeyboardInterrupt: as in `study`.
     """
-    return run_plan(StudyDirectory(directory).plan(), directory, on_progress)
+    return run_plan(StudyDirectory(directory).plan(), directory, on_progress, force)
 
 
 def finished_study(directory: str | Path) -> StudyResult:
@@ -150,18 +155,26 @@ def finished_study(directory: str | Path) -> StudyResult:
     return StudyResult(plan, tuple(read(plan, files)))
 
 
-@errors_shared(alike=(TrainingInterrupted,))
+@errors_shared(alike=(Interrupted,))
 def run_plan(
-    plan: StudyPlan, directory: str | Path | None, on_progress: OnProgress | None = None
+    plan: StudyPlan,
+    directory: str | Path | None,
+    on_progress: OnProgress | None = None,
+    force: bool = False,
 ) -> StudyResult:
     """Run a study and write its tables."""
     plan.check_objective()
     if directory is None:
         return StudyResult(plan, tuple(run(plan, None, on_progress)))
     files = StudyDirectory(directory)
-    with only_in_first(exclusive(files.path)), _how_to_go_on(files):
+    with (
+        first_signal_noted(),
+        _how_to_go_on(files),
+        only_in_first(exclusive(files.path, force)) as lease,
+    ):
         in_first(lambda: files.begin(plan))
-        result = StudyResult(plan, tuple(run(plan, files, on_progress)))
+        result = StudyResult(plan, tuple(run(plan, files, on_progress, lease=lease)))
+        raise_if_noted("stopped")
         if is_first():
             write_table(result.agent_rows(), files.agents_csv)
             write_table(result.setting_rows(), files.settings_csv)
@@ -174,9 +187,9 @@ def _how_to_go_on(files: StudyDirectory) -> Iterator[None]:
     """Let the message of an interruption say how to resume the study."""
     try:
         yield
-    except TrainingInterrupted as stop:
-        message = (
+    except Interrupted as stop:
+        stop.args = (
             "the study was stopped, and what is done is saved; "
-            f"rpojax.resume_study({str(files.path)!r}) goes on"
+            f"rpojax.resume_study({str(files.path)!r}) goes on",
         )
-        raise TrainingInterrupted(message, stop.result, stop.signal_number) from stop
+        raise

@@ -18,7 +18,9 @@ from rpojax.loggers.base import ENVIRONMENT
 from rpojax.programs.agent_states import AgentStates
 from rpojax.runs.agents import evaluation_keys, play_with_agents
 from rpojax.runs.checkpoint_manager import CheckpointWriter, checkpoint_paths, newest
-from rpojax.runs.launch import continue_from, locked_checkpoint, new_run
+from rpojax.runs.interrupt import raise_if_noted
+from rpojax.runs.launch import continue_from, new_run
+from rpojax.runs.lock import Lease
 from rpojax.runs.loop import Hooks, train
 from rpojax.runs.progress import Progress, StopRule
 from rpojax.runs.records import means_over_updates
@@ -93,6 +95,7 @@ def run(
     on_progress: OnProgress | None,
     choose: Choose | None = None,
     worst_before: float = np.inf,
+    lease: Lease | None = None,
 ) -> list[RungResult]:
     """Train and compare; returns each setting as it was at its last rung.
 
@@ -102,8 +105,9 @@ def run(
         on_progress: as in `study`.
         choose: selects the settings that continue after a rung; None to let halving select them.
         worst_before: as in `setting_scores`.
+        lease: of the directory.
     """
-    return _all_rungs(_Runner(plan, directory, on_progress), choose, worst_before)
+    return _all_rungs(_Runner(plan, directory, on_progress, lease), choose, worst_before)
 
 
 def read(plan: StudyPlan, directory: StudyDirectory) -> list[RungResult]:
@@ -152,9 +156,14 @@ class _Runner:
     """Trains settings, and reports the progress of the study."""
 
     def __init__(
-        self, plan: StudyPlan, directory: StudyDirectory | None, on_progress: OnProgress | None
+        self,
+        plan: StudyPlan,
+        directory: StudyDirectory | None,
+        on_progress: OnProgress | None,
+        lease: Lease | None = None,
     ) -> None:
         self.plan, self.directory, self.on_progress = plan, directory, on_progress
+        self._lease = lease
         self.scores: dict[int, float] = {}  # interquartile mean of each setting at its last rung
         self.rung = 0
         self.ended = 0  # settings that are trained no further
@@ -189,11 +198,13 @@ class _Runner:
             seen.append(progress.steps)
             self.report(len(members), seen[-1] - steps_before, seen[-1] - seen[0])
 
-        hooks = Hooks((), on_chunk, StopRule(updates=last_update), time.perf_counter())
+        stop = StopRule(updates=last_update)
+        hooks = Hooks((), on_chunk, stop, time.perf_counter(), self._lease)
         result = _trained(model, settings, before, place, hooks)
         self._steps_done += per_update * last_update - steps_before
         self._steps_now += seen[-1] - seen[0] if seen else 0
         scores = _scores(self.plan, model, settings, result, place)
+        raise_if_noted("stopped")
         return RungResult(members, self.rung, to_host(result), scores)
 
     def _train_parts(
@@ -272,8 +283,7 @@ def _trained(
 ) -> TrainResult:
     """Train from the start, from the rung before, or from what the directory holds."""
     if place is not None and checkpoint_paths(place):
-        with locked_checkpoint(place, model.cfg) as found:
-            return continue_from(found._replace(model=model), hooks)
+        return continue_from(newest(place, model.cfg)._replace(model=model), hooks)
     run = _run_after(before, settings) if before else new_run(model, settings)
     writer = None if place is None else CheckpointWriter(place, model.env)
     return train(model, run, writer, hooks)

@@ -109,7 +109,7 @@ def test_a_signal_saves_and_says_how_to_resume(stopped):
         )
         assert int(rows_of(path)[-1]["updates"]) == saved
         assert "Traceback" not in finished.err
-        assert not (path / "checkpoints" / "run.lock").exists()
+        assert not (path / "run.lock").exists()
         updates = [int(row["updates"]) for row in rows_of(path)]
         assert updates == sorted(2 * list(range(1, saved + 1))), "one row of each of two agents"
 

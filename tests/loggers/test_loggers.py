@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 import math
+import os
 import struct
 import subprocess
 import sys
@@ -189,6 +190,48 @@ def test_a_resumed_run_continues_its_file_without_doubling_a_row(make, name, tor
 
 
 @pytest.mark.parametrize(("make", "name"), FILES)
+@pytest.mark.parametrize("harm", ["hole", "torn", "agent", "all"])
+def test_a_resumed_run_writes_the_rows_again_that_the_file_lacks(make, name, harm, tmp_path):
+    """As a disk leaves it that was full for a while; the file is as it would have been."""
+    path = tmp_path / name
+    records = {updates: record(updates, evaluated=updates == 6) for updates in (2, 4, 6, 8)}
+    log(make(path), [*records.values()])
+    whole = path.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    head = len(lines) - 12
+    if harm == "hole":
+        kept = lines[: head + 4] + lines[head + 9 :]
+    elif harm == "torn":
+        kept = [*lines[: head + 4], lines[head + 4][:20], *lines[head + 6 :]]
+    else:
+        kept = lines[: head + 7] + lines[head + 8 :] if harm == "agent" else []
+    path.write_bytes(b"".join(kept))
+    logger = make(path)
+    logger.start(CFG, alike(), 8)
+    lacked = {"hole": 2, "torn": 2, "agent": 1, "all": 4}[harm]
+    assert logger.complete(list(records), records.get) == lacked
+    assert path.read_bytes() == whole
+    assert logger.complete(list(records), records.get) == 0
+    logger.log(record(10))
+    logger.close()
+    assert [row["updates"] for row in read(path)][-3:] == [10, 10, 10]
+    assert [each.name for each in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize(("make", "name"), FILES)
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_what_is_no_regular_file_is_refused(make, name, kind, tmp_path):
+    if kind == "link":
+        (tmp_path / "mine").write_text("mine")
+        (tmp_path / name).symlink_to(tmp_path / "mine")
+    else:
+        os.mkfifo(tmp_path / name)
+    with pytest.raises(ValueError, match=rf"{name}' is not a regular file; remove it"):
+        make(tmp_path / name).start(CFG, alike(), 8)
+    assert kind == "pipe" or (tmp_path / "mine").read_text() == "mine"
+
+
+@pytest.mark.parametrize(("make", "name"), FILES)
 def test_a_resumed_run_without_its_file_makes_one(make, name, tmp_path):
     log(make(tmp_path / name), [record(6)], updates=5)
     assert [row["updates"] for row in read(tmp_path / name)] == [6, 6, 6]
@@ -326,6 +369,45 @@ def test_tensorboard_forgets_what_a_killed_run_did_past_its_checkpoint(tmp_path)
     log(TensorBoardLogger(tmp_path), [record(5)], updates=2)
     for run in (tmp_path, tmp_path / "seed=7"):
         assert list(scalars_of(run)["Policy / KL divergence"]) == [1024, 2048, 5120]
+
+
+def test_tensorboard_gets_the_records_that_its_files_lack(tmp_path):
+    records = {updates: record(updates) for updates in (1, 2, 3, 4)}
+    logger = TensorBoardLogger(tmp_path)
+    logger.start(CFG, alike(), None)
+    for updates in (1, 2, 4):
+        logger.log(records[updates])
+    logger.close()
+    (damaged,) = (tmp_path / "seed=6").iterdir()
+    damaged.write_bytes(damaged.read_bytes()[:-3])
+    logger = TensorBoardLogger(tmp_path)
+    logger.start(CFG, alike(), 4)
+    assert logger.complete(list(records), records.get) == 2
+    assert logger.complete(list(records), records.get) == 0
+    logger.close()
+    for run in (tmp_path, tmp_path / "seed=6"):
+        assert list(scalars_of(run)["Policy / KL divergence"]) == [1024, 2048, 3072, 4096]
+
+
+class FakeRun:
+    """What a logger uses of a run of W&B."""
+
+    def __init__(self, step, offline):
+        self.step, self.offline, self.steps = step, offline, []
+
+    def log(self, values, step):
+        self.steps.append(step)
+
+
+@pytest.mark.parametrize(("offline", "sent"), [(False, [3072, 4096]), (True, [])])
+def test_wandb_gets_the_records_after_the_last_one_that_it_has(monkeypatch, offline, sent):
+    wandb = pytest.importorskip("wandb")
+    run = FakeRun(2049, offline)
+    monkeypatch.setattr(wandb, "init", lambda **_: run)
+    logger = WandbLogger(id="a")
+    logger.start(CFG, alike(), 4)
+    assert logger.complete([1, 2, 3, 4], record) == len(sent)
+    assert run.steps == sent
 
 
 def test_tensorboard_files_can_be_read_while_the_run_goes_on(tmp_path):

@@ -34,6 +34,26 @@ def test_wandb_arguments_come_back(tmp_path, made):
     directory.loggers_again()
     assert made[0] == made[1]
     assert {path.name for path in tmp_path.iterdir()} == {"wandb.json"}
+    directory.loggers_again(wandb="runs")
+    assert made[2] == made[1] | {"project": "runs"}
+
+
+@pytest.mark.parametrize("changed", [{"host": "elsewhere"}, {"user": "another"}, None])
+def test_a_run_of_another_origin_is_sent_to_wandb_only_if_that_is_asked_for(
+    tmp_path, made, changed
+):
+    directory = RunDirectory(tmp_path)
+    directory.loggers(tensorboard=False, wandb="walks")
+    recorded = json.loads(directory.wandb.read_text())
+    if changed is None:  # a directory of an older version
+        recorded = {name: recorded[name] for name in ("project", "name", "id")}
+    directory.wandb.write_text(json.dumps(recorded | (changed or {})))
+    with pytest.warns(RuntimeWarning, match="or on another host, .* give --wandb walks to send it"):
+        assert directory.loggers_again() == []
+    assert len(made) == 1
+    assert len(directory.loggers_again(wandb="walks")) == 1
+    assert made[1] == made[0]
+    assert len(directory.loggers_again()) == 1, "it is ours from there on"
 
 
 def test_a_run_without_logs_is_resumed_without_logs(tmp_path):
@@ -144,7 +164,7 @@ def test_a_killed_start_leaves_the_old_run_to_the_next_command(old_run):
     start_and_be_killed(old_run, lambda run: run.metrics_csv.write_text("new"))
     with pytest.raises(ValueError, match=r"was killed before it had saved; `rpojax resume .*back"):
         old_run.require_run()
-    with pytest.raises(ValueError, match="exists already; resume it"):
+    with old_run.locked(), pytest.raises(ValueError, match="exists already; resume it"):
         old_run.require_free(overwrite=False)
     assert files_in(old_run.path) == before
     assert old_run.metrics_csv.read_text() == "old"
@@ -183,10 +203,28 @@ def test_a_kill_between_two_moves_loses_nothing(old_run, monkeypatch, moves):
     assert files_in(old_run.path) == before
 
 
+def test_a_start_that_was_killed_before_it_had_saved_leaves_nothing_in_the_way(tmp_path):
+    directory = RunDirectory(tmp_path / "run")
+    directory.path.mkdir()
+    (directory.path / "settings.txt").write_text("mine")
+
+    def begin(run):
+        run.settings.write_text("new")
+        (run.checkpoints / "update_000000000.draft.orbax-checkpoint-tmp").mkdir(parents=True)
+        (run.path / ".settings.17.draft.yaml").touch()
+        (run.path / "run.lock.0123abcd").touch()  # of older versions
+
+    start_and_be_killed(directory, begin)
+    with pytest.raises(ValueError, match="was killed before it had saved; start it again with the"):
+        directory.require_run()
+    with directory.locked():
+        pass
+    assert files_in(directory.path) == {"settings.txt"}
+
+
 def test_there_is_nothing_to_recover_without_a_directory(tmp_path):
     (tmp_path / "file").write_text("mine")
     for path in (tmp_path / "file", tmp_path / "missing"):
-        RunDirectory(path).recover_unlocked()
         with pytest.raises(ValueError, match="is not a directory; give the directory of a run"):
             RunDirectory(path).require_run()
 

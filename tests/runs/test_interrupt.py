@@ -6,7 +6,13 @@ import threading
 import pytest
 
 from rpojax import TrainingInterrupted
-from rpojax.runs.interrupt import STOPPING, first_signal_noted
+from rpojax.runs.interrupt import (
+    STOPPING,
+    Interrupted,
+    first_signal_noted,
+    noted_signal,
+    raise_if_noted,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -30,10 +36,10 @@ def test_first_is_noted_and_second_stops_at_once(capfd):
     passed = []
 
     def send_twice():
-        with first_signal_noted() as noted:
-            passed.append(noted())
+        with first_signal_noted():
+            passed.append(noted_signal())
             send()
-            passed.append(noted())
+            passed.append(noted_signal())
             send()
             passed.append("too far")
 
@@ -46,9 +52,9 @@ def test_first_is_noted_and_second_stops_at_once(capfd):
 
 @pytest.mark.parametrize("number", STOPPING)
 def test_each_signal_is_noted_by_number(number):
-    with first_signal_noted() as noted:
+    with first_signal_noted():
         send(number)
-        assert noted() == number
+        assert noted_signal() == number
 
 
 @pytest.mark.parametrize("number", STOPPING)
@@ -73,8 +79,8 @@ def test_nothing_is_changed_away_from_the_main_thread():
     former, found = signal.getsignal(signal.SIGINT), []
 
     def work():
-        with first_signal_noted() as noted:
-            found.extend([signal.getsignal(signal.SIGINT), noted()])
+        with first_signal_noted():
+            found.extend([signal.getsignal(signal.SIGINT), noted_signal()])
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -84,12 +90,24 @@ def test_nothing_is_changed_away_from_the_main_thread():
 
 def test_signal_that_is_ignored_stays_so():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with first_signal_noted() as noted:
+    with first_signal_noted():
         send()
-        assert noted() is None
+        assert noted_signal() is None
 
 
 def test_exception_can_be_pickled():
     error = TrainingInterrupted("stopped", None, signal.SIGTERM)
     copy = pickle.loads(pickle.dumps(error))
     assert (str(copy), copy.result, copy.signal_number) == ("stopped", None, signal.SIGTERM)
+
+
+def test_contexts_inside_of_another_share_what_it_notes():
+    with first_signal_noted():
+        with first_signal_noted():
+            send(signal.SIGTERM)
+        assert noted_signal() == signal.SIGTERM
+        with pytest.raises(Interrupted, match="saved") as stop:
+            raise_if_noted("stopped, saved")
+        assert stop.value.signal_number == signal.SIGTERM
+    assert noted_signal() is None
+    raise_if_noted("nothing was noted")

@@ -208,7 +208,7 @@ def test_existing_run_is_refused_and_overwritten_only_on_demand(first_run, tmp_p
     fit(cfg, SEEDS, seed=6, checkpoint_dir=at, overwrite=True)
     assert checkpoint_manager.newest(at).run.settings.agents.seeds == (6, 7, 8)
     assert (at / "notes.txt").read_text() == "mine"
-    with pytest.raises(ValueError, match=r"checkpoint_dir = .*notes\.txt' is a file"):
+    with pytest.raises(ValueError, match=r"notes\.txt' is a file; give a directory"):
         fit(cfg, checkpoint_dir=at / "notes.txt")
 
 

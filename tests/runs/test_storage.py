@@ -12,6 +12,7 @@ import killed
 import numpy as np
 import pytest
 
+from rpojax.files import clear_remains
 from rpojax.runs import checkpoint_manager, storage
 from rpojax.runs.storage import DamagedCheckpointError
 from rpojax.trees import is_key
@@ -248,7 +249,7 @@ def test_remains_are_cleared_and_checkpoints_stay(tmp_path):
     names |= {"update_000000003.draft.orbax-checkpoint-tmp": False}
     for name in names:
         (tmp_path / name / "inside").mkdir(parents=True)
-    storage.clear_remains(tmp_path)
+    clear_remains(tmp_path)
     assert {entry.name for entry in tmp_path.iterdir()} == {
         n for n, stays in names.items() if stays
     }
