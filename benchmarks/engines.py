@@ -37,8 +37,9 @@ from benchmarks.reporting import (
 from benchmarks.timing import interleaved
 from benchmarks.worker import printed_by
 from rpojax.envs.physics.engine import make_simulator
-from rpojax.envs.physics.mjx import load_model
-from rpojax.envs.physics.mjx_tasks import TASKS
+from rpojax.envs.physics.gymnasium_tasks import TASKS
+from rpojax.envs.physics.mjcf import load_model
+from rpojax.envs.physics.mjx import model_path
 
 CSV = RESULTS / "engines.csv"
 ENVIRONMENTS = (
@@ -71,7 +72,7 @@ def physics(name: str) -> dict[str, Callable[[], Any]]:
 
     family, _, task = name.partition("/")
     if family == "mjx":
-        model, substeps = load_model(TASKS[task]), TASKS[task].frame_skip
+        model, substeps = load_model(model_path(TASKS[task].xml)), TASKS[task].frame_skip
     else:
         from mujoco_playground import registry
 

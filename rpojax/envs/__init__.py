@@ -125,24 +125,42 @@ train = rpojax.make_train(rpojax.Config(env=pendulums))
 from rpojax.envs.base import Env, Params, Rekey, Render, Reset, Resets, Step, TimeStep
 from rpojax.envs.checks.conformance import check_env
 from rpojax.envs.drawing import Draw, render_with
-from rpojax.envs.registry import from_gymnax, make, names
+from rpojax.envs.gymnax.family import from_gymnax
+from rpojax.envs.physics.actions import Action, Controls, motors, pd_torques, position_targets
+from rpojax.envs.physics.brax import from_brax
+from rpojax.envs.physics.data import Data
+from rpojax.envs.physics.mjcf import Remember, Start, from_mjcf, start_at
+from rpojax.envs.physics.playground import from_playground
+from rpojax.envs.registry import make, names
 from rpojax.envs.wrappers import DrawParams, randomized
 
 __all__ = [
+    "Action",
+    "Controls",
+    "Data",
     "Draw",
     "DrawParams",
     "Env",
     "Params",
     "Rekey",
+    "Remember",
     "Render",
     "Reset",
     "Resets",
+    "Start",
     "Step",
     "TimeStep",
     "check_env",
+    "from_brax",
     "from_gymnax",
+    "from_mjcf",
+    "from_playground",
     "make",
+    "motors",
     "names",
+    "pd_torques",
+    "position_targets",
     "randomized",
     "render_with",
+    "start_at",
 ]

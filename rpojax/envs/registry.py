@@ -50,7 +50,11 @@ class Family(Protocol):
 
 
 def make(env: Any, **params: Any) -> Env:
-    """The `Env` for a name, for an object with gymnax's interface, or for an `Env` itself.
+    """The `Env` for a name, for an object with a known interface, or for an `Env` itself.
+
+    Objects are told apart by their attributes: those of gymnax's interface have `reset_env`; those
+    of Brax's and of MuJoCo Playground's have `reset`, `step` and `action_size`, and Playground's
+    have `mjx_model` too. `from_gymnax`, `from_brax` and `from_playground` take more arguments.
 
     Each is checked against the static contract (shapes, dtypes, bounds, structure) by abstract
     evaluation; `check_env` runs the environment as well. The same name and parameters give the same
@@ -71,21 +75,15 @@ def make(env: Any, **params: Any) -> Env:
             f"params = {params!r} can change an environment given by name only; set them on the "
             "object instead"
         )
-    if not isinstance(env, Env):
-        return from_gymnax(env)
-    check_contract(env)
-    return env
-
-
-def from_gymnax(env: Any, params: Any = None, name: str | None = None) -> Env:
-    """The `Env` for an object with gymnax's interface and its parameters.
-
-    See `rpojax.envs.gymnax.family.from_gymnax` for what is understood and what is refused.
-    """
-    from rpojax.envs.gymnax import family as adapter
-
-    made = adapter.from_gymnax(env, params, name)
-    check_contract(made)
+    if isinstance(env, Env):
+        check_contract(env)
+        return env
+    family = _family_of(env)
+    try:
+        made: Env = getattr(_module(family), f"from_{family}")(env)
+    except ValueError as error:
+        taken = f"{type(env).__name__} was taken for an environment with {family}'s interface"
+        raise ValueError(f"{error} ({taken})") from error
     return made
 
 
@@ -115,6 +113,22 @@ def how_to_install(family: str) -> str | None:
     if module.EXTRA is None or all(map(_is_installed, module.PACKAGES)):
         return None
     return f"pip install 'rpojax[{module.EXTRA}]'"
+
+
+def _family_of(env: Any) -> str:
+    """The family whose interface an object has; ValueError if it has none."""
+    if any(hasattr(env, method) for method in ("reset_env", "step_env")):
+        return "gymnax"
+    if all(hasattr(env, name) for name in ("reset", "step", "action_size")):
+        return "playground" if hasattr(env, "mjx_model") else "brax"
+    gymnasium = hasattr(env, "action_space") and hasattr(env, "reset")
+    raise ValueError(
+        f"env = {env!r} is no environment; give a name, an rpojax.envs.Env, or an object with the "
+        "interface of gymnax (reset_env, step_env, action_space), Brax or MuJoCo Playground "
+        "(reset, step, action_size)"
+        + "; Gymnasium's environments are not written in JAX"
+        * gymnasium
+    )
 
 
 def _kept_or_made(name: str, params: dict[str, Any]) -> Env:

@@ -17,9 +17,10 @@ pytest.importorskip("mujoco.mjx", reason="needs rpojax[mjx]")
 from rpojax import envs
 from rpojax.envs.at_once import MOST
 from rpojax.envs.contexts import no_log_file
+from rpojax.envs.physics import mjcf
 from rpojax.envs.physics import mjx as adapter
-from rpojax.envs.physics import mjx_terms
-from rpojax.envs.physics.mjx_tasks import TASKS
+from rpojax.envs.physics.data import Data
+from rpojax.envs.physics.gymnasium_tasks import TASKS
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 
@@ -60,6 +61,20 @@ CHANGED = {
 ELLIPTIC = 1  # mujoco.mjtCone
 
 
+def without_time_limit(name, cone=None, **settings):
+    """A task on MJX, possibly with another friction cone."""
+
+    def load(path):
+        model = mjcf.load_model(path)
+        model.opt.cone = model.opt.cone if cone is None else cone
+        return model
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(adapter, "load_model", load)
+        patch.setattr(mjcf, "with_time_limit", lambda env, limit: env)
+        return adapter.make(name, **settings)
+
+
 class Pair:
     """A task on MJX and in Gymnasium, with the same settings."""
 
@@ -67,24 +82,20 @@ class Pair:
         settings = CHANGED.get(name, {})
         with no_log_file():
             self.theirs = gymnasium.make(name, **settings).unwrapped
-        task = TASKS[name]
-        frame_skip = settings.get("frame_skip", task.frame_skip)
-        self.task = task._replace(settings=task.settings | settings, frame_skip=frame_skip)
-        model = adapter.load_model(task)
-        adapter.use_solver_of_mjx(model)
-        if name == "Ant-v5":
-            # MJX lays the friction pyramid of an upright capsule along another direction than
-            # MuJoCo; a cone has none. With the pyramid, a quarter of the steps differ by up to 1.
-            model.opt.cone = self.theirs.model.opt.cone = ELLIPTIC
-        self.ours = adapter.simulate(name, self.task, model)
+        # MJX lays the friction pyramid of an upright capsule along another direction than MuJoCo;
+        # a cone has none. With the pyramid, a quarter of the steps differ by up to 1.
+        cone = ELLIPTIC if name == "Ant-v5" else self.theirs.model.opt.cone
+        self.theirs.model.opt.cone = cone
+        self.ours = without_time_limit(name, cone, **settings)
+        self.remember = TASKS[name].functions(TASKS[name].settings | settings).get("remember")
         self.step = jax.jit(self.ours.step)
         self.key = jax.random.split(jax.random.key(0), 1)
 
     def state(self):
         """Gymnasium's state as ours."""
-        data = self.theirs.data
-        position = self.task.position(self.theirs.model, data)
-        state = adapter.State((data.qpos, data.qvel, data.qacc_warmstart), position)
+        data, model = self.theirs.data, self.theirs.model
+        memory = self.remember and self.remember(None, Data(data, model, {}, None, None, None))
+        state = mjcf.State((data.qpos, data.qvel, data.qacc_warmstart), memory)
         return jax.tree.map(lambda field: jnp.asarray(field, jnp.float32)[None], state)
 
     def step_both(self, action):
@@ -170,32 +181,9 @@ def test_settings_are_gymnasiums_keyword_arguments_with_their_defaults(name):
     known = dict(task.settings, frame_skip=task.frame_skip, xml_file=task.xml)
     assert known == {name: defaults[name] for name in known}
     assert task.max_episode_steps == spec.max_episode_steps
-    left_out = {"self", "kwargs", "default_camera_config", "main_body"}
+    left_out = {"self", "kwargs", "default_camera_config"}
     left_out |= {"uph_cost_weight"}  # of HumanoidStandup, where Gymnasium does not use it either
     assert set(defaults) - set(known) - left_out == set()
-
-
-@pytest.mark.parametrize(
-    ("name", "bodies"),
-    [
-        (
-            "Reacher-v5",
-            {mjx_terms.REACHER_TIP: "fingertip", mjx_terms.REACHER_GOAL: "target"},
-        ),
-        (
-            "Pusher-v5",
-            {
-                mjx_terms.PUSHER_TIP: "tips_arm",
-                mjx_terms.PUSHER_OBJECT: "object",
-                mjx_terms.PUSHER_GOAL: "goal",
-            },
-        ),
-        ("Ant-v5", {1: "torso"}),
-    ],
-)
-def test_bodies_have_the_numbers_that_tasks_read(name, bodies):
-    model = adapter.load_model(TASKS[name])
-    assert {number: model.body(number).name for number in bodies} == bodies
 
 
 def test_pendulum_conforms():
@@ -241,6 +229,9 @@ def test_agents_times_environments_are_a_batch():
             "healthy_z_range .* = 1.0 is not a range; give two",
         ),
         ("Hopper-v5", {"terminate_when_unhealthy": 1}, "= 1 is not a truth value"),
+        ("Hopper-v5", {"xml_file": 1}, "xml_file of Hopper-v5 = 1 is no path"),
+        ("Hopper-v5", {"xml_file": "/no.xml"}, "model: MuJoCo refuses '/no.xml'"),
+        ("Ant-v5", {"main_body": "trunk"}, "unknown body 'trunk'; known: world, torso"),
     ],
     ids=lambda value: value[:20] if isinstance(value, str) else "",
 )
@@ -268,21 +259,23 @@ def test_parameters_reach_the_simulation():
     assert not states[0].truncated[0]
     assert states[1].truncated[0]
     both = pair("InvertedPendulum-v5")
-    _, two_frames = both.step(both.key, adapter.State(*start.state), action, {})
+    _, two_frames = both.step(both.key, start.state, action, {})
     np.testing.assert_allclose(states[1].obs, two_frames.obs, atol=1e-5)
 
 
 def test_limits_of_the_solver_are_those_given(monkeypatch):
-    monkeypatch.setattr(adapter, "simulate", lambda name, task, mj_model, impl: mj_model.opt)
-    monkeypatch.setattr(adapter, "with_time_limit", lambda made, limit: made)
+    found = []
 
-    def limits(**params):
-        made = adapter.make("Hopper-v5", **params)
-        return made.iterations, made.ls_iterations
+    def capture(model, *args):
+        found.append((model.opt.iterations, model.opt.ls_iterations))
+        raise RuntimeError("far enough")
 
-    assert limits() == (adapter.ITERATIONS, adapter.LINE_SEARCH_ITERATIONS)
-    assert limits(iterations=500) == (500, adapter.LINE_SEARCH_ITERATIONS)
-    assert limits(iterations=2, ls_iterations=200) == (2, 200)
+    monkeypatch.setattr(mjcf, "on_mjx", capture)
+    for params in {}, {"iterations": 500}, {"iterations": 2, "ls_iterations": 200}:
+        with pytest.raises(RuntimeError, match="far enough"):
+            adapter.make("Hopper-v5", **params)
+    ls_iterations = mjcf.LINE_SEARCH_ITERATIONS
+    assert found == [(mjcf.ITERATIONS, ls_iterations), (500, ls_iterations), (2, 200)]
 
 
 @pytest.mark.slow
@@ -328,7 +321,7 @@ def test_pictures_are_made_or_refused_with_the_remedy(backend):
 def test_loading_a_task_leaves_no_file(tmp_path, monkeypatch):
     """MuJoCo warns of an attribute in this model."""
     monkeypatch.chdir(tmp_path)
-    adapter.load_model(TASKS["HalfCheetah-v5"])
+    mjcf.load_model(adapter.model_path("half_cheetah.xml"))
     assert not list(tmp_path.iterdir())
 
 

@@ -11,8 +11,8 @@ pytest.importorskip("mujoco.mjx", reason="needs rpojax[mjx]")
 from rpojax import envs
 from rpojax.envs.checks.contract import check_traced_params
 from rpojax.envs.contexts import no_log_file
-from rpojax.envs.physics import mjx as adapter
-from rpojax.envs.physics.mjx_tasks import TASKS
+from rpojax.envs.physics.mjcf import State
+from rpojax.envs.wrappers import Timed
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 
@@ -26,7 +26,7 @@ def field_of(model, name):
 
 @pytest.fixture(scope="module")
 def env():
-    return adapter.simulate(NAME, TASKS[NAME], adapter.load_model(TASKS[NAME]))
+    return envs.make(f"mjx/{NAME}")
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +59,8 @@ def simulator():
 )
 def test_a_traced_parameter_is_mujocos(env, step, simulator, name):
     qpos, qvel = np.array([0.1, 0.2, -0.3]), np.array([0.5, -1.0, 2.0])
-    state = jax.tree.map(
-        lambda each: jnp.asarray(each, jnp.float32)[None],
-        adapter.State((qpos, qvel, np.zeros(3)), np.zeros(2)),
-    )
+    physics = [jnp.asarray(each, jnp.float32)[None] for each in (qpos, qvel, np.zeros(3))]
+    state = Timed(State(tuple(physics), None), jnp.zeros(1, jnp.int32))
     action = np.array([0.7], np.float32)
     keys = jax.random.split(jax.random.key(0), 1)
     changed = env.params[name] * 1.3 + (0.1 if name in ("dof_armature", "jnt_stiffness") else 0.0)

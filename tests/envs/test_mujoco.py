@@ -15,7 +15,7 @@ import rpojax
 from rpojax import envs
 from rpojax.envs.contexts import no_log_file
 from rpojax.envs.physics.engine_data import Engine
-from rpojax.envs.physics.mjx_tasks import TASKS
+from rpojax.envs.physics.gymnasium_tasks import TASKS
 
 STEPS = 200
 TINY = {"num_envs": 4, "num_steps": 8, "num_minibatches": 2, "update_epochs": 1}

@@ -119,19 +119,33 @@ def _no_robots(monkeypatch, tmp_path):
 
 
 @pytest.mark.usefixtures("_no_robots")
-@pytest.mark.parametrize("name", ["Go1JoystickFlatTerrain", "PandaPickCube"])
-def test_robots_that_are_not_there_are_not_downloaded(name, tmp_path):
-    with pytest.raises(ValueError, match=f"{name!r}: its robots are not installed: .*git") as error:
+@pytest.mark.parametrize(
+    ("name", "robot"),
+    [("Go1JoystickFlatTerrain", "unitree_go1"), ("PandaPickCube", "franka_emika_panda")],
+)
+def test_robots_that_are_not_there_are_not_downloaded(name, robot, tmp_path):
+    with pytest.raises(ValueError, match=f"no folder {robot} in '{tmp_path}/absent'") as error:
         envs.make(f"playground/{name}")
+    assert "MUJOCO_MENAGERIE_PATH" in str(error.value)
     assert f"registry.load('{name}', config_overrides={{'impl': 'jax'}})" in str(error.value)
     assert "\n" not in str(error.value)
     assert adapter.names() == dm_control_suite.ALL_ENVS
+    with pytest.raises(ValueError, match=f"no folder {robot} in '{tmp_path}/mine'"):
+        envs.make(f"playground/{name}", menagerie_path=tmp_path / "mine")
     assert not list(tmp_path.iterdir())
 
 
-def test_all_tasks_are_named_where_the_robots_are(monkeypatch, tmp_path):
-    monkeypatch.setattr(mjx_env, "MENAGERIE_PATH", tmp_path)
-    assert adapter.names() == registry.ALL_ENVS
+def test_robots_are_listed_one_by_one(monkeypatch, tmp_path):
+    for name in registry.ALL_ENVS:
+        in_suite = name in dm_control_suite.ALL_ENVS
+        assert bool(adapter._robots_of(name)) != in_suite, f"{name}: give its folder in ROBOTS"
+    (tmp_path / "unitree_go1").mkdir()
+    (tmp_path / "franka_emika_panda").mkdir()
+    monkeypatch.setenv("MUJOCO_MENAGERIE_PATH", str(tmp_path))
+    there = set(adapter.names()) - set(dm_control_suite.ALL_ENVS)
+    assert {"Go1Getup", "PandaPickCube"} < there
+    assert {name[:3] for name in there} == {"Go1", "Pan"}
+    assert "PandaRobotiqPushCube" not in there  # needs a gripper too
 
 
 class Noisy(pendulum.SwingUp):

@@ -3,6 +3,7 @@
 import inspect
 import math
 import re
+import weakref
 from collections.abc import Mapping
 from typing import Any, get_args
 
@@ -16,7 +17,8 @@ from rpojax.types import Array, Key, PyTree
 
 NUM_ENVS = 3  # any number must work
 
-_METRIC = re.compile(r"[\w ./-]+")  # columns of CSV files and tags of charts
+_conforming: "weakref.WeakSet[Env]" = weakref.WeakSet()  # tracing physics takes seconds
+METRIC = re.compile(r"[\w ./-]+")  # columns of CSV files and tags of charts
 _REAL = jnp.bool_, jnp.integer, jnp.floating
 
 _OF_ONE_EPISODE = (
@@ -32,11 +34,14 @@ def check_contract(env: Env) -> None:
     and the structure, shapes and dtypes of all that `reset` and `step` return. `check_env` checks
     the values as well.
     """
+    if env in _conforming:
+        return
     with naming(env.name):
         _check_bounds(env)
         _check_fields(env)
         _check_arguments(env)
         _check_functions(env)
+    _conforming.add(env)
 
 
 def check_traced_params(env: Env) -> None:
@@ -98,6 +103,11 @@ class _Bare(str):
         return str(self)
 
 
+def is_real(dtype: Any) -> bool:
+    """Whether arrays of this dtype hold real numbers or truth values."""
+    return any(jnp.issubdtype(dtype, kind) for kind in _REAL)
+
+
 def _check_bounds(env: Env) -> None:
     low, high = env.action_low, env.action_high
     require(
@@ -127,7 +137,7 @@ def _check_fields(env: Env) -> None:
     require(
         isinstance(env.metrics, tuple)
         and len(set(env.metrics)) == len(env.metrics)
-        and all(isinstance(name, str) and _METRIC.fullmatch(name) for name in env.metrics),
+        and all(isinstance(name, str) and METRIC.fullmatch(name) for name in env.metrics),
         f"metrics = {env.metrics!r} is not allowed; give a tuple of different names of letters, "
         'digits, spaces and _ - . / such as ("reward/forward", "success")',
     )
@@ -144,7 +154,7 @@ def _check_fields(env: Env) -> None:
             f"{where} has the shape {leaf.shape}, which holds no numbers; remove it",
         )
         require(
-            any(jnp.issubdtype(leaf.dtype, kind) for kind in _REAL),
+            is_real(leaf.dtype),
             f"{where} has the dtype {leaf.dtype}; observations are real numbers",
         )
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from rpojax.envs.at_once import mapped_over_envs
 from rpojax.envs.base import Env, Params, TimeStep, naming
+from rpojax.envs.checks.contract import check_contract
 from rpojax.envs.contexts import concrete_values
 from rpojax.envs.drawing import render_with
 from rpojax.envs.dtypes import as_arrays, cast, fixed_point
@@ -98,7 +99,8 @@ def from_gymnax(env: Any, params: Any = None, name: str | None = None) -> Env:
     dict or a tuple, nested as the spaces are, and the integers of Discrete(n) become one-hot
     vectors f32[n]; all other leaves stay as they are. Each leaf of the state and of the
     observation gets the dtype that holds what `reset_env` and `step_env` return for it. Rewards
-    become float32, in which the agent learns, also under `jax_enable_x64`.
+    become float32, in which the agent learns, also under `jax_enable_x64`. Entries of `info` that
+    are single real numbers are metrics, except for gymnax's "discount".
 
     `Env.params` are the fields of `params` that are floats or arrays of floats, where `params` is a
     dataclass, except for the time limit and what the bounds of actions depend on. A whole number
@@ -126,7 +128,9 @@ def from_gymnax(env: Any, params: Any = None, name: str | None = None) -> Env:
     params = env.default_params if params is None else as_defaults(env, params)
     name = name or str(getattr(env, "name", type(env).__name__))
     with naming(name):
-        return _adapted(name, env, params)
+        made = _adapted(name, env, params)
+    check_contract(made)
+    return made
 
 
 def _adapted(name: str, env: Any, params: Any) -> Env:
@@ -155,6 +159,7 @@ def _adapted(name: str, env: Any, params: Any) -> Env:
     action = jax.ShapeDtypeStruct(actions.shape, jnp.float32)
     specs = fixed_point(jax.eval_shape(functools.partial(start, interface), key), advance)
     check_termination(interface, specs["state"], action)
+    metrics = jax.eval_shape(interface.step, key, specs["state"], action).metrics
 
     def with_changes(changes: Params) -> Interface:
         return interface._replace(params=changed(params, changes))
@@ -168,7 +173,7 @@ def _adapted(name: str, env: Any, params: Any) -> Env:
     ) -> tuple[PyTree, TimeStep]:
         raw = with_changes(changes).step(key, state, action.reshape(actions.shape))
         made = cast(parts(raw.obs, raw.state), specs)
-        timestep = TimeStep(made["obs"], raw.reward, raw.terminated, raw.truncated)
+        timestep = TimeStep(made["obs"], *raw[2:])
         return made["state"], timestep
 
     draw = find_drawing(specs["state"], params)
@@ -181,6 +186,7 @@ def _adapted(name: str, env: Any, params: Any) -> Env:
         action_low=actions.low,
         action_high=actions.high,
         max_episode_steps=limit,
+        metrics=tuple(metrics),
         render=None if draw is None else render_with(draw),
         render_fps=frames_per_second(params),
         params=traceable(env, params),

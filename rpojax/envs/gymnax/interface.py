@@ -4,7 +4,7 @@ An object that deviates from this interface is refused; nothing is guessed.
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax.envs.base import Problem, require
-from rpojax.envs.checks.contract import describe
+from rpojax.envs.checks.contract import METRIC, describe, is_real
 from rpojax.envs.contexts import standard_numpy
 from rpojax.types import Array, Key, PyTree
 from rpojax.validation import whole_number
@@ -30,6 +30,7 @@ class RawStep(NamedTuple):
     reward: Array  # []
     terminated: Array  # bool[]
     truncated: Array  # bool[]; False where `terminated`
+    metrics: dict[str, Array]  # f32[] each, the entries of `info` that are single real numbers
 
 
 class Interface(NamedTuple):
@@ -62,6 +63,7 @@ class Interface(NamedTuple):
             reward=_reward(reward),
             terminated=terminated,
             truncated=self._truncated(state) & ~terminated,
+            metrics=_metrics(info),
         )
 
     def _truncated(self, state: PyTree) -> Array:
@@ -172,6 +174,22 @@ def _values(method: str, result: Any, wanted: tuple[str, ...]) -> tuple[Any, ...
         f"{len(wanted)}: ({', '.join(wanted)})",
     )
     return tuple(result)
+
+
+def _metrics(info: Any) -> dict[str, Array]:
+    """Single real numbers; gymnax's own "discount" repeats the flag."""
+    arrays = {
+        name: jnp.asarray(value)
+        for name, value in (info.items() if isinstance(info, Mapping) else ())
+        if isinstance(value, bool | int | float | np.generic | np.ndarray | jax.Array)
+        and isinstance(name, str)
+        and name != "discount"
+    }
+    return {
+        name: value.astype(jnp.float32)
+        for name, value in arrays.items()
+        if value.shape == () and is_real(value.dtype) and METRIC.fullmatch(name)
+    }
 
 
 def _reward(reward: Any) -> Array:

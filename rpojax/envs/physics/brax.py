@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rpojax.envs.at_once import MOST
-from rpojax.envs.base import Env, Params
+from rpojax.envs.base import Env, Params, naming
 from rpojax.envs.contexts import (
     BRAX,
     MJX,
@@ -19,7 +19,11 @@ from rpojax.envs.contexts import (
     standard_numpy,
 )
 from rpojax.envs.physics import mjx_params
-from rpojax.envs.physics.brax_interface import Physics, from_brax_interface
+from rpojax.envs.physics.brax_interface import (
+    Physics,
+    from_brax_interface,
+    refuse_wrappers,
+)
 from rpojax.envs.physics.rendering import render_with_mujoco
 from rpojax.settings.sizes import MOST as MOST_STEPS
 from rpojax.types import PyTree
@@ -31,7 +35,7 @@ SLOW_TO_MAKE = True
 
 BACKENDS = ("generalized", "mjx", "positional", "spring")
 WRAPPER = {"episode_length": 1000, "action_repeat": 1}
-"""What `brax.envs.create` gives its EpisodeWrapper, whose part rpojax takes."""
+"""What `brax.envs.create` gives its EpisodeWrapper."""
 
 PARAMS = (
     "gravity",
@@ -83,21 +87,43 @@ def make(name: str, **params: Any) -> Env:
         elif field in (*WRAPPER, "n_frames"):
             params[field] = whole_number(f"parameter {field} of {name}", value, most=MOST_STEPS)
     wrapper = {field: params.pop(field, default) for field, default in WRAPPER.items()}
-    physics: dict[str, Any] = {}
     try:
         with no_log_file(), standard_numpy(), concrete_values():  # also in a jit
             env = cls(**params)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"parameters {params} of {name} are refused: {error}") from error
+    return from_brax(env, name=name, **wrapper)
+
+
+def from_brax(
+    env: Any, *, name: str | None = None, episode_length: int = 1000, action_repeat: int = 1
+) -> Env:
+    """The `Env` of an instance of `brax.envs.Env`, such as one of your own subclass.
+
+    Args:
+        env: without the wrappers of `brax.envs.wrappers.training`, whose part rpojax takes.
+        name: what to call it; None for the name of its class.
+        episode_length, action_repeat: as of `brax.envs.create`.
+
+    Raises:
+        ValueError: a wrapper of Brax's training; a `reset` or `step` that fails, or whose states
+            differ in structure.
+    """
+    name = name or type(env).__name__
+    physics: dict[str, Any] = {}
+    with naming(name):
+        refuse_wrappers(env, "brax.envs.wrappers.training")
+        with no_log_file(), standard_numpy(), concrete_values():
             if hasattr(env, "sys"):  # "fast" has no simulation
                 physics["render"] = render_with_mujoco(name, env.sys.mj_model, _place)
                 physics["seconds"] = float(env.dt)
                 physics["mj_model"] = env.sys.mj_model
                 physics["physics"] = _physics(env)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"parameters {params} of {name} are refused: {error}") from error
     return from_brax_interface(
         name,
         env,
-        **wrapper,
+        episode_length=episode_length,
+        action_repeat=action_repeat,
         **physics,
         tracing=lambda params: levels_kept_apart(BRAX, MJX),
         most_at_once=MOST,
@@ -120,7 +146,8 @@ def _arguments(cls: type) -> list[str]:
 
 def _physics(env: Any) -> Physics:
     if env.backend == "mjx":
-        return Physics("sys", mjx_params.traceable(env.sys), mjx_params.changed)
+        params = mjx_params.traceable(env.sys)
+        return Physics("sys", params, mjx_params.changed, env.sys.mj_model)
     params = {path: np.asarray(operator.attrgetter(path)(env.sys)) for path in PARAMS}
     return Physics("sys", params, _changed)
 

@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax.envs.at_once import mapped_over_envs
-from rpojax.envs.base import MOST_FPS, Env, Params, Render, TimeStep, naming
+from rpojax.envs.base import MOST_FPS, Env, Params, Render, TimeStep, naming, require
+from rpojax.envs.checks.contract import check_contract
 from rpojax.envs.contexts import replaced, standard_numpy
 from rpojax.envs.description import robot_of
 from rpojax.envs.dtypes import as_arrays, cast, fixed_point
@@ -36,6 +37,7 @@ class Physics(NamedTuple):
     attribute: str  # of the environment, under which it has its model
     params: Mapping[str, np.ndarray]  # default values, by name
     changed: Callable[[Any, Params], Any]  # a model, and some parameters, to a model
+    mj_model: Any = None  # the `mujoco.MjModel` whose fields `params` are, if they are
 
 
 class _Sums(NamedTuple):
@@ -149,16 +151,31 @@ def from_brax_interface(
         **({} if mj_model is None else robot_of(mj_model)),
         most_at_once=most_at_once,
         params={} if physics is None else physics.params,
+        model=None if physics is None else physics.mj_model,
     )
-    return with_time_limit(made, -(-episode_length // action_repeat))
+    limited = with_time_limit(made, -(-episode_length // action_repeat))
+    check_contract(limited)
+    return limited
+
+
+def refuse_wrappers(env: Any, module: str) -> None:
+    """Raise `Problem` for an environment in a wrapper of a package's training."""
+    while env is not None:
+        require(
+            type(env).__module__ != module,
+            f"{type(env).__name__} of {module} maps, cuts or resets episodes, as rpojax does by "
+            "itself; give the environment without it",
+        )
+        env = vars(env).get("env")
 
 
 def _with_params(env: Any, physics: Physics | None, params: Params) -> AbstractContextManager[None]:
     """While it lasts, `env` has another model, as in Brax's own wrapper for randomisation."""
     if physics is None or not params:
         return contextlib.nullcontext()
-    model = physics.changed(getattr(env, physics.attribute), params)
-    return replaced(env, physics.attribute, model)
+    owner = getattr(env, "unwrapped", env)
+    model = physics.changed(getattr(owner, physics.attribute), params)
+    return replaced(owner, physics.attribute, model)
 
 
 def _number(value: Array) -> Array:

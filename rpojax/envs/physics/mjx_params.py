@@ -20,19 +20,34 @@ MODEL = (
     "body_ipos",
     "dof_damping",
     "dof_armature",
+    "dof_frictionloss",
     "jnt_stiffness",
+    "jnt_range",
+    "qpos0",
     "geom_friction",
+    "geom_solref",
+    "pair_friction",
     "actuator_gear",
     "actuator_gainprm",
     "actuator_biasprm",
+    "actuator_forcerange",
 )
+
+EFFECTIVE = {
+    "dof_frictionloss": "dof_frictionloss",
+    "jnt_range": "jnt_limited",
+    "actuator_forcerange": "actuator_forcelimited",
+}
+"""Fields of `MODEL` that have an effect only where another field is not 0."""
 
 
 def traceable(model: Any) -> dict[str, np.ndarray]:
     """Default values of an `mjx.Model` of NumPy arrays, by MuJoCo's names."""
     fluid = FLUID if np.any([getattr(model.opt, name) for name in FLUID]) else ()
     options = {name: np.asarray(getattr(model.opt, name)) for name in (*OPTIONS, *fluid)}
-    return options | {name: np.asarray(getattr(model, name)) for name in MODEL}
+    effective = [n for n in MODEL if n not in EFFECTIVE or np.any(getattr(model, EFFECTIVE[n]))]
+    fields = {name: np.asarray(getattr(model, name)) for name in effective}
+    return options | {name: value for name, value in fields.items() if value.size}
 
 
 def name_in_c(name: str) -> str:

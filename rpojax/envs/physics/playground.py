@@ -1,21 +1,30 @@
 """The adapter for MuJoCo Playground."""
 
+import contextlib
 import math
+import os
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 
-from rpojax.envs.base import Env, Params, require
+from rpojax.envs.base import Env, Params, naming, require
 from rpojax.envs.contexts import (
     MJX,
     concrete_values,
     levels_kept_apart,
     no_log_file,
+    replaced,
     standard_numpy,
+    tracing_lock,
 )
-from rpojax.envs.physics.brax_interface import Physics, Tracing, from_brax_interface
+from rpojax.envs.physics.brax_interface import (
+    Physics,
+    Tracing,
+    from_brax_interface,
+    refuse_wrappers,
+)
 from rpojax.envs.physics.engine_data import Engine, in_place_of_mjx
 from rpojax.envs.physics.mjx_params import changed, traceable
 from rpojax.envs.physics.rendering import render_with_mujoco
@@ -34,17 +43,14 @@ IMPLS = ("jax", "c", "warp")
 
 
 def names() -> tuple[str, ...]:
-    """The dm_control tasks; also locomotion and manipulation if their robots are installed."""
-    from mujoco_playground import dm_control_suite, registry
-
-    return tuple(registry.ALL_ENVS if _has_robots() else dm_control_suite.ALL_ENVS)
+    """All tasks whose robots are there, and those that users have registered."""
+    folder = _menagerie()
+    return tuple(name for name in _classes() if _is_there(folder, _robots_of(name)))
 
 
 def is_known(name: str) -> bool:
     """Whether Playground has an environment of this name."""
-    from mujoco_playground import dm_control_suite, locomotion, manipulation
-
-    return any(name in suite.ALL_ENVS for suite in (dm_control_suite, locomotion, manipulation))
+    return name in _classes()
 
 
 def make(name: str, **params: Any) -> Env:
@@ -64,18 +70,24 @@ def make(name: str, **params: Any) -> Env:
         params: entries of the task's configuration to change, such as `episode_length=500` or, of
             one inside of another, `**{"reward_config.scales.torques": 0.0}`. `impl` is "jax" unless
             it is given; "c" is MuJoCo's own engine, on a CPU; "warp" needs an NVIDIA GPU.
+            `menagerie_path` is a folder of robots, laid out as MuJoCo Menagerie, for tasks of
+            locomotion and manipulation; by default that of the environment variable
+            MUJOCO_MENAGERIE_PATH, or the one that Playground has downloaded.
 
     Raises:
         ValueError: an unknown parameter, with the nearest known one; a value of another type than
             its default, or one that is not allowed; a task whose robots are not installed.
     """
-    from mujoco_playground import dm_control_suite, registry
+    from mujoco_playground import registry
+    from mujoco_playground._src import mjx_env
 
+    folder, robots = _menagerie(params.pop("menagerie_path", None)), _robots_of(name)
     require(
-        name in dm_control_suite.ALL_ENVS or _has_robots(),
-        "its robots are not installed: Playground downloads them with git when it loads a task of "
-        "locomotion or manipulation, and rpojax does not. Where there is a network, run: "
-        f"python -c \"from mujoco_playground import registry; registry.load('{name}', "
+        _is_there(folder, robots),
+        f"its robot is not installed: there is no folder {' or '.join(robots)} in {str(folder)!r}. "
+        "Set menagerie_path, or the environment variable MUJOCO_MENAGERIE_PATH, to a folder of "
+        "MuJoCo Menagerie's robots. Where git has a network, Playground downloads them: python -c "
+        f"\"from mujoco_playground import registry; registry.load('{name}', "
         "config_overrides={'impl': 'jax'})\"",
     )
     config = registry.get_default_config(name)
@@ -85,21 +97,62 @@ def make(name: str, **params: Any) -> Env:
         changes["impl"] = IMPL  # what the task is made with; its functions are traced on C
     try:
         config.update_from_flattened_dict(changes)
-        with no_log_file(), standard_numpy(), concrete_values():  # also in a jit
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(tracing_lock)
+            for context in (no_log_file(), standard_numpy(), concrete_values()):  # also in a jit
+                stack.enter_context(context)
+            # Playground's tasks find their robots there, and it downloads where there is none.
+            stack.enter_context(replaced(mjx_env, "MENAGERIE_PATH", folder))
             env = registry.load(name, config=config)
     except (TypeError, ValueError) as error:
         raise ValueError(f"parameters {params} of {name} are refused: {error}") from error
-    require(
-        env.n_substeps >= 1 and math.isclose(env.n_substeps * env.sim_dt, env.dt, rel_tol=1e-6),
-        f"ctrl_dt = {env.dt} is no multiple of sim_dt = {env.sim_dt}; give one",
-    )
+    return from_playground(env, name=name, impl="c" if on_c else "jax")
+
+
+def from_playground(
+    env: Any,
+    *,
+    name: str | None = None,
+    episode_length: int | None = None,
+    action_repeat: int | None = None,
+    impl: Literal["jax", "c"] = "jax",
+) -> Env:
+    """The `Env` of an instance of Playground's `MjxEnv`, such as one of your own subclass.
+
+    Args:
+        env: without Playground's wrappers for training, whose part rpojax takes.
+        name: what to call it; None for the name of its class.
+        episode_length, action_repeat: None for those of its configuration, or 1000 and 1.
+        impl: "jax" for the implementation that it was made with; "c" for MuJoCo's own engine, on a
+            CPU.
+
+    Raises:
+        ValueError: a wrapper of Playground's; a `reset` or `step` that fails, or whose states
+            differ in structure; a `ctrl_dt` that is no multiple of `sim_dt`.
+    """
+    name = name or type(env).__name__
+    check_choice("impl", impl, ("jax", "c"))
+    config = dict(getattr(env, "_config", {}))
+    if episode_length is None:
+        episode_length = config.get("episode_length", 1000)
+    if action_repeat is None:
+        action_repeat = config.get("action_repeat", 1)
+    with naming(name):
+        refuse_wrappers(env, "mujoco_playground._src.wrapper")
+        require(
+            env.n_substeps >= 1 and math.isclose(env.n_substeps * env.sim_dt, env.dt, rel_tol=1e-6),
+            f"ctrl_dt = {env.dt} is no multiple of sim_dt = {env.sim_dt}; give one",
+        )
+    physics = None
+    if hasattr(env.unwrapped, "_mjx_model"):  # otherwise there is nothing to change
+        physics = Physics("_mjx_model", traceable(env.mjx_model), changed, env.mj_model)
     return from_brax_interface(
         name,
         env,
-        episode_length=config.episode_length,
-        action_repeat=config.action_repeat,
-        tracing=_on_engine(env) if on_c else lambda params: levels_kept_apart(MJX),
-        physics=Physics("_mjx_model", traceable(env.mjx_model), changed),
+        episode_length=episode_length,
+        action_repeat=action_repeat,
+        tracing=_on_engine(env) if impl == "c" else lambda params: levels_kept_apart(MJX),
+        physics=physics,
         render=render_with_mujoco(name, env.mj_model, _place),
         seconds=env.dt,
         mj_model=env.mj_model,
@@ -173,8 +226,51 @@ def _place(data: Any, states: PyTree, index: int) -> None:
     data.mocap_quat[:] = states.data.mocap_quat[index]
 
 
-def _has_robots() -> bool:
-    """Whether the robot models that tasks of locomotion and manipulation need are installed."""
+ROBOTS = {
+    "aero_hand": ("tetheria_aero_hand_open",),
+    "aloha": ("aloha",),
+    "apollo": ("apptronik_apollo",),
+    "barkour": ("google_barkour_vb",),
+    "berkeley_humanoid": ("berkeley_humanoid",),
+    "franka_emika_panda": ("franka_emika_panda",),
+    "franka_emika_panda_robotiq": ("franka_emika_panda", "robotiq_2f85"),
+    "g1": ("unitree_g1",),
+    "go1": ("unitree_go1",),
+    "h1": ("unitree_h1",),
+    "leap_hand": ("leap_hand",),
+    "op3": ("robotis_op3",),
+    "spot": ("boston_dynamics_spot",),
+    "t1": ("booster_t1",),
+}
+"""Folders of MuJoCo Menagerie that Playground's tasks read, by the package of a task."""
+
+
+def _classes() -> dict[str, Any]:
+    """The classes of all tasks by name, also of those that users have registered."""
+    from mujoco_playground import dm_control_suite, locomotion, manipulation
+
+    suites = (dm_control_suite, locomotion, manipulation)
+    return {name: cls for suite in suites for name, cls in suite._envs.items()}
+
+
+def _robots_of(name: str) -> tuple[str, ...]:
+    """The folders that a task reads; also a user's task that extends one of Playground's."""
+    made_by = _classes()[name]
+    bases = getattr(made_by, "func", made_by).__mro__
+    own = [base.__module__ for base in bases if base.__module__.startswith("mujoco_playground.")]
+    return next(
+        (ROBOTS[part] for module in own for part in module.split(".") if part in ROBOTS), ()
+    )
+
+
+def _menagerie(path: Any = None) -> Any:
+    """The folder of robots, as an `etils.epath.Path`."""
     from mujoco_playground._src import mjx_env
 
-    return bool(mjx_env.MENAGERIE_PATH.exists())
+    given = path or os.environ.get("MUJOCO_MENAGERIE_PATH")
+    default = mjx_env.MENAGERIE_PATH
+    return type(default)(os.path.expanduser(given)) if given else default
+
+
+def _is_there(folder: Any, robots: tuple[str, ...]) -> bool:
+    return all((folder / robot).is_dir() for robot in robots)
