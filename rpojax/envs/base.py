@@ -129,7 +129,7 @@ class Env:
     most_at_once: int | None = None
     # f32[...] default values by name of what `reset` and `step` take as `params`
     params: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict, repr=False)
-    # A mujoco.MjModel, where `params` are its fields: it names the elements that these belong to.
+    # A mujoco.MjModel, where one is simulated; it names the elements that `params` belong to.
     model: Any = dataclasses.field(default=None, repr=False)
     # Makes this environment again, for pickle; a copy with other fields has none.
     remake: "Callable[[], Env] | None" = dataclasses.field(default=None, init=False, repr=False)

@@ -146,8 +146,7 @@ def _arguments(cls: type) -> list[str]:
 
 def _physics(env: Any) -> Physics:
     if env.backend == "mjx":
-        params = mjx_params.traceable(env.sys)
-        return Physics("sys", params, mjx_params.changed, env.sys.mj_model)
+        return Physics("sys", mjx_params.traceable(env.sys), mjx_params.changed)
     params = {path: np.asarray(operator.attrgetter(path)(env.sys)) for path in PARAMS}
     return Physics("sys", params, _changed)
 

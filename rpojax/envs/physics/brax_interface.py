@@ -37,7 +37,6 @@ class Physics(NamedTuple):
     attribute: str  # of the environment, under which it has its model
     params: Mapping[str, np.ndarray]  # default values, by name
     changed: Callable[[Any, Params], Any]  # a model, and some parameters, to a model
-    mj_model: Any = None  # the `mujoco.MjModel` whose fields `params` are, if they are
 
 
 class _Sums(NamedTuple):
@@ -80,7 +79,7 @@ def from_brax_interface(
         physics: whose parameters may be traced; None where there is none.
         render: of states as `env` has them.
         seconds: that a step of `env` stands for; None where it does not say.
-        mj_model: that names the robot's joints and actuators; None where there is none.
+        mj_model: a `mujoco.MjModel`, which names the robot's parts; None where there is none.
         most_at_once: environments that a CPU computes at a time; None for all.
 
     Raises:
@@ -151,7 +150,7 @@ def from_brax_interface(
         **({} if mj_model is None else robot_of(mj_model)),
         most_at_once=most_at_once,
         params={} if physics is None else physics.params,
-        model=None if physics is None else physics.mj_model,
+        model=mj_model,
     )
     limited = with_time_limit(made, -(-episode_length // action_repeat))
     check_contract(limited)

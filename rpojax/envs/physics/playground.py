@@ -145,7 +145,7 @@ def from_playground(
         )
     physics = None
     if hasattr(env.unwrapped, "_mjx_model"):  # otherwise there is nothing to change
-        physics = Physics("_mjx_model", traceable(env.mjx_model), changed, env.mj_model)
+        physics = Physics("_mjx_model", traceable(env.mjx_model), changed)
     return from_brax_interface(
         name,
         env,
