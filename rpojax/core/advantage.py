@@ -23,14 +23,15 @@ def generalized_advantage(
         A_t     = delta_t + gamma * lambda * (1 - done_t) * A_{t+1}
 
     so an episode that was cut off bootstraps from the value of its last observation, and no
-    advantage flows from one episode into the one before it.
+    advantage flows from one episode into the one before it. (`Config.advantage_horizon` cuts at
+    other steps too, which count as done.)
 
     Args:
         reward: [T, B].
         value: [T, B] of the observation acted on.
         next_value: [T, B] of what the action led to, before any reset.
         terminated: bool[T, B], nothing follows.
-        done: bool[T, B], terminated or truncated.
+        done: bool[T, B], terminated, truncated, or cut off by the horizon.
         gamma: []; gae_lambda: [].
     """
     chex.assert_rank(reward, 2)

@@ -100,6 +100,9 @@ def make_batch(
         )
         final_value = critic(policy_obs(cfg, state, transitions.final_obs), carry_after)
         next_value = jnp.where(transitions.truncated, final_value, next_value)
+    if cfg.advantage_horizon not in (None, cfg.num_steps):
+        steps = jnp.arange(1, cfg.num_steps + 1)
+        done = done | (steps % cfg.advantage_horizon == 0)[:, jnp.newaxis]
     advantage = generalized_advantage(
         reward, value, next_value, terminated, done, hyperparams.gamma, hyperparams.gae_lambda
     )

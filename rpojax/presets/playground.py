@@ -2,12 +2,10 @@
 
 They are read from the installed package, `mujoco_playground.config`, and translated as follows:
 
-* An update of Brax collects batch_size * num_minibatches unrolls of unroll_length steps, several
-  from each of its num_envs environments, and cuts the advantages at the end of each unroll. Here a
-  rollout is one unroll: num_steps = unroll_length, and num_envs = batch_size * num_minibatches.
-  Samples of an update and of a minibatch, gradient steps and the cut are those of Brax; there are
-  more environments, each for fewer steps. (Its own num_envs with longer rollouts would need less
-  memory, and its advantages would look further ahead.) Lower num_envs on a small machine.
+* An update of Brax collects batch_size * num_minibatches unrolls of unroll_length steps, some from
+  each of its num_envs environments, one after the other, and cuts the advantages at the end of
+  each. Here a rollout is the unrolls of an environment, and advantage_horizon = unroll_length. (In
+  dm_control: 2048 environments, 16 unrolls of 30 steps.) Lower num_envs on a small machine.
 * The defaults of Brax's PPO are spelled out: clip_eps = 0.3, no clipping of the value loss, no
   limit to the gradient unless the task sets one, a constant learning rate, Adam's epsilon 1e-8.
 * reward_scaling is the constant `reward_scale`; rewards are not normalised.
@@ -47,12 +45,14 @@ def translated(task: str) -> dict[str, Any]:
     upstream = _upstream(task)
     assert upstream is not None
     action_repeat = upstream["action_repeat"]
+    unrolls = upstream["batch_size"] * upstream["num_minibatches"] // upstream["num_envs"]
     return {
         "env": PREFIX + task,
         "env_params": _env_params(task, upstream),
         "total_timesteps": upstream["num_timesteps"] // action_repeat,
-        "num_envs": upstream["batch_size"] * upstream["num_minibatches"],
-        "num_steps": upstream["unroll_length"],
+        "num_envs": upstream["num_envs"],
+        "num_steps": upstream["unroll_length"] * unrolls,
+        "advantage_horizon": upstream["unroll_length"] if unrolls > 1 else None,
         "num_minibatches": upstream["num_minibatches"],
         "update_epochs": upstream["num_updates_per_batch"],
         "network": _network(task, upstream.get("network_factory", {})),

@@ -37,9 +37,13 @@ class Programs(NamedTuple):
 
     longest: int  # updates of a chunk
     device_bytes: int | None  # of training on each device; None if XLA does not report it
-    # (states, from which update to which) -> states, whether each is finite bool[N], metrics
-    # f32[N, n], evolution [N, generations] or None; all but the states are numpy arrays
-    train: Callable[[AgentStates, slice], tuple[AgentStates, np.ndarray, Metrics, Evolution | None]]
+    # (states, from which update to which, evolution so far) -> states, whether each is finite
+    # bool[N], metrics f32[N, n], evolution [N, generations] or None; all but the states are numpy
+    # arrays
+    train: Callable[
+        [AgentStates, slice, Evolution | None],
+        tuple[AgentStates, np.ndarray, Metrics, Evolution | None],
+    ]
     # (states, best so far) -> mean return of each agent f32[N], best
     evaluate: Callable[[AgentStates, Best | None], tuple[np.ndarray, Best]]
     # states -> for each agent what its next update computes first that is not finite
@@ -66,11 +70,12 @@ def compile_programs(model: Model, settings: RunSettings, states: AgentStates) -
     keys = shard(evaluation_keys(agents), per_agent)
     longest, program = _compile_chunk(model, settings, states)
 
-    def train_chunk(states: AgentStates, updates: slice) -> Any:
+    def train_chunk(states: AgentStates, updates: slice, before: Evolution | None) -> Any:
         num_updates = updates.stop - updates.start
-        states, metrics, taken, evolution = program(
-            states, np.int32(num_updates), np.int32(updates.start)
-        )
+        given: tuple[Any, ...] = states, np.int32(num_updates), np.int32(updates.start)
+        if settings.evolve is not None:
+            given = *given, last_scores(before, count)
+        states, metrics, taken, evolution = program(*given)
         wait_for(metrics)
         if several():
             metrics, taken = _columns((metrics, taken), columns_sent(num_updates, longest))
@@ -160,7 +165,8 @@ def _compile_chunk(
             generation = in_blocks(up_to(evolve.every), size)
             train = evolving(model, settings, generation, longest)
         with _key_reuse_unchecked():
-            program = train.lower(states, np.int32(0), np.int32(0)).compile()
+            scores = () if evolve is None else (last_scores(None, len(settings.agents)),)
+            program = train.lower(states, np.int32(0), np.int32(0), *scores).compile()
         needed = bytes_needed(program)
         if needed is None or available is None or needed <= available:
             return longest, program
@@ -170,6 +176,21 @@ def _compile_chunk(
                 f"{device} has {in_words(available)}; {REMEDY}"
             )
         block = max(1, min(block, most) // 2)
+
+
+def last_scores(evolution: Evolution | None, count: int) -> np.ndarray:
+    """The score of each agent of a population, f32[count], or of the one that it has copied.
+
+    Args:
+        evolution: the history so far, of numpy arrays; None without any.
+        count: agents.
+
+    Returns:
+        NaN for those that never had a score.
+    """
+    if evolution is None or not evolution.scores.shape[1]:
+        return np.full(count, np.nan, np.float32)
+    return np.asarray(evolution.scores)[np.asarray(evolution.parents)[:, -1], -1]
 
 
 def columns_sent(number: int, longest: int) -> int:

@@ -45,8 +45,8 @@ def evolving(
         longest: updates of a chunk, whole generations.
 
     Returns:
-        (states, number of updates, updates done before) -> `Chunk`, which begins where a generation
-        does.
+        (states, number of updates, updates done before, scores after the last generation f32[N]) ->
+        `Chunk`, which begins where a generation does.
     """
     pbt, count = settings.evolve, len(settings.agents)
     assert pbt is not None
@@ -69,8 +69,10 @@ def evolving(
             return scores
         return training_scores(metrics.episode_return, metrics.episode_count)
 
-    def one_generation(carry: tuple[Array, Chunk], first_update: Array, num_updates: Array) -> Any:
-        done, (states, metrics, taken, history) = carry
+    def one_generation(
+        carry: tuple[Array, Array, Chunk], first_update: Array, num_updates: Array
+    ) -> Any:
+        done, known_scores, (states, metrics, taken, history) = carry
         start = first_update + done
         key = jax.random.fold_in(base_key, start // every)
         evolve_key, play_key = jax.random.split(key)
@@ -78,6 +80,7 @@ def evolving(
         used = states.hyperparams
         states, rows, rows_taken = train_generation(states, updates)
         scores = scores_of(states, rows, play_key)
+        scores = jnp.where(jnp.isnan(scores), known_scores, scores)  # where no episode has ended
         end = start + updates
         states, parents = jax.lax.cond(
             (end % every == 0) & (end < last_update),
@@ -92,9 +95,11 @@ def evolving(
             (metrics, taken),
             (rows, rows_taken),
         )
-        return done + updates, Chunk(states, metrics, taken, history)
+        return done + updates, scores[parents], Chunk(states, metrics, taken, history)
 
-    def train_population(states: AgentStates, num_updates: Array, first_update: Array) -> Chunk:
+    def train_population(
+        states: AgentStates, num_updates: Array, first_update: Array, known_scores: Array
+    ) -> Chunk:
         rows = states.finite.shape[0]
         blank = jnp.zeros((rows, longest), jnp.float32)
         of_generations = jnp.zeros((rows, longest // every), jnp.float32)
@@ -108,10 +113,10 @@ def evolving(
                 parents=of_generations.astype(jnp.int32),
             ),
         )
-        _, chunk = jax.lax.while_loop(
+        *_, chunk = jax.lax.while_loop(
             lambda carry: carry[0] < num_updates,
             lambda carry: one_generation(carry, first_update, num_updates),
-            (jnp.zeros((), jnp.int32), chunk),
+            (jnp.zeros((), jnp.int32), known_scores[np.arange(rows) % count], chunk),
         )
         return chunk
 
@@ -120,7 +125,7 @@ def evolving(
     return jax.jit(
         train_population,
         donate_argnums=(0,),
-        in_shardings=(of_states, None, None),
+        in_shardings=(of_states, None, None, None),
         out_shardings=Chunk(of_states, of_agents, of_agents, of_agents),
     )
 

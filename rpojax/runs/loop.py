@@ -22,6 +22,7 @@ from rpojax.runs.lock import Lease
 from rpojax.runs.progress import OnChunk, Progress, StopRule
 from rpojax.runs.records import RecordWriter
 from rpojax.runs.run_state import RunState, write_columns
+from rpojax.statistics.nan import last_ignoring_nan
 from rpojax.types import Metrics, TrainResult
 
 SECONDS_PER_CHUNK = 2.0  # aimed at; between chunks devices wait for each other and for the host
@@ -74,9 +75,11 @@ def train(
             progress = loop.progress(before, evaluation)
             stopped = reported(progress)
             clock = time.perf_counter()
-            returns = np.asarray(progress.metrics.episode_return[:, -1])
+            returns = evaluation
+            if hooks.stop.episode_return is not None and not settings.eval_every:
+                returns = last_ignoring_nan(run.metrics.episode_return[:, : run.updates])
             stopped |= hooks.stop.applies(
-                evaluation if settings.eval_every else returns,
+                returns,
                 clock - hooks.started,
                 clock - chunk_start,
             )
@@ -116,7 +119,9 @@ class HostLoop:
         """Train for `num_updates` updates; returns the seconds that they took."""
         run, start = self.run, time.perf_counter()
         done = slice(run.updates, run.updates + num_updates)
-        run.states, finite, metrics, evolution = self.programs.train(run.states, done)
+        run.states, finite, metrics, evolution = self.programs.train(
+            run.states, done, run.evolution_so_far()
+        )
         seconds = time.perf_counter() - start
         diverged = run.finite & ~finite
         run.finite = finite

@@ -93,6 +93,12 @@ class Config(RunSizes):
     )
     num_envs: int = setting(64, "Environments that run side by side.", whole())
     num_steps: int = setting(128, "Steps in each environment between two updates.", whole())
+    advantage_horizon: int | None = setting(
+        None,
+        "Steps after which advantages are cut: the last one bootstraps from the value of what "
+        "follows. Divides num_steps. None: the whole rollout.",
+        optional(whole()),
+    )
     update_epochs: int = setting(10, "Passes over the collected steps in each update.", whole())
     num_minibatches: int = setting(
         32,

@@ -91,7 +91,8 @@ class PBT:
     eval_episodes: int = setting(
         0,
         "Evaluation episodes, with mean actions and the same for all agents, whose mean return is "
-        "an agent's score; 0: the score is the episode return of training over the generation.",
+        "an agent's score; 0: the score is the episode return of training over the generation or, "
+        "where no episode ended in it, over the last one before in which one did.",
         whole(0),
     )
 

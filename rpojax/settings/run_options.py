@@ -55,7 +55,8 @@ class RunOptions:
     stop_when_return: float | None = setting(
         None,
         "Stop when the mean over all agents of an evaluation reaches this; without evaluations, "
-        "that of the episode returns of an update. None: do not.",
+        "that of the episode returns of each agent's last update in which an episode ended. None: "
+        "do not.",
         optional(Check(number(Interval(-math.inf)).convert)),
     )
 

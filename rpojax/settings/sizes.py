@@ -17,6 +17,7 @@ class RunSizes:
     num_steps: int
     update_epochs: int
     num_minibatches: int
+    advantage_horizon: int | None
     sequence_length: int | None
     random_timesteps: int
     learning_starts: int
@@ -60,6 +61,12 @@ class RunSizes:
             raise ValueError(
                 f"{self._product()} is more than {MOST} steps in one update; give smaller "
                 "num_envs or num_steps"
+            )
+        if self.advantage_horizon is not None and self.num_steps % self.advantage_horizon:
+            raise ValueError(
+                f"num_steps = {self.num_steps} is not divisible by advantage_horizon = "
+                f"{show(self.advantage_horizon)}; the nearest that divides it is "
+                f"advantage_horizon = {nearest_divisor(self.num_steps, self.advantage_horizon)}"
             )
         if self.batch_size % self.num_minibatches:
             nearest = nearest_divisor(self.batch_size, self.num_minibatches)

@@ -74,6 +74,8 @@ def study(
             actions after training; "environment/NAME", a metric of the environment in these
             episodes; or a field of `Metrics`, of the last tenth of the updates together: a mean
             over the episodes that end in them, or over the updates; numbers of events are summed.
+            Where an agent has no episode that ends in them, twice as many updates count, and so on;
+            `StudyResult.score_label` says how many.
         direction: "maximize" or "minimize".
         eval_episodes: of each agent.
         directory: where the study is saved, with its tables; None to save nothing.

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import functools
+import html
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
@@ -20,8 +21,9 @@ from rpojax.statistics import (
     interquartile_mean,
     rank_stability,
 )
+from rpojax.statistics.text import decimals_of
 from rpojax.studies.plan import EVALUATION, StudyPlan
-from rpojax.studies.runner import RungResult
+from rpojax.studies.runner import RungResult, updates_at_end
 from rpojax.studies.settings import Setting
 from rpojax.types import TrainResult
 from rpojax.validation import whole_number
@@ -46,7 +48,11 @@ class SettingScore(NamedTuple):
     fraction: float  # of the training that the setting completed
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+MOST_SHOWN = 5
+"""Settings in the repr of a study: the best ones."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class StudyResult:
     """What `rpojax.study` returns. K settings, S seeds of each.
 
@@ -57,6 +63,43 @@ class StudyResult:
 
     plan: StudyPlan
     trained: tuple[RungResult, ...]
+
+    def __repr__(self) -> str:
+        plan, rows, spec = self.plan, self.summary(), self._spec
+        lines = [
+            f"StudyResult: {len(rows)} settings, {plan.num_seeds} seeds of each; {plan.direction} "
+            f"{self.score_label}, with 95 % interval"
+        ]
+        for row in rows[:MOST_SHOWN]:
+            label = row.setting.label or "all"
+            lines.append(f"  {label}: {row.score:{spec}} ({row.low:{spec}} to {row.high:{spec}})")
+        more = len(rows) - MOST_SHOWN
+        return "\n".join([*lines, f"  and {more} more"] if more > 0 else lines)
+
+    def _repr_html_(self) -> str:
+        """The settings from the best to the worst, as a table of a notebook."""
+        heads, spec = ["setting", "score", "95 % interval", "finite", "trained"], self._spec
+        rows = [
+            [
+                row.setting.label or "all",
+                f"{row.score:{spec}}",
+                f"{row.low:{spec}} to {row.high:{spec}}",
+                f"{row.finite} of {self.plan.num_seeds}",
+                f"{100 * row.fraction:.0f} %",
+            ]
+            for row in self.summary()
+        ]
+        cells = [
+            "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row)
+            for tag, row in [("th", heads), *(("td", row) for row in rows)]
+        ]
+        return f"<table><tr>{'</tr><tr>'.join(cells)}</tr></table>"
+
+    @property
+    def _spec(self) -> str:
+        """The format of scores, with the decimals that their intervals carry."""
+        columns = np.array([(row.score, row.low, row.high) for row in self.summary()]).T
+        return f".{decimals_of(*columns)}f"
 
     @property
     def settings(self) -> tuple[Setting, ...]:
@@ -90,8 +133,17 @@ class StudyResult:
 
     @property
     def score_label(self) -> str:
-        """The objective in words, for pictures and tables."""
-        return self.plan.objective.replace("_", " ")
+        """The objective in words, for pictures and tables; of a metric of training, of which part.
+
+        See `rpojax.study`: the part is larger where no episode ended in the last tenth.
+        """
+        label = self.plan.objective.replace("_", " ")
+        if self.plan.objective not in METRICS:
+            return label
+        parts = [each.result.metrics for each in self.trained]
+        shares = [updates_at_end(part) / part.episode_count.shape[1] for part in parts]
+        ends = dict.fromkeys(f"{100 * share:.0f}" for share in (min(shares), max(shares)))
+        return f"{label}, last {' to '.join(ends)} % of the updates"
 
     @property
     def best(self) -> int:

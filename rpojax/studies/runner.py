@@ -33,7 +33,9 @@ from rpojax.trees import is_key
 from rpojax.types import Metrics, TrainResult
 
 LAST_PART = 0.1
-"""The last share of the updates so far, from which a score by a metric of training is taken."""
+"""The last share of the updates so far, from which a score by a metric of training is taken.
+
+See `updates_at_end`."""
 
 
 class StudyProgress(NamedTuple):
@@ -343,10 +345,26 @@ def _joined(*leaves: Any) -> Any:
 
 
 def metrics_at_end(metrics: Metrics) -> Metrics:
-    """Metrics f32[N] of the last tenth of the updates together, from those of each, [N, n]."""
+    """Metrics f32[N] of the `updates_at_end` together, from those of each, [N, n]."""
     updates = metrics.episode_return.shape[1]
-    first = updates - max(1, round(LAST_PART * updates))
+    first = updates - updates_at_end(metrics)
     return means_over_updates(metrics_between(metrics, first, updates))
+
+
+def updates_at_end(metrics: Metrics) -> int:
+    """How many of the last updates of metrics [N, n] count as the end of a training.
+
+    A tenth or, so that an episode of each agent has ended in them, twice as many, and so on up to
+    all. Agents that diverged, and those of which no episode ever ended, do not count in this.
+    """
+    ended = np.nan_to_num(np.asarray(metrics.episode_count)) > 0
+    alive = ~np.isnan(np.asarray(metrics.learning_rate)[:, -1])
+    ended = ended[alive & ended.any(axis=1)]
+    updates = np.shape(metrics.episode_count)[1]
+    number = max(1, round(LAST_PART * updates))
+    while number < updates and not ended[:, -number:].any(axis=1).all():
+        number = min(2 * number, updates)
+    return number
 
 
 def metrics_between(metrics: Metrics, start: int, end: int) -> Metrics:

@@ -49,6 +49,7 @@ def other_value(name: str, default: object) -> tuple[object, list[str]]:
         "network.distribution": "tanh_gaussian",
         "network.std_parameterization": "softplus",
         "sequence_length": "8",
+        "advantage_horizon": "8",
     }
     match default:
         case bool():

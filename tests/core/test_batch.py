@@ -123,6 +123,29 @@ def test_a_constant_factor_scales_what_the_shaper_gives():
     np.testing.assert_allclose(reward, 10.0 * (steps.reward + 1.0), rtol=1e-6)
 
 
+def test_a_horizon_cuts_advantages_as_rollouts_of_its_length_would():
+    """12 steps with a horizon of 4 are three rollouts of 4, each bootstrapping from the next."""
+    cfg = rpojax.Config(num_envs=2, num_steps=12, num_minibatches=1, normalize_rewards=False)
+    model, hyperparams = make_model(cfg), cfg.hyperparams()
+    state = jax.jit(rpojax.make_trainer(cfg).init)(jax.random.key(0))
+    after, steps = collect(model, state, hyperparams, {}, update_keys(cfg, state.key))
+
+    def advantages(cfg, after, steps):
+        batch = make_batch(cfg, model.network, after, steps, steps.reward, hyperparams)[1]
+        return np.asarray(batch.advantage).reshape(cfg.num_steps, 2)
+
+    cut = advantages(cfg.replace(advantage_horizon=4), after, steps)
+    for start in (0, 4, 8):
+        part = jax.tree.map(lambda leaf, start=start: leaf[start : start + 4], steps)
+        following = after if start == 8 else after.replace(obs=steps.obs[start + 4])
+        alone = advantages(cfg.replace(num_steps=4), following, part)
+        np.testing.assert_allclose(cut[start : start + 4], alone, rtol=1e-5, atol=1e-5)
+    whole = advantages(cfg, after, steps)
+    assert np.abs(cut - whole).max() > 0.1
+    same = advantages(cfg.replace(advantage_horizon=12), after, steps)
+    np.testing.assert_array_equal(same, whole)
+
+
 def test_before_there_is_a_scale_the_critics_outputs_are_the_old_values():
     """Otherwise the clip of the value loss compares two scales, and no sample has a gradient."""
     cfg = rpojax.Config(

@@ -32,7 +32,9 @@ def test_an_update_has_the_samples_and_steps_of_brax(upstream):
     unrolls = upstream.batch_size * upstream.num_minibatches
     assert cfg.batch_size == unrolls * upstream.unroll_length
     assert cfg.minibatch_size == upstream.batch_size * upstream.unroll_length
-    assert cfg.num_steps == upstream.unroll_length  # where advantages are cut
+    assert cfg.num_envs == upstream.num_envs
+    assert cfg.advantage_horizon == upstream.unroll_length  # where advantages are cut
+    assert (cfg.num_envs, cfg.num_steps, cfg.num_updates) == (2048, 480, 61)
     assert cfg.update_epochs == upstream.num_updates_per_batch
     assert cfg.total_timesteps == upstream.num_timesteps
 
@@ -49,6 +51,15 @@ def test_settings_mean_what_they_mean_to_brax(upstream):
     assert network.distribution == "tanh_gaussian"
     std_at_zero = math.log(2.0) + math.exp(network.log_std_min)  # softplus(0) and the floor
     assert math.isclose(math.exp(network.log_std_init), std_at_zero)
+
+
+def test_every_preset_keeps_the_environments_and_the_cut_of_brax():
+    for task in playground.tasks():
+        upstream, cfg = playground._upstream(task), rpojax.Config.preset(f"playground/{task}")
+        assert cfg.num_envs == upstream["num_envs"], task
+        assert (cfg.advantage_horizon or cfg.num_steps) == upstream["unroll_length"], task
+        samples = upstream["batch_size"] * upstream["num_minibatches"] * upstream["unroll_length"]
+        assert cfg.batch_size == samples, task
 
 
 def test_a_task_may_have_its_own_clip_and_an_asymmetric_critic():

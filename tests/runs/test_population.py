@@ -116,6 +116,23 @@ def test_nobody_is_replaced_where_no_episode_ended():
     assert (np.asarray(result.evolution.parents) == np.arange(4)[:, None]).all()
 
 
+def test_a_generation_without_an_episode_has_the_scores_of_the_one_before():
+    """Pendulum's episodes of 200 steps end in every third generation of 64; also across chunks."""
+    cfg = CFG.replace(env="Pendulum-v1", num_steps=64, total_timesteps=4 * 64 * 8)
+    evolve = PBT(every=1, hyperparams={"alpha": Uniform(0.0, 1.0)})
+    result = fit(cfg, num_seeds=4, evolve=evolve)
+    history = jax.tree.map(np.asarray, result.evolution)
+    ended = np.asarray(result.metrics.episode_count)[0] > 0
+    assert ended.tolist() == [False] * 3 + [True] + [False] * 2 + [True] + [False]
+    assert np.isnan(history.scores[:, :3]).all()
+    for generation in (4, 5, 7):
+        before = history.scores[history.parents[:, generation - 1], generation - 1]
+        np.testing.assert_array_equal(history.scores[:, generation], before)
+    np.testing.assert_array_equal(history.scores[:, 3], result.metrics.episode_return[:, 3])
+    one_by_one = fit(cfg, num_seeds=4, evolve=evolve, eval_every=1, eval_episodes=1)
+    assert_same_bits(one_by_one.evolution, result.evolution)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

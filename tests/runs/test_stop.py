@@ -71,6 +71,14 @@ def test_stop_when_the_mean_return_reaches_a_value(whole):
     assert_same_bits(fit(CFG, 2, 3, stop_when_return=0.0), whole)
 
 
+def test_a_chunk_that_ends_without_an_episode_stops_by_the_last_one_before(monkeypatch):
+    """Episodes end in the fourth update, and the chunk ends after the fifth."""
+    monkeypatch.setattr(loop.HostLoop, "next_chunk", lambda *_: 5)
+    reached = fit(CFG, 2, 3, stop_when_return=-1e6)
+    assert reached.metrics.kl.shape == (2, 5)
+    assert np.isnan(reached.metrics.episode_return[:, 4]).all()
+
+
 def test_stop_when_an_evaluation_reaches_a_value():
     evaluations = []
     arguments = {"eval_every": 2, "eval_episodes": 2}

@@ -70,6 +70,7 @@ BAD = [
     ("env_params", 3, r"is not a dictionary; .* such as \{'g': 9.81\}"),
     ("env_params", "ab", "is not a dictionary"),
     ("sequence_length", 0, "whole number of at least 1"),
+    ("advantage_horizon", 0, "whole number of at least 1"),
     ("lr_schedule", "cosine", "'constant', 'linear', 'kl_adaptive' or an optax schedule"),
     ("lr_schedule", None, "'constant', 'linear', 'kl_adaptive' or an optax schedule"),
     ("alpha_schedule", "kl_adaptive", "'constant', 'linear' or an optax schedule"),
@@ -94,7 +95,7 @@ def identify(value):
 @pytest.mark.parametrize(("name", "value", "remedy"), BAD, ids=identify)
 def test_bad_setting_is_refused_with_its_name_value_and_remedy(name, value, remedy):
     shown = re.escape(f"{value:g}" if isinstance(value, float) else repr(value))
-    if name in (*COUNTS, *WARM_UP, "sequence_length"):
+    if name in (*COUNTS, *WARM_UP, "sequence_length", "advantage_horizon"):
         shown = re.escape(repr(value))
     with pytest.raises(ValueError, match=f"(?s)^{name} = {shown} .*{remedy}"):
         small(**{name: value})
@@ -389,6 +390,12 @@ def test_sequence_length_needs_memory_and_divides_the_rollout():
         small(sequence_length=4)
     with pytest.raises(ValueError, match=r"num_steps = 8 .*sequence_length = 3; the nearest .* 2"):
         small(network=RECURRENT, sequence_length=3)
+
+
+def test_advantage_horizon_divides_the_rollout():
+    assert small(advantage_horizon=4).advantage_horizon == 4
+    with pytest.raises(ValueError, match=r"num_steps = 8 .*advantage_horizon = 3; the near.* = 2"):
+        small(advantage_horizon=3)
 
 
 def test_sequences_that_minibatches_do_not_divide_name_the_nearest():

@@ -99,6 +99,7 @@ CONFIG = {
     "total_timesteps": to(4 * 8 * 2),
     "num_envs": to(8),
     "num_steps": to(4),
+    "advantage_horizon": to(2),
     "update_epochs": to(1),
     "num_minibatches": to(4),
     "network": to(NetworkConfig(hidden_sizes=(4,))),

@@ -12,7 +12,13 @@ from rpojax import Config, NetworkConfig, make_train, resume_study, study
 from rpojax.studies import Halving, StudyResult, write_table
 from rpojax.studies import runner as runner_module
 from rpojax.studies.plan import StudyPlan
-from rpojax.studies.runner import RungResult, metrics_at_end, setting_scores, worst_of
+from rpojax.studies.runner import (
+    RungResult,
+    metrics_at_end,
+    setting_scores,
+    updates_at_end,
+    worst_of,
+)
 from rpojax.studies.settings import Setting
 from rpojax.types import Metrics, TrainResult
 
@@ -184,6 +190,31 @@ def test_an_objective_of_training_counts_all_episodes_of_the_last_tenth_alike():
     returns[:, -2:] = [[10, 2], [np.nan, 7]]
     metrics = metrics.replace(environment={}, episode_count=count, episode_return=returns)
     np.testing.assert_array_equal(metrics_at_end(metrics).episode_return, np.float32([4, 7]))
+
+
+def test_the_end_of_a_training_is_as_long_as_it_takes_an_episode_to_end():
+    """Of agents that diverged, or that never ended one, none is waited for."""
+    nothing = np.zeros((4, 20), np.float32)
+    metrics = Metrics(**{field.name: nothing for field in dataclasses.fields(Metrics)})
+    count = nothing.copy()
+    count[0, 18], count[1, 13], count[2, 0] = 1, 1, 1
+    rate = np.ones_like(nothing)
+    rate[2, 10:] = np.nan
+    returns = np.where(count > 0, np.float32(-7), np.float32(np.nan))
+    metrics = metrics.replace(
+        environment={}, episode_count=count, learning_rate=rate, episode_return=returns
+    )
+    assert updates_at_end(metrics) == 8  # 2, 4, 8
+    np.testing.assert_array_equal(metrics_at_end(metrics).episode_return[:2], np.float32([-7, -7]))
+    assert updates_at_end(jax.tree.map(lambda leaf: leaf[:1], metrics)) == 2
+    assert updates_at_end(jax.tree.map(lambda leaf: leaf[3:], metrics)) == 2
+
+
+def test_a_score_by_a_metric_of_training_says_of_which_part():
+    cfg = Config(total_timesteps=4 * 64 * 6, num_envs=4, num_steps=64, num_minibatches=2)
+    found = study(cfg, grid={"alpha": [0.1]}, num_seeds=2, objective="episode_return")
+    assert np.isfinite(found.scores).all()  # episodes end in the fourth update of six
+    assert found.score_label == "episode return, last 67 % of the updates"
 
 
 def test_halving_stops_the_worse_settings_and_packs_the_others(tmp_path):
