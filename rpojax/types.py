@@ -10,10 +10,13 @@ comment says otherwise, and gain leading axes under `vmap`.
 """
 
 import dataclasses
+import reprlib
+import textwrap
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Self, TypeAlias, dataclass_transform
 
 import jax
+import numpy as np
 import optax
 
 Array: TypeAlias = jax.Array
@@ -29,8 +32,13 @@ class Struct:
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+        dataclasses.dataclass(frozen=True, kw_only=True, repr=False)(cls)
         jax.tree_util.register_dataclass(cls)
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}={_in_short(value)}" for name, value in vars(self).items())
+        text = f"{type(self).__name__}({fields})"
+        return textwrap.fill(text, 100, subsequent_indent="    ", break_long_words=False)
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed."""
@@ -149,7 +157,9 @@ class Evolution(Struct):
     """
 
     hyperparams: PyTree  # `HyperParams` of f32[N, G], with which each generation was trained
-    scores: Array  # [N, G] by which agents were compared; NaN where there was no score
+    # [N, G] by which agents were compared; where no episode ended in a generation, those of the one
+    # before, and NaN without any
+    scores: Array
     parents: Array  # i32[N, G] the agent that each continues from after the generation
 
 
@@ -164,3 +174,43 @@ class TrainResult(Struct):
     def select(self, *index: int) -> Self:
         """One agent of a vmapped result: `results.select(3)`, `sweep.select(alpha, seed)`."""
         return jax.tree.map(lambda leaf: leaf[index], self)
+
+    def __repr__(self) -> str:
+        returns = _values(getattr(self.metrics, "episode_return", None))
+        finite = _values(self.finite)
+        if returns is None or finite is None or returns.shape[:-1] != finite.shape:
+            return super().__repr__()
+        rows = [row[~np.isnan(row)] for row in returns.reshape(finite.size, -1)]
+        last = np.array([row[-1] for row in rows if row.size])
+        lost = finite.size - np.count_nonzero(finite)
+        text = (
+            f"TrainResult: {finite.size} {'agent' if finite.size == 1 else 'agents'}, "
+            f"{returns.shape[-1]} updates, {f'{lost} diverged' if lost else 'all finite'}"
+        )
+        if not last.size:
+            return f"{text}; no episode has ended"
+        spread = f" (mean; {last.min():.5g} to {last.max():.5g})" if last.size > 1 else ""
+        return f"{text}\n  last episode_return {last.mean():.5g}{spread}"
+
+
+def _values(leaf: Any) -> np.ndarray | None:
+    """The values of an array; None for a tracer, for what was deleted, and for what is no array."""
+    try:
+        return np.asarray(leaf) if isinstance(leaf, np.ndarray | np.generic | jax.Array) else None
+    except (RuntimeError, TypeError):  # TypeError: of tracers and PRNG keys
+        return None
+
+
+def _in_short(value: Any) -> str:
+    """A field in a repr: a number, the shape of an array, or how large a pytree is."""
+    if isinstance(value, str) or not jax.tree.leaves(value):
+        return reprlib.repr(value)
+    if isinstance(value, np.ndarray | np.generic | jax.Array):
+        known = _values(value) if value.ndim == 0 else None
+        shape = ",".join(map(str, value.shape))
+        return f"{value.dtype}[{shape}]" if known is None else f"{known.item():.6g}"
+    leaves = jax.tree.leaves(value)
+    if leaves[0] is value:
+        return reprlib.repr(value)
+    size = sum(getattr(leaf, "size", 1) for leaf in leaves)
+    return f"{type(value).__name__} of {len(leaves)} arrays, {size:,} numbers"

@@ -1,10 +1,14 @@
-"""Moving pictures of a trained agent: `render_episode` writes one episode as a GIF.
+"""Moving pictures of a trained agent: `render_episode` writes one episode as a GIF or an MP4.
 
 An environment brings its own renderer, `Env.render`; a function of the user's can replace it.
 """
 
+import importlib.util
+import shutil
+import subprocess
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +26,9 @@ from rpojax.settings.config import Config
 from rpojax.trees import is_key, select
 from rpojax.types import Array, Key, PyTree, TrainState
 from rpojax.validation import Interval, number_in
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 CAPTION_PIXELS = 20  # height of the line above each picture
 FONT_PIXELS = 12
@@ -41,7 +48,7 @@ def render_episode(
     draw: Draw | None = None,
     env_params: EnvParams | None = None,
 ) -> None:
-    """Write one episode of the deterministic, unperturbed policy as an animated GIF.
+    """Write one episode of the deterministic, unperturbed policy as an animated GIF or an MP4.
 
     There is a picture of the first state and of the state after each step, with the one that ends
     the episode.
@@ -49,7 +56,8 @@ def render_episode(
     Args:
         cfg: what the agent was trained with.
         state: of one agent; take one of many with `TrainResult.select`.
-        path: of the file, with the suffix ".gif"; one that exists is replaced.
+        path: of the file, with the suffix ".gif" or, where ffmpeg or the package imageio-ffmpeg
+            is installed, ".mp4"; one that exists is replaced.
         key: for the start and the environment.
         max_steps: after which to stop the episode; None for the environment's own limit, or 1000 if
             it has none.
@@ -62,12 +70,14 @@ def render_episode(
 
     Raises:
         ValueError: `state` is not one that `make_policy` takes; the environment has no renderer and
-            `draw` is None; another suffix; `fps` or `max_steps` out of range.
+            `draw` is None; another suffix, or ".mp4" without ffmpeg; `fps` or `max_steps` out of
+            range.
+        OSError: the file cannot be written.
     """
     model = make_model(cfg)
     env = model.env
     params = resolve_params(env, env_params)
-    path = gif_path(path)
+    path = video_path(path)
     render = env.render if draw is None else render_with(draw)
     if render is None:
         raise ValueError(
@@ -77,7 +87,7 @@ def render_episode(
     fps = min(env.render_fps, MOST_FPS) if fps is None else fps
     fps = number_in("fps", fps, Interval(LEAST_FPS, MOST_FPS))
     env_states, rewards = _play(model, state, key, params, episode_limit(env, max_steps))
-    write_gif(path, _frames(env, render, env_states), rewards, fps)
+    write_video(path, _frames(env, render, env_states), rewards, fps)
 
 
 def _play(
@@ -130,16 +140,33 @@ def _frames(env: Env, render: Render, env_states: PyTree) -> np.ndarray:
     return frames
 
 
-def gif_path(path: str | Path, name: str = "path") -> Path:
-    """The path of a GIF to write; ValueError for another suffix."""
+def video_path(path: str | Path, name: str = "path") -> Path:
+    """The path of a GIF or MP4 to write; ValueError for another suffix, or without ffmpeg."""
     path = Path(path)
-    if path.suffix.lower() != ".gif":
-        raise ValueError(f"{name} = {str(path)!r} does not end in .gif; give a file name that does")
+    if path.suffix.lower() not in (".gif", ".mp4"):
+        raise ValueError(
+            f"{name} = {str(path)!r} ends in neither .gif nor .mp4; give a file name that does"
+        )
+    if path.suffix.lower() == ".mp4" and _ffmpeg() is None:
+        raise ValueError(
+            f"{name} = {str(path)!r} needs ffmpeg, which is not installed; run: "
+            "pip install imageio-ffmpeg, or give a name that ends in .gif"
+        )
     return path
 
 
-def write_gif(path: Path, frames: np.ndarray, rewards: np.ndarray, fps: float) -> None:
-    """Write pictures [n + 1, ...] with a line above each: the step, and the return so far."""
+def write_video(path: Path, frames: np.ndarray, rewards: np.ndarray, fps: float) -> None:
+    """Write pictures [n + 1, ...] with a line above each: the step, and the return so far.
+
+    Args:
+        path: as `video_path` returned it.
+        frames: uint8[n + 1, height, width, 3].
+        rewards: f32[n].
+        fps: pictures per second.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     from PIL import Image, ImageDraw, ImageFont
 
     font = ImageFont.load_default(FONT_PIXELS)
@@ -149,6 +176,35 @@ def write_gif(path: Path, frames: np.ndarray, rewards: np.ndarray, fps: float) -
         picture.paste(Image.fromarray(frames[index]), (0, CAPTION_PIXELS))
         caption = f"step {index}   return {total:.1f}"
         ImageDraw.Draw(picture).text((6, 3), caption, INK, font)
-        pictures.append(picture.quantize(MOST_COLORS, dither=Image.Dither.NONE))
-    first, *rest = pictures
+        pictures.append(picture)
+    if path.suffix.lower() == ".mp4":
+        _write_mp4(path, pictures, fps)
+        return
+    first, *rest = [picture.quantize(MOST_COLORS, dither=Image.Dither.NONE) for picture in pictures]
     first.save(path, "GIF", save_all=True, append_images=rest, duration=round(1000 / fps), loop=0)
+
+
+def _write_mp4(path: Path, pictures: "Sequence[Image.Image]", fps: float) -> None:
+    """Let ffmpeg encode pictures of one size, which H.264 needs even."""
+    width, height = pictures[0].size
+    source = f"-f rawvideo -pix_fmt rgb24 -s {width}x{height} -r {fps} -i -"
+    encoded = "-vf pad=ceil(iw/2)*2:ceil(ih/2)*2 -pix_fmt yuv420p -movflags +faststart"
+    finished = subprocess.run(
+        [str(_ffmpeg()), "-y", "-loglevel", "error", *source.split(), *encoded.split(),
+         str(path.absolute())],
+        input=b"".join(picture.tobytes() for picture in pictures),
+        capture_output=True,
+    )  # fmt: skip
+    if finished.returncode:
+        lines = finished.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
+        raise OSError(f"ffmpeg failed to write {str(path)!r}: {lines[-1]}")
+
+
+def _ffmpeg() -> str | None:
+    """The ffmpeg of the system or of the package imageio-ffmpeg; None without either."""
+    found = shutil.which("ffmpeg")
+    if found is None and importlib.util.find_spec("imageio_ffmpeg"):
+        import imageio_ffmpeg
+
+        return str(imageio_ffmpeg.get_ffmpeg_exe())
+    return found

@@ -53,8 +53,8 @@ class Eval(RunFlags):
     gymnasium: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Play in this environment of Gymnasium, which must have the spaces of the one trained in."""
     video: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
-    """GIF to write of the first episode of agent 0, with --gymnasium; `rpojax render` draws the
-    environment that was trained in."""
+    """GIF or MP4 to write of the first episode of agent 0, with --gymnasium; `rpojax render` draws
+    the environment that was trained in."""
     json: Switch = False
     """Print one JSON object, and everything else to stderr."""
 
@@ -197,7 +197,7 @@ class Export(AgentFlags):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Render(AgentFlags):
-    """Draw an episode of an agent as an animated GIF."""
+    """Draw an episode of an agent as an animated GIF or, with --output FILE.mp4, as an MP4."""
 
     seed: int = 0
     """Seed of the episode."""

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import tyro
 from rich.console import Console
@@ -29,7 +29,6 @@ from rpojax.core.model import Model, make_model
 from rpojax.devices.processes import found_in_first, in_first, is_first, only_in_first
 from rpojax.loggers import Logger
 from rpojax.report.plotting import plot_learning_curves
-from rpojax.report.progress_bar import ProgressBar
 from rpojax.report.tables import evaluation_report, results_table
 from rpojax.runs.agents import evaluation_keys, play_with_agents
 from rpojax.runs.checkpoint import Checkpoint
@@ -40,6 +39,7 @@ from rpojax.runs.launch import continue_from, prolonged, start
 from rpojax.runs.lock import Lease
 from rpojax.runs.loop import Hooks
 from rpojax.runs.progress import StopRule
+from rpojax.runs.progress_bar import ProgressBar, check_shown
 from rpojax.runs.settings import RunSettings
 from rpojax.runs.trained_run import load
 from rpojax.runs.warm_start import INITIAL_PARTS
@@ -48,6 +48,11 @@ from rpojax.settings.config import Config
 from rpojax.settings.run_options import RunOptions
 from rpojax.types import TrainResult
 from rpojax.validation import show
+
+ShownMetrics: TypeAlias = Annotated[tuple[str, ...], tyro.conf.arg(metavar="[METRIC ...]", help=(
+    "Metrics to show while training, beside the return: the environment's own, such as success, "
+    "and columns of metrics.csv."
+))]  # fmt: skip
 
 EVALUATION_EPISODES = 128
 ALL_DIVERGED = 3  # exit status
@@ -91,6 +96,7 @@ class Train:
     """Write charts for TensorBoard."""
     wandb: Annotated[str | None, tyro.conf.arg(metavar="PROJECT")] = None
     """Send charts to this project of Weights & Biases."""
+    show: ShownMetrics = ()
     json: Switch = False
     """Print one JSON object at the end, and everything else to stderr."""
     machine: tyro.conf.OmitArgPrefixes[JobFlags] = dataclasses.field(default_factory=JobFlags)
@@ -103,6 +109,7 @@ class Train:
             agents = agent_table(cfg.hyperparams(), num_seeds=self.num_seeds, seed=self.seed)
             settings = RunSettings(cfg=cfg, agents=agents, **vars(self.run))
             model = make_model(cfg)
+            check_shown(self.show, model.env.metrics)
             initial = None if self.initial is None else (load(self.initial), INITIAL_PARTS)
             self._check_names()
             raise_if_noted("stopped; nothing was begun")
@@ -129,7 +136,8 @@ class Train:
         def train(hooks: Hooks) -> TrainResult:
             return start(model, settings, run.checkpoints, hooks, initial=initial)
 
-        _train(run, model, settings, loggers, lease, train, self.json)
+        names = check_shown(self.show, model.env.metrics)
+        _train(run, model, settings, loggers, lease, train, self.json, names)
 
     def _resume(self, run: RunDirectory, settings: RunSettings, lease: Lease | None) -> None:
         """Go on with the run that is there; ValueError if it is another one."""
@@ -151,6 +159,7 @@ class Train:
             run.loggers_again(tensorboard=self.tensorboard, wandb=self.wandb) if is_first() else [],
             lease,
             self.json,
+            self.show,
         )
 
     def _check_names(self) -> None:
@@ -184,6 +193,7 @@ class Resume:
     wandb: Annotated[str | None, tyro.conf.arg(metavar="PROJECT")] = None
     """Send charts to this project of Weights & Biases; needed where the run was started by another
     user or on another host."""
+    show: ShownMetrics = ()
     force: Switch = False
     """Take the directory from another process that seems to run in it."""
     json: Switch = False
@@ -202,7 +212,7 @@ class Resume:
                 found = newest(run.checkpoints.absolute())
                 found = prolonged(found, self.total_timesteps, self.devices_per_agent, **self.run)
                 loggers = run.loggers_again(wandb=self.wandb) if is_first() else []
-                _continue(run, found, loggers, lease, self.json)
+                _continue(run, found, loggers, lease, self.json, self.show)
 
 
 def _continue(
@@ -211,12 +221,14 @@ def _continue(
     loggers: Sequence[Logger],
     lease: Lease | None,
     as_json: bool,
+    shown: Sequence[str],
 ) -> None:
     """Train from a checkpoint to the end; see `_train`."""
+    shown = check_shown(shown, found.model.env.metrics)
     if is_first() and os.path.lexists(run.settings):
         run.write_settings(found.run.settings)
     train = functools.partial(continue_from, found)
-    _train(run, found.model, found.run.settings, loggers, lease, train, as_json)
+    _train(run, found.model, found.run.settings, loggers, lease, train, as_json, shown)
 
 
 def _train(
@@ -227,6 +239,7 @@ def _train(
     lease: Lease | None,
     train: Callable[[Hooks], TrainResult],
     as_json: bool,
+    shown: Sequence[str],
 ) -> None:
     """Train with a progress bar, evaluate, draw, report.
 
@@ -237,7 +250,7 @@ def _train(
     cfg, agents = settings.cfg, settings.agents
     console = Console(stderr=as_json, quiet=not is_first())
     try:
-        with ProgressBar(cfg, agents, console) as bar:
+        with ProgressBar(cfg, agents, console, shown) as bar:
             rule = StopRule.of(settings)
             result = train(Hooks(loggers, bar.show, rule, time.perf_counter(), lease))
             bar.describe("evaluating")

@@ -1,5 +1,6 @@
 """From the environment that a config names to an `Env`."""
 
+import contextlib
 import difflib
 import functools
 import importlib.util
@@ -170,7 +171,7 @@ def _make_by_name(name: str, params: dict[str, Any]) -> Env:
             f"run: {command}"
         )
     if not family.is_known(short):
-        nearest = difflib.get_close_matches(name, names(), n=1, cutoff=0.5)
+        nearest = difflib.get_close_matches(name, _names_to_suggest(), n=1, cutoff=0.5)
         suggestion = f"did you mean {nearest[0]!r}? Known" if nearest else "known"
         listed = ", ".join(full_name(prefix, each) for each in family.names())
         raise ValueError(
@@ -180,6 +181,15 @@ def _make_by_name(name: str, params: dict[str, Any]) -> Env:
         )
     with naming(short):
         return family.make(short, **params)
+
+
+def _names_to_suggest() -> list[str]:
+    """`names`, and those of families that are not installed where they are known without them."""
+    found = []
+    for family in FAMILIES:
+        with contextlib.suppress(ImportError):
+            found += [full_name(family, name) for name in _module(family).names()]
+    return found
 
 
 def _other_families(family: str) -> str:

@@ -11,6 +11,7 @@ from rpojax.settings.agent_table import AgentTable, shortest
 from rpojax.settings.config import Config
 from rpojax.statistics.nan import mean_ignoring_nan
 from rpojax.types import Metrics
+from rpojax.validation import as_sequence, show
 
 TAGS = {
     "episode_return": "Reward / Total reward (mean)",
@@ -79,6 +80,27 @@ class Logger(Protocol):
 
     def close(self) -> None:
         """Called once after training, however it ended."""
+
+
+def check_loggers(loggers: Any) -> list[Logger]:
+    """The loggers of a run as a list; ValueError for what is no logger."""
+    items = as_sequence(loggers)
+    if items is None:
+        raise ValueError(
+            f"loggers = {show(loggers)} is not a list of loggers; give one, such as "
+            'loggers=[rpojax.loggers.CSVLogger("metrics.csv")]'
+        )
+    for index, logger in enumerate(items):
+        name = f"loggers[{index}] = {show(logger)}"
+        if isinstance(logger, type):
+            raise ValueError(f"{name} is a class; give an object of it, {logger.__name__}(...)")
+        for method in ("start", "log", "close"):
+            if not callable(getattr(logger, method, None)):
+                raise ValueError(
+                    f"{name} has no method {method}; give an object with the methods of "
+                    "rpojax.loggers.Logger"
+                )
+    return items
 
 
 def columns(agents: AgentTable, environment: Iterable[str] = ()) -> tuple[str, ...]:

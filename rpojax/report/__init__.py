@@ -1,4 +1,4 @@
-"""What people see of a run: learning curves and other pictures, tables, a progress bar.
+"""What people see of a run: learning curves and other pictures, tables, pages.
 
 Optuna has more views of a search, such as parallel coordinates:
 `optuna.visualization.matplotlib.plot_parallel_coordinate(found.to_optuna())` draws what

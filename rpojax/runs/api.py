@@ -10,12 +10,14 @@ from rpojax.core.model import check_config, make_model
 from rpojax.devices.processes import errors_shared
 from rpojax.envs.params import params_of_agents
 from rpojax.loggers import Logger
+from rpojax.loggers.base import check_loggers
 from rpojax.programs.protocols import EnvParams
 from rpojax.runs.checkpoint_manager import checkpoint_directory, newest
 from rpojax.runs.interrupt import TrainingInterrupted, first_signal_noted
 from rpojax.runs.launch import continue_from, locked, prolonged, start
 from rpojax.runs.loop import Hooks
 from rpojax.runs.progress import OnChunk, StopRule
+from rpojax.runs.progress_bar import Shown, progress_shown
 from rpojax.runs.settings import RunSettings
 from rpojax.runs.trained_run import TrainedRun
 from rpojax.runs.warm_start import INITIAL_PARTS, InitialPart
@@ -42,6 +44,7 @@ def fit(
     initial: TrainResult | TrainedRun | None = None,
     initial_parts: Sequence[InitialPart] = INITIAL_PARTS,
     on_chunk: OnChunk | None = None,
+    progress: Shown = None,
     loggers: Sequence[Logger] = (),
     checkpoint_dir: str | Path | None = None,
     overwrite: bool = False,
@@ -96,6 +99,9 @@ def fit(
         on_chunk: called with a `Progress` once when the program is compiled, then after every
             chunk, about every two seconds. If it returns True, the training stops there. An
             exception that it raises ends the training.
+        progress: True to show a progress bar on stderr, or lines where that is no terminal; or
+            names of metrics to show in it, such as ["success"]. None: on terminals and in notebooks
+            only.
         loggers: receive a record of every `log_every` updates; one that raises is dropped with a
             warning.
         checkpoint_dir: where to save, so that `resume` and `load` can read it; None to save
@@ -125,6 +131,7 @@ def fit(
     if not isinstance(options, RunOptions | None):
         raise ValueError(f"options = {show(options)} are not rpojax.RunOptions; give such")
     options = (options or RunOptions()).replace(**changes)
+    loggers = check_loggers(loggers)
     check_config(cfg)
     model = make_model(cfg)
     agents = agent_table(
@@ -141,7 +148,8 @@ def fit(
         agents = with_drawn_hyperparams(agents, evolve)
     settings = RunSettings(cfg=cfg, agents=agents, evolve=evolve, **vars(options))
     place = None if checkpoint_dir is None else Path(checkpoint_dir).absolute()
-    with first_signal_noted(), locked(place, force) as lease:
+    shown = progress_shown(progress, on_chunk, cfg, agents, model.env.metrics)
+    with first_signal_noted(), shown as on_chunk, locked(place, force) as lease:
         return start(
             model,
             settings,
@@ -168,6 +176,7 @@ def resume(
     total_timesteps: int | None = None,
     devices_per_agent: int | None = None,
     on_chunk: OnChunk | None = None,
+    progress: Shown = None,
     loggers: Sequence[Logger] = (),
     force: bool = False,
     **changes: Any,
@@ -187,7 +196,7 @@ def resume(
             learning rate that falls to the end of the run follows the new one from here on.
         devices_per_agent: that share each agent from here on; None for the run's own. The last bits
             differ by their number.
-        on_chunk: as in `fit`.
+        on_chunk, progress: as in `fit`.
         loggers: as in `fit`; what was logged after the checkpoint is logged again.
         force: as in `fit`.
         changes: of the run's options, by the names of `RunOptions`. `max_seconds` and
@@ -203,6 +212,7 @@ def resume(
     """
     started = time.perf_counter()
     _check_names(changes, resume)
+    loggers = check_loggers(loggers)
     path = checkpoint_directory(directory).absolute()
     RunOptions().replace(**changes)  # wrong ones are refused before the directory is read
     if not path.is_dir():
@@ -210,8 +220,10 @@ def resume(
     with first_signal_noted(), locked(path, force) as lease:
         found = newest(path, cfg)
         found = prolonged(found, total_timesteps, devices_per_agent, **changes)
-        stop = StopRule.of(found.run.settings)
-        return continue_from(found, Hooks(loggers, on_chunk, stop, started, lease))
+        run = found.run.settings
+        shown = progress_shown(progress, on_chunk, run.cfg, run.agents, found.model.env.metrics)
+        with shown as on_chunk:
+            return continue_from(found, Hooks(loggers, on_chunk, StopRule.of(run), started, lease))
 
 
 def _check_names(changes: Iterable[str], call: Callable[..., Any]) -> None:

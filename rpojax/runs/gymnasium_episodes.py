@@ -11,7 +11,7 @@ import numpy as np
 from rpojax.agent.evaluation import Evaluation
 from rpojax.agent.inputs import DEFAULT_EPISODE_LIMIT
 from rpojax.agent.policy import Policy, RecurrentPolicy, TrainedPolicy, trained_policy
-from rpojax.agent.rendering import gif_path, write_gif
+from rpojax.agent.rendering import video_path, write_video
 from rpojax.envs.base import MOST_FPS, Env, as_bounds, is_valid
 from rpojax.runs.trained_run import TrainedRun
 from rpojax.validation import whole_number
@@ -45,7 +45,8 @@ def evaluate_gymnasium(
         agent: which agent of a run.
         max_steps: after which to stop an episode; None for the environment's own limit, or 1000 if
             it has none.
-        video: GIF to write of the first episode, by the environment's `render_mode="rgb_array"`.
+        video: GIF or MP4 to write of the first episode, by the environment's
+            `render_mode="rgb_array"`.
 
     Returns:
         Returns, lengths and whether episodes finished, NumPy arrays [N]; no metrics, and a reward
@@ -64,7 +65,7 @@ def evaluate_gymnasium(
     num_episodes = whole_number("num_episodes", num_episodes)
     seed = whole_number("seed", seed, least=0, most=MOST_SEED)
     acting = trained_policy(policy.policy(agent) if isinstance(policy, TrainedRun) else policy)
-    path = None if video is None else gif_path(video, "video")
+    path = None if video is None else video_path(video, "video")
     is_name = isinstance(env, str)
     try:
         mode = None if path is None else "rgb_array"
@@ -109,7 +110,7 @@ def _play(
     ]
     if video is not None:
         fps = min(env.metadata.get("render_fps", Env.render_fps), MOST_FPS)
-        write_gif(video, np.stack(played[0].frames), np.array(played[0].rewards), fps)
+        write_video(video, np.stack(played[0].frames), np.array(played[0].rewards), fps)
     arrays: dict[str, Any] = {
         "episode_return": np.array([sum(each.rewards) for each in played], np.float32),
         "episode_length": np.array([len(each.rewards) for each in played], np.int32),

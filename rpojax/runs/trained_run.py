@@ -25,7 +25,7 @@ from rpojax.types import Metrics, TrainResult, TrainState
 from rpojax.validation import whole_number
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class TrainedRun:
     """A run of `rpojax.fit` or `rpojax train`, read by `load`.
 
@@ -48,9 +48,18 @@ class TrainedRun:
     updates: np.ndarray
     finite: np.ndarray
     policies: TrainState
-    _stored: Stored = dataclasses.field(repr=False)
-    _read: Agents = dataclasses.field(repr=False)
-    _best: bool = dataclasses.field(repr=False)
+    _stored: Stored
+    _read: Agents
+    _best: bool
+
+    def __repr__(self) -> str:
+        count, ends = len(self.agents), sorted({self.updates.min(), self.updates.max()})
+        lost = count - np.count_nonzero(self.finite)
+        return (
+            f"TrainedRun: {count} {'agent' if count == 1 else 'agents'} of {self.cfg.env}, after "
+            f"{' to '.join(map(str, ends))} of {self.cfg.num_updates} updates, "
+            f"{f'{lost} diverged' if lost else 'all finite'}\n  {self.checkpoint}"
+        )
 
     @functools.cached_property
     def model(self) -> Model:

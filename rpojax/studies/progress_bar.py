@@ -2,11 +2,14 @@
 
 from contextlib import AbstractContextManager
 
+import numpy as np
 import rich.progress
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from rpojax.runs.progress_bar import Pace
+from rpojax.statistics.text import decimals_of, duration
 from rpojax.studies.plan import StudyPlan
 from rpojax.studies.result import StudyResult
 from rpojax.studies.runner import StudyProgress
@@ -15,11 +18,12 @@ from rpojax.studies.runner import StudyProgress
 class StudyBar(AbstractContextManager["StudyBar"]):
     """Shows the progress of a study: a context manager, whose `show` is passed to `study`.
 
-    There is no bar if the console is not a terminal.
+    Where the console is not a terminal, there are lines instead of a bar; see `Pace`.
     """
 
     def __init__(self, plan: StudyPlan, console: Console) -> None:
         self._last: StudyProgress | None = None
+        self._console, self._pace = console, Pace()
         self._bar = rich.progress.Progress(
             rich.progress.TextColumn("{task.fields[settings]}"),
             rich.progress.BarColumn(),
@@ -58,6 +62,10 @@ class StudyBar(AbstractContextManager["StudyBar"]):
             left=left,
             best=escape(best),
         )
+        if not self._console.is_terminal and self._pace.line_is_due():
+            steps = f"{progress.steps:,}/{progress.total_steps:,} steps"
+            line = "   ".join(filter(None, (settings, steps, left, best)))
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     @property
     def summary(self) -> str:
@@ -91,22 +99,15 @@ def settings_table(title: str, result: StudyResult) -> Table:
         table.add_column(escape(name))
     for name in ("score", "95 % interval", "finite", "trained"):
         table.add_column(name, justify="right")
-    for row in result.summary():
+    rows = result.summary()
+    spec = f".{decimals_of(*np.array([(row.score, row.low, row.high) for row in rows]).T)}f"
+    for row in rows:
         values = row.setting.changes.values() or [row.setting.label or "all"]
         table.add_row(
             *(escape(str(value)) for value in values),
-            f"{row.score:.4g}",
-            f"{row.low:.4g} to {row.high:.4g}",
+            f"{row.score:{spec}}",
+            f"{row.low:{spec}} to {row.high:{spec}}",
             f"{row.finite}/{plan.num_seeds}",
             f"{100 * row.fraction:.0f} %",
         )
     return table
-
-
-def duration(seconds: float) -> str:
-    """Such as "45 s", "3 min 20 s" or "2 h 5 min"."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -16,6 +16,7 @@ from PIL import Image, ImageSequence
 
 import rpojax
 from rpojax import Config, NetworkConfig, render_episode
+from rpojax.agent import rendering
 from rpojax.envs.gymnax.family import NAMES
 
 CFG = Config(
@@ -247,12 +248,33 @@ def test_states_with_typed_keys_are_drawn(tmp_path):
     assert len({tuple(jax.random.key_data(key).tolist()) for key in keys}) == 4
 
 
+def test_an_mp4_has_the_pictures_of_the_gif(homing_state, tmp_path):
+    """One that has an odd number of pixels too."""
+    imageio_ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="needs rpojax[video]")
+    pictures = np.zeros((4, 65, 33, 3), np.uint8)
+    pictures[:, :, :, 0] = np.array([40, 90, 140, 190], np.uint8)[:, None, None]
+    cfg = with_render(lambda _: pictures)
+    render_episode(cfg, homing_state, tmp_path / "episode.mp4", KEY, fps=10)
+    reader = imageio_ffmpeg.read_frames(str(tmp_path / "episode.mp4"))
+    told = next(reader)
+    assert (told["codec"], told["size"], told["fps"]) == ("h264", (34, 86), 10)
+    shown = [np.frombuffer(frame, np.uint8).reshape(86, 34, 3) for frame in reader]
+    reds = [int(frame[40, 16, 0]) for frame in shown]
+    np.testing.assert_allclose(reds, [40, 90, 140, 190], atol=12)
+
+
+def test_without_ffmpeg_an_mp4_is_refused_before_the_episode(state, tmp_path, monkeypatch):
+    monkeypatch.setattr(rendering, "_ffmpeg", lambda: None)
+    with pytest.raises(ValueError, match=r"a.mp4' needs ffmpeg.*pip install imageio-ffmpeg, or"):
+        render_episode(CFG, state, tmp_path / "a.mp4", KEY)
+
+
 def test_errors_say_what_to_do(state, homing_state, tmp_path):
     path = tmp_path / "episode.gif"
     with pytest.raises(ValueError, match=r"'Homing' has no renderer; .*draw=lambda"):
         render_episode(HOMING, homing_state, path, KEY)
-    with pytest.raises(ValueError, match=r"episode.mp4' does not end in .gif; give a file name"):
-        render_episode(CFG, state, tmp_path / "episode.mp4", KEY)
+    with pytest.raises(ValueError, match=r"a.avi' ends in neither .gif nor .mp4; give a file name"):
+        render_episode(CFG, state, tmp_path / "a.avi", KEY)
     with pytest.raises(ValueError, match=r"fps = 60 is out of range; .* \[0.01, 50\]"):
         render_episode(CFG, state, path, KEY, fps=60)
     with pytest.raises(ValueError, match="max_steps = 0 is not allowed"):

@@ -9,7 +9,7 @@ import pytest
 from rpojax import Config
 from rpojax.cli.command import main
 from rpojax.cli.studies import read_plan
-from rpojax.studies.progress_bar import duration
+from rpojax.statistics.text import duration
 
 FILE = """
 env: MountainCarContinuous-v0

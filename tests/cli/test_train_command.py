@@ -15,8 +15,8 @@ from commands import BATCH, TINY, TRAIN, UPDATES, parsed, returns_in, rows_of, r
 
 import rpojax
 from rpojax import Config, RunOptions, loggers
-from rpojax.report.progress_bar import ProgressBar
 from rpojax.runs import checkpoint, checkpoint_manager
+from rpojax.runs.progress_bar import ProgressBar
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 

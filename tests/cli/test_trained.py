@@ -167,7 +167,7 @@ def test_render_writes_an_episode_with_its_last_state(trained, tmp_path):
         (["export", "--part=value"], "part = 'value' picks parameters"),
         (["export", "--format=npz", "--stochastic"], "leave --stochastic out"),
         (["export", "--output=no/where"], "No such file or directory"),
-        (["render", "--output=a.png"], "does not end in .gif"),
+        (["render", "--output=a.png"], "ends in neither .gif nor .mp4"),
         (["render", "--max-steps=0"], "max_steps = 0 is not allowed"),
         (["plot", "--metric=episode_returns"], "did you mean 'episode_return'?"),
         (["plot", "--output=a.gfi"], "'gfi' is not supported"),

@@ -321,6 +321,10 @@ def test_value_without_an_equal_is_refused_unless_its_field_is_given(given, chan
     [
         ({"roll_outs": 16}, "unknown setting of skrl's RPO 'roll_outs'; did you mean 'rollouts'"),
         ({"gae_lamda": 1}, "did you mean 'gae_lambda'"),
+        (
+            {"seed": 42, "models": {}, "agent": {"rollouts": 16}, "trainer": {"timesteps": 100}},
+            r"section 'agent' beside 'seed', 'models', 'trainer'.*give settings\['agent'\]",
+        ),
         ({"timesteps": 100}, r"give total_timesteps = timesteps \* num_envs"),
         (
             {"lambda": 0.9, "gae_lambda": 0.9},

@@ -88,6 +88,13 @@ def test_unknown_name_lists_what_can_be_trained_in(name):
     assert "not written in JAX, such as Gymnasium's and Isaac's, cannot be trained in" in message
 
 
+def test_names_of_gymnasium_are_suggested_with_their_prefix_in_a_base_install(monkeypatch):
+    monkeypatch.setattr(registry, "_is_installed", lambda package: package == "gymnax")
+    message = "did you mean 'mjx/HalfCheetah-v5'.*named mjx/...: run pip install 'rpojax\\[mjx\\]'"
+    with pytest.raises(ValueError, match=message):
+        envs.make("HalfCheetah-v5")
+
+
 def test_packages_of_families_are_imported_when_they_are_used():
     program = """
 import sys, rpojax.envs as envs

@@ -15,6 +15,7 @@ import flax.linen as nn
 import numpy as np
 import pytest
 
+import rpojax
 from rpojax import Config, Metrics
 from rpojax.loggers import (
     TAGS,
@@ -44,6 +45,21 @@ def sweep(**values) -> AgentTable:
     repeated = {name: np.repeat(each, 2) for name, each in values.items()}
     hyperparams = CFG.hyperparams().replace(**repeated)
     return agent_table(CFG.hyperparams(), hyperparams, seeds=[0, 1] * 3)
+
+
+@pytest.mark.parametrize("call", [rpojax.fit, rpojax.resume])
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("csv", r"loggers = 'csv' is not a list of loggers; .*loggers=\[rpojax.loggers.CSVLogger"),
+        (ConsoleLogger(), "loggers = <.*ConsoleLogger .* is not a list of loggers"),
+        ([CSVLogger], r"loggers\[0\] = <class .*> is a class; .* CSVLogger\(...\)"),
+        ([ConsoleLogger(), "csv"], r"loggers\[1\] = 'csv' has no method start"),
+    ],
+)
+def test_what_is_no_logger_is_refused_before_training(call, given, message, tmp_path):
+    with pytest.raises(ValueError, match=message):
+        call(CFG if call is rpojax.fit else tmp_path, loggers=given)
 
 
 def record(updates: int, num_agents: int = 3, evaluated: bool = False, **given) -> LogRecord:

@@ -191,8 +191,8 @@ def test_discrete_actions_are_refused(policy):
 def test_errors_say_what_to_do(policy, tmp_path):
     with pytest.raises(ValueError, match="is not a policy of rpojax; give what make_policy"):
         rpojax.evaluate_gymnasium(lambda obs: obs, Echo())
-    with pytest.raises(ValueError, match=r"video = 'a\.mp4' does not end in \.gif"):
-        rpojax.evaluate_gymnasium(policy, Echo(), video="a.mp4")
+    with pytest.raises(ValueError, match=r"video = 'a\.avi' ends in neither \.gif nor \.mp4"):
+        rpojax.evaluate_gymnasium(policy, Echo(), video="a.avi")
     with pytest.raises(ValueError, match=r'render_mode = None, .*render_mode="rgb_array"'):
         rpojax.evaluate_gymnasium(policy, Echo(), video=tmp_path / "a.gif")
     with pytest.raises(ValueError, match=r"cannot play 'no_such_module:A-v0': No module named"):

@@ -124,6 +124,13 @@ def read(settings: Any, num_envs: int = 1) -> Source:
             value in "experiment".
     """
     given = as_dict(settings, "settings")
+    if "agent" in given:
+        others = ", ".join(repr(key) for key in given if key != "agent")
+        raise ValueError(
+            f"settings have a section 'agent' beside {others}, as the files of skrl's Runner and "
+            "of Isaac Lab: give settings['agent'], and of the others what is meant, such as network"
+            " = NetworkConfig(...) and seed = ... of rpojax.fit"
+        )
     of_1 = [key for key in ONLY_IN_1 if key in given]
     of_2 = [key for key in ONLY_IN_2 if key in given]
     of_2 += [key for key in PAIRS_IN_2 if isinstance(given.get(key), tuple | list)]
