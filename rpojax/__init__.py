@@ -7,7 +7,8 @@ from rpojax.agent.exported import ExportedPolicy, load_policy
 from rpojax.agent.policy import Policy, RecurrentPolicy, make_policy, make_recurrent_policy
 from rpojax.agent.rendering import render_episode
 from rpojax.devices.processes import ProcessError, use_all_machines
-from rpojax.devices.sharding import sharded_vmap, use_all_cores
+from rpojax.devices.sharding import sharded_vmap
+from rpojax.devices.start import use_all_cores
 from rpojax.programs.protocols import Train
 from rpojax.programs.trainer import Trainer, make_train, make_trainer
 from rpojax.report.plotting import plot_learning_curves

@@ -43,6 +43,11 @@ def is_key(leaf: Any) -> bool:
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
+def is_whole_here(leaf: Any) -> bool:
+    """Whether this process can read all of an array."""
+    return not isinstance(leaf, jax.Array) or leaf.is_fully_addressable or leaf.is_fully_replicated
+
+
 def select(flag: Array, chosen: PyTree, other: PyTree) -> PyTree:
     """`chosen` where the flag is True, `other` elsewhere: flag bool[...], leaves [..., *]."""
 

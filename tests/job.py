@@ -166,6 +166,64 @@ def errors(directory: str) -> Any:
     return [mistake, in_use, error_of()]
 
 
+def disagreements(directory: str) -> Any:
+    """Errors of calls that differ between processes, and what works in one of them alone."""
+    import jax
+    import numpy as np
+    import optuna
+
+    import rpojax
+
+    me = jax.process_index()
+    short = config(total_timesteps=64)
+    rates = short.hyperparams().replace(learning_rate=[(1 + me) * 1e-4, 3e-3])
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    searches = [
+        optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed=seed))
+        for seed in (0, me)
+    ]
+    space = {"learning_rate": rpojax.studies.LogUniform(1e-4, 1e-2)}
+    few = {"num_trials": 2, "batch_size": 2, "num_seeds": 2, "eval_episodes": 2, "reports": 1}
+
+    def error_of(call: Any, *arguments: Any, **named: Any) -> str:
+        try:
+            call(*arguments, **named)
+        except ValueError as error:
+            return str(error)
+        return "none"
+
+    rpojax.fit(short, num_seeds=2, checkpoint_dir=directory)
+    done = Path(directory) / "done"
+    if me == 0:  # while the other process waits elsewhere
+        policy = rpojax.load(directory).policy(1)
+        action = policy(np.zeros(3, np.float32)).tolist()
+        done.touch()
+    while not done.exists():
+        time.sleep(0.1)
+    run = rpojax.load(directory)
+    for search in searches:
+        rpojax.studies.optimize(search, short, space, **few)
+    return {
+        "fit": error_of(rpojax.fit, short, hyperparams=rates),
+        "config": error_of(rpojax.fit, config(gamma=0.9 + 0.01 * me)),
+        "option": error_of(rpojax.fit, short, eval_every=1 + me),
+        "resume": error_of(rpojax.resume, directory, total_timesteps=(4 + me) * 64),
+        "study": error_of(rpojax.study, short, grid={"alpha": [0.0, 0.1 + me]}, num_seeds=1),
+        "optimize": error_of(rpojax.studies.optimize, searches[0], short, space, num_trials=1 + me),
+        "evaluate": error_of(run.evaluate, 2 + me),
+        "sharded_vmap": error_of(rpojax.sharded_vmap(jax.numpy.sin), np.arange(4.0) + me),
+        "alike": error_of(rpojax.sharded_vmap(jax.numpy.sin), np.arange(4.0)),
+        "function": error_of(rpojax.fit, short.replace(reward_shaper=_shapers()[me])),
+        "alone": action if me == 0 else [],
+        "trials": [[trial.params for trial in search.trials] for search in searches],
+        "values": [[trial.value for trial in search.trials] for search in searches],
+    }
+
+
+def _shapers() -> Any:
+    return [lambda reward, timestep, timesteps: reward, lambda reward, *_: reward]
+
+
 def train_for_long(directory: str) -> Any:
     """A run without an end that prints its updates."""
     import rpojax

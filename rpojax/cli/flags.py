@@ -15,8 +15,12 @@ import jax
 import tyro
 
 from rpojax.devices.processes import use_all_machines
-from rpojax.devices.sharding import use_all_cores
-from rpojax.devices.start import keep_compiled_programs, keep_stdout_for_python, require_device
+from rpojax.devices.start import (
+    keep_compiled_programs,
+    keep_stdout_for_python,
+    require_device,
+    use_all_cores,
+)
 from rpojax.runs.settings import RECORDED
 from rpojax.settings.config import Config
 from rpojax.settings.declared import anything, setting, settings_of

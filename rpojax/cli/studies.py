@@ -80,15 +80,16 @@ class Study:
                 raise
             write_report({files.path.name: result}, files.report)
             console.print(settings_table(files.path.name, result))
+            again = result.confirmed
+            if again is not None:
+                console.print(settings_table(f"{files.path.name}, with fresh seeds", again))
+            console.print(result.verdict, markup=False, highlight=False)
             console.print(bar.summary)
             if self.json:
-                print_json(
-                    {
-                        "directory": str(files.path),
-                        "settings": result.setting_rows(),
-                        **bar.measures,
-                    }
-                )
+                found = {"verdict": result.verdict, "settings": result.setting_rows()}
+                confirmed = again and again.setting_rows()
+                report = {"directory": str(files.path), **found, "confirmed": confirmed}
+                print_json({**report, **bar.measures})
             else:
                 written = files.report, files.settings_csv, files.agents_csv, files.curves_csv
                 print(*written, sep="\n")

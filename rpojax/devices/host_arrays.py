@@ -8,7 +8,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from rpojax.devices.processes import wait_for
 from rpojax.devices.sharding import reshard
-from rpojax.trees import is_key
+from rpojax.trees import is_key, is_whole_here
 from rpojax.types import PyTree
 
 
@@ -29,11 +29,6 @@ def to_host(tree: PyTree) -> PyTree:
         near = iter(far)
         plain = [leaf if is_whole_here(leaf) else next(near) for leaf in plain]
     return jax.tree.unflatten(structure, map(_like, plain, leaves))
-
-
-def is_whole_here(leaf: Any) -> bool:
-    """Whether this process can read all of an array."""
-    return not isinstance(leaf, jax.Array) or leaf.is_fully_addressable or leaf.is_fully_replicated
 
 
 def _like(plain: Any, leaf: Any) -> Any:

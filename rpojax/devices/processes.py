@@ -55,7 +55,7 @@ from typing import Any, TypeVar
 import jax
 from jax._src import distributed  # the store of keys and values has no public name
 
-from rpojax.devices.sharding import use_all_cores
+from rpojax.devices.start import use_all_cores
 from rpojax.types import PyTree
 from rpojax.validation import whole_number
 

@@ -1,6 +1,5 @@
 """Many agents over all devices: cores of a CPU, GPUs, TPU cores."""
 
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -8,6 +7,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from rpojax.devices.agreement import JittedAlike
+from rpojax.devices.processes import several
 from rpojax.trees import is_key, leaves_by_path
 from rpojax.types import PyTree
 from rpojax.validation import nearest_divisor
@@ -17,40 +18,10 @@ ENVS_AXIS = "envs"
 """Mesh axes: over agents, and over the environments of an agent that several devices share."""
 
 
-def use_all_cores() -> int:
-    """Let JAX see each core of the CPU as a device; call it before any other use of JAX.
-
-    XLA runs a program of small arrays on one core, so that vmapped agents leave the others idle.
-    With a device for each core, `sharded_vmap` trains as many agents at a time. Where JAX has
-    another platform as its default (a GPU), that one's devices stay the default.
-
-    Returns:
-        The number of cores.
-
-    Raises:
-        RuntimeError: JAX has been used already, and its devices cannot change any more.
-    """
-    cores = usable_cores()
-    try:
-        jax.config.update("jax_num_cpu_devices", cores)
-    except RuntimeError as error:
-        raise RuntimeError(
-            "use_all_cores() comes too late: JAX has been used, and its devices are fixed; call "
-            "it right after the imports"
-        ) from error
-    return cores
-
-
 def name_of(function: Callable[..., Any]) -> str:
     """The name that a program of this function has in logs and profiles."""
     name: str = getattr(getattr(function, "func", function), "__name__", "run")
     return name
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on."""
-    available = getattr(os, "sched_getaffinity", None)
-    return len(available(0)) if available else os.cpu_count() or 1
 
 
 def sharded_vmap(
@@ -77,7 +48,7 @@ def sharded_vmap(
 
     Raises:
         ValueError: an `in_axes` other than 0 and None; devices that cannot be grouped; when it is
-            called: mapped arrays of different lengths, or none.
+            called: mapped arrays of different lengths, or none; other arguments in another process.
 
     Example:
         rpojax.use_all_cores()
@@ -110,7 +81,8 @@ def sharded_vmap(
         return results
 
     run.__name__ = name_of(function)
-    return jax.jit(run, donate_argnums=donate_argnums)
+    jitted: Any = jax.jit(run, donate_argnums=donate_argnums)
+    return JittedAlike("sharded_vmap", jitted) if several() else jitted
 
 
 def shard(tree: PyTree, devices_per_agent: int = 1) -> PyTree:

@@ -1,4 +1,4 @@
-"""What the command sets up before JAX computes."""
+"""What is set up before JAX computes, by users and by the command."""
 
 import contextlib
 import os
@@ -9,6 +9,36 @@ from pathlib import Path
 import jax
 
 JAX_MIN_COMPILE_SECONDS = 1.0  # JAX's default: programs that compile faster are not kept
+
+
+def use_all_cores() -> int:
+    """Let JAX see each core of the CPU as a device; call it before any other use of JAX.
+
+    XLA runs a program of small arrays on one core, so that vmapped agents leave the others idle.
+    With a device for each core, `sharded_vmap` trains as many agents at a time. Where JAX has
+    another platform as its default (a GPU), that one's devices stay the default.
+
+    Returns:
+        The number of cores.
+
+    Raises:
+        RuntimeError: JAX has been used already, and its devices cannot change any more.
+    """
+    cores = usable_cores()
+    try:
+        jax.config.update("jax_num_cpu_devices", cores)
+    except RuntimeError as error:
+        raise RuntimeError(
+            "use_all_cores() comes too late: JAX has been used, and its devices are fixed; call "
+            "it right after the imports"
+        ) from error
+    return cores
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    available = getattr(os, "sched_getaffinity", None)
+    return len(available(0)) if available else os.cpu_count() or 1
 
 
 def keep_compiled_programs() -> None:

@@ -21,7 +21,7 @@ from rpojax.core.optimizer import make_optimizer
 from rpojax.core.train import collect_batch, init_agent, make_parts
 from rpojax.core.update import rpo_loss
 from rpojax.devices.memory import bytes_available
-from rpojax.devices.sharding import usable_cores
+from rpojax.devices.start import usable_cores
 from rpojax.programs.blocks import in_blocks
 from rpojax.programs.precision import warn_of_tf32
 from rpojax.types import Batch, PyTree

@@ -129,13 +129,13 @@ def seeds_in_words(num_seeds: int | tuple[int, int]) -> str:
 
 
 def explain(statistic: str, estimates: Sequence[Estimate], num_seeds: int | tuple[int, int]) -> str:
-    """The text "median and 95 % bootstrap interval of 5 seeds"; no interval where there is none."""
+    """The text "median and 95 % interval of 5 seeds"; no interval where there is none."""
     levels = {
         f"{100 * estimate.confidence:g} %"
         for estimate in estimates
         if not np.isnan(estimate.low).all()
     }
-    interval = f" and {' or '.join(sorted(levels))} bootstrap interval" if levels else ""
+    interval = f" and {' or '.join(sorted(levels))} interval" if levels else ""
     return f"{statistic}{interval} of {seeds_in_words(num_seeds)}"
 
 

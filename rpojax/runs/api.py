@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rpojax.core.model import check_config, make_model
+from rpojax.devices.agreement import called_alike
 from rpojax.devices.processes import errors_shared
 from rpojax.envs.params import params_of_agents
 from rpojax.loggers import Logger
@@ -32,6 +33,7 @@ from rpojax.validation import check_known, show
 
 
 @errors_shared(alike=(TrainingInterrupted,))
+@called_alike("fit", "on_chunk", "loggers")
 def fit(
     cfg: Config,
     num_seeds: int | None = None,
@@ -120,7 +122,8 @@ def fit(
 
     Raises:
         ValueError: as `make_train`; an unknown name or a number out of range; numbers of agents
-            that disagree; a run in checkpoint_dir already; `initial` of other shapes.
+            that disagree; a run in checkpoint_dir already; `initial` of other shapes; other
+            arguments in another process.
         OSError: nothing can be written in checkpoint_dir. Once training has begun, the same is a
             warning, and the training continues.
         MemoryError: the agents do not fit into a device's memory; the message says what to lower.
@@ -169,6 +172,7 @@ def with_drawn_hyperparams(agents: AgentTable, evolve: PBT) -> AgentTable:
 
 
 @errors_shared(alike=(TrainingInterrupted,))
+@called_alike("resume", "on_chunk", "loggers")
 def resume(
     directory: str | Path,
     *,

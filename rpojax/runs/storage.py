@@ -24,10 +24,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax.devices.host_arrays import is_whole_here
 from rpojax.devices.processes import ProcessError, exchanged, in_first, is_first
 from rpojax.files import clear_remains, digest_of
-from rpojax.trees import is_key, leaves_by_path
+from rpojax.trees import is_key, is_whole_here, leaves_by_path
 from rpojax.types import PyTree
 from rpojax.validation import first_line
 

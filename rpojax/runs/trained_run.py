@@ -11,6 +11,7 @@ import numpy as np
 from rpojax.agent.evaluation import Evaluation
 from rpojax.agent.policy import Policy, RecurrentPolicy, policy_for
 from rpojax.core.model import Model, make_model
+from rpojax.devices.agreement import called_alike
 from rpojax.envs.params import params_of_agents
 from rpojax.programs.protocols import EnvParams
 from rpojax.runs import storage
@@ -120,6 +121,7 @@ class TrainedRun:
             raise ValueError(f"agent = {index} is not in this run; give 0 to {count - 1}")
         return index
 
+    @called_alike("evaluate")
     def evaluate(
         self,
         num_episodes: int = 128,

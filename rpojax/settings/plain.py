@@ -34,6 +34,14 @@ def objects_in(plain: Any, name: str = "") -> dict[str, str]:
     return {path: text for part in parts for path, text in objects_in(part[1], part[0]).items()}
 
 
+def without_objects(plain: Any) -> Any:
+    """Plain settings with an empty description in place of each."""
+    if isinstance(plain, Mapping):
+        objects = set(plain) == {DESCRIPTION}
+        return {name: "" if objects else without_objects(item) for name, item in plain.items()}
+    return [without_objects(item) for item in plain] if isinstance(plain, list) else plain
+
+
 def to_plain(value: Any) -> Any:
     """A setting as a plain value, or a description of it."""
     if isinstance(value, np.ndarray | np.generic | jax.Array):

@@ -10,7 +10,7 @@ import numpy as np
 from rpojax.settings.config import Config
 from rpojax.settings.hyperparams import HyperParams
 from rpojax.settings.network_config import NetworkConfig
-from rpojax.settings.plain import DESCRIPTION, fields_to_plain, objects_in
+from rpojax.settings.plain import fields_to_plain, objects_in, without_objects
 from rpojax.validation import show
 
 
@@ -88,7 +88,7 @@ def _require_same(recorded: Mapping[str, Any], cfg: Config) -> None:
     described: list[str] = []
     for name, value in fields_to_plain(cfg).items():
         if value != complete[name]:
-            same_kind = _without_objects(value) == _without_objects(complete[name])
+            same_kind = without_objects(value) == without_objects(complete[name])
             text = f"{name} = {_show(name, value)} where the run has {_show(name, complete[name])}"
             (described if same_kind else differing).append(text)
     if differing:
@@ -103,14 +103,6 @@ def _require_same(recorded: Mapping[str, Any], cfg: Config) -> None:
             "make sure that it computes the same",
             stacklevel=2,
         )
-
-
-def _without_objects(plain: Any) -> Any:
-    """Plain settings with an empty description in place of each."""
-    if isinstance(plain, Mapping):
-        objects = set(plain) == {DESCRIPTION}
-        return {name: "" if objects else _without_objects(item) for name, item in plain.items()}
-    return [_without_objects(item) for item in plain] if isinstance(plain, list) else plain
 
 
 def _show(name: str, plain: Any) -> str:

@@ -11,7 +11,7 @@ from rpojax.statistics.bootstrap import (
     probability_of_improvement,
 )
 from rpojax.statistics.learning import area_under_curve, sample_efficiency
-from rpojax.statistics.ranking import RankStability, rank_stability
+from rpojax.statistics.ranking import RankStability, rank_stability, simultaneous_intervals
 from rpojax.statistics.scores import (
     Scores,
     ScoresLike,
@@ -40,4 +40,5 @@ __all__ = [
     "probability_of_improvement",
     "rank_stability",
     "sample_efficiency",
+    "simultaneous_intervals",
 ]

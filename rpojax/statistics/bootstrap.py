@@ -170,12 +170,17 @@ def performance_profile(
 def check_interval(confidence: float, num_resamples: int, method: str) -> None:
     """Raise ValueError for no confidence, too few resamples, or an unknown method."""
     check_choice("method", method, ("percentile", "expanded"))
+    check_confidence(confidence)
+    whole_number("num_resamples", num_resamples, least=100)
+
+
+def check_confidence(confidence: float) -> None:
+    """Raise ValueError for what is no confidence."""
     if not 0.0 < confidence < 1.0:
         raise ValueError(
             f"confidence = {show(confidence)} is not allowed; give a number between 0 and 1, such "
             "as 0.95"
         )
-    whole_number("num_resamples", num_resamples, least=100)
 
 
 def _interval(

@@ -1,7 +1,8 @@
 """Studies: many settings and seeds, compared with honest statistics.
 
 `rpojax.study` trains each setting with several seeds and judges them by the interquartile mean of
-their evaluations, with a 95 % bootstrap interval. An agent that diverged counts as the worst score:
+their evaluations. An agent that diverged counts as the worst score. The 95 % intervals hold for all
+settings together, and so for the best one too, which in part is the luckiest:
 
 ```python
 import rpojax
@@ -11,6 +12,7 @@ cfg = rpojax.Config(env="Pendulum-v1", total_timesteps=30_000)
 found = rpojax.study(cfg, grid={"alpha": [0.0, 0.5]}, num_seeds=4, eval_episodes=8)
 for row in found.summary():
     print(row.setting.label, row.score, row.low, row.high)
+print(found.verdict)
 
 searched = rpojax.study(
     cfg,
@@ -20,8 +22,9 @@ searched = rpojax.study(
     num_seeds=2,
     eval_episodes=8,
     halving=2,  # the better half trains to twice the length
+    confirm=4,  # the best settings train again with four fresh seeds, which did not choose them
 )
-print(searched.settings[searched.best].label)
+print(searched.settings[searched.best].label, searched.confirmed.scores)
 ```
 
 Settings that differ in hyperparameters, and in parameters of the environment that can be traced
@@ -67,7 +70,9 @@ rpojax.studies.optimize(study, cfg, {"learning_rate": LogUniform(1e-4, 1e-2)}, n
 ```
 
 Population-based training is compiled into the training: after every generation the worst agents
-copy the best ones and change their hyperparameters. `rpojax.report.plot_genealogy` draws this:
+copy the best ones and change their hyperparameters. `rpojax.report.plot_genealogy` draws this. The
+agents of a population have ancestors in common: an interval over them says nothing of what another
+population would reach. For that, train several populations, with different seeds:
 
 ```python
 evolve = rpojax.PBT(every=1, hyperparams={"learning_rate": LogUniform(1e-5, 1e-2)})
@@ -78,7 +83,7 @@ print(result.evolution.parents)  # [agent, generation]
 
 from rpojax.settings.ranges import Choice, LogUniform, Uniform, Whole
 from rpojax.studies.optuna_search import optimize
-from rpojax.studies.plan import Halving
+from rpojax.studies.plan import Confirm, Halving
 from rpojax.studies.report import write_report
 from rpojax.studies.result import SettingScore, StudyResult, write_table
 from rpojax.studies.runner import StudyProgress
@@ -86,6 +91,7 @@ from rpojax.studies.settings import Setting
 
 __all__ = [
     "Choice",
+    "Confirm",
     "Halving",
     "LogUniform",
     "Setting",

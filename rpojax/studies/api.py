@@ -1,28 +1,33 @@
 """`study`: many settings, many seeds of each, few programs."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from rpojax.core.model import check_config
+from rpojax.devices.agreement import called_alike
 from rpojax.devices.processes import errors_shared, in_first, is_first, only_in_first
 from rpojax.runs.interrupt import Interrupted, first_signal_noted, raise_if_noted
-from rpojax.runs.lock import exclusive
+from rpojax.runs.lock import Lease, exclusive
 from rpojax.settings.config import Config
 from rpojax.settings.ranges import Range
 from rpojax.settings.run_options import RunOptions
 from rpojax.studies.plan import (
     DEFAULT_NUM_SEEDS,
     EVALUATION,
+    Confirm,
     Direction,
     Halving,
     StudyDirectory,
     StudyPlan,
 )
 from rpojax.studies.result import StudyResult, write_table
-from rpojax.studies.runner import OnProgress, read, run
+from rpojax.studies.runner import OnProgress, RungResult, StudyProgress, read, run
 from rpojax.studies.settings import Changes, Sampler, given_configs, grid_and_space
+
+Trained: TypeAlias = Callable[[StudyPlan, StudyDirectory | None], list[RungResult]]
 
 
 def study(
@@ -36,6 +41,7 @@ def study(
     num_seeds: int = DEFAULT_NUM_SEEDS,
     seed: int = 0,
     halving: int | Halving | None = None,
+    confirm: int | Confirm | None = None,
     objective: str = EVALUATION,
     direction: Direction = "maximize",
     eval_episodes: int = RunOptions.eval_episodes,
@@ -70,6 +76,9 @@ def study(
         seed: of the first agent of each setting, and of the sampler.
         halving: successive halving: with 3, the best third of the settings at each rung train on to
             a rung of three times the length; or a `Halving`. None: all train to the end.
+        confirm: fresh seeds with which the three best settings are trained again at the end, or a
+            `Confirm`. The seeds that choose the best setting of many make it look better than it
+            is; `StudyResult.confirmed` and the report's verdict are about the fresh ones.
         objective: what is compared: "evaluation_return", the mean return over episodes with mean
             actions after training; "environment/NAME", a metric of the environment in these
             episodes; or a field of `Metrics`, of the last tenth of the updates together: a mean
@@ -99,6 +108,7 @@ def study(
         num_seeds=num_seeds,
         seed=seed,
         halving=halving,
+        confirm=confirm,
         objective=objective,
         direction=direction,
         eval_episodes=eval_episodes,
@@ -154,10 +164,11 @@ def finished_study(directory: str | Path) -> StudyResult:
     """
     files = StudyDirectory(directory)
     plan = files.plan()
-    return StudyResult(plan, tuple(read(plan, files)))
+    return _result(plan, files, read)
 
 
 @errors_shared(alike=(Interrupted,))
+@called_alike("study", "on_progress")
 def run_plan(
     plan: StudyPlan,
     directory: str | Path | None,
@@ -167,7 +178,7 @@ def run_plan(
     """Run a study and write its tables."""
     plan.check_objective()
     if directory is None:
-        return StudyResult(plan, tuple(run(plan, None, on_progress)))
+        return _result(plan, None, _training(on_progress))
     files = StudyDirectory(directory)
     with (
         first_signal_noted(),
@@ -175,13 +186,46 @@ def run_plan(
         only_in_first(exclusive(files.path, force)) as lease,
     ):
         in_first(lambda: files.begin(plan))
-        result = StudyResult(plan, tuple(run(plan, files, on_progress, lease=lease)))
+        result = _result(plan, files, _training(on_progress, lease))
         raise_if_noted("stopped")
         if is_first():
-            write_table(result.agent_rows(), files.agents_csv)
-            write_table(result.setting_rows(), files.settings_csv)
-            write_table(result.curve_rows(), files.curves_csv)
+            _write_tables(files, result)
+            if result.confirmed is not None:
+                _write_tables(files.confirmation(), result.confirmed)
     return result
+
+
+def _write_tables(files: StudyDirectory, result: StudyResult) -> None:
+    write_table(result.agent_rows(), files.agents_csv)
+    write_table(result.setting_rows(), files.settings_csv)
+    write_table(result.curve_rows(), files.curves_csv)
+
+
+def _result(plan: StudyPlan, files: StudyDirectory | None, trained: Trained) -> StudyResult:
+    """The result of a study, and that of its confirmation if it has one."""
+    found = StudyResult(plan, tuple(trained(plan, files)))
+    if plan.confirm is None:
+        return found
+    again = plan.confirmation([plan.settings[index] for index in found.at_end])
+    parts = trained(again, None if files is None else files.confirmation())
+    return dataclasses.replace(found, confirmed=StudyResult(again, tuple(parts)))
+
+
+def _training(on_progress: OnProgress | None, lease: Lease | None = None) -> Trained:
+    """`run` for a study and then for its confirmation, whose progress is that of one study."""
+    last: list[StudyProgress] = []
+
+    def trained(plan: StudyPlan, files: StudyDirectory | None) -> list[RungResult]:
+        before = last[:]
+
+        def show(progress: StudyProgress) -> None:
+            last[:] = [progress.confirming_after(*before) if before else progress]
+            if on_progress is not None:
+                on_progress(last[0])
+
+        return run(plan, files, show, lease=lease)
+
+    return trained
 
 
 @contextlib.contextmanager

@@ -1,12 +1,16 @@
 """Searches by Optuna's samplers and pruners, in batches that train as one program."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rpojax.core.model import check_config
+from rpojax.devices.agreement import called_alike
+from rpojax.devices.processes import errors_shared, found_in_first
+from rpojax.runs.interrupt import Interrupted
 from rpojax.settings.config import Config
 from rpojax.settings.ranges import Choice, LogUniform, Range, Uniform, Whole
 from rpojax.settings.run_options import RunOptions
@@ -19,6 +23,8 @@ if TYPE_CHECKING:
     import optuna
 
 
+@errors_shared(alike=(Interrupted,))
+@called_alike("optimize", "study", "on_progress")
 def optimize(
     study: "optuna.Study",
     cfg: Config,
@@ -45,6 +51,9 @@ def optimize(
     its storage, such as `optuna.create_study(storage="sqlite:///study.db", study_name="pendulum",
     load_if_exists=True)`; give the sampler of each a `seed` of its own.
 
+    In a job of several processes (`use_all_machines`), which all call this, trials are those of the
+    first process's study; those of the others are not used.
+
     If a process is killed, its trials stay "running" in the storage, as always with Optuna's
     ask-and-tell interface.
 
@@ -66,14 +75,10 @@ def optimize(
 
     Raises:
         ValueError: as in `rpojax.study`; a study of several objectives; an option that Optuna
-            cannot save.
+            cannot save; other arguments in another process.
     """
     check_config(cfg)
     batch_size = whole_number("batch_size", batch_size)
-    if len(study.directions) > 1:
-        raise ValueError(
-            f"study has {len(study.directions)} objectives; give one that has one direction"
-        )
     ranges = ranges_of(space)
     for name, given in ranges.items():
         options = given.options if isinstance(given, Choice) else ()
@@ -84,25 +89,26 @@ def optimize(
                     "give numbers, strings and truth values"
                 )
     left = whole_number("num_trials", num_trials)
-    worst = np.inf
+    direction, worst = found_in_first(lambda: _direction(study)), np.inf
     while left:
-        trials: list[optuna.Trial] = []
+        trials: list[optuna.Trial] = []  # empty but in the first process
         try:
-            for _ in range(min(left, batch_size)):
-                trials.append(_asked(study))
-                for name, given in ranges.items():
-                    _suggest(trials[-1], name, given)
+            count = min(left, batch_size)
+            proposed = found_in_first(functools.partial(_propose, study, ranges, count, trials))
             plan = StudyPlan(
-                settings=tuple(_setting(cfg, trial) for trial in trials),
+                settings=tuple(
+                    Setting(label_of(changes), changes, with_changes(cfg, changes))
+                    for changes in proposed
+                ),
                 num_seeds=num_seeds,
                 seed=seed,
                 reports=reports,
                 objective=objective,
-                direction=study.direction.name.lower(),  # type: ignore[arg-type]
+                direction=direction,
                 eval_episodes=eval_episodes,
             )
             worst, stopped = _run_batch(study, trials, plan, on_progress, worst)
-            left = 0 if stopped else left - len(trials)
+            left = 0 if stopped else left - len(proposed)
         except BaseException:
             for trial in trials:
                 _tell(study, trial, None)
@@ -124,10 +130,10 @@ def _run_batch(
     plan.check_objective()
     places = first_of_each([setting.cfg for setting in plan.settings])
     distinct = sorted(set(places))
-    stopped: list[bool] = []
     unique = dataclasses.replace(plan, settings=tuple(plan.settings[at] for at in distinct))
+    stopped: list[bool] = []
 
-    def choose(rung: int, alive: list[int], scores: Mapping[int, float]) -> list[int]:
+    def judge(rung: int, alive: list[int], scores: Mapping[int, float]) -> list[int]:
         going_on = []
         for member in alive:
             same = [t for t, place in zip(trials, places, strict=True) if place == distinct[member]]
@@ -139,6 +145,10 @@ def _run_batch(
                 going_on.append(member)
         return going_on
 
+    def choose(rung: int, alive: list[int], scores: Mapping[int, float]) -> list[int]:
+        going_on: list[int] = found_in_first(lambda: judge(rung, alive, scores))
+        return going_on
+
     finished = run(unique, None, on_progress, choose, worst)
     last = max(trained.rung for trained in finished)
     at_end = [trained for trained in finished if trained.rung == last]
@@ -147,17 +157,38 @@ def _run_batch(
     for trained in at_end:
         finite = np.asarray(trained.result.finite).reshape(-1, plan.num_seeds)
         alive |= {trained.members[row] for row in np.flatnonzero(finite.any(axis=1))}
-    for trial, place in zip(trials, places, strict=True):
-        member = distinct.index(place)
-        score = scores.get(member, np.nan)
-        known = member in alive and not np.isnan(score)  # else pruned already, or without a score
-        stopped.append(_tell(study, trial, score if known else None))
-    return min(worst, worst_of(unique, at_end)), any(stopped)
+
+    def tell() -> bool:
+        for trial, place in zip(trials, places, strict=True):
+            member = distinct.index(place)
+            score = scores.get(member, np.nan)
+            known = member in alive and not np.isnan(score)  # else pruned already, or no score
+            stopped.append(_tell(study, trial, score if known else None))
+        return any(stopped)
+
+    return min(worst, worst_of(unique, at_end)), found_in_first(tell)
 
 
-def _setting(cfg: Config, trial: "optuna.Trial") -> Setting:
-    changes = dict(trial.params)
-    return Setting(label_of(changes), changes, with_changes(cfg, changes))
+def _direction(study: "optuna.Study") -> str:
+    if len(study.directions) > 1:
+        raise ValueError(
+            f"study has {len(study.directions)} objectives; give one that has one direction"
+        )
+    return study.direction.name.lower()
+
+
+def _propose(
+    study: "optuna.Study",
+    ranges: Mapping[str, Range],
+    count: int,
+    trials: "list[optuna.Trial]",
+) -> list[dict[str, Any]]:
+    """The parameters of new trials, which are appended to `trials`."""
+    for _ in range(count):
+        trials.append(_asked(study))
+        for name, given in ranges.items():
+            _suggest(trials[-1], name, given)
+    return [dict(trial.params) for trial in trials]
 
 
 def _asked(study: "optuna.Study") -> "optuna.Trial":

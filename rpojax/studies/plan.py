@@ -11,9 +11,10 @@ import json
 import math
 import os
 import shlex
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 import jax.numpy as jnp
 import numpy as np
@@ -25,13 +26,21 @@ from rpojax.settings.agent_table import LARGEST_SEED, AgentTable, agent_table
 from rpojax.settings.config import Config
 from rpojax.settings.declared import settings_of
 from rpojax.settings.hyperparams import HyperParams
-from rpojax.settings.plain import fields_to_plain, objects_in
+from rpojax.settings.plain import fields_to_plain, objects_in, without_objects
 from rpojax.settings.recorded import config_from_plain
 from rpojax.settings.run_options import RunOptions
 from rpojax.studies.settings import Setting, params_of_settings, program_config, traced_params
-from rpojax.validation import Interval, as_mapping, check_choice, number_in, whole_number
+from rpojax.validation import (
+    Interval,
+    as_mapping,
+    check_choice,
+    check_known,
+    number_in,
+    whole_number,
+)
 
 Direction: TypeAlias = Literal["maximize", "minimize"]
+R = TypeVar("R", "Halving", "Confirm")
 
 EVALUATION = "evaluation_return"
 DEFAULT_NUM_SEEDS = 8
@@ -80,17 +89,34 @@ class Halving:
         return sorted(best[: self.number_kept(len(settings))])
 
 
-def check_halving(given: Any) -> Halving | None:
-    """What `rpojax.study` takes: None, a factor, or a `Halving`; also its fields in a mapping."""
-    if given is None or isinstance(given, Halving):
+@dataclasses.dataclass(frozen=True)
+class Confirm:
+    """The best settings of a study are trained again, with seeds that did not choose them.
+
+    Attributes:
+        num_seeds: fresh seeds of each; they follow those of the study.
+        settings: how many of the settings, from the best on.
+    """
+
+    num_seeds: int = DEFAULT_NUM_SEEDS
+    settings: int = 3
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            object.__setattr__(self, name, whole_number(f"confirm.{name}", value))
+
+
+def rule_from(rule: type[R], name: str, given: Any) -> R | None:
+    """A `Halving` or `Confirm`, from itself, its first field, or a mapping of its fields."""
+    if given is None or isinstance(given, rule):
         return given
     fields = as_mapping(given)
     if fields is None:
-        return Halving(whole_number("halving", given, least=2))
-    unknown = [key for key in fields if key not in ("factor", "first")]
-    if unknown:
-        raise ValueError(f"halving has no {unknown[0]}; give factor, first or both")
-    return Halving(**fields)
+        return rule(given)
+    known = [field.name for field in dataclasses.fields(rule)]
+    for key in fields:
+        check_known(str(key), known, f"key of {name}:")
+    return rule(**fields)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -100,7 +126,8 @@ class StudyPlan:
     settings: tuple[Setting, ...]
     num_seeds: int = DEFAULT_NUM_SEEDS
     seed: int = 0  # of the first agent of each setting
-    halving: Halving | None = None  # or what `check_halving` takes
+    halving: Halving | None = None  # or what `rule_from` takes
+    confirm: Confirm | None = None  # likewise
     objective: str = EVALUATION
     direction: Direction = "maximize"
     eval_episodes: int = RunOptions.eval_episodes  # of each agent, at each rung
@@ -109,9 +136,11 @@ class StudyPlan:
     def __post_init__(self) -> None:
         for name in ("num_seeds", "eval_episodes", "reports"):
             object.__setattr__(self, name, whole_number(name, getattr(self, name)))
-        most = LARGEST_SEED + 1 - self.num_seeds
+        object.__setattr__(self, "halving", rule_from(Halving, "halving", self.halving))
+        object.__setattr__(self, "confirm", rule_from(Confirm, "confirm", self.confirm))
+        seeds = self.num_seeds + (self.confirm.num_seeds if self.confirm else 0)
+        most = LARGEST_SEED + 1 - seeds
         object.__setattr__(self, "seed", whole_number("seed", self.seed, least=0, most=most))
-        object.__setattr__(self, "halving", check_halving(self.halving))
         check_choice("direction", self.direction, get_args(Direction))
         if not (isinstance(self.objective, str) and self.objective.startswith(ENVIRONMENT)):
             check_choice(
@@ -121,12 +150,21 @@ class StudyPlan:
                 also=f", or {ENVIRONMENT}NAME for a metric of the environment",
             )
 
-    @property
+    @functools.cached_property
     def rungs(self) -> list[float]:
-        """Fractions of the training after which settings are compared; the last one is 1."""
+        """Fractions of the training after which settings are compared; the last one is 1.
+
+        In a short training, rungs that would end in the same update are one.
+        """
+        planned = [rung / self.reports for rung in range(1, self.reports + 1)]
         if self.halving is not None:
-            return self.halving.rungs(len(self.settings))
-        return [rung / self.reports for rung in range(1, self.reports + 1)]
+            planned = self.halving.rungs(len(self.settings))
+        lengths = {setting.cfg.num_updates for setting in self.settings}
+        rungs = [planned.pop()]
+        for rung in reversed(planned):
+            if all(_updates(rung, length) < _updates(rungs[0], length) for length in lengths):
+                rungs.insert(0, rung)
+        return rungs
 
     @property
     def sign(self) -> float:
@@ -153,7 +191,20 @@ class StudyPlan:
 
     def updates_at(self, cfg: Config, rung: int) -> int:
         """The updates of a program after which its settings reach a rung."""
-        return max(1, round(self.rungs[rung] * cfg.num_updates))
+        return _updates(self.rungs[rung], cfg.num_updates)
+
+    def confirmation(self, ranked: Sequence[Setting]) -> "StudyPlan":
+        """The study of the first of these settings, whole, with seeds that follow this one's."""
+        assert self.confirm is not None
+        return dataclasses.replace(
+            self,
+            settings=tuple(ranked[: self.confirm.settings]),
+            num_seeds=self.confirm.num_seeds,
+            seed=self.seed + self.num_seeds,
+            halving=None,
+            confirm=None,
+            reports=1,
+        )
 
     def agents(self, members: list[int]) -> AgentTable:
         """The agents of some settings of a program, with the seeds of each setting in a row."""
@@ -178,10 +229,14 @@ class StudyPlan:
         whole = [setting.cfg.actual_timesteps for setting in self.settings]
         count, before, total = len(whole), 0.0, 0.0
         for rung in self.rungs:
+            if before and self.halving is not None:
+                count = self.halving.number_kept(count)
             total += count * (rung - before)
             before = rung
-            count = count if self.halving is None else self.halving.number_kept(count)
-        return int(total * np.mean(whole) * self.num_seeds)
+        agents = total * self.num_seeds
+        if self.confirm is not None:
+            agents += min(count, self.confirm.settings) * self.confirm.num_seeds
+        return int(agents * np.mean(whole))
 
     def check_objective(self) -> None:
         """Raise ValueError where an environment lacks the metric that settings are compared by."""
@@ -199,9 +254,12 @@ class StudyPlan:
     def record(self) -> dict[str, Any]:
         """The plan as numbers, text, lists and dictionaries, for JSON."""
         others = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        halving = None if self.halving is None else dataclasses.asdict(self.halving)
+        rules = {
+            name: rule and dataclasses.asdict(rule)
+            for name, rule in (("halving", self.halving), ("confirm", self.confirm))
+        }
         settings = [each._asdict() | {"cfg": fields_to_plain(each.cfg)} for each in self.settings]
-        return others | {"settings": settings, "halving": halving}
+        return others | rules | {"settings": settings}
 
     @classmethod
     def from_record(cls, recorded: Mapping[str, Any]) -> "StudyPlan":
@@ -219,7 +277,11 @@ class StudyPlan:
         return cls(**{**recorded, "settings": settings})
 
     def difference(self, recorded: Mapping[str, Any]) -> str | None:
-        """How this plan differs from a recorded one, as text; None if they are the same."""
+        """How this plan differs from a recorded one, as text; None if they are the same.
+
+        Objects, such as functions, are compared by their descriptions. Where only these differ
+        there is a warning, since the same object can be described in another way.
+        """
         now = self.record()
         for name, value in now.items():
             if name != "settings" and recorded.get(name) != value:
@@ -227,13 +289,32 @@ class StudyPlan:
         before, after = recorded["settings"], now["settings"]
         if len(before) != len(after):
             return f"{len(after)} settings where the study has {len(before)}"
+        described: list[str] = []
         for index, (old, new) in enumerate(zip(before, after, strict=True)):
-            if old != new:
-                fields = [
-                    name for name, value in new["cfg"].items() if old["cfg"].get(name) != value
-                ]
-                differing = ", ".join(fields) or "its label"
+            cfg = old["cfg"]
+            fields = [name for name, value in new["cfg"].items() if cfg.get(name) != value]
+            plain = [
+                name
+                for name in fields
+                if without_objects(new["cfg"][name]) != without_objects(cfg.get(name))
+            ]
+            if plain or (old["label"] != new["label"] and not fields):
+                differing = ", ".join(plain) or "its label"
                 return f"setting {index} ({new['label']}) differs in {differing}"
+            described += [
+                f"{name} of setting {index} is described as {text}, and was as "
+                f"{objects_in(cfg[name]).get(part, 'another')}"
+                for name in fields
+                for part, text in objects_in(new["cfg"][name]).items()
+                if objects_in(cfg[name]).get(part) != text
+            ]
+        if described:
+            warnings.warn(
+                f"this may not be the study that was begun: {'; '.join(described)}. Objects are "
+                "compared by their import paths and the plain values that they hold; make sure "
+                "that they compute the same",
+                stacklevel=2,
+            )
         return None
 
 
@@ -242,7 +323,8 @@ class StudyDirectory:
 
     `study.json` holds the plan. `programs/000/rung_0` holds the run of the settings of the first
     program up to the first rung, as `rpojax.fit` saves one. Tables have a row for each agent, for
-    each setting, and for each update of each agent.
+    each setting, and for each update of each agent. `confirmation` holds programs and tables of
+    its own.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -257,6 +339,12 @@ class StudyDirectory:
     def run(self, program: int, rung: int) -> Path:
         """The checkpoints of the run of a program up to a rung."""
         return self.path / "programs" / f"{program:03d}" / f"rung_{rung}"
+
+    def confirmation(self) -> "StudyDirectory":
+        """Where the confirmation of this study is kept; it has no plan of its own."""
+        inside = StudyDirectory(self.path / "confirmation")
+        inside.resume_command = self.resume_command
+        return inside
 
     def begin(self, plan: StudyPlan) -> None:
         """Record the plan, or check that it is the one which is recorded.
@@ -297,6 +385,11 @@ class StudyDirectory:
         except ValueError as error:
             raise ValueError(f"{str(self._plan)!r} cannot be read: {error}") from error
         return record
+
+
+def _updates(rung: float, num_updates: int) -> int:
+    """The updates of a program after which it reaches a rung."""
+    return max(1, round(rung * num_updates))
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -47,7 +47,8 @@ class StudyBar(AbstractContextManager["StudyBar"]):
     def show(self, progress: StudyProgress) -> None:
         """Advance the bar."""
         self._last = progress
-        rung = f"rung {progress.rung + 1}/{progress.rungs}, " if progress.rungs > 1 else ""
+        rung = "confirming, " if progress.confirming else ""
+        rung += f"rung {progress.rung + 1}/{progress.rungs}, " if progress.rungs > 1 else ""
         to_go = progress.settings - progress.done - progress.running
         settings = (
             f"{rung}settings: {progress.done} done, {progress.running} running, {to_go} to go"
@@ -88,8 +89,9 @@ def settings_table(title: str, result: StudyResult) -> Table:
     """The settings from the best to the worst."""
     plan = result.plan
     caption = (
-        f"interquartile mean of {plan.objective.replace('_', ' ')} over {plan.num_seeds} seeds "
-        "with its 95 % bootstrap interval; an agent that diverged counts with the worst score"
+        f"interquartile mean of {plan.objective.replace('_', ' ')} over {plan.num_seeds} seeds; "
+        "95 % intervals that hold for all settings together; an agent that diverged counts with "
+        "the worst score"
     )
     table = Table(
         title=escape(title), caption=caption, title_justify="left", caption_justify="left"

@@ -13,7 +13,6 @@ from rpojax.runs.checkpoint import versions
 from rpojax.settings.plain import fields_to_plain
 from rpojax.statistics import (
     Estimate,
-    make_scores,
     performance_profile,
     probability_of_improvement,
     sample_efficiency,
@@ -52,10 +51,20 @@ def _sections(study: StudyResult) -> dict[str, Sequence[Part]]:
     rows = study.agent_rows()
     names = [name for name in rows[0] if not name.startswith("version_")]
     agents = [[row.get(name) for name in names] for row in rows]
+    again = study.confirmed
+    confirmed: dict[str, Sequence[Part]] = {}
+    if again is not None:
+        place = again.settings.index(study.settings[study.best])
+        confirmed["Confirmed with fresh seeds"] = [
+            _settings_table(again, again.summary()),
+            *_improvements(again, place, "These runs did not choose it."),
+        ]
     return {
+        "Verdict": [study.verdict],
+        **confirmed,
         "Settings compared": [_settings_table(study, summary)],
         "Pictures": _pictures(study, summary),
-        "How sure the ranking is": _ranking(study, summary),
+        "How sure the ranking is": _ranking(study),
         "Agents": [Table(names, agents, "One row for each agent.")],
         "Settings in common": [_common(study)],
     }
@@ -73,9 +82,9 @@ def _settings_table(study: StudyResult, summary: Sequence[SettingScore]) -> Tabl
     ]
     caption = (
         f"Score: interquartile mean of {study.score_label} over {study.plan.num_seeds} seeds, with "
-        "its 95 % bootstrap interval. Area: mean height of the learning curves. Agents that "
-        "diverged count with the worst score of the study, and in curves with its lowest return "
-        "from there on."
+        "95 % intervals that hold for all settings together. Area: mean height of the learning "
+        "curves. Agents that diverged count with the worst score of the study, and in curves with "
+        "its lowest return from there on."
     )
     heads = ["score", "low", "high", "mean", "std", "area", "finite agents", "trained"]
     return Table([*names, *heads], rows, caption)
@@ -167,27 +176,11 @@ def _sweep(study: StudyResult, summary: Sequence[SettingScore]) -> list[Part]:
     ]
 
 
-def _ranking(study: StudyResult, summary: Sequence[SettingScore]) -> list[Part]:
-    at_end = [row for row in summary if row.fraction == summary[0].fraction]
-    if len(at_end) < 2 or np.isnan(study.filled_scores).any():
+def _ranking(study: StudyResult) -> list[Part]:
+    if len(study.at_end) < 2 or np.isnan(study.filled_scores).any():
         return ["Fewer than two settings with scores reached the end."]
-
-    def scores_of(row: SettingScore) -> Any:
-        scores = study.filled_scores[study.settings.index(row.setting)]
-        return make_scores(study.plan.sign * scores)
-
-    best = at_end[0]
-    improvements = []
-    for row in at_end[1:]:
-        estimate = probability_of_improvement(scores_of(best), scores_of(row), method="expanded")
-        improvements.append([row.setting.label, *estimate[:3]])
     return [
-        Table(
-            ["other setting", "P(best is better)", "low", "high"],
-            improvements,
-            f"Probability that a run of the best setting ({best.setting.label}) has a better score "
-            "than one of another setting, with its 95 % bootstrap interval.",
-        ),
+        *_improvements(study, study.best, "The same runs chose it, so that the share is too high."),
         Table(
             ["seeds", "same best setting", "Kendall's tau"],
             [list(row) for row in zip(*study.rank_stability(), strict=True)],
@@ -196,6 +189,29 @@ def _ranking(study: StudyResult, summary: Sequence[SettingScore]) -> list[Part]:
             "the seeds look better than they are.",
         ),
     ]
+
+
+def _improvements(study: StudyResult, best: int, remark: str) -> list[Part]:
+    """A setting against each other one that reached the end."""
+    scores = study.plan.sign * study.filled_scores
+    others = [index for index in study.at_end if index != best]
+    if not others or np.isnan(scores).any():
+        return []
+    _, low, high, _ = study.intervals
+    rows = [
+        [
+            study.settings[index].label,
+            float(probability_of_improvement(scores[best], scores[index]).value),
+            "yes" if low[index] > high[best] or high[index] < low[best] else "no",
+        ]
+        for index in others
+    ]
+    caption = (
+        "Share of pairs of runs in which that of the best setting "
+        f"({study.settings[best].label}) has a better score than that of another one. {remark} "
+        "Apart: whether their intervals do not overlap."
+    )
+    return [Table(["other setting", "P(best is better)", "apart"], rows, caption)]
 
 
 def _common(study: StudyResult) -> dict[str, Any]:

@@ -12,14 +12,15 @@ import numpy as np
 
 from rpojax.loggers.base import METRICS, environment_column
 from rpojax.report.curves import Curve, learning_curve
-from rpojax.report.style import as_values, scale_of
+from rpojax.report.style import as_values, scale_of, seeds_in_words
 from rpojax.runs.checkpoint import versions
 from rpojax.statistics import (
+    Estimate,
     RankStability,
     area_under_curve,
-    bootstrap_interval,
     interquartile_mean,
     rank_stability,
+    simultaneous_intervals,
 )
 from rpojax.statistics.text import decimals_of
 from rpojax.studies.plan import EVALUATION, StudyPlan
@@ -33,13 +34,18 @@ if TYPE_CHECKING:
 
 Row: TypeAlias = dict[str, Any]
 
+FEW_SEEDS = 8
+"""With fewer seeds, whether an interval holds depends on how the scores are distributed."""
+
+MOST_MISSES = 9  # % of the studies in the benchmark, with skewed scores
+
 
 class SettingScore(NamedTuple):
     """A setting in the table of a study."""
 
     setting: Setting
     score: float  # interquartile mean over the seeds
-    low: float  # of its 95 % bootstrap interval; NaN for one seed
+    low: float  # of its 95 % interval, which holds for all settings together; NaN for one seed
     high: float
     mean: float
     std: float  # over the seeds, of the population
@@ -59,10 +65,12 @@ class StudyResult:
     Attributes:
         plan: what was compared, and how.
         trained: the settings as they were at their last rung, some at a time.
+        confirmed: the best settings with fresh seeds, if the study was asked to `confirm` them.
     """
 
     plan: StudyPlan
     trained: tuple[RungResult, ...]
+    confirmed: "StudyResult | None" = None
 
     def __repr__(self) -> str:
         plan, rows, spec = self.plan, self.summary(), self._spec
@@ -128,8 +136,75 @@ class StudyResult:
     @functools.cached_property
     def fractions(self) -> np.ndarray:
         """The fraction of the training that each setting completed, f64[K]."""
-        rungs = self.plan.rungs
-        return np.asarray([rungs[each.rung] for each in self._by_setting])
+        lengths = [setting.cfg.num_updates for setting in self.settings]
+        return np.asarray([each.updates for each in self._by_setting]) / lengths
+
+    @functools.cached_property
+    def at_end(self) -> list[int]:
+        """The settings that reached the last rung, from the best to the worst."""
+        rungs = np.asarray([each.rung for each in self._by_setting])
+        reached = np.flatnonzero(rungs == rungs.max()).tolist()
+        return sorted(reached, key=lambda index: -self.plan.rank(self._score(index)))
+
+    @functools.cached_property
+    def intervals(self) -> Estimate:
+        """The score of each setting, f64[K], with 95 % intervals that hold together.
+
+        Whichever setting its scores have made the best, its interval is as good as the others':
+        see `rpojax.statistics.simultaneous_intervals`. NaN where no agent has a score.
+        """
+        if np.isnan(self.filled_scores).any():
+            unknown = np.full(len(self.settings), np.nan)
+            return Estimate(unknown, unknown, unknown, 0.95)
+        return simultaneous_intervals(self.filled_scores.T)
+
+    @property
+    def verdict(self) -> str:
+        """What the study has found, in sentences: the best setting, and which are not as good.
+
+        Of the settings with fresh seeds, if there are any. Two settings differ if their intervals
+        do not overlap.
+        """
+        found = self.confirmed or self
+        score, low, high, _ = found.intervals
+        seeds, sign = seeds_in_words(found.plan.num_seeds), found.plan.sign
+        if np.isnan(score).any():
+            return "No agent has a score."
+        best = found.settings.index(self.settings[self.best])  # by the seeds of the study
+
+        def named(places: Sequence[int]) -> str:
+            return "; ".join(found.settings[place].label for place in places)
+
+        result = f"{self.score_label} {score[best]:.4g}"
+        if not np.isnan(low[best]):
+            result += f" (95 % interval {low[best]:.4g} to {high[best]:.4g})"
+        said = [f"Best of {len(self.settings)} settings: {named([best])}, with {result}, {seeds}."]
+        if len(self.settings) == 1:
+            said = [f"{result}, {seeds}."]
+        elif self.confirmed is None:
+            said.append(
+                "The seeds that chose it also score it, so that its score is too good; the "
+                "intervals allow for that, and hold for all settings together."
+            )
+        else:
+            said.append("These seeds are not those that chose it.")
+        apart = (low > high[best]) | (high < low[best])  # never where an interval is NaN
+        better = sign * (score - score[best]) > 0
+        others = [place for place in found.at_end if place != best]
+        for words, places in (
+            ("Better", [place for place in others if apart[place] and better[place]]),
+            ("Worse", [place for place in others if apart[place] and not better[place]]),
+            ("Cannot be told apart from it", [place for place in others if not apart[place]]),
+        ):
+            if places:
+                said.append(f"{words}: {named(places)}.")
+        if found.plan.num_seeds < FEW_SEEDS:
+            said.append(
+                f"Intervals of {seeds} hold for normally distributed scores. Where a few runs are "
+                f"far worse than the others, up to {MOST_MISSES} % of them miss the truth, as "
+                "simulated (benchmarks/selection.py)."
+            )
+        return " ".join(said)
 
     @property
     def score_label(self) -> str:
@@ -148,8 +223,7 @@ class StudyResult:
     @property
     def best(self) -> int:
         """The setting with the best score, as in `summary`, of those that reached the last rung."""
-        at_end = np.flatnonzero(self.fractions == self.fractions.max()).tolist()
-        return max(at_end, key=lambda setting: self.plan.rank(self._score(setting)))
+        return self.at_end[0]
 
     def result(self, setting: int) -> TrainResult:
         """The agents of one setting: state [S, ...], metrics [S, updates], finite bool[S]."""
@@ -183,32 +257,29 @@ class StudyResult:
             "worst": self._lowest_return,
         }
 
-    def summary(self, seed: int = 0) -> list[SettingScore]:
-        """The settings from the best to the worst; those that stopped early come last.
+    def summary(self) -> list[SettingScore]:
+        """The settings from the best to the worst; those that stopped early come last."""
+        return list(self._summary)
 
-        Args:
-            seed: of the bootstrap.
-        """
-        if seed not in self._summaries:
-            rows = [self._summarized(index, seed) for index in range(len(self.settings))]
-            rows.sort(key=lambda row: (-row.fraction, -self.plan.rank(row.score)))
-            self._summaries[seed] = rows
-        return list(self._summaries[seed])
+    @functools.cached_property
+    def _summary(self) -> list[SettingScore]:
+        """For tables and reports, which need it several times."""
+        rows = [(part.rung, self._summarized(index)) for index, part in enumerate(self._by_setting)]
+        rows.sort(key=lambda each: (-each[0], -self.plan.rank(each[1].score)))
+        return [row for _, row in rows]
 
-    def _summarized(self, index: int, seed: int) -> SettingScore:
+    def _summarized(self, index: int) -> SettingScore:
         values = self.filled_scores[index]
-        score = low = high = np.asarray(np.nan)
-        if not np.isnan(values).any():
-            score, low, high, _ = bootstrap_interval(values, rng=seed, method="expanded")
+        score, low, high, _ = self.intervals
         counted = self.counted_returns(index)
         area = np.nan
         if len(counted["curves"]):
             area = float(interquartile_mean(area_under_curve(**counted)))
         return SettingScore(
             setting=self.settings[index],
-            score=float(score),
-            low=float(low),
-            high=float(high),
+            score=float(score[index]),
+            low=float(low[index]),
+            high=float(high[index]),
             mean=float(values.mean()),
             std=float(values.std()),
             area=area,
@@ -225,8 +296,7 @@ class StudyResult:
         Raises:
             ValueError: fewer than two settings reached the end.
         """
-        at_end = self.fractions == self.fractions.max()
-        scores = self.plan.sign * self.filled_scores[at_end].T
+        scores = self.plan.sign * self.filled_scores[sorted(self.at_end)].T
         return rank_stability(scores, statistic=interquartile_mean, rng=seed)
 
     def agent_rows(self) -> list[Row]:
@@ -308,7 +378,7 @@ class StudyResult:
         study = optuna.create_study(direction=self.plan.direction)
         for index, row in enumerate(rows):
             score = self._score(index)
-            state = "COMPLETE" if self.fractions[index] == 1.0 else "PRUNED"
+            state = "COMPLETE" if index in self.at_end else "PRUNED"
             trial = optuna.trial.create_trial(
                 state=optuna.trial.TrialState["FAIL" if np.isnan(score) else state],
                 value=None if np.isnan(score) else score,
@@ -333,10 +403,9 @@ class StudyResult:
         evaluated = self.plan.objective == EVALUATION
         metric = "episode_return" if evaluated else self.plan.objective
         name = "return" if evaluated else metric
-        at_end = np.flatnonzero(self.fractions == self.fractions.max()).tolist()
         curves = {
             index: learning_curve(self.settings[index].cfg, self.result(index).metrics, metric)
-            for index in at_end
+            for index in sorted(self.at_end)
         }
         count = min(curve.steps.size for curve in curves.values())
         for index, curve in curves.items():
@@ -368,11 +437,6 @@ class StudyResult:
         return float(np.nanmin(np.concatenate(returns), initial=np.inf))
 
     @functools.cached_property
-    def _summaries(self) -> dict[int, list[SettingScore]]:
-        """What `summary` returned, by seed: tables and reports need it several times."""
-        return {}
-
-    @functools.cached_property
     def _by_setting(self) -> list[RungResult]:
         """Each setting alone."""
         found = {member: part.only([member]) for part in self.trained for member in part.members}
@@ -380,8 +444,7 @@ class StudyResult:
 
     def _score(self, index: int) -> float:
         """The interquartile mean over the seeds; NaN where no agent of the study has a score."""
-        values = self.filled_scores[index]
-        return float("nan") if np.isnan(values).any() else float(interquartile_mean(values))
+        return float(self.intervals.value[index])
 
 
 def write_table(rows: Sequence[Row], path: str | Path) -> None:

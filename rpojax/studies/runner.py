@@ -51,6 +51,7 @@ class StudyProgress(NamedTuple):
     total_steps: int  # of the whole study, about
     seconds: float  # since the call, compilation included
     best: tuple[str, float] | None  # label and interquartile mean of the best setting
+    confirming: bool = False  # whether the best settings are trained again, with fresh seeds
 
     @property
     def seconds_left(self) -> float | None:
@@ -58,6 +59,17 @@ class StudyProgress(NamedTuple):
         if not self.steps_now:
             return None
         return self.seconds * (self.total_steps - self.steps) / self.steps_now
+
+    def confirming_after(self, before: "StudyProgress") -> "StudyProgress":
+        """The progress of a confirmation as a part of its study, of which `before` was the last."""
+        steps = before.steps + self.steps
+        return self._replace(
+            steps=steps,
+            steps_now=before.steps_now + self.steps_now,
+            total_steps=max(before.total_steps, steps),
+            seconds=before.seconds + self.seconds,
+            confirming=True,
+        )
 
 
 class RungResult(NamedTuple):
@@ -112,7 +124,7 @@ def run(
     return _all_rungs(_Runner(plan, directory, on_progress, lease), choose, worst_before)
 
 
-def read(plan: StudyPlan, directory: StudyDirectory) -> list[RungResult]:
+def read(plan: StudyPlan, directory: StudyDirectory | None) -> list[RungResult]:
     """What `run` returns, from a directory alone; ValueError if the study is not finished."""
     return _all_rungs(_Reader(plan, directory, None), None)
 

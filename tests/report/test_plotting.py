@@ -250,7 +250,7 @@ def test_learning_curves_have_the_values_and_intervals_of_the_estimates():
         assert corners[:, 1].min() == pytest.approx(estimate.low.min())
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("environment steps", "episode return")
     assert axes.get_title(loc="left") == "Pendulum-v1"
-    assert explanation(figure) == "interquartile mean and 95 % bootstrap interval of 8 seeds"
+    assert explanation(figure) == "interquartile mean and 95 % interval of 8 seeds"
     assert [text.get_text() for text in figure.legends[0].get_texts()] == list(curves)
     assert [line.get_color() for line in axes.lines] == list(PALETTE[:2])
     assert axes.xaxis.get_major_formatter()(100_000) == "100k"
@@ -263,7 +263,7 @@ def test_one_curve_needs_no_legend_and_the_statistic_is_named():
         {"mine": (STEPS, estimate)}, ylabel="return", num_seeds=(5, 8), statistic="median"
     )
     assert not figure.legends
-    assert explanation(figure) == "median and 90 % bootstrap interval of 5 to 8 seeds"
+    assert explanation(figure) == "median and 90 % interval of 5 to 8 seeds"
 
 
 def test_a_curve_without_an_interval_has_no_band_and_a_single_value_is_a_point():
@@ -295,9 +295,7 @@ def test_profiles_are_shares_of_runs(tmp_path):
     np.testing.assert_allclose(lines(figure)["RPO"], np.stack([thresholds, profile.value], 1))
     assert axes.get_xlabel() == "normalised return"
     assert axes.get_ylabel() == "share of runs with a higher score"
-    assert explanation(figure) == (
-        "share and 95 % bootstrap interval of 16 seeds on each of 3 tasks"
-    )
+    assert explanation(figure) == ("share and 95 % interval of 16 seeds on each of 3 tasks")
     assert axes.get_ylim()[1] == pytest.approx(1.02)
     assert "<svg" in (tmp_path / "profile.svg").read_text()
 

@@ -35,7 +35,7 @@ def test_sensitivity_shows_points_in_order_with_their_intervals():
     assert ticks(axes.xaxis) == ["0", "0.01", "0.1"]
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("alpha", "episode return")
     assert explanation(figure) == (
-        "interquartile mean and 95 % bootstrap interval of 16 seeds for each setting"
+        "interquartile mean and 95 % interval of 16 seeds for each setting"
     )
 
 

@@ -60,6 +60,47 @@ def test_an_error_in_one_process_ends_all_with_its_message(tmp_path):
     assert first[2] == second[2] == "none", "the same processes go on with another run"
 
 
+@pytest.fixture(scope="module")
+def disagreed(tmp_path_factory):
+    return job.run(2, 1, "disagreements", tmp_path_factory.mktemp("disagreed") / "run")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ("fit", "hyperparams/learning_rate = [9.99"),
+        ("config", "cfg/gamma = 0.9 in process 0, and 0.91 in process 1"),
+        ("option", "changes/eval_every = 1 in process 0, and 2 in process 1"),
+        ("resume", "total_timesteps = 256 in process 0, and 320 in process 1"),
+        ("study", 'settings/1/label = "alpha=0.1" in process 0, and "alpha=1.1" in process 1'),
+        ("optimize", "num_trials = 1 in process 0, and 2 in process 1"),
+        ("evaluate", "num_episodes = 2 in process 0, and 3 in process 1"),
+        ("sharded_vmap", "argument 0 = [0.0, 1.0, 2.0, 3.0] in process 0, and [1.0, 2.0"),
+    ],
+)
+def test_calls_that_differ_between_processes_are_refused_in_all(disagreed, call, message):
+    names = {"config": "fit", "option": "fit"}
+    for told in disagreed:
+        assert told[call].startswith(f"{names.get(call, call)} is not called alike in all")
+        assert message in told[call]
+
+
+def test_calls_that_are_alike_pass_and_objects_are_only_warned_of(disagreed):
+    for told in disagreed:
+        assert told["alike"] == told["function"] == "none"
+    assert len(disagreed[0]["alone"]) == 1, "an action of a policy that one process has loaded"
+
+
+def test_trials_of_optuna_are_those_of_the_first_process(disagreed):
+    """Each process has a sampler of its own; the second one's is not asked."""
+    first, second = disagreed
+    assert [len(trials) for trials in first["trials"]] == [2, 2]
+    assert second["trials"] == [[], []]
+    cfg = job.config(total_timesteps=64, **first["trials"][1][0])
+    alone = rpojax.study(cfg, num_seeds=2, eval_episodes=2)
+    assert first["values"][1][0] == pytest.approx(alone.summary()[0].score, rel=1e-5)
+
+
 @pytest.mark.parametrize("killed", [0, 1])
 def test_a_killed_process_ends_the_others_and_nothing_saved_is_lost(killed, tmp_path):
     started = job.start(job.workers(2, 1, "train_for_long", tmp_path / "run"))

@@ -9,8 +9,9 @@ import pytest
 
 import rpojax
 from rpojax import Config, NetworkConfig, make_train, resume_study, study
-from rpojax.studies import Halving, StudyResult, write_table
+from rpojax.studies import Confirm, Halving, StudyResult, write_table
 from rpojax.studies import runner as runner_module
+from rpojax.studies.api import finished_study
 from rpojax.studies.plan import StudyPlan
 from rpojax.studies.runner import (
     RungResult,
@@ -234,6 +235,32 @@ def test_halving_stops_the_worse_settings_and_packs_the_others(tmp_path):
     np.testing.assert_array_equal(again.scores, whole.scores)
 
 
+def test_the_best_settings_are_confirmed_by_fresh_seeds(found, tmp_path):
+    chosen, _ = found
+    seen = []
+    arguments = {
+        "grid": GRID,
+        "confirm": Confirm(num_seeds=3, settings=2),
+        "directory": tmp_path / "study",
+        **SMALL,
+    }
+    result = study(CFG, on_progress=seen.append, **arguments)
+    np.testing.assert_array_equal(result.scores, chosen.scores)
+    again = result.confirmed
+    assert again.settings == tuple(chosen.settings[index] for index in chosen.at_end[:2])
+    assert [row["seed"] for row in again.agent_rows()] == [2, 3, 4] * 2
+    train = jax.jit(make_train(again.settings[1].cfg))
+    assert same(again.result(1).select(2), train(jax.random.key(4)))
+    assert seen[-1].steps == seen[-1].total_steps == seen[-1].steps_now
+    assert seen[-1].confirming
+    assert len((tmp_path / "study/confirmation/agents.csv").read_text().splitlines()) == 1 + 6
+    label = result.settings[result.best].label
+    score = again.summary()[[row.setting.label for row in again.summary()].index(label)].score
+    assert f"Best of 4 settings: {label}, with evaluation return {score:.4g}" in result.verdict
+    for read in (finished_study, resume_study):
+        np.testing.assert_array_equal(read(tmp_path / "study").confirmed.scores, again.scores)
+
+
 def test_interrupted_study_goes_on_to_the_same_result(found, tmp_path):
     _, directory = found
 
@@ -294,7 +321,7 @@ def test_tables_can_be_parquet(tmp_path):
         ({"grid": GRID, "configs": [CFG]}, "configs are settings one by one"),
         ({"grid": {"alfa": [1.0]}}, "unknown setting 'alfa'"),
         ({"objective": "reward"}, "objective = 'reward'"),
-        ({"halving": 1}, "halving = 1"),
+        ({"halving": 1}, "halving.factor = 1"),
     ],
 )
 def test_errors_say_what_to_do(arguments, message):

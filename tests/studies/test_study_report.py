@@ -3,6 +3,7 @@
 import dataclasses
 import re
 
+import jax
 import numpy as np
 import pytest
 
@@ -33,7 +34,7 @@ def test_the_setting_with_the_lowest_score_is_the_best_of_a_minimization(tmp_pat
     study = result_of(returns, configs=configs, direction="minimize")
     write_report(study, tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
-    assert "a run of the best setting (alpha=0,gamma=0.9) has a better score" in page
+    assert "that of the best setting (alpha=0,gamma=0.9) has a better score" in page
     descriptions = re.findall(r'aria-label="([^"]*)"', page)
     of_sweep = [f"evaluation return by {name}" for name in ("alpha", "gamma")]
     assert descriptions[2:-1] == of_sweep
@@ -44,8 +45,54 @@ def test_two_studies_on_a_page_have_their_names_before_their_sections(tmp_path):
     write_report(studies, tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
     heads = re.findall("<h2>(.*?)</h2>", page)
-    assert heads[:2] == ["one: Settings compared", "one: Pictures"]
+    assert heads[:3] == ["one: Verdict", "one: Settings compared", "one: Pictures"]
     assert heads[-2:] == ["two: Settings in common", "Versions and devices of this report"]
+
+
+SHIFTS = np.array([0.0, 0.1, -50.0])
+
+
+def test_the_verdict_says_who_chose_the_best_and_what_is_worse(tmp_path):
+    rng = np.random.default_rng(0)
+    scores = rng.normal(SHIFTS[:, np.newaxis], size=(3, 8))
+    returns = np.repeat(scores[..., np.newaxis], 4, axis=-1)
+    study = result_of(returns, grid={"alpha": [0.0, 0.3, 0.5]})
+    best, other = ("0.3", "0") if study.best == 1 else ("0", "0.3")
+    assert f"Best of 3 settings: alpha={best}, with evaluation return " in study.verdict
+    assert "The seeds that chose it also score it" in study.verdict
+    assert study.verdict.endswith(f"Worse: alpha=0.5. Cannot be told apart from it: alpha={other}.")
+    write_report(study, tmp_path / "report.html")
+    assert "The seeds that chose it also score it" in (tmp_path / "report.html").read_text()
+    low = result_of(-returns, grid={"alpha": [0.0, 0.3, 0.5]}, direction="minimize")
+    assert "Worse: alpha=0.5." in low.verdict
+    few = result_of(returns[:, :4], grid={"alpha": [0.0, 0.3, 0.5]})
+    assert "up to 9 % of them miss the truth" in few.verdict
+    assert "miss the truth" not in study.verdict
+
+
+def test_a_verdict_with_fresh_seeds_is_about_these():
+    chosen = np.array([[1.0, 1.1, 0.9, 1.05], [0.0, 0.1, -0.1, 0.05]])
+    fresh = np.array([[0.5, 0.6, 0.4, 0.55], [90.0, 90.1, 89.9, 90.05]])
+    grid = {"grid": {"alpha": [0.0, 0.5]}}
+    first, second = (result_of(np.repeat(s[..., None], 4, -1), **grid) for s in (chosen, fresh))
+    study = dataclasses.replace(first, confirmed=second)
+    assert study.verdict.startswith(
+        "Best of 2 settings: alpha=0, with evaluation return 0.525 (95 % interval "
+    )
+    assert "These seeds are not those that chose it. Better: alpha=0.5." in study.verdict
+
+
+def test_fractions_of_a_short_halving_are_those_that_were_trained():
+    """A third of four updates is one update, and thus a quarter."""
+    study = result_of(np.ones((3, 1, 4)), grid={"alpha": [0.0, 0.3, 0.5]}, halving=3)
+    (rung,) = study.trained
+    short = rung.only([0, 1])
+    metrics = jax.tree.map(lambda leaf: leaf[:, :1], short.result.metrics)
+    short = short._replace(result=dataclasses.replace(short.result, metrics=metrics))
+    halved = StudyResult(study.plan, (short, rung.only([2])._replace(rung=1)))
+    assert study.plan.updates_at(CFG, 0) == 1
+    assert halved.fractions.tolist() == [0.25, 0.25, 1.0]
+    assert halved.at_end == [2]
 
 
 def test_a_study_becomes_one_of_optuna():

@@ -11,7 +11,7 @@ import pytest
 from rpojax import Config, NetworkConfig
 from rpojax.studies import Halving, LogUniform
 from rpojax.studies.api import make_plan, study
-from rpojax.studies.plan import StudyPlan, check_halving
+from rpojax.studies.plan import Confirm, StudyPlan, rule_from
 from rpojax.studies.settings import given_configs, grid_and_space, with_changes
 
 BASE = Config(num_envs=4, num_steps=8, num_minibatches=2, total_timesteps=320)
@@ -241,19 +241,53 @@ def test_best_third_goes_on_in_order():
 
 @pytest.mark.parametrize("given", [3, {"factor": 3}, Halving(3)])
 def test_halving_can_be_a_number_or_a_dictionary(given):
-    assert check_halving(given) == Halving(3)
+    assert rule_from(Halving, "halving", given) == Halving(3)
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (1, "halving = 1"),
+        (1, "halving.factor = 1"),
         ({"factor": 1}, "halving.factor = 1"),
-        ({"eta": 3}, "halving has no eta"),
-        ({"factor": 3, 1: 2, "eta": 3}, "halving has no 1"),
+        ({"eta": 3}, "unknown key of halving: 'eta'"),
+        ({"factor": 3, 1: 2, "eta": 3}, "unknown key of halving: '1'"),
         ({"first": 0.0}, "halving.first = 0"),
     ],
 )
 def test_bad_halving_is_refused(given, message):
     with pytest.raises(ValueError, match=message):
-        check_halving(given)
+        rule_from(Halving, "halving", given)
+
+
+def test_a_confirmation_has_the_best_settings_and_seeds_that_follow():
+    whole = plan(halving=2, seed=3, confirm={"num_seeds": 5, "settings": 2})
+    again = whole.confirmation(whole.settings[1:])
+    assert again == StudyPlan(settings=whole.settings[1:3], num_seeds=5, seed=5)
+    each = BASE.actual_timesteps
+    assert whole.steps() == 2 * 2 * each + 5 * each, "halving leaves one setting"
+    with pytest.raises(ValueError, match=r"confirm.num_seeds = 0"):
+        plan(confirm=0)
+    with pytest.raises(ValueError, match=f"seed = {2**32 - 6} is not allowed"):
+        plan(seed=2**32 - 6, confirm=Confirm(5))
+
+
+def test_rungs_that_end_in_the_same_update_are_one():
+    """Of four updates, a ninth and a third are both the first."""
+    short = tuple(grid({"alpha": list(np.linspace(0, 1, 9))}))
+    short = tuple(each._replace(cfg=each.cfg.replace(total_timesteps=4 * 32)) for each in short)
+    halved = StudyPlan(settings=short, halving=3)
+    assert halved.rungs == pytest.approx([1 / 3, 1.0])
+    assert [halved.updates_at(short[0].cfg, rung) for rung in range(2)] == [1, 4]
+    reporting = StudyPlan(settings=short, reports=8)
+    assert [reporting.updates_at(short[0].cfg, rung) for rung in range(4)] == [1, 2, 3, 4]
+    assert len(reporting.rungs) == 4
+
+
+def test_where_only_descriptions_of_objects_differ_there_is_a_warning():
+    settings = grid({"lr_schedule": [half, "linear"]})
+    recorded = StudyPlan(settings=tuple(settings)).record()
+    other = grid({"lr_schedule": [lambda count: 0.5, "linear"]})
+    with pytest.warns(UserWarning, match=r"lr_schedule of setting 0 .* was as test_study.*:half"):
+        assert StudyPlan(settings=tuple(other)).difference(recorded) is None
+    plain = grid({"lr_schedule": ["constant", "linear"]})
+    assert "differs in lr_schedule" in StudyPlan(settings=tuple(plain)).difference(recorded)
