@@ -23,6 +23,7 @@ from rpojax.settings.hyperparams import HyperParams
 from rpojax.settings.network_config import NetworkConfig
 from rpojax.settings.pbt import PBT
 from rpojax.settings.run_options import RunOptions
+from rpojax.settings.values import Symmetry
 from rpojax.studies.api import resume_study, study
 from rpojax.studies.result import StudyResult
 from rpojax.types import Metrics, TrainResult, TrainState
@@ -44,6 +45,7 @@ __all__ = [
     "RecurrentPolicy",
     "RunOptions",
     "StudyResult",
+    "Symmetry",
     "Train",
     "TrainResult",
     "TrainState",

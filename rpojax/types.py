@@ -89,6 +89,7 @@ class Batch(NamedTuple):
     target: Array  # [N] the critic's target, in its own scale
     reset: Array | None = None  # bool[N] an episode begins here; None without memory
     carry: PyTree = ()  # [N, ...] before the first step of the sequence; () without memory
+    mirrored_obs: PyTree = None  # [N, ...] as the policy would see it; None without a symmetry
 
 
 class EpisodeTotals(Struct):

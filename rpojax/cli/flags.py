@@ -49,6 +49,7 @@ class ConfigFlags(Config):
     env_params: tyro.conf.Suppress[Any] = ()
     network: NetworkConfig = setting(NetworkConfig(), "The built-in network.", anything())
     reward_shaper: tyro.conf.Suppress[None] = None
+    symmetry: tyro.conf.Suppress[None] = None
 
     def __post_init__(self) -> None:
         """Convert nested settings; leave the other checks to `to_config`, outside the parser."""

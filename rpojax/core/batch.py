@@ -118,6 +118,7 @@ def make_batch(
         target=advantage + value,
         reset=transitions.reset if network.recurrent else None,
         carry=jax.tree.map(lambda leaf: leaf[::length], transitions.carry),
+        mirrored_obs=_mirrored(cfg, state, transitions.obs),
     )
     batch = device_axis(cfg).whole(batch, axis=1)  # from here on each device has all samples
     explained_variance = losses.explained_variance(batch.value, batch.target)
@@ -138,6 +139,13 @@ def make_batch(
     else:
         batch = merge_axes(batch)
     return state, batch, explained_variance
+
+
+def _mirrored(cfg: Config, state: TrainState, obs: PyTree) -> PyTree:
+    """Mirror images of raw observations [T, B, ...], as the policy sees them; None for none."""
+    if cfg.symmetry is None:
+        return None
+    return policy_obs(cfg, state, jax.vmap(jax.vmap(cfg.symmetry.mirror_obs))(obs))
 
 
 def _sequences(leaf: Array, length: int) -> Array:

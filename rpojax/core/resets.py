@@ -11,6 +11,9 @@ episode in one of these states, chosen uniformly. Each start has the distributio
 Those of one rollout are not independent, however: two are equal with probability 1/K, so that they
 spread less, their variance being 1 - 1/K of the true one on average. PRNG keys in a state that was
 picked are replaced, so that the noise of two episodes from the same start differs.
+
+What outlives an episode, such as the level of a curriculum, is handed on by `Env.continuation`:
+with "exact", starts may depend on it; those of a pool are made before it is known.
 """
 
 from typing import NamedTuple
@@ -78,10 +81,13 @@ def step_and_reset(
     stepped, timestep = env.step(step_keys, state, action, env_params)
     timestep, invalid = end_where_invalid(obs, timestep)
     if starts.picks is None:
-        fresh = env.reset(reset_keys, env_params)
+        fresh = env.restart(reset_keys, stepped, env_params)
     else:
         picked, first_obs = jax.tree.map(lambda leaf: leaf[starts.picks], starts.pool)
-        fresh = rekey(env, reset_keys, picked), first_obs
+        picked = rekey(env, reset_keys, picked)
+        if env.continuation is not None:
+            picked = env.continuation.inherit(stepped, picked, env_params)
+        fresh = picked, first_obs
     done = timestep.terminated | timestep.truncated
     next_state, next_obs = select(done, fresh, (stepped, timestep.obs))
     return Stepped(next_state, next_obs, timestep, invalid)

@@ -27,6 +27,7 @@ from rpojax.core.optimizer import (
 )
 from rpojax.core.perturbation import with_scheduled_alpha
 from rpojax.core.rollout import collect, no_totals, tally_episodes
+from rpojax.core.symmetry import check_symmetry
 from rpojax.core.update import update
 from rpojax.envs.base import Params
 from rpojax.envs.spaces import warn_unreachable_actions
@@ -55,6 +56,7 @@ class Parts(NamedTuple):
 def make_parts(model: Model) -> Parts:
     """The parts of a training; ValueError for a function of `cfg` that cannot be used."""
     check_functions(model.cfg)
+    check_symmetry(model)
     warn_unreachable_actions(model.env, model.cfg.action_transform, model.distribution.bounded)
     return Parts(model, make_optimizer(model.cfg))
 
@@ -80,7 +82,7 @@ def init_agent(parts: Parts, key: Key, hyperparams: HyperParams, env_params: Par
     cfg, env, network = parts.model
     keys = initial_keys(cfg, key)
     params = network.init(keys.params)
-    env_state, obs = env.reset(device_axis(cfg).share(keys.environment), env_params)
+    env_state, obs = env.restart(device_axis(cfg).share(keys.environment), None, env_params)
     num_envs = cfg.envs_per_device
     scalar = normalize.init_stats(jax.ShapeDtypeStruct((), jnp.float32))
     state = TrainState(

@@ -17,6 +17,7 @@ from rpojax.core.optimizer import (
     gradient_step,
 )
 from rpojax.core.perturbation import perturb, perturbation_noise
+from rpojax.core.symmetry import asymmetry, mirrored
 from rpojax.networks import ActorCritic, Outputs
 from rpojax.ops.shuffle import shuffled_minibatches
 from rpojax.settings.config import Config
@@ -48,7 +49,7 @@ def rpo_loss(
     """RPO's loss on one minibatch, [], and its parts (grad_norm still 0).
 
     surrogate + vf_coef * value loss - ent_coef * entropy, where the probability of an action is
-    taken under a freshly perturbed mean.
+    taken under a freshly perturbed mean; with a symmetry also mirror_coef * mirror loss.
 
     Args:
         cfg: settings; network: the network; params: where the loss is taken.
@@ -62,16 +63,29 @@ def rpo_loss(
     if network.recurrent:  # from here on every step of every sequence is a sample
         batch = batch._replace(obs=None, reset=None, carry=())
         outputs, batch, mean_noise = merge_axes((outputs, batch, mean_noise))
+    if cfg.advantage_normalization == "minibatch":
+        advantage = device_axis(cfg).share(losses.normalize_advantage(batch.advantage))
+        batch = batch._replace(advantage=advantage)
+    kl = distribution.kl_divergence(batch.mean, batch.log_std, outputs.mean, outputs.log_std)
+    mirror_penalty = None
+    if cfg.symmetry is not None:
+        image = mirrored(cfg.symmetry, batch)
+        image_outputs = replay(network, params, image)
+        deviation = asymmetry(cfg.symmetry, distribution, outputs, image_outputs)
+        mirror_penalty = hyperparams.mirror_coef * deviation
+        if cfg.symmetry.augment:
+            batch, outputs, mean_noise = jax.tree.map(
+                lambda *halves: jnp.concatenate(halves),
+                (batch, outputs, mean_noise),
+                (image, image_outputs, mean_noise),
+            )
     mean, log_std = outputs.mean, outputs.log_std
     perturbed_mean = perturb(distribution, mean, log_std, hyperparams.alpha, mean_noise)
     log_prob = distribution.log_prob(batch.action, perturbed_mean, log_std)
     ratio, log_ratio = losses.probability_ratio(log_prob, batch.log_prob)
 
-    advantage = batch.advantage
-    if cfg.advantage_normalization == "minibatch":
-        advantage = device_axis(cfg).share(losses.normalize_advantage(advantage))
     surrogate = cfg.surrogate if callable(cfg.surrogate) else losses.SURROGATES[cfg.surrogate]
-    policy_loss = surrogate(ratio, advantage, hyperparams.clip_eps)
+    policy_loss = surrogate(ratio, batch.advantage, hyperparams.clip_eps)
     if cfg.clip_value_loss:
         value_loss = losses.clipped_squared_error(
             outputs.value, batch.target, batch.value, hyperparams.value_clip
@@ -80,8 +94,9 @@ def rpo_loss(
         value_loss = losses.squared_error(outputs.value, batch.target)
     entropy = jnp.mean(distribution.entropy(mean, log_std))
     loss = policy_loss + hyperparams.vf_coef * value_loss - hyperparams.ent_coef * entropy
+    if mirror_penalty is not None:
+        loss += mirror_penalty
 
-    kl = distribution.kl_divergence(batch.mean, batch.log_std, mean, log_std)
     return loss, StepMetrics(
         policy_loss=policy_loss,
         value_loss=value_loss,

@@ -120,6 +120,43 @@ def any_length(key):  # of one episode
 pendulums = rpojax.envs.randomized(rpojax.envs.make("Pendulum-v1"), any_length)
 train = rpojax.make_train(rpojax.Config(env=pendulums))
 ```
+
+**Wrappers** take an `Env` and return one; each works on any. Their strengths are parameters in
+`Env.params`, which agents can differ in, and which `randomized` and `curriculum` can change:
+
+* actions: `action_repeat`, `action_delay`, `clip_action`, `rescale_action`;
+* tasks: `commands`, a target that is drawn anew at random times;
+* observations: `transform_observation`, `sensor_noise`, `sensor_delay`, `history`;
+* episodes: `randomized`, and `curriculum`, whose level rises with success.
+
+Each changes what it is put around. The usual order, from the inside out, is the one of this list:
+noise is on the sensor, so that a delay and a history show the same noisy number again; a curriculum
+outside of all can change the strength of each. An actor without the velocity, with noise, delay and
+history, beside a critic that sees the clean state:
+
+```python
+env = rpojax.envs.make("Pendulum-v1")
+env = rpojax.envs.action_delay(env, (0, 2))  # steps, drawn for each episode
+env = rpojax.envs.transform_observation(env, lambda obs: {"state": obs[:2], "clean": obs})
+env = rpojax.envs.sensor_noise(env, 0.05, keys=("state",))
+env = rpojax.envs.history(env, 4, keys=("state",))
+network = rpojax.NetworkConfig(actor_keys=("state",), critic_keys=("clean",))
+cfg = rpojax.Config(env=env, network=network, total_timesteps=30_000)
+train = rpojax.make_train(cfg)
+result = train(jax.random.key(0), env_params={"sensor_noise": 0.2, "action_delay.most": 1.0})
+```
+
+What is learnt step by step, here against more and more gravity:
+
+```python
+def gravity(level):  # of one environment, from 0 to 1
+    return {"g": 10.0 * level}
+
+
+env = rpojax.envs.make("Pendulum-v1")
+env = rpojax.envs.curriculum(env, gravity, raise_at=-300.0, lower_at=-900.0)
+train = rpojax.make_train(rpojax.Config(env=env))
+```
 """
 
 from rpojax.envs.base import Env, Params, Rekey, Render, Reset, Resets, Step, TimeStep
@@ -132,7 +169,21 @@ from rpojax.envs.physics.data import Data
 from rpojax.envs.physics.mjcf import Remember, Start, from_mjcf, start_at
 from rpojax.envs.physics.playground import from_playground
 from rpojax.envs.registry import make, names
-from rpojax.envs.wrappers import DrawParams, randomized
+from rpojax.envs.wrappers import (
+    DrawParams,
+    ParamsOfLevel,
+    action_delay,
+    action_repeat,
+    clip_action,
+    commands,
+    curriculum,
+    history,
+    randomized,
+    rescale_action,
+    sensor_delay,
+    sensor_noise,
+    transform_observation,
+)
 
 __all__ = [
     "Action",
@@ -142,6 +193,7 @@ __all__ = [
     "DrawParams",
     "Env",
     "Params",
+    "ParamsOfLevel",
     "Rekey",
     "Remember",
     "Render",
@@ -150,11 +202,17 @@ __all__ = [
     "Start",
     "Step",
     "TimeStep",
+    "action_delay",
+    "action_repeat",
     "check_env",
+    "clip_action",
+    "commands",
+    "curriculum",
     "from_brax",
     "from_gymnax",
     "from_mjcf",
     "from_playground",
+    "history",
     "make",
     "motors",
     "names",
@@ -162,5 +220,9 @@ __all__ = [
     "position_targets",
     "randomized",
     "render_with",
+    "rescale_action",
+    "sensor_delay",
+    "sensor_noise",
     "start_at",
+    "transform_observation",
 ]

@@ -31,18 +31,19 @@ def mapped_over_envs(
     """
 
     def reset(keys: Key, params: Params) -> tuple[PyTree, PyTree]:
-        return _mapped(lambda key: reset_one(key, params), most)(keys)
+        return mapped_in_blocks(lambda key: reset_one(key, params), most)(keys)
 
     def step(keys: Key, state: PyTree, action: Array, params: Params) -> tuple[PyTree, TimeStep]:
         def one(key: Key, state: PyTree, action: Array) -> tuple[PyTree, TimeStep]:
             return step_one(key, state, action, params)
 
-        return _mapped(one, most)(keys, state, action)
+        return mapped_in_blocks(one, most)(keys, state, action)
 
     return reset, step
 
 
-def _mapped(function: Callable[..., Any], most: int | None) -> Callable[..., Any]:
+def mapped_in_blocks(function: Callable[..., Any], most: int | None) -> Callable[..., Any]:
+    """`function`, of one environment, for B, of which a CPU computes at most `most` at a time."""
     together = jax.vmap(function)
 
     def mapped(*args: PyTree) -> PyTree:

@@ -7,12 +7,15 @@ depends on the family.
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Literal, NamedTuple, Protocol, SupportsIndex, TypeAlias
+from typing import Any, Literal, NamedTuple, ParamSpec, Protocol, SupportsIndex, TypeAlias
 
 import numpy as np
 
 from rpojax.types import Array, Key, PyTree
+
+Arguments = ParamSpec("Arguments")
 
 UNBOUNDED = 1e38
 """Action bounds of this magnitude or more count as infinite: some environments give the largest
@@ -71,6 +74,34 @@ class Step(Protocol):
         """
 
 
+class Restart(Protocol):
+    """Starts B episodes of a training, each after another of the same environment."""
+
+    def __call__(self, keys: Key, ended: PyTree | None, params: Params, /) -> tuple[PyTree, PyTree]:
+        """Return (state, obs) as `Reset` does.
+
+        `ended` are states [B, ...] in which episodes have ended; None at the start of a training.
+        """
+
+
+class Inherit(Protocol):
+    """Gives states that `Reset` made what outlives an episode."""
+
+    def __call__(self, ended: PyTree, fresh: PyTree, params: Params, /) -> PyTree:
+        """Return `fresh`, [B, ...], with what the states `ended`, [B, ...], hand on to it."""
+
+
+class Continuation(NamedTuple):
+    """How a training goes on after an episode, where a state holds what outlives one.
+
+    An example is the level of a curriculum. Evaluation and rendering play single episodes, which
+    `Env.reset` starts.
+    """
+
+    restart: Restart  # for exact resets, and at the start of a training
+    inherit: Inherit  # for resets from a pool, which `Env.reset` has made in advance
+
+
 class Rekey(Protocol):
     """Gives states new random numbers, where they hold PRNG keys as plain numbers."""
 
@@ -119,6 +150,7 @@ class Env:
     metrics: tuple[str, ...] = ()
     resets: Resets = "exact"  # "pool" where a reset costs much of a step; `Config.resets` overrides
     rekey: Rekey | None = None  # needed where the state holds PRNG keys that are not typed keys
+    continuation: Continuation | None = None  # None: nothing in a state outlives its episode
     render: Render | None = None  # None: `render_episode` needs `draw`
     render_fps: float = 30.0  # frames per second: of the environment's own time, where it has one
     control_dt: float | None = None  # seconds from one action to the next; None: not known
@@ -151,6 +183,12 @@ class Env:
         """A, the number of action dimensions."""
         return len(self.action_low)
 
+    def restart(self, keys: Key, ended: PyTree | None, params: Params) -> tuple[PyTree, PyTree]:
+        """(state, obs) of new episodes in a training; see `Restart`."""
+        if self.continuation is None:
+            return self.reset(keys, params)
+        return self.continuation.restart(keys, ended, params)
+
 
 def _call(function: Callable[[], Env]) -> Env:
     return function()
@@ -160,6 +198,17 @@ def remade_by(remake: Callable[[], Env], env: Env) -> Env:
     """`env`, which pickle makes again by calling `remake`; a copy with other fields is not."""
     object.__setattr__(env, "remake", remake)
     return env
+
+
+def remakes(function: Callable[Arguments, Env]) -> Callable[Arguments, Env]:
+    """Let pickle make what a function returns again by calling it; a decorator."""
+
+    @functools.wraps(function)
+    def remaking(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Env:
+        remake = functools.partial(remaking, *args, **kwargs)
+        return remade_by(remake, function(*args, **kwargs))
+
+    return remaking
 
 
 def is_valid(values: Any) -> Any:

@@ -178,8 +178,9 @@ def _minibatch(model: Model) -> tuple[Batch, Any]:
         return jax.ShapeDtypeStruct((count, *steps, *shape), dtype)
 
     actions = leaf(env.action_dim)
+    obs = jax.tree.map(lambda one: leaf(*one.shape, dtype=one.dtype), seen_obs(cfg, env))
     batch = Batch(
-        obs=jax.tree.map(lambda one: leaf(*one.shape, dtype=one.dtype), seen_obs(cfg, env)),
+        obs=obs,
         action=actions,
         log_prob=leaf(),
         mean=actions,
@@ -187,6 +188,7 @@ def _minibatch(model: Model) -> tuple[Batch, Any]:
         advantage=leaf(),
         value=leaf(),
         target=leaf(),
+        mirrored_obs=None if cfg.symmetry is None else obs,
     )
     if network.recurrent:
         reset = leaf(dtype=bool)

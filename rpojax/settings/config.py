@@ -45,9 +45,11 @@ from rpojax.settings.values import (
     RewardShaper,
     Schedule,
     Surrogate,
+    Symmetry,
     as_environment_params,
     as_network,
     as_reward_shaper,
+    as_symmetry,
     function_or,
     identity_unless_hashable,
 )
@@ -129,6 +131,7 @@ class Config(RunSizes):
     value_clip: float = hyperparameter("value_clip", 0.2)
     vf_coef: float = hyperparameter("vf_coef", 0.5)
     ent_coef: float = hyperparameter("ent_coef", 0.0)
+    mirror_coef: float = hyperparameter("mirror_coef", 0.0)
     weight_decay: float = hyperparameter("weight_decay", 0.0)
     max_grad_norm: float = hyperparameter("max_grad_norm", 0.5)
     kl_threshold: float = hyperparameter("kl_threshold", 0.0)
@@ -160,6 +163,13 @@ class Config(RunSizes):
         "(Xie et al. 2024, Simple Policy Optimization); or a function (ratio [N], advantage [N], "
         "clip_eps []) -> loss [].",
         function_or(get_args(NamedSurrogate), "a function (ratio, advantage, clip_eps) -> loss"),
+    )
+    symmetry: Symmetry | None = setting(
+        None,
+        "`rpojax.Symmetry(mirror_obs, mirror_action)`: minibatches are joined by their mirror "
+        "images, and mirror_coef weighs a loss on what is not symmetric. Not for recurrent "
+        "networks.",
+        optional(Check(as_symmetry)),
     )
     optimizer: NamedOptimizer | OptimizerFunction = setting(
         "adam",
@@ -255,6 +265,11 @@ class Config(RunSizes):
             raise ValueError(
                 f"reward_scale = {self.reward_scale:g} has no effect on rewards that are divided "
                 "by their own scale; give normalize_rewards = False, or reward_scale = 1"
+            )
+        if self.mirror_coef and self.symmetry is None:
+            raise ValueError(
+                f"mirror_coef = {self.mirror_coef:g} has no effect without symmetry; give "
+                "symmetry = rpojax.Symmetry(mirror_obs, mirror_action), or mirror_coef = 0"
             )
         if self.weight_decay and self.optimizer not in ("adamw", "muon"):
             raise ValueError(

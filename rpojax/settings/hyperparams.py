@@ -49,6 +49,9 @@ class HyperParams(Struct):
     )
     vf_coef: Array = _hyperparam("Weight of the value loss, E[(V - target)^2] / 2.", _NOT_NEGATIVE)
     ent_coef: Array = _hyperparam("Weight of the entropy bonus.", _NOT_NEGATIVE)
+    mirror_coef: Array = _hyperparam(
+        "Weight of the mirror loss of symmetry; see `rpojax.Symmetry`.", _NOT_NEGATIVE
+    )
     weight_decay: Array = _hyperparam(
         'Share of each parameter that "adamw" and "muon" take off in a step, before the rate.',
         _NOT_NEGATIVE,

@@ -1,7 +1,8 @@
 """The values of a `Config`'s fields: named choices, functions of users, and checks of both."""
 
+import dataclasses
 import inspect
-from collections.abc import Collection, Hashable
+from collections.abc import Callable, Collection, Hashable
 from typing import Any, Literal, Protocol, TypeAlias
 
 import optax
@@ -9,12 +10,13 @@ from jax.typing import ArrayLike
 
 from rpojax.settings.declared import Check
 from rpojax.settings.network_config import NetworkConfig
-from rpojax.types import Array
+from rpojax.types import Array, PyTree
 from rpojax.validation import (
     as_mapping,
     as_scalar,
     as_sequence,
     as_text,
+    check_bool,
     check_choice,
     show,
 )
@@ -73,6 +75,48 @@ class PerturbationNoise(Protocol):
 
     def __call__(self, uniform: Array, /) -> Array:
         """Return noise [...] of independent numbers from U(-1, 1), which alpha will scale."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Symmetry:
+    """A mirror symmetry of an environment, such as left and right of a legged robot.
+
+    In the mirrored observation, the mirrored action leads to what is the mirror image of what the
+    action leads to here, with the same reward. `make_train` checks that each function undoes
+    itself. Two uses, as in rsl_rl (Mittal et al. 2024, Symmetry Considerations for Learning Task
+    Symmetric Robot Policies, arXiv 2403.04359):
+
+    * `augment`: each minibatch is joined by its mirror image, with the same old log-probability,
+      advantage and target, for policy and critic;
+    * the hyperparameter `mirror_coef`: a loss, the mean of
+      (action(mirror_obs(obs)) - mirror_action(action(obs)))^2 over samples and action dimensions,
+      of actions without noise, through which no gradient reaches action(obs).
+
+    Attributes:
+        mirror_obs: pure, of one observation as the environment gives it, to one of the same
+            structure, shapes and dtypes.
+        mirror_action: pure, of one action f32[A] as the policy samples it, before bounds.
+        augment: whether minibatches are joined by their mirror images.
+    """
+
+    mirror_obs: Callable[[PyTree], PyTree]
+    mirror_action: Callable[[Array], Array]
+    augment: bool = True
+
+
+def as_symmetry(name: str, value: Any) -> Symmetry:
+    """A `Symmetry` of two functions."""
+    if not isinstance(value, Symmetry):
+        raise ValueError(
+            f"{name} = {show(value)} is not an rpojax.Symmetry; give "
+            "Symmetry(mirror_obs, mirror_action), or None"
+        )
+    for field in ("mirror_obs", "mirror_action"):
+        if not callable(getattr(value, field)):
+            function = show(getattr(value, field))
+            raise ValueError(f"{name}.{field} = {function} is not callable; give a function")
+    check_bool(f"{name}.augment", value.augment)
+    return value
 
 
 def function_or(names: Collection[str], function: str) -> Check:

@@ -13,7 +13,7 @@ from rpojax.cli import main
 from rpojax.cli.command import _unboxed, parse
 from rpojax.cli.flags import ConfigFlags, JaxFlags
 
-NOT_ON_THE_COMMAND_LINE = {"reward_shaper", "env_params"}  # a function; --env-params.NAME
+NOT_ON_THE_COMMAND_LINE = {"reward_shaper", "symmetry", "env_params"}  # --env-params.NAME
 
 
 def test_every_plain_setting_is_a_flag():

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rpojax import Config, HyperParams, NetworkConfig
+from rpojax import Config, HyperParams, NetworkConfig, Symmetry
 from rpojax.settings.declared import settings_of
 
 HYPERPARAMETERS = tuple(settings_of(HyperParams))
@@ -30,7 +30,15 @@ FLAGS = (
     "time_limit_bootstrap",
 )
 POSITIVE = ("learning_rate", "clip_eps", "value_clip", "kl_target")
-NOT_NEGATIVE = ("alpha", "vf_coef", "ent_coef", "weight_decay", "max_grad_norm", "kl_threshold")
+NOT_NEGATIVE = (
+    "alpha",
+    "vf_coef",
+    "ent_coef",
+    "mirror_coef",
+    "weight_decay",
+    "max_grad_norm",
+    "kl_threshold",
+)
 FRACTIONS = ("gamma", "gae_lambda")
 STATIC_POSITIVE = ("adam_eps", "observation_clip", "reward_clip", "reward_scale")
 
@@ -78,6 +86,8 @@ BAD = [
     ("perturbation", "normal", "'uniform', 'gaussian' or a function of uniform noise"),
     ("optimizer", "sgd", "'adam', 'adamw', 'muon' or a function of the rate"),
     ("optimizer", 3e-4, "'adam', 'adamw', 'muon' or a function of the rate"),
+    ("mirror_coef", 0.1, "no effect without symmetry; give symmetry = rpojax.Symmetry"),
+    ("symmetry", lambda obs: -obs, r"is not an rpojax.Symmetry; give Symmetry\(mirror_obs"),
     ("weight_decay", 0.1, "no effect with optimizer = 'adam'; give optimizer = 'adamw'"),
     ("reward_shaper", 0.1, r"give a function \(reward, timestep, timesteps\)"),
 ]
@@ -292,7 +302,7 @@ def test_unknown_name_that_is_like_no_other_lists_them_all():
 
 def test_hyperparams_are_the_configs_values_as_float32_scalars():
     values = {name: 0.25 + 0.01 * i for i, name in enumerate(HYPERPARAMETERS)}
-    cfg = Config(optimizer="adamw", **values)
+    cfg = Config(optimizer="adamw", symmetry=Symmetry(abs, abs), **values)
     hyperparams = cfg.hyperparams()
     for i, name in enumerate(HYPERPARAMETERS):
         leaf = getattr(hyperparams, name)

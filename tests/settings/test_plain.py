@@ -162,8 +162,8 @@ def holding(value):
         (object(), "builtins:object"),
         (
             rpojax.envs.randomized(rpojax.envs.make("Pendulum-v1", g=1.5), longer),
-            f"rpojax.envs.wrappers:randomized(0=rpojax.envs.registry:make(0='Pendulum-v1', "
-            f"g=1.5), 1={__name__}:longer)",
+            "rpojax.envs.wrappers.episodes:randomized(0=rpojax.envs.registry:make("
+            f"0='Pendulum-v1', g=1.5), 1={__name__}:longer)",
         ),
     ],
 )

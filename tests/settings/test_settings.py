@@ -93,6 +93,11 @@ def to(value, network=None, **base):
     return Change(value, base, network or {})
 
 
+def negative(values):
+    """A mirror for `symmetry`, of observations and of actions."""
+    return -values
+
+
 CONFIG = {
     "env": to(drift(goal=-0.5)),
     "env_params": to({"g": 1.0}, env="Pendulum-v1"),
@@ -113,6 +118,8 @@ CONFIG = {
     "value_clip": to(0.001),
     "vf_coef": to(5.0),
     "ent_coef": to(0.1),
+    "mirror_coef": to(5.0, symmetry=rpojax.Symmetry(negative, negative)),
+    "symmetry": to(rpojax.Symmetry(negative, negative)),
     "weight_decay": to(10.0, optimizer="adamw"),
     "max_grad_norm": to(1e-6),
     "kl_threshold": to(1e-6),

@@ -203,6 +203,14 @@ def _check_functions(env: Env) -> None:
     if env.rekey is not None:
         difference = first_difference("state", jax.eval_shape(env.rekey, keys, state), state)
         require(difference is None, f"rekey changes the state: {difference}")
+    if env.continuation is not None:
+        restart, inherit = env.continuation
+        for ended in (None, state):
+            led_to = _pair("restart", jax.eval_shape(restart, keys, ended, {}), "(state, obs)")
+            difference = first_difference("(state, obs)", led_to, (state, obs))
+            require(difference is None, f"restart starts otherwise than reset: {difference}")
+        difference = first_difference("state", jax.eval_shape(inherit, state, state, {}), state)
+        require(difference is None, f"inherit changes the state: {difference}")
 
 
 def _pair(function: str, result: Any, wanted: str) -> tuple[PyTree, PyTree]:

@@ -1,8 +1,7 @@
-"""A time limit that is laid over an environment; parameters that are drawn for each episode."""
+"""A time limit, parameters that are drawn for each episode, and a curriculum."""
 
 import dataclasses
 import pickle
-from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,26 +13,10 @@ import rpojax
 from rpojax import envs
 from rpojax.core.keys import update_keys
 from rpojax.core.model import make_model
-from rpojax.core.resets import draw_starts, rekey, step_and_reset
+from rpojax.core.resets import Starts, draw_starts, rekey, step_and_reset
 from rpojax.envs import check_env
-from rpojax.envs.wrappers import with_outer_state, with_time_limit
-
-
-class Outer(NamedTuple):
-    state: Any
-    more: int
-
-
-def test_a_wrapper_passes_its_inner_state_to_rekey_and_render():
-    inner = make_counter(rekey=lambda keys, state: state + keys, render=lambda states: states * 2)
-    env = with_outer_state(inner, inner.reset, inner.step, max_episode_steps=3)
-    assert env.rekey(10, Outer(1, 5)) == Outer(11, 5)
-    assert env.render(Outer(4, 5)) == 8
-    assert (env.name, env.max_episode_steps) == (inner.name, 3)
-    plain = with_outer_state(make_counter(), inner.reset, inner.step)
-    assert plain.rekey is None
-    assert plain.render is None
-
+from rpojax.envs.base import Continuation
+from rpojax.envs.wrappers import with_time_limit
 
 CALM, FATAL = jnp.zeros((3, 2)), jnp.ones((3, 2))
 
@@ -256,11 +239,11 @@ def test_it_can_be_pickled_if_the_draw_can():
     ("draw", "message"),
     [
         (lambda key: 1.0, "draw returns .* which is not a dictionary; give parameters of 'Pend"),
-        (lambda key: {}, "draw returns no parameters; draw at least one"),
+        (lambda key: {}, "draw returns no parameters; return at least one"),
         (lambda key: {"length": 1.0}, "unknown parameter of Pendulum-v1 'length'"),
         (
             lambda key: {"l": jax.random.uniform(key, (2,))},
-            r"draw\(key\)\['l'\] has the shape \(2,\), .* takes \(\); draw for one environment",
+            r"draw\(key\)\['l'\] has the shape \(2,\), .* takes \(\); return those of one env",
         ),
     ],
 )
@@ -272,3 +255,195 @@ def test_wrong_draws_are_refused(draw, message):
 def test_an_environment_without_parameters_cannot_be_randomised():
     with pytest.raises(ValueError, match=r"draw returns .*'Counter-v0' has no parameters"):
         envs.randomized(make_counter(), any_length)
+
+
+def rising(level):
+    """The counter's x, which its reward and its first position show."""
+    return {"x": 10.0 * level}
+
+
+def shown(**changes):
+    """The counter with a parameter x: its reward is x + the first action, its position begins at x.
+
+    The metric "won" is 1 in the last of three steps, where the first action is positive.
+    """
+    plain = make_counter()
+
+    def reset(keys, params):
+        state, _ = plain.reset(keys, params)
+        state["position"] = jnp.full(len(keys), params.get("x", 1.0))
+        return state, jnp.stack([0.0 * state["position"], state["position"]], axis=-1)
+
+    def step(keys, state, action, params):
+        state, timestep = plain.step(keys, state, action, params)
+        won = (state["count"] == 3) & (action[:, 0] > 0)
+        return state, timestep._replace(
+            reward=params.get("x", 1.0) + action[:, 0],
+            truncated=state["count"] >= 3,
+            metrics={"won": won.astype(jnp.float32)},
+        )
+
+    fields = {"params": {"x": 1.0}, "metrics": ("won",), "max_episode_steps": 3}
+    return make_counter(reset=reset, step=step, **(fields | changes))
+
+
+def levels(env, policy, num_steps, params=None, num_envs=3, start=None):
+    """What a training sees: states, observations and time steps [T, B, ...]."""
+
+    def body(carry, key):
+        all_keys = jax.random.split(key, num_envs)
+        stepped = step_and_reset(
+            env, params or {}, start or Starts(None, None), all_keys, *carry, policy(carry[1])
+        )
+        return (stepped.state, stepped.obs), (stepped.state, stepped.obs, stepped.timestep)
+
+    first = env.restart(keys(num_envs), None, params or {})
+    return first, jax.lax.scan(body, first, keys(num_steps))[1]
+
+
+def wins(obs):
+    """The first environment always wins, the second never, the third never either."""
+    return jnp.array([[0.5, 0.0], [-0.5, 0.0], [-0.5, 0.0]])
+
+
+LADDER = envs.curriculum(
+    shown(), rising, score="won", raise_at=1.0, lower_at=0.5, step=0.25, start=0.5
+)
+
+
+def test_levels_rise_and_fall_with_success_and_outlive_episodes():
+    first, (state, obs, timestep) = levels(LADDER, wins, 12)
+    np.testing.assert_array_equal(first[0].level, 0.5)
+    np.testing.assert_array_equal(first[1][:, 1], 5.0)  # a start has the level too
+    expected = [0.5, 0.5, 0.75, 0.75, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
+    np.testing.assert_allclose(state.level[:, 0], expected)
+    np.testing.assert_allclose(state.level[:, 1], 1.0 - np.array(expected))
+    np.testing.assert_allclose(obs[2, :, 1], 10.0 * state.level[2])
+    np.testing.assert_allclose(
+        timestep.reward[3], 10.0 * state.level[2] + jnp.array([0.5, -0.5, -0.5])
+    )
+
+
+def test_the_metric_is_the_level_of_the_episode():
+    _, (_, _, timestep) = levels(LADDER, wins, 6)
+    per_episode = timestep.metrics["curriculum.level"].reshape(2, 3, 3).sum(axis=1)
+    np.testing.assert_allclose(per_episode, [[0.5, 0.5, 0.5], [0.75, 0.25, 0.25]])
+    cfg = small(LADDER, num_envs=4)
+    metrics = jax.jit(rpojax.make_train(cfg))(jax.random.key(0)).metrics
+    assert metrics.environment["curriculum.level"][0] != metrics.environment["curriculum.level"][1]
+
+
+def test_the_score_is_the_return_where_no_metric_is_named():
+    env = envs.curriculum(shown(), rising, raise_at=16.0, lower_at=14.0, start=0.5)
+    _, (state, _, _) = levels(env, wins, 3)  # returns of 3 * (5 + action)
+    np.testing.assert_allclose(state.level[-1], [0.6, 0.4, 0.4])
+    env = envs.curriculum(shown(), rising, raise_at=17.0, lower_at=13.0, start=0.5)
+    _, (state, _, _) = levels(env, wins, 3)
+    np.testing.assert_allclose(state.level[-1], 0.5)
+
+
+def test_an_episode_that_ends_with_nan_lowers_the_level():
+    plain = shown()
+
+    def step(keys, state, action, params):
+        state, timestep = plain.step(keys, state, action, params)
+        reward = jnp.where(action[:, 0] > 0, jnp.nan, timestep.reward)
+        return state, timestep._replace(reward=reward)
+
+    broken = dataclasses.replace(plain, step=step)
+    env = envs.curriculum(broken, rising, raise_at=0.0, lower_at=-9.0, start=0.5)
+    _, (state, _, _) = levels(env, wins, 1)
+    np.testing.assert_allclose(state.level[0], [0.4, 0.5, 0.5])
+
+
+def test_with_a_pool_levels_outlive_episodes_and_starts_are_of_the_full_task():
+    pool = LADDER.reset(keys(4), {})
+    starts = Starts(pool, jnp.zeros(3, jnp.int32))
+    _, (state, obs, timestep) = levels(LADDER, wins, 6, start=starts)
+    np.testing.assert_allclose(state.level[-1], [1.0, 0.0, 0.0])
+    np.testing.assert_allclose(obs[2, :, 1], 10.0)
+    np.testing.assert_allclose(
+        timestep.reward[3], 10.0 * state.level[2] + jnp.array([0.5, -0.5, -0.5])
+    )
+    assert LADDER.resets == "exact"
+
+
+def test_evaluation_plays_the_full_task():
+    state, obs = LADDER.reset(keys(2), {})
+    np.testing.assert_array_equal(state.level, 1.0)
+    np.testing.assert_array_equal(obs[:, 1], 10.0)
+    cfg = small(LADDER)
+    evaluation = rpojax.evaluate(cfg, rpojax.make_trainer(cfg).init(keys(1)[0]), keys(1)[0], 4)
+    np.testing.assert_array_equal(evaluation.metrics["curriculum.level"], 1.0)
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda env: envs.history(env, 2),
+        lambda env: with_time_limit(env, 3),
+        lambda env: envs.randomized(env, lambda key: {"curriculum.step": 0.25}),
+        lambda env: envs.curriculum(
+            env, lambda level: {"y": level}, raise_at=99.0, lower_at=0.0, name="other"
+        ),
+    ],
+)
+def test_levels_outlive_episodes_inside_of_other_wrappers(around):
+    inner = envs.curriculum(
+        shown(params={"x": 1.0, "y": 0.0}),
+        rising,
+        score="won",
+        raise_at=1.0,
+        lower_at=0.5,
+        step=0.25,
+        start=0.5,
+    )
+    env = around(inner)
+    first, (state, _, _) = levels(env, wins, 6)
+    np.testing.assert_allclose(first[0].state.level, 0.5)
+    np.testing.assert_allclose(state.state.level[-1], [1.0, 0.0, 0.0])
+    starts = Starts(env.reset(keys(4), {}), jnp.zeros(3, jnp.int32))
+    _, (state, _, _) = levels(env, wins, 6, start=starts)
+    np.testing.assert_allclose(state.state.level[-1], [1.0, 0.0, 0.0])
+
+
+def test_the_rule_can_differ_between_agents():
+    def last(step, start):
+        params = {"curriculum.step": step, "curriculum.start": start}
+        return levels(LADDER, wins, 3, params)[1][0].level[-1]
+
+    found = jax.jit(jax.vmap(last))(jnp.array([0.1, 0.5]), jnp.array([0.2, 0.4]))
+    np.testing.assert_allclose(found, [[0.3, 0.1, 0.1], [0.9, 0.0, 0.0]], atol=1e-6)
+    assert set(LADDER.params) == {f"curriculum.{end}" for end in RULE}
+
+
+RULE = ("raise_at", "lower_at", "step", "start")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"score": "lost"}, "unknown metric of Counter-v0 'lost'"),
+        ({"raise_at": jnp.nan}, "raise_at = nan is out of range"),
+        ({"params_of": lambda level: {"z": level}}, "unknown parameter of Counter-v0 'z'"),
+    ],
+)
+def test_wrong_curricula_are_refused(changes, message):
+    given = {"params_of": rising, "raise_at": 1.0, "lower_at": 0.0} | changes
+    with pytest.raises(ValueError, match=message):
+        envs.curriculum(shown(), **given)
+
+
+def test_check_finds_a_continuation_that_changes_the_state():
+    def restart(all_keys, ended, params):
+        return shown().reset(all_keys, params)[0], jnp.zeros((len(all_keys), 3))
+
+    good = shown()
+    env = dataclasses.replace(
+        good, continuation=Continuation(restart, lambda ended, fresh, params: fresh)
+    )
+    with pytest.raises(ValueError, match="restart starts otherwise than reset"):
+        check_env(env)
+    inherit = Continuation(lambda *args: good.reset(args[0], {}), lambda *args: 0)
+    with pytest.raises(ValueError, match="inherit changes the state"):
+        check_env(dataclasses.replace(good, continuation=inherit))
