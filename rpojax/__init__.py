@@ -1,9 +1,11 @@
 """Robust Policy Optimization (RPO, arXiv 2212.07536) as one XLA program."""
 
 from rpojax import compat, envs, loggers, networks, report, statistics, studies
+from rpojax.agent.distillation import make_distill
 from rpojax.agent.evaluation import Evaluation, evaluate
 from rpojax.agent.export import export_params, export_policy
 from rpojax.agent.exported import ExportedPolicy, load_policy
+from rpojax.agent.playing import Played, play
 from rpojax.agent.policy import Policy, RecurrentPolicy, make_policy, make_recurrent_policy
 from rpojax.agent.rendering import render_episode
 from rpojax.devices.processes import ProcessError, use_all_machines
@@ -39,6 +41,7 @@ __all__ = [
     "HyperParams",
     "Metrics",
     "NetworkConfig",
+    "Played",
     "Policy",
     "ProcessError",
     "Progress",
@@ -63,11 +66,13 @@ __all__ = [
     "load",
     "load_policy",
     "loggers",
+    "make_distill",
     "make_policy",
     "make_recurrent_policy",
     "make_train",
     "make_trainer",
     "networks",
+    "play",
     "plot_learning_curves",
     "render_episode",
     "report",

@@ -11,11 +11,11 @@ from rpojax.types import Array, PyTree
 
 def same_avals(a: PyTree, b: PyTree) -> bool:
     """Whether two trees have one structure, and leaf by leaf one shape and dtype."""
-    try:
-        same = jax.tree.map(lambda x, y: x.shape == y.shape and x.dtype == y.dtype, a, b)
-    except ValueError:  # the trees differ
-        return False
-    return jax.tree.all(same)
+    leaves_and_structures: Any = [jax.tree.flatten(tree) for tree in (a, b)]
+    (leaves, structure), (others, other_structure) = leaves_and_structures
+    return structure == other_structure and all(
+        x.shape == y.shape and x.dtype == y.dtype for x, y in zip(leaves, others, strict=True)
+    )
 
 
 def batched(spec: PyTree, batch: Any) -> PyTree:

@@ -6,6 +6,7 @@ that needs NumPy only; `export_params` writes the numbers alone.
 
 import inspect
 import io
+import itertools
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -29,8 +30,7 @@ from rpojax.agent.inputs import check_state
 from rpojax.agent.onnx_graph import model_of_module, recorded_model, with_contract
 from rpojax.agent.policy import policy_for
 from rpojax.agent.proof import prove
-from rpojax.core.model import Model, make_model, seen_obs
-from rpojax.networks import Outputs
+from rpojax.core.model import Model, make_model, params_used
 from rpojax.settings.config import Config
 from rpojax.settings.network_config import NetworkConfig
 from rpojax.trees import batched, leaves_by_path
@@ -265,10 +265,8 @@ def export_params(
     check_state(model, state)
     arrays = leaves_by_path({"params": state.params}, simple=True)
     if part != "all":
-        used = _used_params(model, state.params, part)
-        arrays = {
-            name: array for index, (name, array) in enumerate(arrays.items()) if index in used
-        }
+        used = jax.tree.leaves(params_used(model, part))
+        arrays = dict(itertools.compress(arrays.items(), used))
     if state.obs_stats is not None:
         arrays |= leaves_by_path({"obs_stats": mean_and_std(state.obs_stats)}, simple=True)
         arrays["observation_clip"] = np.asarray(cfg.observation_clip, np.float32)
@@ -300,15 +298,3 @@ def _settings(network: NetworkConfig, part: Part) -> dict[str, np.ndarray]:
     if part != "policy":
         settings["critic_keys"] = network.critic_keys
     return {name: np.asarray(value) for name, value in settings.items() if value is not None}
-
-
-def _used_params(model: Model, params: PyTree, part: Part) -> set[int]:
-    """Indices of the parameters on which a part's outputs depend, from the traced program."""
-    env, network = model.env, model.network
-
-    def outputs(params: PyTree, obs: PyTree) -> PyTree:
-        made: Outputs = network.apply(params, obs, network.initial_carry((1,)))[0]
-        return made.value if part == "value" else (made.mean, made.log_std)
-
-    traced = export.export(jax.jit(outputs))(params, batched(seen_obs(model.cfg, env), 1))
-    return set(traced.module_kept_var_idx)  # jit drops the arguments that no output needs

@@ -114,14 +114,14 @@ class TrainedPolicy:
     """A `RecurrentPolicy`. It can be pickled where its config can."""
 
     def __init__(self, model: Model, state: TrainState, deterministic: bool) -> None:
-        self._model, self._state, self._deterministic = model, state, deterministic
+        self.model, self.state, self._deterministic = model, state, deterministic
         self._one_carry = jax.eval_shape(lambda: model.network.initial_carry((1,)))
         self._step = jax.jit(self._play)
 
     @property
     def env(self) -> Env:
         """The environment that it was trained in."""
-        return self._model.env
+        return self.model.env
 
     @property
     def deterministic(self) -> bool:
@@ -139,11 +139,11 @@ class TrainedPolicy:
                 "key = None, but the policy is stochastic; give a new PRNG key in each call, or "
                 "make it with deterministic=True"
             )
-        obs, leading = as_observations(obs, self._model.env.obs)
+        obs, leading = as_observations(obs, self.model.env.obs)
         if reset is not None:
             reset = as_reset(reset, leading)
         if carry is None:
-            carry = self._model.network.initial_carry(leading)
+            carry = self.model.network.initial_carry(leading)
         else:
             check_carry(carry, leading, self._one_carry)
         action, carry = self._step(obs, carry, reset, key)
@@ -153,12 +153,12 @@ class TrainedPolicy:
         return action, carry
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return make_recurrent_policy, (self._model.cfg, self._state, self._deterministic)
+        return make_recurrent_policy, (self.model.cfg, self.state, self._deterministic)
 
     def _play(
         self, obs: PyTree, carry: PyTree, reset: Array | None, key: Key | None
     ) -> tuple[Array, PyTree]:
-        return play(self._model, self._state, obs, carry, reset, key)
+        return play(self.model, self.state, obs, carry, reset, key)
 
 
 class _WithoutCarry:

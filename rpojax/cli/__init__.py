@@ -9,6 +9,8 @@ rpojax resume runs/first            # after Ctrl-C or a crash; same bits as if i
 rpojax eval runs/first --best --json
 rpojax eval runs/first --gymnasium Pendulum-v1 --video pendulum.gif
 rpojax export runs/first --agent 2  # a program for jax.export, or --format npz
+rpojax export runs/first --format numpy  # arrays and a module for NumPy alone; or --format onnx
+rpojax play runs/first --format numpy --fast  # the exported file acts; without --fast in real time
 rpojax render runs/first            # an episode as a GIF, or --output a.mp4
 rpojax plot runs/first runs/second  # learning curves in one picture
 rpojax study alpha.yaml             # compare settings, with a report; rpojax study --resume DIR

@@ -15,7 +15,7 @@ import tyro
 from rpojax.cli.flags import add_rules
 from rpojax.cli.studies import Report, Study
 from rpojax.cli.train_settings import read_settings, take_env_params
-from rpojax.cli.trained import Eval, Export, Render
+from rpojax.cli.trained import Eval, Export, Play, Render
 from rpojax.cli.training import Resume, Train
 from rpojax.cli.views import Envs, Plot
 from rpojax.devices.memory import out_of_memory_explained
@@ -23,7 +23,7 @@ from rpojax.devices.processes import ProcessError, errors_shared, is_first
 from rpojax.runs.interrupt import Interrupted
 from rpojax.version import __version__
 
-Command: TypeAlias = Train | Resume | Study | Report | Eval | Export | Render | Plot | Envs
+Command: TypeAlias = Train | Resume | Study | Report | Eval | Export | Play | Render | Plot | Envs
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -110,7 +110,7 @@ def parse(args: Sequence[str]) -> Command:
 def _parse(args: Sequence[str], train: Train) -> Command:
     """The subcommand; flags of `rpojax train` that are not given are as in `train`."""
     subcommands: Any = Annotated[Train, tyro.conf.subcommand("train", default=train)]
-    for each in (Resume, Study, Report, Eval, Export, Render, Plot, Envs):
+    for each in (Resume, Study, Report, Eval, Export, Play, Render, Plot, Envs):
         subcommands |= Annotated[each, tyro.conf.subcommand(each.__name__.lower())]
     registry = tyro.constructors.ConstructorRegistry()
     add_rules(registry)

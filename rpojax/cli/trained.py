@@ -12,11 +12,13 @@ from rich.console import Console
 from rpojax.agent.contract import Kind, to_text
 from rpojax.agent.evaluation import Evaluation
 from rpojax.agent.export import export_params, export_policy
+from rpojax.agent.exported import load_policy
+from rpojax.agent.playing import MOST_SEED, play
 from rpojax.agent.rendering import render_episode
 from rpojax.cli.flags import JaxFlags, RunArgument, Switch, print_json
 from rpojax.report.tables import evaluation_report, results_table
 from rpojax.runs.directory import RunDirectory
-from rpojax.runs.gymnasium_episodes import MOST_SEED, evaluate_gymnasium
+from rpojax.runs.gymnasium_episodes import evaluate_gymnasium
 from rpojax.runs.trained_run import TrainedRun, load
 from rpojax.settings.agent_table import LARGEST_SEED
 from rpojax.validation import whole_number
@@ -193,6 +195,66 @@ class Export(AgentFlags):
         path = self.place(policy_file(self.agent, self.format))
         contract = export_run(run, self.agent, path, self.format, not self.stochastic)
         print(path, to_text(contract), sep="\n")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Play:
+    """Let an exported policy drive a simulator on the host, at its control period."""
+
+    policy: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="DIR|FILE")]
+    """File of `rpojax export`; or directory of a run, whose agent is exported if it is not yet."""
+    format: Kind = "onnx"
+    """Which file of the run."""
+    agent: int = 0
+    """Which agent of the run."""
+    env: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Environment of Gymnasium or, with the prefix of a family, of rpojax; None: that of the
+    training, in Gymnasium's MuJoCo for mjx/ and mujoco/."""
+    episodes: int = 1
+    """Episodes to play."""
+    seed: int = 0
+    """Seed of the first episode; the others count up from it."""
+    max_steps: int | None = None
+    """Where to stop an episode that does not end; None for the environment's own limit."""
+    fast: Switch = False
+    """Step as fast as possible, not at the control period."""
+    viewer: Switch = False
+    """Show a window."""
+    video: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """GIF or MP4 to write of the first episode."""
+    json: Switch = False
+    """Print one JSON object."""
+
+    def __call__(self) -> None:
+        """Print returns, and how late the actions came."""
+        path = self.policy
+        if path.is_dir():
+            RunDirectory(path).require_run()
+            whole_number("agent", self.agent, least=0)
+            path /= policy_file(self.agent, self.format)
+            if not path.exists():
+                export_run(load(self.policy), self.agent, path, self.format)
+        policy = load_policy(path)
+        name = policy.contract["environment"] if self.env is None else self.env
+        played = play(
+            policy,
+            name,
+            self.episodes,
+            self.seed,
+            realtime=not self.fast,
+            max_steps=self.max_steps,
+            video=self.video,
+            viewer=self.viewer,
+        )
+        report = {"policy": str(path), "env": name, **played.report()}
+        if self.json:
+            print_json({**report, "training": policy.contract["training"]})
+            return
+        late, period = report["lateness_ms"], report["control_dt"]
+        returns = played.evaluation.episode_return
+        print(f"{path} in {name}: return {returns.mean():.1f}, episodes {len(returns)}")
+        due = "" if period is None else f" of {1000 * period:g} ms, {played.missed} missed"
+        print(f"{report['steps']} steps{due}; p50 {late['p50']:.3f} ms, p99 {late['p99']:.3f} ms")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

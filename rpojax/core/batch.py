@@ -132,13 +132,8 @@ def make_batch(
         )
     if cfg.advantage_normalization == "batch":
         batch = batch._replace(advantage=losses.normalize_advantage(batch.advantage))
-    if network.recurrent:
-        carry = merge_axes(batch.carry)
-        steps = batch._replace(carry=())
-        batch = jax.tree.map(lambda leaf: _sequences(leaf, length), steps)._replace(carry=carry)
-    else:
-        batch = merge_axes(batch)
-    return state, batch, explained_variance
+    samples: Batch = as_samples(cfg, network, batch._replace(carry=()))
+    return state, samples._replace(carry=merge_axes(batch.carry)), explained_variance
 
 
 def _mirrored(cfg: Config, state: TrainState, obs: PyTree) -> PyTree:
@@ -148,7 +143,13 @@ def _mirrored(cfg: Config, state: TrainState, obs: PyTree) -> PyTree:
     return policy_obs(cfg, state, jax.vmap(jax.vmap(cfg.symmetry.mirror_obs))(obs))
 
 
-def _sequences(leaf: Array, length: int) -> Array:
-    """A rollout [T, B, ...] in sequences of L steps, [T / L * B, L, ...]."""
-    parts = leaf.reshape(-1, length, *leaf.shape[1:])
-    return merge_axes(jnp.swapaxes(parts, 1, 2))
+def as_samples(cfg: Config, network: ActorCritic, steps: PyTree) -> PyTree:
+    """A rollout [T, B, ...] as samples [N, ...] or as sequences of L steps, [T / L * B, L, ...]."""
+    if not network.recurrent:
+        return merge_axes(steps)
+
+    def sequences(leaf: Array) -> Array:
+        parts = leaf.reshape(-1, cfg.steps_per_sequence, *leaf.shape[1:])
+        return merge_axes(jnp.swapaxes(parts, 1, 2))
+
+    return jax.tree.map(sequences, steps)

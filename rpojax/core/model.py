@@ -1,8 +1,9 @@
 """The environment and the network of a config, built once and passed on."""
 
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
+import jax.export
 import jax.numpy as jnp
 import numpy as np
 
@@ -12,6 +13,7 @@ from rpojax.core.distribution import GAUSSIAN, TANH_GAUSSIAN, Distribution
 from rpojax.envs import Env
 from rpojax.networks import ActorCritic, make_network
 from rpojax.settings.config import Config
+from rpojax.trees import batched
 from rpojax.types import PyTree
 
 DISTRIBUTIONS = {"gaussian": GAUSSIAN, "tanh_gaussian": TANH_GAUSSIAN, "beta": BETA}
@@ -64,6 +66,21 @@ def seen_obs(cfg: Config, env: Env) -> PyTree:
     if not cfg.normalize_observations:
         return env.obs
     return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, jnp.float32), env.obs)
+
+
+def params_used(model: Model, part: Literal["policy", "value"]) -> PyTree:
+    """Which parameters mean and standard deviation, or the value, depend on: pytree of bool."""
+    env, network = model.env, model.network
+
+    def outputs(params: PyTree, obs: PyTree) -> PyTree:
+        made = network.apply(params, obs, network.initial_carry((1,)))[0]
+        return made.value if part == "value" else (made.mean, made.log_std)
+
+    params = jax.eval_shape(lambda: network.init(jax.random.key(0)))
+    traced = jax.export.export(jax.jit(outputs))(params, batched(seen_obs(model.cfg, env), 1))
+    used = set(traced.module_kept_var_idx)  # jit drops the arguments that no output needs
+    leaves, structure = jax.tree.flatten(params)
+    return jax.tree.unflatten(structure, [index in used for index in range(len(leaves))])
 
 
 def check_config(cfg: Any) -> None:

@@ -18,7 +18,7 @@ from rpojax.core.batch import make_batch, merge_observations, scale_rewards
 from rpojax.core.device_axis import device_axis
 from rpojax.core.functions import check_functions
 from rpojax.core.keys import UpdateKeys, initial_keys, update_keys
-from rpojax.core.model import Model
+from rpojax.core.model import Model, params_used
 from rpojax.core.optimizer import (
     Learner,
     Optimizer,
@@ -28,7 +28,7 @@ from rpojax.core.optimizer import (
 from rpojax.core.perturbation import with_scheduled_alpha
 from rpojax.core.rollout import collect, no_totals, tally_episodes
 from rpojax.core.symmetry import check_symmetry
-from rpojax.core.update import update
+from rpojax.core.update import Loss, rpo_loss, update
 from rpojax.envs.base import Params
 from rpojax.envs.spaces import warn_unreachable_actions
 from rpojax.rounding import mapped_with
@@ -39,6 +39,7 @@ from rpojax.types import (
     Batch,
     Key,
     Metrics,
+    PyTree,
     RunningStats,
     TrainResult,
     TrainState,
@@ -51,6 +52,7 @@ class Parts(NamedTuple):
 
     model: Model
     optimizer: Optimizer
+    policy_params: PyTree = None  # of bool, with `Config.critic_warmup`: what the policy depends on
 
 
 def make_parts(model: Model) -> Parts:
@@ -58,7 +60,8 @@ def make_parts(model: Model) -> Parts:
     check_functions(model.cfg)
     check_symmetry(model)
     warn_unreachable_actions(model.env, model.cfg.action_transform, model.distribution.bounded)
-    return Parts(model, make_optimizer(model.cfg))
+    policy_params = params_used(model, "policy") if model.cfg.critic_warmup else None
+    return Parts(model, make_optimizer(model.cfg), policy_params)
 
 
 def train_agent(
@@ -124,11 +127,23 @@ def iterate(
     parts: Parts, state: TrainState, hyperparams: HyperParams, env_params: Params
 ) -> tuple[TrainState, Metrics]:
     """One update, on a rollout of its own; metrics are []."""
-    cfg, _, network = parts.model
-    devices = device_axis(cfg)
+    cfg = parts.model.cfg
     keys = update_keys(cfg, state.key)
     hyperparams = with_scheduled_alpha(cfg, hyperparams, state.update_count)
     collected = collect_batch(parts.model, state, hyperparams, env_params, keys)
+    return learn(parts, collected, hyperparams, keys)
+
+
+def learn(
+    parts: Parts,
+    collected: "Collected",
+    hyperparams: HyperParams,
+    keys: UpdateKeys,
+    loss: Loss = rpo_loss,
+) -> tuple[TrainState, Metrics]:
+    """The second half of an update: gradient steps on what was collected; metrics are []."""
+    cfg, _, network = parts.model
+    devices = device_axis(cfg)
     state, transitions = collected.state, collected.transitions
     episode, ended, episode_count = tally_episodes(state.episode, transitions)
     invalid_steps = jnp.sum(transitions.invalid.astype(jnp.float32))
@@ -137,8 +152,12 @@ def iterate(
     action_std = parts.model.distribution.std(transitions.mean, transitions.log_std)
 
     before = learner_of(cfg, state, hyperparams)
+    frozen = None
+    if parts.policy_params is not None:
+        warming = state.update_count < cfg.critic_warmup // cfg.batch_size
+        frozen = jax.tree.map(lambda used: warming & used, parts.policy_params)
     after, metrics = update(
-        cfg, network, parts.optimizer, before, collected.batch, hyperparams, keys
+        cfg, network, parts.optimizer, before, collected.batch, hyperparams, keys, loss, frozen
     )
     warm_up = max(cfg.random_timesteps, cfg.learning_starts) // cfg.batch_size
     if warm_up:

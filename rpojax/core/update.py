@@ -1,7 +1,8 @@
 """The update: several epochs of gradient steps on one batch."""
 
 import functools
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -38,6 +39,12 @@ class StepMetrics(NamedTuple):
     grad_norm: Array
 
 
+Loss: TypeAlias = Callable[
+    [Config, ActorCritic, PyTree, Batch, Array, HyperParams], tuple[Array, StepMetrics]
+]
+"""(cfg, network, params, batch, mean_noise, hyperparams) -> loss [], and its parts."""
+
+
 def rpo_loss(
     cfg: Config,
     network: ActorCritic,
@@ -59,10 +66,7 @@ def rpo_loss(
         hyperparams: the coefficients.
     """
     distribution = DISTRIBUTIONS[network.distribution]
-    outputs = replay(network, params, batch)
-    if network.recurrent:  # from here on every step of every sequence is a sample
-        batch = batch._replace(obs=None, reset=None, carry=())
-        outputs, batch, mean_noise = merge_axes((outputs, batch, mean_noise))
+    outputs, batch, mean_noise = _samples(network, params, batch, mean_noise)
     if cfg.advantage_normalization == "minibatch":
         advantage = device_axis(cfg).share(losses.normalize_advantage(batch.advantage))
         batch = batch._replace(advantage=advantage)
@@ -86,12 +90,7 @@ def rpo_loss(
 
     surrogate = cfg.surrogate if callable(cfg.surrogate) else losses.SURROGATES[cfg.surrogate]
     policy_loss = surrogate(ratio, batch.advantage, hyperparams.clip_eps)
-    if cfg.clip_value_loss:
-        value_loss = losses.clipped_squared_error(
-            outputs.value, batch.target, batch.value, hyperparams.value_clip
-        )
-    else:
-        value_loss = losses.squared_error(outputs.value, batch.target)
+    value_loss = _value_loss(cfg, outputs, batch, hyperparams)
     entropy = jnp.mean(distribution.entropy(mean, log_std))
     loss = policy_loss + hyperparams.vf_coef * value_loss - hyperparams.ent_coef * entropy
     if mirror_penalty is not None:
@@ -105,6 +104,55 @@ def rpo_loss(
         kl_perturbed=jnp.mean(ratio - 1.0 - log_ratio),  # Schulman's low-variance estimator
         clip_fraction=jnp.mean((jnp.abs(ratio - 1.0) > hyperparams.clip_eps).astype(jnp.float32)),
         grad_norm=jnp.zeros((), jnp.float32),
+    )
+
+
+def imitation_loss(
+    cfg: Config,
+    network: ActorCritic,
+    params: PyTree,
+    batch: Batch,
+    mean_noise: Array,
+    hyperparams: HyperParams,
+) -> tuple[Array, StepMetrics]:
+    """E[KL(teacher || policy)] + vf_coef * value loss, [], and its parts.
+
+    Arguments are as for `rpo_loss`, but `batch.mean` and `batch.log_std` are the teacher's.
+    """
+    distribution = DISTRIBUTIONS[network.distribution]
+    outputs, batch, _ = _samples(network, params, batch, mean_noise)
+    mean, log_std = outputs.mean, outputs.log_std
+    kl = jnp.mean(distribution.kl_divergence(batch.mean, batch.log_std, mean, log_std))
+    value_loss = _value_loss(cfg, outputs, batch, hyperparams)
+    nothing = jnp.zeros((), jnp.float32)
+    return kl + hyperparams.vf_coef * value_loss, StepMetrics(
+        policy_loss=kl,
+        value_loss=value_loss,
+        entropy=jnp.mean(distribution.entropy(mean, log_std)),
+        kl=kl,
+        kl_perturbed=nothing,
+        clip_fraction=nothing,
+        grad_norm=nothing,
+    )
+
+
+def _samples(
+    network: ActorCritic, params: PyTree, batch: Batch, mean_noise: Array
+) -> tuple[Outputs, Batch, Array]:
+    """Outputs, batch and noise with every step of every sequence as a sample, [N]."""
+    outputs = replay(network, params, batch)
+    if not network.recurrent:
+        return outputs, batch, mean_noise
+    batch = batch._replace(obs=None, reset=None, carry=())
+    merged: tuple[Outputs, Batch, Array] = merge_axes((outputs, batch, mean_noise))
+    return merged
+
+
+def _value_loss(cfg: Config, outputs: Outputs, batch: Batch, hyperparams: HyperParams) -> Array:
+    if not cfg.clip_value_loss:
+        return losses.squared_error(outputs.value, batch.target)
+    return losses.clipped_squared_error(
+        outputs.value, batch.target, batch.value, hyperparams.value_clip
     )
 
 
@@ -126,6 +174,8 @@ def update(
     batch: Batch,
     hyperparams: HyperParams,
     keys: UpdateKeys,
+    loss: Loss = rpo_loss,
+    frozen: PyTree = None,
 ) -> tuple[Learner, StepMetrics]:
     """update_epochs passes over the batch in num_minibatches gradient steps each.
 
@@ -137,13 +187,15 @@ def update(
         learner: what is to be changed.
         batch: [N] samples, or sequences [N, L].
         keys: of this update.
+        loss: of a minibatch.
+        frozen: pytree like the parameters, of bool[]: those to leave as they are; None for none.
 
     Returns:
         The learner, and each metric as its mean over the gradient steps up to and including the
         one that stopped the update. (CleanRL logs the losses of the last minibatch.)
     """
     learner, metrics, counted = gradient_steps(
-        cfg, network, optimizer, learner, batch, hyperparams, keys
+        cfg, network, optimizer, learner, batch, hyperparams, keys, loss, frozen
     )
     return learner, jax.tree.map(lambda leaf: _mean_where(leaf, counted), metrics)
 
@@ -156,6 +208,8 @@ def gradient_steps(
     batch: Batch,
     hyperparams: HyperParams,
     keys: UpdateKeys,
+    loss: Loss = rpo_loss,
+    frozen: PyTree = None,
 ) -> tuple[Learner, StepMetrics, Array]:
     """`update` with the metrics of each step.
 
@@ -169,18 +223,29 @@ def gradient_steps(
     packed = learner._replace(params=params)
     devices = device_axis(cfg)
 
-    def loss(params: PyTree, minibatch: Batch, noise: Array) -> tuple[Array, StepMetrics]:
-        return rpo_loss(cfg, network, params, minibatch, noise, hyperparams)
+    if frozen is not None:
+        flags = jax.tree.map(
+            lambda flag, leaf: flag & jnp.ones_like(leaf, bool), frozen, learner.params
+        )
+        packed_flags = optimizer.pack(flags)[0]
+
+    def objective(params: PyTree, minibatch: Batch, noise: Array) -> tuple[Array, StepMetrics]:
+        return loss(cfg, network, params, minibatch, noise, hyperparams)
 
     def step(
         carry: tuple[Learner, Array], inputs: tuple[Batch, Array]
     ) -> tuple[tuple[Learner, Array], tuple[StepMetrics, Array]]:
         packed, going = carry
-        found = jax.grad(loss, has_aux=True)(unpack(packed.params), *inputs)
+        found = jax.grad(objective, has_aux=True)(unpack(packed.params), *inputs)
         gradient, metrics = devices.mean(found)
         threshold = hyperparams.kl_threshold
         still_going = going & ((threshold <= 0.0) | (metrics.kl <= threshold))
+        if frozen is not None:  # the norm that is clipped is that of the others
+            gradient = jax.tree.map(lambda flag, x: jnp.where(flag, 0.0, x), frozen, gradient)
         stepped, norm = gradient_step(optimizer, packed, gradient, hyperparams)
+        if frozen is not None:  # whatever the optimiser does to them, such as decay
+            params = jax.tree.map(jnp.where, packed_flags, packed.params, stepped.params)
+            stepped = stepped._replace(params=params)
         packed = jax.tree.map(lambda new, old: jnp.where(still_going, new, old), stepped, packed)
         return (packed, still_going), (metrics._replace(grad_norm=norm), going)
 

@@ -66,7 +66,7 @@ def make_train(cfg: Config) -> Train:
     def train(
         key: Key, hyperparams: HyperParams | None = None, env_params: EnvParams | None = None
     ) -> TrainResult:
-        given = _resolve(cfg, hyperparams), resolve_params(parts.model.env, env_params)
+        given = resolve_hyperparams(cfg, hyperparams), resolve_params(parts.model.env, env_params)
         return train_mapped(key, *given)
 
     return train
@@ -89,7 +89,7 @@ def trainer_for(model: Model) -> Trainer:
         return _mapped(parts, run, STATE, (STATE, ON_ALL))
 
     def given(hyperparams: Any, env_params: Any, state: TrainState | None = None) -> Any:
-        checked = _resolve(cfg, hyperparams), resolve_params(env, env_params)
+        checked = resolve_hyperparams(cfg, hyperparams), resolve_params(env, env_params)
         return checked if state is None else as_argument(checked, state.update_count)
 
     def init(key: Key, hyperparams: Any = None, env_params: Any = None) -> Any:
@@ -120,7 +120,7 @@ def _mapped(
     return agents_mapped(parts.model, spread(parts.model.cfg, of_agent, in_specs, out_specs))
 
 
-def _resolve(cfg: Config, hyperparams: HyperParams | None) -> HyperParams:
+def resolve_hyperparams(cfg: Config, hyperparams: HyperParams | None) -> HyperParams:
     """The hyperparameters to train with, as float32; concrete values are checked."""
     if hyperparams is None:
         hyperparams = cfg.hyperparams()

@@ -229,6 +229,13 @@ class Config(RunSizes):
         0, "First steps, taken with uniform actions; they feed the statistics only.", whole(0)
     )
     learning_starts: int = setting(0, "First steps that are collected without an update.", whole(0))
+    critic_warmup: int = setting(
+        0,
+        "First steps from which only the critic learns: parameters that the policy depends on stay "
+        "as they are. For trained actors, `fit(initial=...)`, whose critic is new or knows other "
+        "rewards.",
+        whole(0),
+    )
     reward_shaper: RewardShaper | None = setting(
         None,
         "Pure function shaper(reward [B], timestep [], timesteps) -> reward [B], applied before "

@@ -21,6 +21,7 @@ class RunSizes:
     sequence_length: int | None
     random_timesteps: int
     learning_starts: int
+    critic_warmup: int
     advantage_normalization: str
     reward_shaper: Any
     devices_per_agent: int
@@ -110,7 +111,7 @@ class RunSizes:
                 f"sample in each {self.advantage_normalization}, whose normalised advantage is "
                 f"always 0; give {remedy}, or advantage_normalization = 'none'"
             )
-        for name in ("random_timesteps", "learning_starts"):
+        for name in ("random_timesteps", "learning_starts", "critic_warmup"):
             value = getattr(self, name)
             if value % self.batch_size:
                 below = value // self.batch_size * self.batch_size
@@ -118,10 +119,11 @@ class RunSizes:
                     f"{name} = {show(value)} is not a whole number of rollouts of "
                     f"{self._product()}; give {show(below)} or {show(below + self.batch_size)}"
                 )
-        if max(self.random_timesteps, self.learning_starts) >= self.actual_timesteps:
+        first = (self.random_timesteps, self.learning_starts, self.critic_warmup)
+        if max(first) >= self.actual_timesteps:
             raise ValueError(
-                f"random_timesteps = {show(self.random_timesteps)} and learning_starts = "
-                f"{show(self.learning_starts)} leave nothing of the run's "
+                f"random_timesteps = {show(first[0])}, learning_starts = {show(first[1])} and "
+                f"critic_warmup = {show(first[2])} leave nothing of the run's "
                 f"{self.actual_timesteps} steps to learn from; give a larger total_timesteps"
             )
 

@@ -45,7 +45,7 @@ CFG = rpojax.Config(
 def learnt_from(monkeypatch):
     """Mean and standard deviation of the observations in the batch of each of three updates."""
 
-    def update(cfg, network, optimizer, learner, batch, hyperparams, keys):
+    def update(cfg, network, optimizer, learner, batch, hyperparams, keys, *_):
         spread = [jnp.mean(batch.obs), jnp.std(batch.obs)]
         return learner, StepMetrics(*spread, *[jnp.zeros(())] * 5)
 

@@ -20,7 +20,7 @@ from rpojax.settings.declared import settings_of
 
 HYPERPARAMETERS = tuple(settings_of(HyperParams))
 COUNTS = ("total_timesteps", "num_envs", "num_steps", "update_epochs", "num_minibatches")
-WARM_UP = ("random_timesteps", "learning_starts")
+WARM_UP = ("random_timesteps", "learning_starts", "critic_warmup")
 FLAGS = (
     "clip_value_loss",
     "normalize_observations",

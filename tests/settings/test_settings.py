@@ -143,6 +143,7 @@ CONFIG = {
     "reset_pool": to(2, resets="pool"),
     "random_timesteps": to(4 * 8),
     "learning_starts": to(4 * 8),
+    "critic_warmup": to(4 * 8),
     "reward_scale": to(10.0, normalize_rewards=False),
     "sequence_length": to(4, network={"cell": "gru", "cell_sizes": (4,)}),
     "reward_shaper": to(lambda reward, timestep, timesteps: reward * (1 + timestep / timesteps)),
