@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +27,17 @@ def replaced(path: str | Path) -> Iterator[Path]:
     """A new file beside `path`, which is put in its place when the context ends without error.
 
     Readers see the old file or the whole new one. A link is replaced, and what it leads to stays.
-    Missing directories are made.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.stem}.{os.getpid()}.draft{path.suffix}")
-    draft.unlink(missing_ok=True)
     try:
+        draft.unlink(missing_ok=True)
         yield draft
         draft.replace(path)
+    except OSError as error:
+        if error.filename in (str(draft), draft):
+            error.filename = str(path)  # the name that the user knows
+        raise
     finally:
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)
@@ -70,12 +72,17 @@ def read_text(path: Path) -> str:
 
 
 def write_signed(path: Path, values: dict[str, Any]) -> None:
-    """Write a JSON object with a digest of itself, in one step."""
+    """Write a JSON object with a digest of itself, in one step; missing directories are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(values | {"sha256": digest_of(values)}))
 
 
-def read_signed(path: Path) -> dict[str, Any]:
-    """What `write_signed` wrote; a file of older versions, without a digest, is taken as it is.
+def read_signed(path: Path, unsigned: Collection[str] = ()) -> dict[str, Any]:
+    """What `write_signed` wrote.
+
+    Args:
+        path: of the file.
+        unsigned: the keys of a file of older versions, which has no digest; none for no such files.
 
     Raises:
         DamagedFileError: it is something else.
@@ -85,7 +92,7 @@ def read_signed(path: Path) -> dict[str, Any]:
         values = json.loads(read_text(path))
         if not isinstance(values, dict):
             raise ValueError("it holds no object")
-        if values.pop("sha256", digest_of(values)) != digest_of(values):
+        if set(values) != set(unsigned) and values.pop("sha256", None) != digest_of(values):
             raise ValueError("it is not what was written")
     except (ValueError, RecursionError) as error:
         raise DamagedFileError(f"{str(path)!r} cannot be read: {error}") from error

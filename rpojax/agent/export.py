@@ -31,6 +31,7 @@ from rpojax.agent.onnx_graph import model_of_module, recorded_model, with_contra
 from rpojax.agent.policy import policy_for
 from rpojax.agent.proof import prove
 from rpojax.core.model import Model, make_model, params_used
+from rpojax.files import replaced, write_text
 from rpojax.settings.config import Config
 from rpojax.settings.network_config import NetworkConfig
 from rpojax.trees import batched, leaves_by_path
@@ -147,10 +148,12 @@ def export_policy(
     runs_here = format != "stablehlo" or _PLATFORMS[jax.default_backend()] & set(platforms)
     contract["proof"] = prove(model, state, policy, key) if runs_here else None
     text = to_text(contract)
-    path.write_bytes(encode(contract))
-    contract_path(path).write_text(text + "\n", encoding="utf-8")
+    with replaced(path) as draft:
+        draft.write_bytes(encode(contract))
+    write_text(contract_path(path), text + "\n")
     if format == "numpy":
-        shutil.copyfile(inspect.getfile(numpy_policy), path.with_suffix(".py"))
+        with replaced(path.with_suffix(".py")) as draft:
+            shutil.copyfile(inspect.getfile(numpy_policy), draft)
     return contract
 
 
@@ -280,7 +283,10 @@ def export_params(
     if isinstance(cfg.network, NetworkConfig):
         arrays |= _settings(cfg.network, part)
     arrays = {name: np.asarray(array) for name, array in arrays.items()}
-    with Path(path).open("wb") as file:  # np.savez adds a suffix to names that lack it
+    with (
+        replaced(path) as draft,
+        draft.open("wb") as file,
+    ):  # np.savez adds a suffix to names that lack it
         np.savez(file, allow_pickle=False, **arrays)
     return arrays
 

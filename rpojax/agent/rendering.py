@@ -21,6 +21,7 @@ from rpojax.core.model import Model, make_model
 from rpojax.envs import Draw, Env, Render, render_with
 from rpojax.envs.base import MOST_FPS, Params
 from rpojax.envs.params import resolve_params
+from rpojax.files import replaced
 from rpojax.programs.protocols import EnvParams
 from rpojax.settings.config import Config
 from rpojax.trees import is_key, select
@@ -178,10 +179,14 @@ def write_video(path: Path, frames: np.ndarray, rewards: np.ndarray, fps: float)
         ImageDraw.Draw(picture).text((6, 3), caption, INK, font)
         pictures.append(picture)
     if path.suffix.lower() == ".mp4":
-        _write_mp4(path, pictures, fps)
+        with replaced(path) as draft:
+            _write_mp4(draft, pictures, fps)
         return
     first, *rest = [picture.quantize(MOST_COLORS, dither=Image.Dither.NONE) for picture in pictures]
-    first.save(path, "GIF", save_all=True, append_images=rest, duration=round(1000 / fps), loop=0)
+    with replaced(path) as draft:
+        first.save(
+            draft, "GIF", save_all=True, append_images=rest, duration=round(1000 / fps), loop=0
+        )
 
 
 def _write_mp4(path: Path, pictures: "Sequence[Image.Image]", fps: float) -> None:

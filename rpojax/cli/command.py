@@ -3,11 +3,12 @@
 import contextlib
 import dataclasses
 import io
+import os
 import re
 import signal
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, NoReturn, TypeAlias
 
 import tyro
@@ -32,12 +33,12 @@ def main(args: Sequence[str] | None = None) -> None:
     User errors print one line and exit with status 2. A signal that stops the training exits with
     128 and its number: 130 for Ctrl-C, 143 for SIGTERM, 129 for SIGHUP. Where another process of
     the job failed, the status is 1. Other exceptions keep their traceback. `rpojax --version`
-    prints the version.
+    prints the version. Where the reader of stdout leaves, as `head` does, the work goes on.
 
     Args:
         args: the arguments after `rpojax`; None for those of the process.
     """
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), contextlib.redirect_stdout(_Lasting(sys.stdout)):
         warnings.showwarning = _show_warning
         words = sys.argv[1:] if args is None else list(args)
         if words == ["--version"]:
@@ -53,6 +54,32 @@ def main(args: Sequence[str] | None = None) -> None:
         except KeyboardInterrupt as stop:
             number = getattr(stop, "signal_number", signal.SIGINT)
             _leave(128 + number, (str(stop) or "stopped") if is_first() else None)
+        finally:
+            sys.stdout.flush()
+
+
+class _Lasting:
+    """A stream that drops what is written to it after its reader has left."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        self._call(self._stream.write, text)
+        return len(text)
+
+    def flush(self) -> None:
+        self._call(self._stream.flush)
+
+    def _call(self, function: Callable[..., Any], *args: Any) -> None:
+        try:
+            function(*args)
+        except BrokenPipeError:
+            with open(os.devnull, "wb") as nothing:  # takes what is in buffers, too
+                os.dup2(nothing.fileno(), self._stream.fileno())
 
 
 def _leave(status: int, message: Any) -> NoReturn:

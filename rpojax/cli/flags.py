@@ -186,10 +186,10 @@ class JobFlags(JaxFlags):
 
 def check_directory_name(flag: str, name: str) -> str:
     """The name of a directory to make; ValueError for one that leads elsewhere."""
-    if name in ("", ".", "..") or re.search(r"[/\\\x00]", name):
+    if name in ("", ".", "..") or re.search(r"[/\\]", name) or not name.isprintable():
         raise ValueError(
-            f"{flag} = {name!r} is not the name of a directory; give one without slashes, and the "
-            "place with --output-dir"
+            f"{flag} = {name!r} is not the name of a directory; give one of printable characters "
+            "without slashes, and the place with --output-dir"
         )
     return name
 

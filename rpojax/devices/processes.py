@@ -3,20 +3,43 @@
 `rpojax train --distributed` joins the processes of a job of SLURM, Kubernetes or Open MPI, or of a
 TPU slice; `--coordinator HOST:PORT --num-processes 2 --process-id 0` (and `1`) joins any others. In
 Python, `use_all_machines()`, called right after the imports, does so; then each process calls the
-same functions with the same arguments. A job for SLURM, which is saved before its time limit,
-requeued and resumed, on any number of processes:
+same functions with the same arguments.
+
+`rpojax train --resume-or-start` is the one command that a cluster repeats, whenever it was stopped
+or killed: it starts the run, resumes it, or reports that nothing is left to train. A job for SLURM,
+which is saved before its time limit, requeued and resumed, on any number of processes:
 
 ```shell
 #!/bin/bash
 #SBATCH --nodes=2 --ntasks-per-node=4 --cpus-per-task=8 --gpus-per-task=1 --time=1:00:00
-#SBATCH --signal=TERM@120 --requeue --chdir=/shared
-if [ -e runs/cheetah ]; then
-  srun rpojax resume runs/cheetah --distributed
-else
-  srun rpojax train --distributed --env playground/CheetahRun --num-seeds 64 --run-name cheetah
-fi
+#SBATCH --signal=TERM@120 --requeue --open-mode=append --chdir=/shared
+srun rpojax train --resume-or-start --run-name cheetah --config cheetah.yaml --distributed
 if [ $? -eq 143 ]; then scontrol requeue "$SLURM_JOB_ID"; fi  # 143: stopped by SIGTERM, saved
 ```
+
+A job for Kubernetes, which repeats the command until its exit status is 0:
+
+```yaml
+apiVersion: batch/v1
+kind: Job
+metadata: {name: cheetah}
+spec:
+  backoffLimit: 100
+  template:
+    spec:
+      restartPolicy: OnFailure
+      terminationGracePeriodSeconds: 120
+      containers:
+      - name: rpojax
+        image: rpojax
+        command: [rpojax, train, --resume-or-start, --run-name, cheetah, --config, cheetah.yaml]
+        workingDir: /shared
+        volumeMounts: [{name: shared, mountPath: /shared}]
+      volumes: [{name: shared, persistentVolumeClaim: {claimName: shared}}]
+```
+
+A node that died does not block the next one: its lock is taken over two minutes after it was last
+renewed (`rpojax.runs.lock`), or at once with `--force`.
 
 * Agents do not communicate while they train. After each chunk of updates, about every two seconds,
   the metrics are exchanged: 57 bytes for each agent and update, and 4 for each metric of the

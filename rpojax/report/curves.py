@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rpojax.files import require_regular
 from rpojax.loggers.base import ENVIRONMENT, METRICS, environment_column, hyperparam_column
 from rpojax.settings.agent_table import ENV_PARAMS, AgentTable, in_words
 from rpojax.settings.config import Config
@@ -100,6 +101,7 @@ def read_curves(path: str | Path, metric: str) -> dict[str, Curve]:
         check_known(metric, known, "metric")
     groups: dict[str, dict[tuple[int, int], float]] = defaultdict(dict)
     try:
+        require_regular(Path(path).resolve())
         with Path(path).open(encoding="utf-8", newline="") as file:
             # A kill may have left the last line incomplete.
             reader = csv.DictReader(line for line in file if line.endswith("\n"))

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from rpojax.files import write_text
 from rpojax.report.style import GRID, MUTED, TEXT
 
 if TYPE_CHECKING:  # matplotlib and jinja2 are imported where they are used
@@ -73,7 +74,7 @@ def write_page(path: str | Path, title: str, sections: Sequence[Section]) -> Non
     )
     environment.filters |= {"plain": _plain, "text": _text, "number": _number, "svg": _svg}
     template = environment.get_template("page.html")
-    Path(path).write_text(template.render(title=title, sections=sections), encoding="utf-8")
+    write_text(path, template.render(title=title, sections=sections))
 
 
 def _check(part: Any) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from rpojax.files import replaced
 from rpojax.statistics.bootstrap import Estimate
 
 if TYPE_CHECKING:  # matplotlib is slow to import
@@ -66,7 +67,8 @@ def finish(figure: "Figure", path: str | Path | None, title: str, explanation: s
         picture = io.BytesIO()  # drawn in memory first: backends fail in other ways on a full disk
         figure.savefig(picture, dpi=150, format=path.suffix[1:] or "png")
         try:
-            path.write_bytes(picture.getvalue())
+            with replaced(path) as draft:
+                draft.write_bytes(picture.getvalue())
         except OSError as error:  # that of a full disk does not name the file
             message = f"cannot save the picture: {error.strerror}"
             raise OSError(error.errno, message, str(path)) from error

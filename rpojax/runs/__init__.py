@@ -37,7 +37,9 @@ print(run.evaluate(env_params={"g": 9.81}).episode_return.mean(axis=1))  # both 
 
 **Save and resume.** Give `fit` a directory. Ctrl-C and SIGTERM save the run and print how to resume
 it. A run that is killed loses nothing that was saved. Checkpoints are verified when they are read,
-and a damaged one is skipped:
+and a damaged one is skipped. One process trains in a directory; a lock left by a machine that died
+is taken over two minutes after its end. Logs that lack records, such as after a full disk, get them
+from the checkpoint:
 
 ```python
 rpojax.fit(cfg, num_seeds=2, checkpoint_dir="runs/pendulum", eval_every=5)

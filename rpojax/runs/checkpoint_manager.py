@@ -19,6 +19,7 @@ from rpojax.runs.run_state import RunState
 from rpojax.runs.settings import RunSettings, settings_from_record
 from rpojax.runs.storage import DamagedCheckpointError
 from rpojax.settings.config import Config
+from rpojax.validation import first_line
 
 T = TypeVar("T")
 
@@ -75,6 +76,11 @@ def first_read(directory: Path, read_one: Callable[[Path], T]) -> T:
             except DamagedCheckpointError as error:
                 damaged.append(error)
                 continue
+            except (LookupError, TypeError, AttributeError) as error:
+                raise ValueError(
+                    f"{path} is not a checkpoint that rpojax wrote ({type(error).__name__}: "
+                    f"{first_line(error)})"
+                ) from error
             for skipped in damaged:
                 warnings.warn(f"{skipped}; trying the one before", RuntimeWarning, stacklevel=3)
             return found

@@ -15,7 +15,12 @@ from typing import Self
 
 from rpojax.files import clear_remains, read_text, remove, write_text
 from rpojax.loggers import CSVLogger, JSONLinesLogger, Logger, TensorBoardLogger, WandbLogger
-from rpojax.runs.checkpoint_manager import SUBDIRECTORY, checkpoint_paths, updates_saved
+from rpojax.runs.checkpoint_manager import (
+    SUBDIRECTORY,
+    checkpoint_paths,
+    run_directory,
+    updates_saved,
+)
 from rpojax.runs.lock import NAME, Lease, exclusive
 from rpojax.runs.settings import RunSettings
 from rpojax.settings.declared import settings_of
@@ -102,7 +107,7 @@ class RunDirectory:
     @contextlib.contextmanager
     def locked(self, force: bool = False, *, remove_empty: bool = False) -> Iterator[Lease]:
         """Hold the run's lock; see `exclusive`. What a killed start has left is cleared up."""
-        with exclusive(self.path, force, remove_empty=remove_empty) as lease:
+        with exclusive(run_directory(self.path), force, remove_empty=remove_empty) as lease:
             self.recover()
             yield lease
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from rpojax.files import read_text
 from rpojax.validation import show
 
 
@@ -27,9 +28,10 @@ def load_settings_file(path: Path) -> dict[str, Any]:
     if not path.exists():
         raise ValueError(f"{named} does not exist; give the path of a settings file")
     kind = path.suffix[1:].upper()
-    content = path.read_bytes()
     try:
-        settings = parse(content.decode("utf-8-sig"))
+        settings = parse(read_text(path.resolve()).removeprefix("\ufeff"))  # a byte order mark
+    except OSError:
+        raise
     except RecursionError:
         raise ValueError(f"{named} cannot be read as {kind}: it is nested too deeply") from None
     except Exception as error:  # parsers raise whatever their converters do

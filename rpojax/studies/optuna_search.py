@@ -1,7 +1,9 @@
 """Searches by Optuna's samplers and pruners, in batches that train as one program."""
 
+import contextlib
 import dataclasses
 import functools
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -54,8 +56,9 @@ def optimize(
     In a job of several processes (`use_all_machines`), which all call this, trials are those of the
     first process's study; those of the others are not used.
 
-    If a process is killed, its trials stay "running" in the storage, as always with Optuna's
-    ask-and-tell interface.
+    If a process is killed, its trials stay "running" in the storage, unless that has heartbeats:
+    with `optuna.storages.RDBStorage(url, heartbeat_interval=60)`, the next batch of any process
+    fails them, and calls the storage's callback, which may let them be tried again.
 
     Args:
         study: gives sampler, pruner, storage and direction; it has one objective.
@@ -92,9 +95,11 @@ def optimize(
     direction, worst = found_in_first(lambda: _direction(study)), np.inf
     while left:
         trials: list[optuna.Trial] = []  # empty but in the first process
+        beating = contextlib.ExitStack()
         try:
             count = min(left, batch_size)
-            proposed = found_in_first(functools.partial(_propose, study, ranges, count, trials))
+            propose = functools.partial(_propose, study, ranges, count, trials, beating)
+            proposed = found_in_first(propose)
             plan = StudyPlan(
                 settings=tuple(
                     Setting(label_of(changes), changes, with_changes(cfg, changes))
@@ -113,6 +118,8 @@ def optimize(
             for trial in trials:
                 _tell(study, trial, None)
             raise
+        finally:
+            beating.close()
 
 
 def _run_batch(
@@ -182,10 +189,13 @@ def _propose(
     ranges: Mapping[str, Range],
     count: int,
     trials: "list[optuna.Trial]",
+    beating: contextlib.ExitStack,
 ) -> list[dict[str, Any]]:
-    """The parameters of new trials, which are appended to `trials`."""
+    """The parameters of new trials, appended to `trials`, whose hearts beat up to the end."""
+    _fail_trials_of_killed_processes(study)
     for _ in range(count):
         trials.append(_asked(study))
+        beating.enter_context(_heartbeat(study, trials[-1]))
         for name, given in ranges.items():
             _suggest(trials[-1], name, given)
     return [dict(trial.params) for trial in trials]
@@ -201,6 +211,22 @@ def _asked(study: "optuna.Study") -> "optuna.Trial":
         if len(begun) == 1:  # else other processes have begun some as well
             study.tell(begun.pop(), state=_states().FAIL)
         raise
+
+
+def _heartbeat(study: "optuna.Study", trial: "optuna.Trial") -> Any:
+    """A context that tells the storage that the trial runs, as `Study.optimize` does."""
+    from optuna.storages import _heartbeat
+
+    return _heartbeat.get_heartbeat_thread(trial._trial_id, study._storage)
+
+
+def _fail_trials_of_killed_processes(study: "optuna.Study") -> None:
+    """Fail the trials without a recent heartbeat, where the storage has heartbeats."""
+    import optuna
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        optuna.storages.fail_stale_trials(study)
 
 
 def _running(study: "optuna.Study") -> set[int]:

@@ -5,14 +5,13 @@ and Hyperparameter Optimization, arXiv 1502.07943: at each rung the best 1 / fac
 continue, with a budget that is `factor` times as large.
 """
 
+import contextlib
 import dataclasses
 import functools
-import json
 import math
-import os
 import shlex
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
@@ -20,9 +19,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax import envs
+from rpojax.files import clear_remains, read_signed, write_signed
 from rpojax.loggers.base import ENVIRONMENT, METRICS, environment_column
 from rpojax.runs.checkpoint import versions
-from rpojax.settings.agent_table import LARGEST_SEED, AgentTable, agent_table
+from rpojax.runs.lock import NAME
+from rpojax.settings.agent_table import LARGEST_SEED, MOST_AGENTS, AgentTable, agent_table
 from rpojax.settings.config import Config
 from rpojax.settings.declared import settings_of
 from rpojax.settings.hyperparams import HyperParams
@@ -35,6 +36,7 @@ from rpojax.validation import (
     as_mapping,
     check_choice,
     check_known,
+    first_line,
     number_in,
     whole_number,
 )
@@ -134,8 +136,8 @@ class StudyPlan:
     reports: int = 1  # comparisons on the way, evenly spaced, where there is no halving
 
     def __post_init__(self) -> None:
-        for name in ("num_seeds", "eval_episodes", "reports"):
-            object.__setattr__(self, name, whole_number(name, getattr(self, name)))
+        for name, most in (("num_seeds", MOST_AGENTS), ("eval_episodes", None), ("reports", None)):
+            object.__setattr__(self, name, whole_number(name, getattr(self, name), most=most))
         object.__setattr__(self, "halving", rule_from(Halving, "halving", self.halving))
         object.__setattr__(self, "confirm", rule_from(Confirm, "confirm", self.confirm))
         seeds = self.num_seeds + (self.confirm.num_seeds if self.confirm else 0)
@@ -283,6 +285,9 @@ class StudyPlan:
         there is a warning, since the same object can be described in another way.
         """
         now = self.record()
+        for name in recorded:
+            if name not in now:
+                return f"it has {name}, which this version of rpojax does not know"
         for name, value in now.items():
             if name != "settings" and recorded.get(name) != value:
                 return f"{name} = {value!r} where the study has {recorded.get(name)!r}"
@@ -349,9 +354,12 @@ class StudyDirectory:
     def begin(self, plan: StudyPlan) -> None:
         """Record the plan, or check that it is the one which is recorded.
 
+        What a process that was killed has left is removed.
+
         Raises:
             ValueError: the directory holds another study, or something else.
         """
+        clear_remains(self.path)
         if self._plan.exists():
             differing = plan.difference(self._recorded())
             if differing is not None:
@@ -360,11 +368,11 @@ class StudyDirectory:
                     "another directory, or the same settings to go on with it"
                 )
             return
-        if self.path.exists() and any(entry.name != "run.lock" for entry in self.path.iterdir()):
+        if self.path.exists() and any(entry.name != NAME for entry in self.path.iterdir()):
             raise ValueError(
                 f"directory = {str(self.path)!r} is not empty and holds no study; give another one"
             )
-        write_json(self._plan, {"plan": plan.record(), "versions": versions()})
+        write_signed(self._plan, {"plan": plan.record(), "versions": versions()})
 
     def plan(self) -> StudyPlan:
         """The plan that `begin` recorded.
@@ -372,29 +380,33 @@ class StudyDirectory:
         Raises:
             ValueError: there is no study, its plan cannot be read, or it holds objects.
         """
-        return StudyPlan.from_record(self._recorded())
+        with self._foreign_noticed():
+            return StudyPlan.from_record(self._recorded())
 
     def _recorded(self) -> dict[str, Any]:
         try:
-            record: dict[str, Any] = json.loads(self._plan.read_text())["plan"]
+            with self._foreign_noticed():
+                record: dict[str, Any] = read_signed(self._plan, ("plan", "versions"))["plan"]
+                record["settings"][0]["cfg"].items()
         except FileNotFoundError:
             raise ValueError(
                 f"{str(self.path)!r} holds no study; give the directory of rpojax.study or "
                 "`rpojax study`"
             ) from None
-        except ValueError as error:
-            raise ValueError(f"{str(self._plan)!r} cannot be read: {error}") from error
         return record
 
+    @contextlib.contextmanager
+    def _foreign_noticed(self) -> Iterator[None]:
+        """Raise ValueError for a plan that is none: of another shape, or with other types."""
+        try:
+            yield
+        except (LookupError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"{str(self._plan)!r} is not the plan of a study ({type(error).__name__}: "
+                f"{first_line(error)}); start the study anew in another directory"
+            ) from error
 
 def _updates(rung: float, num_updates: int) -> int:
     """The updates of a program after which it reaches a rung."""
     return max(1, round(rung * num_updates))
 
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a file in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps(value))
-    partial.replace(path)

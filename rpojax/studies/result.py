@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from rpojax.files import replaced
 from rpojax.loggers.base import METRICS, environment_column
 from rpojax.report.curves import Curve, learning_curve
 from rpojax.report.style import as_values, scale_of, seeds_in_words
@@ -457,7 +458,7 @@ def write_table(rows: Sequence[Row], path: str | Path) -> None:
     path = Path(path)
     names = list(dict.fromkeys(name for row in rows for name in row))
     if path.suffix == ".csv":
-        with path.open("w", encoding="utf-8", newline="") as file:
+        with replaced(path) as draft, draft.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, names)
             writer.writeheader()
             writer.writerows(rows)
@@ -471,7 +472,8 @@ def write_table(rows: Sequence[Row], path: str | Path) -> None:
         raise ValueError(
             f"{str(path)!r} needs pyarrow; run: pip install 'rpojax[parquet]'"
         ) from error
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(rows)), path)
+    with replaced(path) as draft:
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(rows)), draft)
 
 
 def plain_cell(value: Any) -> Any:

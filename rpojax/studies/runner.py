@@ -1,7 +1,7 @@
 """Run a study: train the settings of each program together, rung after rung."""
 
-import json
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ from rpojax.core.model import Model, make_model
 from rpojax.devices.host_arrays import to_host
 from rpojax.devices.memory import out_of_memory_explained
 from rpojax.devices.processes import is_first
+from rpojax.files import DamagedFileError, read_signed, write_signed
 from rpojax.loggers.base import ENVIRONMENT
 from rpojax.programs.agent_states import AgentStates
 from rpojax.runs.agents import evaluation_keys, play_with_agents
@@ -28,7 +29,7 @@ from rpojax.runs.run_state import RunState
 from rpojax.runs.settings import RunSettings
 from rpojax.settings.config import Config
 from rpojax.statistics import interquartile_mean
-from rpojax.studies.plan import EVALUATION, StudyDirectory, StudyPlan, write_json
+from rpojax.studies.plan import EVALUATION, StudyDirectory, StudyPlan
 from rpojax.trees import is_key
 from rpojax.types import Metrics, TrainResult
 
@@ -285,7 +286,13 @@ class _Reader(_Runner):
                 f"{self.directory.resume_command}"
             )
         result = to_host(run.result())
-        return RungResult(members, self.rung, result, _read_scores(file))
+        try:
+            scores = _read_scores(file, len(run.finite))
+        except DamagedFileError as error:
+            raise ValueError(
+                f"{error}; {self.directory.resume_command} evaluates the agents again"
+            ) from error
+        return RungResult(members, self.rung, result, scores)
 
 
 def _trained(
@@ -311,7 +318,10 @@ def _scores(
     if place is not None:
         file = _scores_file(place, result.metrics.episode_return.shape[1])
     if file is not None and file.exists():
-        return _read_scores(file)
+        try:
+            return _read_scores(file, len(settings.agents))
+        except DamagedFileError as error:
+            warnings.warn(f"{error}; the agents are evaluated again", RuntimeWarning, stacklevel=2)
     if plan.objective == EVALUATION or plan.objective.startswith(ENVIRONMENT):
         agents = settings.agents
         played = play_with_agents(
@@ -323,7 +333,7 @@ def _scores(
     else:
         scores = np.asarray(getattr(metrics_at_end(result.metrics), plan.objective), np.float64)
     if file is not None and is_first():
-        write_json(file, scores.tolist())
+        write_signed(file, {"scores": scores.tolist()})
     return scores
 
 
@@ -331,8 +341,16 @@ def _scores_file(place: Path, updates: int) -> Path:
     return place / f"scores_{updates:09d}.json"
 
 
-def _read_scores(file: Path) -> np.ndarray:
-    return np.asarray(json.loads(file.read_text()), np.float64)
+def _read_scores(file: Path, count: int) -> np.ndarray:
+    """The scores of so many agents; DamagedFileError for anything else."""
+    values = read_signed(file)
+    try:
+        scores = np.asarray(values["scores"], np.float64)
+    except (LookupError, TypeError, ValueError):
+        scores = np.empty(())
+    if scores.shape != (count,):
+        raise DamagedFileError(f"{str(file)!r} does not hold the scores of {count} agents")
+    return scores
 
 
 def _run_after(before: Sequence[RungResult], settings: RunSettings) -> RunState:

@@ -25,6 +25,7 @@ from rpojax.validation import (
 
 Changes: TypeAlias = Mapping[str, Any]
 Sampler: TypeAlias = Literal["random", "sobol"]
+MOST_SETTINGS = 10_000
 TIMES_DRAWN = (1, 8, 64)  # as many points as are wanted, until enough of them are different
 
 
@@ -101,6 +102,12 @@ def grid_and_space(
         raise ValueError(
             f"num_settings = {num_settings} says how many points to draw from space = "
             f"{show(space)}; give both, or neither"
+        )
+    points = math.prod(map(len, values.values())) * (num_settings or 1)  # type: ignore[arg-type]
+    if points > MOST_SETTINGS:
+        raise ValueError(
+            f"grid and space have {points:,} settings together; give at most {MOST_SETTINGS:,}, or "
+            "search with rpojax.studies.optimize"
         )
     draws = [{}] if num_settings is None else draw_distinct(ranges, num_settings, sampler, seed)
     changes = [
@@ -190,6 +197,9 @@ def labelled(
         if len(set(labels)) < len(labels):
             labels = [label_of(each, in_full=True) for each in changes]
     labels = [str(label) for label in labels]
+    for label in labels:
+        if not label.isprintable():  # nor can every file hold it
+            raise ValueError(f"the label {show(label)} has characters that cannot be printed")
     for first, second in _repeated(configs):
         raise ValueError(
             f"settings {first} and {second} are the same ({labels[second] or 'no changes'}); give "

@@ -181,6 +181,16 @@ def test_two_trainings_without_a_name_at_once(tmp_path):
     assert [len(rows_of(run)) for run in runs] == [2 * 20, 2 * 20]
 
 
+def test_a_training_goes_on_when_the_reader_of_its_output_leaves(tmp_path):
+    arguments = ("train", *TINY, "--total-timesteps=2560", "--run-name=x")
+    with started(*arguments, cwd=tmp_path, XDG_CACHE_HOME=str(tmp_path / "caches")) as process:
+        process.stdout.close()
+        process.stdout = None
+        finished = finish(process)
+    assert (finished.status, finished.err) == (0, "")
+    assert len(rows_of(tmp_path / "runs" / "x")) == 2 * 20
+
+
 def test_a_platform_that_is_missing_is_one_line(tmp_path):
     with started("train", cwd=tmp_path, JAX_PLATFORMS="cuda") as process:
         assert "cuda" in finish(process).complaint

@@ -95,6 +95,69 @@ def test_resume_of_a_finished_run_reports_it_again(trained, tmp_path):
     assert all(Path(file).exists() for file in files)
 
 
+def test_resume_writes_the_rows_again_that_the_logs_lack(trained, tmp_path):
+    path = trained.copy(tmp_path)
+    whole = (path / "metrics.csv").read_bytes()
+    lines = whole.splitlines(keepends=True)
+    (path / "metrics.csv").write_bytes(b"".join(lines[:9] + lines[12:-3]))
+    (events,) = (path / "tensorboard" / "seed=1").iterdir()
+    events.unlink()
+    finished = run("resume", path)
+    assert finished.status == 0
+    assert "CSVLogger lacked 4 of 31 records, which are written now" in finished.err
+    assert "TensorBoardLogger lacked 31 of 31 records" in finished.err
+    assert (path / "metrics.csv").read_bytes() == whole
+    (path / "metrics.csv").unlink()
+    assert "lacked 31 of 31" in run("resume", path).err
+    assert (path / "metrics.csv").read_bytes() == whole
+
+
+def test_links_and_pipes_in_place_of_files_are_replaced_or_refused(trained, tmp_path):
+    path = trained.copy(tmp_path)
+    (tmp_path / "mine").write_text("mine")
+    for name in ("settings.yaml", "learning_curve.png"):
+        (path / name).unlink()
+        (path / name).symlink_to(tmp_path / "mine")
+    os.mkfifo(path / "run.lock")
+    assert run("resume", path).status == 0
+    os.mkfifo(path / "policy_0.npz")
+    for name in ("policy_0.npz.json", "policy_0.py"):
+        (path / name).symlink_to(tmp_path / "mine")
+    assert run("export", path, "--format=numpy").status == 0
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert not any(each.is_symlink() for each in path.iterdir())
+    os.mkfifo(path / "wandb.json")
+    assert "wandb.json' is not" in run("resume", path).complaint
+    (path / "wandb.json").unlink()
+    (path / "metrics.csv").unlink()
+    os.mkfifo(path / "metrics.csv")
+    assert "metrics.csv' is not a regular file; remove it" in run("resume", path).err
+    assert "is not a regular file" in run("plot", path / "metrics.csv").complaint
+    (path / "settings.yaml").unlink()
+    (path / "settings.yaml").symlink_to("/dev/zero")
+    again = run("train", f"--config={path / 'settings.yaml'}", f"--output-dir={tmp_path}")
+    assert "is not a regular file" in again.complaint
+    (path / "metrics.csv").unlink()
+    (path / "tensorboard" / "seed=9").symlink_to(tmp_path)
+    assert "seed=9' is a link; remove it" in run("resume", path).complaint
+
+
+def test_one_command_starts_resumes_and_says_that_all_is_done(trained, tmp_path):
+    path = trained.copy(tmp_path)
+    repeated = (*TRAIN, f"--output-dir={tmp_path}", "--run-name=copy", "--resume-or-start")
+    checkpoints = sorted(path.rglob("update_*"))
+    finished = run(*repeated)
+    assert finished.status == 0
+    assert "nothing was left to train" in finished.out
+    assert sorted(path.rglob("update_*")) == checkpoints
+    assert "alpha = 0.25 where the run has 0.5" in run(*repeated, "--alpha=0.25").complaint
+    assert "has a run with the seeds [0, 1]" in run(*repeated, "--seed=3").complaint
+    assert "give one" in run(*repeated, "--overwrite").complaint
+    assert "needs the --run-name" in run(*TRAIN, "--resume-or-start").complaint
+    later = run(*repeated, "--total-timesteps=4200", "--json").report
+    assert later["steps"] == 2 * 32 * BATCH
+
+
 def test_resume_to_a_later_end_is_a_run_of_that_length(trained, tmp_path):
     path = trained.copy(tmp_path)
     resumed = run("resume", path, "--total-timesteps=5000", "--json").report

@@ -69,6 +69,18 @@ def test_it_conforms():
     np.testing.assert_array_equal([env.action_low, env.action_high], [[-1.0] * 2, [1.0] * 2])
 
 
+def test_done_that_is_nan_is_an_invalid_step_and_no_end_of_the_task():
+    class Broken(Countdown):
+        def step(self, state, action):
+            return super().step(state, action).replace(done=jnp.float32(jnp.nan))
+
+    env = adapted(Broken())
+    keys = jax.random.split(jax.random.key(0), 2)
+    state, _ = env.reset(keys, {})
+    timestep = env.step(keys, state, jnp.zeros((2, env.action_dim)), {})[1]
+    assert np.isnan(timestep.reward).all()
+
+
 def test_done_terminates():
     timesteps, _ = played(adapted(), 5)
     assert [float(timestep.reward[0]) for timestep in timesteps] == [4.0, 3.0, 2.0, 1.0, 0.0]

@@ -316,3 +316,37 @@ def test_observations_of_no_numbers_are_refused():
 
     with pytest.raises(ValueError, match=r"'Blind': obs has the shape \(0,\), which holds no num"):
         envs.make(Blind())
+
+
+class Given(Plain):
+    """Has the reward and the flag that it is given."""
+
+    def __init__(self, reward=0.0, flag=False):
+        self.reward, self.flag = reward, flag
+
+    def step_env(self, key, state, action, params):
+        return *self.reset_env(key, params), self.reward, self.flag, {}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"reward": None}, "the reward of step_env is None; return one number"),
+        ({"reward": "good"}, "the reward of step_env is 'good'; return one number"),
+        ({"flag": None}, "the terminated of step_env is None; return one number"),
+    ],
+)
+def test_a_reward_that_is_no_number_is_named(given, message):
+    with pytest.raises(ValueError, match=f"'Given': {message}"):
+        envs.make(Given(**given))
+
+
+def test_a_flag_that_is_nan_is_an_invalid_step_and_no_end_of_the_task():
+    rewards = []
+    for flag in (jnp.float32(jnp.nan), jnp.float32(1.0), True):
+        env = envs.make(Given(1.5, flag))
+        keys = jax.random.split(jax.random.key(0), 2)
+        state, _ = env.reset(keys, {})
+        timestep = env.step(keys, state, jnp.zeros((2, env.action_dim)), {})[1]
+        rewards.append(float(timestep.reward[0]))
+    np.testing.assert_array_equal(rewards, [np.nan, 1.5, 1.5])

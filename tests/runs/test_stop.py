@@ -118,6 +118,23 @@ def test_first_signal_saves_and_says_how_to_resume(whole, tmp_path, number):
     assert_same_bits(resume(tmp_path), whole)
 
 
+def test_a_signal_while_compiling_saves_the_first_checkpoint(whole, tmp_path, monkeypatch):
+    compile_programs = loop.compile_programs
+
+    def terminated(*arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return compile_programs(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "compile_programs", terminated)
+        with pytest.raises(
+            TrainingInterrupted, match=r"stopped after update 0 of 6; .* resumes it"
+        ):
+            fit(CFG, 2, 3, checkpoint_dir=tmp_path / "run")
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["update_000000000"]
+    assert_same_bits(resume(tmp_path / "run"), whole)
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [("max_seconds", -1.0), ("max_seconds", "soon"), ("stop_when_return", float("nan"))],

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -150,6 +151,7 @@ def test_a_trial_whose_agents_all_diverged_has_failed():
 
 WORKER = """
 import sys
+import time
 import optuna
 from rpojax import Config, NetworkConfig
 from rpojax.studies import LogUniform, optimize
@@ -189,3 +191,21 @@ def test_study_of_several_objectives_is_refused():
     study = optuna.create_study(directions=["maximize", "minimize"])
     with pytest.raises(ValueError, match="2 objectives; give one"):
         optimize(study, CFG, SPACE, num_trials=1)
+
+
+def test_trials_of_a_process_that_was_killed_are_failed_and_tried_again(tmp_path):
+    storage = optuna.storages.RDBStorage(
+        f"sqlite:///{tmp_path / 'study.db'}",
+        heartbeat_interval=1,
+        grace_period=2,
+        heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(),
+    )
+    study = new_study(storage=storage)
+    killed = study.ask()
+    killed.suggest_float("alpha", 0.0, 1.0)
+    storage.record_heartbeat(killed._trial_id)
+    time.sleep(3.5)
+    optimize(study, CFG, SPACE, num_trials=1, **SMALL)
+    assert [trial.state for trial in study.trials] == [FAILED, FINISHED]
+    assert study.trials[1].params["alpha"] == killed.params["alpha"]
+    assert storage._get_stale_trial_ids(study._study_id) == []

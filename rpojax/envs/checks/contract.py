@@ -14,6 +14,7 @@ import numpy as np
 from rpojax.envs.base import Env, Params, Problem, Resets, TimeStep, naming, require
 from rpojax.trees import batched, leaves_by_path
 from rpojax.types import Array, Key, PyTree
+from rpojax.validation import first_line
 
 NUM_ENVS = 3  # any number must work
 
@@ -230,6 +231,8 @@ def _step(env: Env, keys: PyTree, state: PyTree) -> tuple[PyTree, TimeStep]:
     except (TypeError, ValueError, AttributeError) as error:
         if "final_obs" in str(error):  # named in a call of TimeStep or of its _replace, or read
             raise Problem(f"{_OF_ONE_EPISODE} ({error})") from error
+        if "not a valid JAX type" in str(error):
+            raise Problem(f"step returns what is no array: {first_line(error)}") from error
         raise
     next_state, timestep = _pair("step", result, "(state, TimeStep)")
     require(

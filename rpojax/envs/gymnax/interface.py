@@ -15,7 +15,7 @@ from rpojax.envs.base import Problem, require
 from rpojax.envs.checks.contract import METRIC, describe, is_real
 from rpojax.envs.contexts import standard_numpy
 from rpojax.types import Array, Key, PyTree
-from rpojax.validation import whole_number
+from rpojax.validation import show, whole_number
 
 METHODS = ("reset_env", "step_env", "action_space")
 LIMIT = "max_steps_in_episode"
@@ -56,11 +56,14 @@ class Interface(NamedTuple):
             "the fifth value of step_env is an array; it should be info, a dict. Report time "
             "limits by is_truncated(state, params)",
         )
-        terminated = _flag("terminated", terminated)
+        number, reward = _array("terminated", terminated), _reward(reward)
+        if jnp.issubdtype(number.dtype, jnp.inexact):  # NaN ends no task; see `core.invalid`
+            reward = jnp.where(jnp.any(jnp.isnan(number)), jnp.nan, reward)
+        terminated = _flag("terminated", number)
         return RawStep(
             obs=obs,
             state=state,
-            reward=_reward(reward),
+            reward=reward,
             terminated=terminated,
             truncated=self._truncated(state) & ~terminated,
             metrics=_metrics(info),
@@ -193,7 +196,7 @@ def _metrics(info: Any) -> dict[str, Array]:
 
 
 def _reward(reward: Any) -> Array:
-    reward = jnp.asarray(reward)
+    reward = _array("reward", reward)
     real = jnp.isrealobj(reward) and not jnp.issubdtype(reward.dtype, jax.dtypes.extended)
     require(
         reward.size == 1 and real,
@@ -202,8 +205,17 @@ def _reward(reward: Any) -> Array:
     return reward.astype(jnp.float32).reshape(())
 
 
+def _array(part: str, value: Any) -> Array:
+    try:
+        return jnp.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise Problem(
+            f"the {part} of step_env is {show(value)}; return one number or truth value"
+        ) from error
+
+
 def _flag(part: str, flag: Any) -> Array:
-    flag = jnp.asarray(flag)
+    flag = _array(part, flag)
     require(flag.size == 1, f"{part} is {describe(flag)}; return one truth value for one state")
     return flag.astype(bool).reshape(())
 

@@ -43,6 +43,7 @@ class _Sums(NamedTuple):
     """Sums over the steps that one action takes, up to the end of the episode."""
 
     ended: Array  # bool[]
+    invalid: Array  # bool[] by a `done` of NaN, which ends no task; see `core.invalid`
     reward: Array  # f32[]
     metrics: dict[str, Array]  # f32[] each
 
@@ -122,15 +123,18 @@ def from_brax_interface(
             led_to = cast(advance(state, action, params), spec)
             more = _Sums(
                 led_to.done.astype(bool),
+                jnp.isnan(led_to.done),
                 sums.reward + led_to.reward.astype(jnp.float32),
                 {name: sums.metrics[name] + _number(led_to.metrics[name]) for name in metrics},
             )
             return select(sums.ended, before, (led_to, more)), None
 
-        nothing = _Sums(jnp.array(False), jnp.float32(0.0), dict.fromkeys(metrics, jnp.float32(0)))
+        no, zero = jnp.array(False), jnp.float32(0.0)
+        nothing = _Sums(no, no, zero, dict.fromkeys(metrics, zero))
         (state, sums), _ = jax.lax.scan(once, (state, nothing), length=action_repeat)
         truncated = jnp.array(False)
-        return state, TimeStep(state.obs, sums.reward, sums.ended, truncated, sums.metrics)
+        reward = jnp.where(sums.invalid, jnp.nan, sums.reward)
+        return state, TimeStep(state.obs, reward, sums.ended, truncated, sums.metrics)
 
     reset, step = mapped_over_envs(reset_one, step_one, most_at_once)
     bound = np.ones(env.action_size, np.float32)
