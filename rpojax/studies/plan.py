@@ -406,7 +406,7 @@ class StudyDirectory:
                 f"{first_line(error)}); start the study anew in another directory"
             ) from error
 
+
 def _updates(rung: float, num_updates: int) -> int:
     """The updates of a program after which it reaches a rung."""
     return max(1, round(rung * num_updates))
-

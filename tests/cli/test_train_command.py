@@ -132,7 +132,7 @@ def test_links_and_pipes_in_place_of_files_are_replaced_or_refused(trained, tmp_
     (path / "metrics.csv").unlink()
     os.mkfifo(path / "metrics.csv")
     assert "metrics.csv' is not a regular file; remove it" in run("resume", path).err
-    assert "is not a regular file" in run("plot", path / "metrics.csv").complaint
+    assert "is not a regular file" in run("plot", path).complaint
     (path / "settings.yaml").unlink()
     (path / "settings.yaml").symlink_to("/dev/zero")
     again = run("train", f"--config={path / 'settings.yaml'}", f"--output-dir={tmp_path}")
