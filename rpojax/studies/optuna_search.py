@@ -194,7 +194,9 @@ def _propose(
     """The parameters of new trials, appended to `trials`, whose hearts beat up to the end."""
     _fail_trials_of_killed_processes(study)
     for _ in range(count):
-        trials.append(_asked(study))
+        with warnings.catch_warnings():  # it says that heartbeats need `Study.optimize`
+            warnings.filterwarnings("ignore", "Heartbeat of storage")
+            trials.append(_asked(study))
         beating.enter_context(_heartbeat(study, trials[-1]))
         for name, given in ranges.items():
             _suggest(trials[-1], name, given)
