@@ -125,7 +125,8 @@ train = rpojax.make_train(rpojax.Config(env=pendulums))
 `Env.params`, which agents can differ in, and which `randomized` and `curriculum` can change:
 
 * actions: `action_repeat`, `action_delay`, `clip_action`, `rescale_action`;
-* tasks: `commands`, a target that is drawn anew at random times;
+* tasks: `random_pushes`, kicks for robots of MuJoCo; `commands`, a target that is drawn anew at
+  random times;
 * observations: `transform_observation`, `sensor_noise`, `sensor_delay`, `history`;
 * episodes: `randomized`, and `curriculum`, whose level rises with success.
 
@@ -178,6 +179,7 @@ from rpojax.envs.wrappers import (
     commands,
     curriculum,
     history,
+    random_pushes,
     randomized,
     rescale_action,
     sensor_delay,
@@ -218,6 +220,7 @@ __all__ = [
     "names",
     "pd_torques",
     "position_targets",
+    "random_pushes",
     "randomized",
     "render_with",
     "rescale_action",

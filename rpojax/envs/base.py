@@ -109,6 +109,16 @@ class Rekey(Protocol):
         """Return `state`, [B, ...], with new PRNG keys, made from `keys` [B]."""
 
 
+class Push(Protocol):
+    """Changes the velocities of a simulation."""
+
+    def __call__(self, state: PyTree, velocity: Array, /) -> PyTree:
+        """Return `state`, [B, ...], with the first k velocities of each increased by f32[B, k].
+
+        They are MuJoCo's `qvel`: for a free joint, three linear and three angular ones.
+        """
+
+
 class Render(Protocol):
     """Shows states of an environment."""
 
@@ -151,6 +161,7 @@ class Env:
     resets: Resets = "exact"  # "pool" where a reset costs much of a step; `Config.resets` overrides
     rekey: Rekey | None = None  # needed where the state holds PRNG keys that are not typed keys
     continuation: Continuation | None = None  # None: nothing in a state outlives its episode
+    push: Push | None = None  # None: not a simulation that can be pushed
     render: Render | None = None  # None: `render_episode` needs `draw`
     render_fps: float = 30.0  # frames per second: of the environment's own time, where it has one
     control_dt: float | None = None  # seconds from one action to the next; None: not known

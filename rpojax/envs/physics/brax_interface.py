@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax.envs.at_once import mapped_over_envs
-from rpojax.envs.base import MOST_FPS, Env, Params, Render, TimeStep, naming, require
+from rpojax.envs.base import MOST_FPS, Env, Params, Push, Render, TimeStep, naming, require
 from rpojax.envs.checks.contract import check_contract
 from rpojax.envs.contexts import replaced, standard_numpy
 from rpojax.envs.description import robot_of
@@ -56,6 +56,7 @@ def from_brax_interface(
     action_repeat: int,
     tracing: Tracing,
     physics: Physics | None = None,
+    push: Push | None = None,
     render: Render | None = None,
     seconds: float | None = None,
     mj_model: Any = None,
@@ -78,7 +79,7 @@ def from_brax_interface(
         action_repeat: how many steps of `env` one action takes.
         tracing: holds while `env` is traced.
         physics: whose parameters may be traced; None where there is none.
-        render: of states as `env` has them.
+        push, render: of states as `env` has them.
         seconds: that a step of `env` stands for; None where it does not say.
         mj_model: a `mujoco.MjModel`, which names the robot's parts; None where there is none.
         most_at_once: environments that a CPU computes at a time; None for all.
@@ -148,6 +149,7 @@ def from_brax_interface(
         action_high=bound,
         metrics=metrics,
         resets="pool",
+        push=push,
         render=render,
         render_fps=Env.render_fps if control_dt is None else min(1.0 / control_dt, MOST_FPS),
         control_dt=control_dt,

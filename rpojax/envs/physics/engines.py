@@ -29,6 +29,7 @@ class Physics(NamedTuple):
     start: Callable[[Array, Array, Params], Any]  # (qpos, qvel) -> data
     step: Callable[[PyTree, Array, Params], Any]  # (what was kept, controls) -> data
     kept: Callable[[Any], PyTree]  # what the next step needs of the data
+    push: Callable[[PyTree, Array], PyTree]  # (what was kept, f32[k]): adds to the first k of qvel
     qpos: Callable[[PyTree], np.ndarray]  # of what was kept, [n, ...] -> [n, nq], for pictures
 
 
@@ -94,11 +95,16 @@ def on_mjx(mj_model: Any, substeps: int, use: Callable[[Any], Any], start: str) 
         data = jax.lax.scan(lambda data, _: (mjx.step(own, data), None), data, length=substeps)[0]
         return mjx.rne_postconstraint(own, data) if with_contact_forces else data
 
+    def push(before: PyTree, velocity: Array) -> PyTree:
+        qpos, qvel, *others = before
+        return qpos, qvel.at[: len(velocity)].add(velocity), *others
+
     return Physics(
         params=traceable(constants[0]),
         start=start_at,
         step=step,
         kept=lambda data: tuple(getattr(data, name) for name in kept),
+        push=push,
         qpos=lambda before: before[0],
     )
 
@@ -116,13 +122,32 @@ def on_c(mj_model: Any, substeps: int, use: Callable[[Any], Any]) -> Physics:
         given = params, substeps, with_contact_forces
         return engine.advance(engine.data(row), *given, ctrl=ctrl)
 
+    def push(row: Array, velocity: Array) -> Array:
+        first = 2 * (1 + mj_model.nq)  # after the time and the positions, of two words each
+        qvel = _float32(row[first : first + 2 * mj_model.nv].reshape(-1, 2))
+        qvel = qvel.at[: len(velocity)].add(velocity)
+        return engine.advance(engine.data(row), {}, -1, qvel=qvel).row
+
     return Physics(
         params=defaults,
         start=start,
         step=step,
         kept=lambda data: data.row,
+        push=push,
         qpos=lambda rows: np.asarray(rows).view(np.float64)[:, 1 : 1 + mj_model.nq],
     )
+
+
+def _float32(words: Array) -> Array:
+    """Numbers f32[n] of float64 as their words uint32[n, 2], the low one first; cut, not rounded.
+
+    JAX has no float64 unless `jax_enable_x64` is set. Numbers below 1e-38 become 0.
+    """
+    low, high = words[:, 0], words[:, 1]
+    exponent = ((high >> 20) & 0x7FF).astype(jnp.int32) - 1023 + 127
+    bits = (exponent.astype(jnp.uint32) << 23) | ((high & 0xFFFFF) << 3) | (low >> 29)
+    bits = jnp.where(exponent > 0, bits, 0) | (high & jnp.uint32(0x80000000))
+    return jax.lax.bitcast_convert_type(bits, jnp.float32)
 
 
 def put_on_mjx(mj_model: Any) -> tuple[Any, Any]:

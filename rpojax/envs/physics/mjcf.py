@@ -167,6 +167,9 @@ def from_mjcf(
         def place(data: Any, states: State, index: int) -> None:
             data.qpos[:] = physics.qpos(states.physics)[index]
 
+        def push_one(state: State, velocity: Array) -> State:
+            return state._replace(physics=physics.push(state.physics, velocity))
+
         most = None if impl == "c" else MOST
         reset, step = mapped_over_envs(reset_one, step_one, most)
         key = jax.eval_shape(lambda: jax.random.key(0))
@@ -179,6 +182,7 @@ def from_mjcf(
             action_high=controls.high,
             metrics=(*task.reward, *task.metrics),
             resets="pool" if start_from == "forward" else "exact",
+            push=jax.vmap(push_one),
             render=render_with_mujoco(name, mj_model, place),
             render_fps=min(1.0 / task.control_dt, MOST_FPS),
             control_dt=task.control_dt,

@@ -29,7 +29,7 @@ from rpojax.envs.physics.engine_data import Engine, in_place_of_mjx
 from rpojax.envs.physics.mjx_params import changed, traceable
 from rpojax.envs.physics.rendering import render_with_mujoco
 from rpojax.settings.sizes import MOST as MOST_STEPS
-from rpojax.types import PyTree
+from rpojax.types import Array, PyTree
 from rpojax.validation import as_sequence, check_bool, check_choice, check_known, whole_number
 
 PACKAGES = ("mujoco_playground",)
@@ -153,6 +153,7 @@ def from_playground(
         action_repeat=action_repeat,
         tracing=_on_engine(env) if impl == "c" else lambda params: levels_kept_apart(MJX),
         physics=physics,
+        push=_push,
         render=render_with_mujoco(name, env.mj_model, _place),
         seconds=env.dt,
         mj_model=env.mj_model,
@@ -166,7 +167,7 @@ def _on_engine(env: Any) -> Tracing:
     def trace(engine: Engine) -> PyTree:
         with in_place_of_mjx(engine, mjx_env, {}):
             state = env.reset(jax.random.key(0))
-            return env.step(state, jnp.zeros(env.action_size))
+            return env.step(state, jnp.zeros(env.action_size)), state.data.qvel  # for `_push`
 
     def tracing(params: Params) -> AbstractContextManager[None]:
         return in_place_of_mjx(engine, mjx_env, params)
@@ -218,6 +219,12 @@ def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         elif not isinstance(value, dict):
             flat[f"{prefix}{field}"] = value
     return flat
+
+
+@jax.vmap
+def _push(state: PyTree, velocity: Array) -> PyTree:
+    qvel = state.data.qvel.at[: len(velocity)].add(velocity)
+    return state.replace(data=state.data.replace(qvel=qvel))
 
 
 def _place(data: Any, states: PyTree, index: int) -> None:

@@ -14,7 +14,7 @@ from rpojax.envs.wrappers.observations import (
     sensor_noise,
     transform_observation,
 )
-from rpojax.envs.wrappers.tasks import commands
+from rpojax.envs.wrappers.tasks import commands, random_pushes
 
 __all__ = [
     "DrawParams",
@@ -25,6 +25,7 @@ __all__ = [
     "commands",
     "curriculum",
     "history",
+    "random_pushes",
     "randomized",
     "rescale_action",
     "sensor_delay",

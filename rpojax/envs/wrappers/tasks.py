@@ -1,5 +1,6 @@
-"""What an environment asks for: a command that changes with time."""
+"""What happens at random times: a command changes, a robot is pushed."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from rpojax.envs.base import Env, Params, TimeStep, remakes
 from rpojax.envs.wrappers.wrapped import finite, keys_of, of, steps_in, with_entry, wrap
+from rpojax.trees import select
 from rpojax.types import Array, Key, PyTree
 from rpojax.validation import show
 
@@ -111,3 +113,66 @@ def commands(
         obs=with_entry(env.obs, name, entry),
         metrics=(*env.metrics, *metrics),
     )
+
+
+class Pushed(NamedTuple):
+    """The state of B environments that are pushed at times."""
+
+    state: PyTree  # [B, ...] of the environment itself
+    remaining: Array  # i32[B] steps up to the one that begins with a push
+
+
+@remakes
+def random_pushes(env: Env, speed: Any, interval: Any, *, name: str = "push") -> Env:
+    """`env`, a simulation by MuJoCo, with kicks that change velocities at random times.
+
+    A kick comes before a step. It adds numbers that are drawn uniformly between -speed and speed.
+
+    Args:
+        env: of `mjx/`, `mujoco/`, `playground/` or `from_mjcf`.
+        speed: [k], the largest change of each of the first k entries of MuJoCo's `qvel`: for a
+            robot on a free joint, (0.5, 0.5) pushes it sideways by up to 0.5 m/s. The parameter
+            name.speed.
+        interval: steps from one kick to the next, or a range (fewest, most) from which each
+            interval is drawn, uniformly with both ends; the parameters name.fewest and name.most,
+            which are rounded.
+        name: of the parameters.
+
+    Raises:
+        ValueError: an environment that cannot be pushed, or has fewer velocities; a speed that is
+            negative; a range that is none.
+    """
+    push = env.push
+    if push is None:
+        raise ValueError(
+            f"environment {env.name!r} cannot be pushed: Env.push is None; give one of MuJoCo's, "
+            "or an Env with a function push(state, velocity) -> state"
+        )
+    speeds = np.atleast_1d(finite("speed", speed, 0.0))
+    waits = steps_in(name, interval, 1, NEVER)
+    own: dict[str, Any] = {f"{name}.speed": speeds, **waits.params}
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 1))
+    kick = jax.ShapeDtypeStruct((1, *speeds.shape), jnp.float32)
+    try:
+        jax.eval_shape(lambda keys, kick: push(env.reset(keys, {})[0], kick), keys, kick)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"speed = {show(speed)} does not fit the velocities of {env.name!r}; give one number "
+            "for each of the first of them"
+        ) from error
+
+    def begin(keys: Key, state: PyTree, obs: PyTree, params: Params) -> tuple[Pushed, PyTree]:
+        return Pushed(state, waits.draw(keys_of(name, keys), params)), obs
+
+    def step(keys: Key, before: Pushed, action: Array, params: Params) -> tuple[Pushed, TimeStep]:
+        pairs = jax.vmap(jax.random.split)(keys_of(name, keys))
+        speed = jnp.asarray(params.get(f"{name}.speed", speeds))
+        draw = functools.partial(jax.random.uniform, shape=speed.shape, minval=-1.0)
+        kick = speed[None] * jax.vmap(draw)(pairs[:, 0])
+        due = before.remaining <= 1
+        state = select(due, push(before.state, kick), before.state)
+        remaining = jnp.where(due, waits.draw(pairs[:, 1], params), before.remaining - 1)
+        state, timestep = env.step(keys, state, action, of(env, params))
+        return Pushed(state, remaining), timestep
+
+    return wrap(env, begin, step, own)

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax.envs.base import Continuation, Env, Params, Rekey, Render, Reset, Step
+from rpojax.envs.base import Continuation, Env, Params, Push, Rekey, Render, Reset, Step
 from rpojax.types import Array, Key, PyTree
 from rpojax.validation import Interval, as_sequence, check_known, numbers_in, show, whole_number
 
@@ -72,7 +72,7 @@ def with_outer_state(
 ) -> Env:
     """A copy of `env` with other functions, whose state is a named tuple with that of `env` inside.
 
-    Its `rekey` and `render` go on working.
+    Its `rekey`, `push` and `render` go on working.
 
     Args:
         env: what is wrapped.
@@ -93,12 +93,18 @@ def with_outer_state(
         )
     rekey = env.rekey and functools.partial(_rekey, env.rekey)
     render = env.render and functools.partial(_render, env.render)
-    fields = {"rekey": rekey, "render": render, "params": {**env.params, **own}, **changes}
+    push = env.push and functools.partial(_push, env.push)
+    kept: dict[str, Any] = {"rekey": rekey, "render": render, "push": push}
+    fields = {**kept, "params": {**env.params, **own}, **changes}
     return dataclasses.replace(env, reset=reset, step=step, **fields)
 
 
 def _rekey(rekey: Rekey, keys: Key, outer: _Outer) -> PyTree:
     return outer._replace(state=rekey(keys, outer.state))
+
+
+def _push(push: Push, outer: _Outer, velocity: Array) -> PyTree:
+    return outer._replace(state=push(outer.state, velocity))
 
 
 def _render(render: Render, outer: _Outer) -> np.ndarray:
