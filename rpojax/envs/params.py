@@ -1,5 +1,6 @@
 """Checks of the values that users give for the parameters of an environment."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -7,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rpojax.envs.base import Env
+from rpojax.envs.physics.elements import PREFIXES, rows_of
 from rpojax.rounding import as_argument
 from rpojax.types import Array
 from rpojax.validation import as_mapping, check_known, show
@@ -29,7 +31,7 @@ def resolve_params(env: Env, env_params: Any) -> dict[str, Array]:
         remedy = f"jax.vmap(train, in_axes=(0, None, {{{name!r}: 0}})) maps an axis of agents"
         check_shape(env, where, name, value, remedy)
     arrays = {name: jnp.asarray(value, jnp.float32) for name, value in named.items()}
-    resolved: dict[str, Array] = as_argument(arrays)
+    resolved: dict[str, Array] = as_argument(whole_fields(env, arrays))
     return resolved
 
 
@@ -50,8 +52,8 @@ def params_of_agents(env: Env, env_params: Any) -> dict[str, np.ndarray]:
     given = {} if env_params is None else env_params
     found = {}
     for name, value in check_names(env, "env_params =", given).items():
-        where, shape = check_numbers(name, value), env.params[name].shape
-        rows = np.asarray(value, np.float32)
+        where = check_numbers(name, value)
+        rows, shape = np.asarray(value, np.float32), default_of(env, name).shape
         if not np.isfinite(rows).all():
             raise ValueError(f"{where} = {show(value)} is not finite; give finite numbers")
         if rows.shape == shape:
@@ -60,7 +62,7 @@ def params_of_agents(env: Env, env_params: Any) -> dict[str, np.ndarray]:
             axes = ", ".join(["N", *map(str, shape)])
             check_shape(env, where, name, value, f"give that, or one for each agent, [{axes}]")
         found[name] = rows
-    return found
+    return {name: np.asarray(value) for name, value in whole_fields(env, found).items()}
 
 
 def check_numbers(name: str, value: Any) -> str:
@@ -94,13 +96,67 @@ def check_names(env: Env, source: str, given: Any) -> dict[str, Any]:
             "take as their last argument"
         )
     for name in named:
-        check_known(name, env.params, f"parameter of {env.name}")
+        default_of(env, name)
     return named
+
+
+def default_of(env: Env, name: str) -> np.ndarray:
+    """The default value f32[...] of a parameter, or of a part such as "body_mass[torso]".
+
+    Raises:
+        ValueError: an unknown name, with the nearest known one.
+    """
+    field, rows = _place_of(env, name)
+    value = env.params[field]
+    return value if rows is None else value[rows]
+
+
+def whole_fields(env: Env, named: dict[str, Any]) -> dict[str, Any]:
+    """Parameters by the names of `Env.params`, with the parts that others name written into them.
+
+    Args:
+        env: the environment.
+        named: f32[..., *shape] by name, such as {"body_mass[torso]": f32[...]}.
+    """
+    whole = {name: value for name, value in named.items() if name in env.params}
+    for name, value in named.items():
+        field, rows = _place_of(env, name)
+        if rows is None:
+            continue
+        default = env.params[field]
+        before = whole.get(field, default)
+        extra = value.ndim - default[rows].ndim, before.ndim - default.ndim
+        leading = np.broadcast_shapes(value.shape[: extra[0]], before.shape[: extra[1]])
+        index = (..., rows, *[slice(None)] * (default.ndim - 1))
+        wide = jnp.broadcast_to(before, (*leading, *default.shape))
+        whole[field] = wide.at[index].set(value)
+    return whole
+
+
+def whole_names(env: Env, names: Iterable[str]) -> set[str]:
+    """The parameters that names belong to, such as body_mass for "body_mass[torso]"."""
+    return {_place_of(env, name)[0] for name in names}
+
+
+def _place_of(env: Env, name: str) -> tuple[str, Any]:
+    """The parameter that a name belongs to, and the rows that it names; None for all."""
+    field, bracket, element = name.partition("[")
+    if name in env.params or not bracket or not element.endswith("]") or env.model is None:
+        check_known(name, env.params, f"parameter of {env.name}")
+        return name, None
+    check_known(field, env.params, f"parameter of {env.name}")
+    kind = PREFIXES.get(field.partition("_")[0])
+    if kind is None:
+        raise ValueError(
+            f"parameter {name!r} of {env.name}: {field} belongs to no body, joint, geom or actuator"
+            "; give it as a whole"
+        )
+    return field, rows_of(env.model, kind, element[:-1], field)
 
 
 def check_shape(env: Env, where: str, name: str, value: Any, remedy: str) -> None:
     """Raise ValueError, with the remedy, unless a parameter has its shape."""
-    wanted = env.params[name].shape
+    wanted = default_of(env, name).shape
     if np.shape(value) != wanted:
         raise ValueError(
             f"{where} has the shape {np.shape(value)}, and one environment {env.name!r} takes "

@@ -13,6 +13,7 @@ pytest.importorskip("brax", reason="needs rpojax[brax]")
 
 from brax.envs import get_environment
 from brax.envs.fast import Fast
+from brax.envs.wrappers import training
 from positions import placed
 
 import rpojax
@@ -157,6 +158,27 @@ def test_parameters_of_an_environment_of_ones_own_are_its_arguments(cls, known, 
     assert adapter.make("own", episode_length=3).max_episode_steps == 3
     with pytest.raises(ValueError, match=f"known: episode_length, action_repeat, {known}$"):
         adapter.make("own", zzz=1)
+
+
+class Costly(Fast):
+    """An environment of a user, with a metric."""
+
+    def reset(self, rng):
+        return super().reset(rng).replace(metrics={"cost": jnp.zeros(())})
+
+    def step(self, state, action):
+        cost = jnp.square(action).sum()
+        after = super().step(state, action)
+        return after.replace(reward=after.reward - cost, metrics={"cost": cost})
+
+
+def test_instances_of_a_users_class_are_taken():
+    env = envs.from_brax(Costly(), episode_length=5)
+    assert (env.name, env.max_episode_steps, env.metrics) == ("Costly", 5, ("cost",))
+    assert envs.make(Costly()).max_episode_steps == 1000
+    envs.check_env(env, num_steps=20)
+    with pytest.raises(ValueError, match=r"EpisodeWrapper of brax.* give the environment without"):
+        envs.make(training.EpisodeWrapper(Costly(), 10, 1))
 
 
 def test_asymmetric_agents_train_side_by_side():

@@ -100,6 +100,24 @@ def plain_with(change):
     return Changed()
 
 
+def test_numbers_in_info_are_metrics():
+    info = {
+        "success": jnp.array(True),
+        "cost": 2,
+        "discount": 0.9,  # gymnax's own
+        "vector": jnp.zeros(2),
+        "text": "x",
+        "key": jax.random.key(0),
+        "a,b": 1.0,  # no name for a column
+    }
+    env = envs.make(plain_with(lambda *values: (*values[:4], info)))
+    assert set(env.metrics) == {"success", "cost"}
+    timestep = run(env, lambda obs: jnp.ones((3, 1)), 2)[2]
+    np.testing.assert_array_equal(timestep.metrics["success"], 1.0)
+    np.testing.assert_array_equal(timestep.metrics["cost"], 2.0)
+    assert timestep.metrics["cost"].dtype == jnp.float32
+
+
 def plain_with_reset(change):
     class Changed(Plain):
         def reset_env(self, *args):

@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("mujoco_playground", reason="needs rpojax[playground]")
 
+from brax.envs.wrappers import training as wrapper
 from mujoco_playground import dm_control_suite, registry
 from mujoco_playground._src import mjx_env
 from mujoco_playground._src.dm_control_suite import pendulum
@@ -202,6 +203,61 @@ def test_parts_of_a_configuration_are_named_by_their_path():
     for value in ([1.0], 1.0):
         with pytest.raises(ValueError, match=r"ranges of Noisy = .* is not allowed; give 2 values"):
             envs.make("playground/Noisy", ranges=value)
+
+
+class Eager(pendulum.SwingUp):
+    """A task whose reward a user has changed, with a metric."""
+
+    def step(self, state, action):
+        state = super().step(state, action)
+        effort = jnp.square(action).sum()
+        state.metrics["effort"] = effort
+        return state.replace(reward=state.reward - 0.1 * effort)
+
+    def reset(self, rng):
+        state = super().reset(rng)
+        state.metrics["effort"] = jnp.zeros(())
+        return state
+
+
+def eager():
+    config = pendulum.default_config()
+    config.impl, config.episode_length = "jax", 4
+    return Eager(config)
+
+
+@pytest.mark.parametrize("impl", ["c", pytest.param("jax", marks=pytest.mark.slow)])
+def test_an_instance_of_a_users_class_trains_with_its_metrics(impl):
+    env = envs.from_playground(eager(), impl=impl)
+    assert (env.name, env.max_episode_steps) == ("Eager", 4)
+    assert "effort" in env.metrics
+    assert env.model.nq == 1
+    cfg = rpojax.Config(
+        env=env,
+        num_envs=2,
+        num_steps=8,
+        num_minibatches=1,
+        update_epochs=1,
+        network=rpojax.NetworkConfig(hidden_sizes=(8,)),
+        total_timesteps=32,
+    )
+    metrics = jax.jit(rpojax.make_train(cfg))(jax.random.key(0)).metrics
+    assert np.all(np.asarray(metrics.environment["effort"]) > 0.0)
+    np.testing.assert_array_equal(metrics.episode_length, 4.0)
+
+
+def test_make_takes_an_instance_for_what_it_is(monkeypatch):
+    taken = []
+    monkeypatch.setattr(adapter, "from_playground", lambda env: taken.append(env))
+    env = eager()
+    envs.make(env)
+    assert taken == [env]
+
+
+def test_wrappers_of_playground_are_refused():
+    wrapped = wrapper.EpisodeWrapper(eager(), 10, 1)
+    with pytest.raises(ValueError, match=r"EpisodeWrapper of brax.* as rpojax does by itself"):
+        envs.from_playground(wrapped)
 
 
 def test_environment_made_by_name_can_be_pickled():

@@ -110,12 +110,12 @@ def _joints(model: Any) -> np.ndarray:
     """The hinge or slide joint that each actuator moves, i64[nu]."""
     import mujoco
 
-    kinds = (mujoco.mjtTrn.mjTRN_JOINT, mujoco.mjtTrn.mjTRN_JOINTINPARENT)
+    kinds = (int(mujoco.mjtTrn.mjTRN_JOINT), int(mujoco.mjtTrn.mjTRN_JOINTINPARENT))
     joints = model.actuator_trnid[:, 0]
     for index, joint in enumerate(joints):
         is_joint = model.actuator_trntype[index] in kinds
         require(
-            is_joint and model.jnt_type[joint] >= mujoco.mjtJoint.mjJNT_SLIDE,
+            is_joint and model.jnt_type[joint] >= int(mujoco.mjtJoint.mjJNT_SLIDE),
             f"actuator {model.actuator(index).name!r} moves no hinge or slide joint, so that there "
             "is no position to aim at; use motors",
         )

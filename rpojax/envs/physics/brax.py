@@ -112,7 +112,7 @@ def from_brax(
     name = name or type(env).__name__
     physics: dict[str, Any] = {}
     with naming(name):
-        refuse_wrappers(env, "brax.envs.wrappers.training")
+        refuse_wrappers(env)
         with no_log_file(), standard_numpy(), concrete_values():
             if hasattr(env, "sys"):  # "fast" has no simulation
                 physics["render"] = render_with_mujoco(name, env.sys.mj_model, _place)

@@ -163,13 +163,17 @@ def from_brax_interface(
     return limited
 
 
-def refuse_wrappers(env: Any, module: str) -> None:
-    """Raise `Problem` for an environment in a wrapper of a package's training."""
+TRAINING = ("brax.envs.wrappers.training", "mujoco_playground._src.wrapper")
+"""Modules of wrappers that map environments, cut episodes, and reset."""
+
+
+def refuse_wrappers(env: Any) -> None:
+    """Raise `Problem` for an environment in a wrapper of `TRAINING`."""
     while env is not None:
         require(
-            type(env).__module__ != module,
-            f"{type(env).__name__} of {module} maps, cuts or resets episodes, as rpojax does by "
-            "itself; give the environment without it",
+            type(env).__module__ not in TRAINING,
+            f"{type(env).__name__} of {type(env).__module__} maps, cuts or resets episodes, as "
+            "rpojax does by itself; give the environment without it",
         )
         env = vars(env).get("env")
 

@@ -32,7 +32,7 @@ WIDTHS = {0: (7, 6), 1: (4, 3), 2: (1, 1), 3: (1, 1)}  # of qpos and qvel, by th
 
 
 def rows_of(mj_model: Any, kind: str, element: str | int, field: str) -> Any:
-    """The rows of a field that belong to an element: a number, or a slice where it may have many.
+    """The rows of a field that belong to an element: a number, or a slice for more than one.
 
     Args:
         mj_model: a `mujoco.MjModel`.
@@ -56,11 +56,14 @@ def rows_of(mj_model: Any, kind: str, element: str | int, field: str) -> Any:
         is_position = field.startswith("qpos")
         address = mj_model.jnt_qposadr if is_position else mj_model.jnt_dofadr
         width = WIDTHS[int(mj_model.jnt_type[number])][0 if is_position else 1]
-        return slice(int(address[number]), int(address[number]) + width)
+        return _rows(address[number], width)
     if kind == "sensor" and field == "sensordata":
-        first = int(mj_model.sensor_adr[number])
-        return slice(first, first + int(mj_model.sensor_dim[number]))
+        return _rows(mj_model.sensor_adr[number], mj_model.sensor_dim[number])
     return number
+
+
+def _rows(first: Any, count: Any) -> int | slice:
+    return int(first) if count == 1 else slice(int(first), int(first) + int(count))
 
 
 def names_of(mj_model: Any, kind: str) -> list[str]:

@@ -138,7 +138,7 @@ def from_playground(
     if action_repeat is None:
         action_repeat = config.get("action_repeat", 1)
     with naming(name):
-        refuse_wrappers(env, "mujoco_playground._src.wrapper")
+        refuse_wrappers(env)
         require(
             env.n_substeps >= 1 and math.isclose(env.n_substeps * env.sim_dt, env.dt, rel_tol=1e-6),
             f"ctrl_dt = {env.dt} is no multiple of sim_dt = {env.sim_dt}; give one",

@@ -1,6 +1,6 @@
 """What changes from episode to episode: a time limit, drawn parameters, a curriculum."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -8,7 +8,8 @@ import jax.numpy as jnp
 
 from rpojax.envs.at_once import mapped_in_blocks, mapped_over_envs
 from rpojax.envs.base import Continuation, Env, Params, TimeStep, remakes
-from rpojax.envs.params import check_names, check_shape
+from rpojax.envs.params import check_names, check_shape, whole_fields, whole_names
+from rpojax.envs.physics.randomization import as_draw
 from rpojax.envs.wrappers.wrapped import finite, of, with_outer_state, wrap
 from rpojax.types import Array, Key, PyTree
 from rpojax.validation import check_known
@@ -63,7 +64,7 @@ class Randomized(NamedTuple):
 
 
 @remakes
-def randomized(env: Env, draw: DrawParams) -> Env:
+def randomized(env: Env, draw: DrawParams | Callable[[Any, Key], tuple[Any, Any]]) -> Env:
     """`env` with parameters that are drawn at every reset, independently for each episode.
 
     The state holds the parameters of its episode. Those of a pool of initial states
@@ -80,7 +81,9 @@ def randomized(env: Env, draw: DrawParams) -> Env:
     Args:
         env: with parameters, such as `make("Pendulum-v1")`; `env.params` names them.
         draw: a pure function of a key, such as
-            `lambda key: {"l": jax.random.uniform(key, minval=0.5, maxval=1.5)}`.
+            `lambda key: {"l": jax.random.uniform(key, minval=0.5, maxval=1.5)}`; or a function of
+            MuJoCo Playground's form, (model, keys) -> (model, in_axes), such as that of
+            `mujoco_playground.registry.get_domain_randomizer(name)`.
 
     Returns:
         An environment whose own `params` are those that `draw` leaves.
@@ -89,11 +92,13 @@ def randomized(env: Env, draw: DrawParams) -> Env:
         ValueError: `env` has no parameters; `draw` returns no dictionary, none of them, an unknown
             name, or an array of another shape.
     """
-    names = _names(env, "draw", "draw(key)", jax.eval_shape(draw, _key_spec()))
+    draw_params = as_draw(env, draw)
+    names = _names(env, "draw", "draw(key)", jax.eval_shape(draw_params, _key_spec()))
 
     def draw_one(key: Key) -> dict[str, Array]:
-        drawn = draw(jax.random.fold_in(key, PARAMS_STREAM))
-        return {name: jnp.asarray(value, jnp.float32) for name, value in drawn.items()}
+        drawn = draw_params(jax.random.fold_in(key, PARAMS_STREAM))
+        arrays = {name: jnp.asarray(value, jnp.float32) for name, value in drawn.items()}
+        return whole_fields(env, arrays)
 
     def reset_one(key: Key, params: Params) -> tuple[Randomized, PyTree]:
         drawn = draw_one(key)
@@ -199,7 +204,7 @@ def curriculum(
 
     def with_level(level: Array, params: Params) -> Params:
         values = {name: jnp.asarray(value, jnp.float32) for name, value in params_of(level).items()}
-        return {**of(env, params), **values}
+        return whole_fields(env, {**of(env, params), **values})
 
     def next_level(ended: Levelled | None, params: Params) -> Array:
         raise_at, lower_at, step, start = (
@@ -273,7 +278,8 @@ def _names(env: Env, function: str, call: str, specs: Any) -> dict[str, Any]:
 
 
 def _without(env: Env, names: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in env.params.items() if name not in names}
+    fields = whole_names(env, names)
+    return {name: value for name, value in env.params.items() if name not in fields}
 
 
 def _alone(function: Any, params: Params, *arguments: PyTree) -> PyTree:
