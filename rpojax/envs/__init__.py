@@ -29,11 +29,62 @@ rpojax.Config(env="playground/CartpoleBalance", env_params={"episode_length": 50
   Parameters are entries of the task's configuration (`"reward_config.scales.torques"`). Vision is
   not supported. Where tasks observe `state` and `privileged_state`, an asymmetric critic is
   `NetworkConfig(actor_keys=("state",), critic_keys=("privileged_state",))`. Locomotion and
-  manipulation need robot models that Playground fetches with git; rpojax tells you how, but does
-  not fetch them.
+  manipulation need models of MuJoCo Menagerie: `env_params={"menagerie_path": "..."}` or the
+  environment variable MUJOCO_MENAGERIE_PATH names a folder of them. Playground fetches them with
+  git otherwise; rpojax tells you how, but does not. `rpojax envs` lists the tasks whose robots are
+  there, and those that you have registered by `dm_control_suite.register_environment`.
 
-**Your own** is any object with gymnax's interface, of one episode at a time. `make_train` checks
-shapes, dtypes and bounds; `check_env` also runs it:
+**Your own robot** is a MuJoCo model and a few functions of one environment:
+
+```python
+import jax.numpy as jnp
+
+from rpojax import envs
+
+CART = '''
+<mujoco model="cart">
+  <worldbody>
+    <body name="cart">
+      <joint name="slider" type="slide" axis="1 0 0" damping="1"/>
+      <geom size="0.1" mass="1"/>
+      <site name="front" pos="0.1 0 0"/>
+    </body>
+  </worldbody>
+  <actuator><motor joint="slider" gear="5" ctrlrange="-1 1"/></actuator>
+</mujoco>
+'''
+cart = envs.from_mjcf(
+    CART,
+    control_dt=0.02,
+    start=envs.start_at(qpos=1.0, qvel=0.1),
+    observe={
+        "front": lambda data: data.site("front").xpos[:1],
+        "speed": lambda data: data.joint("slider").qvel,
+    },
+    reward={
+        "distance": (-1.0, lambda data: jnp.abs(data.qpos[0])),
+        "effort": (-0.1, lambda data: jnp.sum(data.action**2)),
+    },
+    terminate=lambda data: jnp.abs(data.qpos[0]) > 3.0,
+    max_episode_steps=100,
+)
+```
+
+The model is a path, XML text, a `mujoco.MjSpec` or a `mujoco.MjModel`. `data` has MuJoCo's fields
+by MuJoCo's names, and bodies, joints, sites and sensors by theirs. Each term of the reward is a
+metric by its name. `remember=` keeps what the task needs between steps, such as a command or the
+last action. `action=position_targets(...)` or `pd_torques(...)` makes actions targets of joints. On
+a CPU MuJoCo's C engine simulates it, on other devices MJX; `impl=` chooses. Gymnasium's tasks are a
+table of these arguments (`rpojax/envs/physics/gymnasium_tasks.py`), and `mjx/Ant-v5` takes another
+robot by `env_params={"xml_file": "robot.xml"}`. notebooks/04_robots.ipynb trains an arm.
+
+An environment of Brax or MuJoCo Playground that you have written as a class is taken as an
+instance, as it is: `Config(env=MyTask())`, or `from_brax` and `from_playground` with an episode
+length or an engine of your choice.
+
+**Your own dynamics** are any object with gymnax's interface, of one episode at a time. Single
+numbers in its `info` are metrics. `make_train` checks shapes, dtypes and bounds; `check_env` also
+runs it:
 
 ```python
 import jax
@@ -104,7 +155,8 @@ train = rpojax.make_train(cfg.replace(reward_shaper=shaper))
 **Parameters** in `Env.params` are arguments of `reset` and `step`: agents of one program can differ
 in gravity, masses or lengths (`env_params` of `train`, `fit`, `evaluate` and studies). They are the
 floats of a gymnax environment's parameters; fields of the MuJoCo model by MuJoCo's names
-(`gravity`, `body_mass`, `geom_friction`, `dof_damping`, ...) of `mjx/` and `playground/`; and
+(`gravity`, `body_mass`, `geom_friction`, `dof_damping`, ...), whole or of one body, joint, geom or
+actuator (`body_mass[torso]`, `dof_damping[knee]`), of `mjx/`, `playground/` and your own; and
 fields of Brax's system (`gravity`, `link.inertia.mass`, ...). What fixes a shape, a length or the
 bounds of actions is not among them; `make` and `Config.env_params` set it. An `Env` of your own
 declares its parameters with `params={"wind": 0.0}`; `reset` and `step` are given the values that
@@ -120,6 +172,8 @@ def any_length(key):  # of one episode
 pendulums = rpojax.envs.randomized(rpojax.envs.make("Pendulum-v1"), any_length)
 train = rpojax.make_train(rpojax.Config(env=pendulums))
 ```
+
+A function of MuJoCo Playground's form, `(model, keys) -> (model, in_axes)`, is taken as it is.
 
 **Wrappers** take an `Env` and return one; each works on any. Their strengths are parameters in
 `Env.params`, which agents can differ in, and which `randomized` and `curriculum` can change:

@@ -112,7 +112,7 @@ def test_numbers_in_info_are_metrics():
     }
     env = envs.make(plain_with(lambda *values: (*values[:4], info)))
     assert set(env.metrics) == {"success", "cost"}
-    timestep = run(env, lambda obs: jnp.ones((3, 1)), 2)[2]
+    timestep = run(env, lambda obs: jnp.ones((3, env.action_dim)), 2)[2]
     np.testing.assert_array_equal(timestep.metrics["success"], 1.0)
     np.testing.assert_array_equal(timestep.metrics["cost"], 2.0)
     assert timestep.metrics["cost"].dtype == jnp.float32

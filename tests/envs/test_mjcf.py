@@ -348,8 +348,7 @@ def test_fields_that_randomizers_set_are_mujocos(impl):
         value = np.float32(change(env.params[name]))
         model = mujoco.MjModel.from_xml_string(LEG)
         getattr(model, name)[:] = value
-        if impl == "c":
-            mujoco.mj_setConst(model, mujoco.MjData(model))
+        mujoco.mj_setConst(model, mujoco.MjData(model))
         data = mujoco.MjData(model)
         data.qpos[:], data.qvel[0] = model.key("bent").qpos, 2.0
         mujoco.mj_step(model, data, 4 * len(actions))
