@@ -53,6 +53,16 @@ def test_states_are_those_of_gymnasium_to_the_bit(name):
             np.testing.assert_allclose(timestep.metrics[term][0], info[term], rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["Reacher-v5", "Hopper-v5", "Ant-v5", "Humanoid-v5"])
+def test_a_task_adds_little_to_its_simulation(name):
+    """Operations of a step beside the engine's: 52 to 81 before `from_mjcf`, 46 to 92 with it."""
+    env = envs.make(f"mujoco/{name}")
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0)))
+    state, _ = jax.eval_shape(env.reset, keys, {})
+    action = jax.ShapeDtypeStruct((2, env.action_dim), jnp.float32)
+    assert jax.jit(env.step).lower(keys, state, action, {}).as_text().count("stablehlo.") < 100
+
+
 def test_the_engine_is_the_best_for_the_device(monkeypatch):
     assert "mujoco/HumanoidStandup-v5" in envs.names()
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")

