@@ -26,20 +26,8 @@ EVALUATION_EPISODES = 128
 
 def pendulum_without_velocity() -> rpojax.envs.Env:
     """Pendulum-v1 that shows the angle alone, as its cosine and sine."""
-    env = rpojax.envs.make("Pendulum-v1")
-
-    def reset(keys: jax.Array, params: rpojax.envs.Params) -> tuple[Any, jax.Array]:
-        state, obs = env.reset(keys, params)
-        return state, obs[..., :2]
-
-    def step(
-        keys: jax.Array, state: Any, action: jax.Array, params: rpojax.envs.Params
-    ) -> tuple[Any, Any]:
-        state, timestep = env.step(keys, state, action, params)
-        return state, timestep._replace(obs=timestep.obs[..., :2])
-
-    obs = jax.ShapeDtypeStruct((2,), env.obs.dtype)
-    return dataclasses.replace(env, name="Pendulum, no velocity", reset=reset, step=step, obs=obs)
+    env = rpojax.envs.transform_observation(rpojax.envs.make("Pendulum-v1"), lambda obs: obs[:2])
+    return dataclasses.replace(env, name="Pendulum, no velocity")
 
 
 def tasks() -> dict[str, rpojax.Config]:

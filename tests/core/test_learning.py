@@ -77,6 +77,20 @@ def test_recurrent_agents_remember_and_perceptrons_cannot(cell):
 
 
 @pytest.mark.slow
+def test_a_perceptron_with_a_history_does_without_velocities():
+    """-204 over 8 agents; -1144 without the history, in benchmarks/results/memory.csv."""
+    angle = rpojax.envs.transform_observation(rpojax.envs.make("Pendulum-v1"), lambda obs: obs[:2])
+    cfg = rpojax.Config.preset("Pendulum-v1", env=rpojax.envs.history(angle, 4))
+    result = jax.jit(jax.vmap(rpojax.make_train(cfg)))(jax.random.split(jax.random.key(0), SEEDS))
+    evaluation = jax.vmap(lambda state: rpojax.evaluate(cfg, state, jax.random.key(1)))(
+        result.state
+    )
+    returns = np.asarray(evaluation.episode_return.mean(axis=1))
+    print(f"\nPendulum-v1 without velocities: {returns.mean():.1f}, by seed:", np.round(returns, 1))
+    assert returns.mean() >= -250.0, returns
+
+
+@pytest.mark.slow
 def test_bfloat16_solves_pendulum_too():
     network = rpojax.NetworkConfig(dtype="bfloat16")
     cfg = rpojax.Config(env="Pendulum-v1", total_timesteps=500_000, network=network)

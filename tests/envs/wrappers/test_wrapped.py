@@ -33,14 +33,17 @@ def test_a_wrapper_passes_its_inner_state_to_rekey_and_render():
 
 
 def windy(**changes):
-    """The counter, whose position drifts by its parameter "wind"."""
+    """The counter, whose position drifts by its parameter "wind", and can be pushed."""
     plain = make_counter()
 
     def step(keys, state, action, params):
         wind = params.get("wind", 0.25)
         return plain.step(keys, state, action.at[:, 0].add(wind), params)
 
-    return make_counter(step=step, params={"wind": 0.25}, **changes)
+    def push(state, velocity):
+        return state | {"position": state["position"] + velocity[:, 0]}
+
+    return make_counter(step=step, push=push, params={"wind": 0.25}, **changes)
 
 
 def first_of(obs):
@@ -82,13 +85,17 @@ WRAPPERS = {
         ),
         ("command.high", 1.0, 8.0),
     ),
+    "random_pushes": (
+        lambda env, x=1.0: envs.random_pushes(env, [x], (1, 3)),
+        ("push.speed", 0.0, 2.0),
+    ),
     "curriculum": (
         lambda env, x=0.5: envs.curriculum(env, harder, raise_at=0.0, lower_at=-1.0, start=x),
         ("curriculum.start", 0.0, 1.0),
     ),
     "randomized": (lambda env: envs.randomized(env, any_wind), None),
 }
-OF_THE_COUNTER = {"curriculum", "randomized", "rescale_action"}
+OF_THE_COUNTER = {"curriculum", "random_pushes", "randomized", "rescale_action"}
 MAKE = {name: make for name, (make, _) in WRAPPERS.items()}
 TRACED = {name: traced for name, (_, traced) in WRAPPERS.items() if traced}
 
@@ -141,6 +148,7 @@ def all_of_them():
     env = envs.action_delay(env, (0, 2))
     env = envs.clip_action(env, -0.5, 0.8)
     env = envs.rescale_action(env)
+    env = envs.random_pushes(env, 0.5, (1, 3))
     env = envs.commands(env, [1.0], [4.0], follow, interval=(1, 3), metrics=("near",))
     env = envs.transform_observation(env, lambda obs: obs | {"privileged_state": obs["state"]})
     env = envs.sensor_noise(env, 0.1, keys=("state",))
