@@ -92,7 +92,8 @@ def from_mjcf(
     `xpos`, is one substep older.
 
     Rendering, a time limit, parameters of the model that may be traced (`Env.params`), limits of
-    the solver, and blocks of environments for a CPU's cache come with it. `check_env` runs it.
+    the solver, and blocks of environments for a CPU's cache come with it. Training resets from a
+    pool, unless `start_from` is "kinematics" or `Config.resets` says otherwise.
 
     Args:
         model: the path of an MJCF or URDF file, XML text, a `mujoco.MjSpec` or a `mujoco.MjModel`.
