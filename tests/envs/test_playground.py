@@ -167,12 +167,20 @@ def menagerie(tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    ["Go1JoystickFlatTerrain", "Go1Getup", "Go1Handstand", "Go1Footstand", "SpotGetup"],
+    [
+        "Go1JoystickFlatTerrain",
+        "Go1Getup",
+        "Go1Handstand",
+        "Go1Footstand",
+        "SpotFlatTerrainJoystick",
+        "SpotGetup",
+        "SpotJoystickGaitTracking",
+    ],
 )
 def test_robots_of_a_folder_conform_and_train_with_their_preset(name, menagerie):
     env = envs.make(f"playground/{name}", impl="c", menagerie_path=menagerie)
-    assert set(env.obs) == {"state", "privileged_state"}
     envs.check_env(env, num_steps=20)
+    keys = {"actor_keys": ("state",), "critic_keys": ("privileged_state",)}
     cfg = rpojax.Config.preset(f"playground/{name}").replace(
         env=env,
         num_envs=4,
@@ -181,7 +189,7 @@ def test_robots_of_a_folder_conform_and_train_with_their_preset(name, menagerie)
         update_epochs=1,
         total_timesteps=96,
         network=rpojax.NetworkConfig(
-            hidden_sizes=(8,), actor_keys=("state",), critic_keys=("privileged_state",)
+            hidden_sizes=(8,), **(keys if isinstance(env.obs, dict) else {})
         ),
     )
     assert bool(np.all(rpojax.fit(cfg).finite))
