@@ -6,7 +6,7 @@ Optuna has more views of a search, such as parallel coordinates:
 """
 
 from rpojax.report.curves import Curve
-from rpojax.report.page import Picture, Section, Table, write_page
+from rpojax.report.page import Chart, Picture, Section, Table, write_page
 from rpojax.report.plotting import (
     plot_curves,
     plot_learning_curves,
@@ -16,6 +16,7 @@ from rpojax.report.plotting import (
 from rpojax.report.sweeps import plot_genealogy, plot_heatmap, plot_sensitivity
 
 __all__ = [
+    "Chart",
     "Curve",
     "Picture",
     "Section",

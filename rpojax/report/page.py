@@ -2,18 +2,26 @@
 
 import dataclasses
 import io
+import json
 import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from rpojax.files import write_text
-from rpojax.report.style import GRID, MUTED, TEXT
+from rpojax.report.style import GRID, MUTED, OTHERS, TEXT, colors
+from rpojax.statistics.bootstrap import Estimate
 
 if TYPE_CHECKING:  # matplotlib and jinja2 are imported where they are used
     from markupsafe import Markup
     from matplotlib.figure import Figure
+
+UPLOT = {"script": "uPlot.iife.min.js", "style": "uPlot.min.css"}  # MIT, github.com/leeoniya/uPlot
+MOST_POINTS = 400  # of a curve in a chart
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,14 +31,30 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[Any]]  # a cell for each column; None and NaN are "-"; these sort last
     caption: str = ""
+    decimals: Mapping[str, int] = dataclasses.field(default_factory=dict)  # of columns, by name
+
+
+@dataclasses.dataclass(frozen=True)
+class Chart:
+    """Curves by label with their bands, as numbers: what a picture of curves is drawn from."""
+
+    curves: Mapping[str, tuple[ArrayLike, Estimate]]  # x [n] and value, low, high [n]
+    xlabel: str
+    ylabel: str
 
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """A picture, whose text, axes and grid have the colours of the page, light or dark."""
+    """A picture, whose text, axes and grid have the colours of the page, light or dark.
+
+    With a chart, a browser that runs JavaScript shows that in its place: it has the values below
+    the pointer, curves that can be switched off, and a part that can be enlarged.
+    """
 
     figure: "Figure"
     description: str  # what it shows, for those who cannot see it
+    title: str = ""  # above it
+    chart: Chart | None = None
 
 
 Part: TypeAlias = str | Table | Picture | Mapping[str, Any]  # a paragraph, ..., names and values
@@ -47,8 +71,8 @@ class Section:
 def write_page(path: str | Path, title: str, sections: Sequence[Section]) -> None:
     """Write a report as an HTML page that refers to nothing outside of it.
 
-    Pictures are in the file as SVG. A content security policy keeps browsers from loading anything
-    from elsewhere. All text is escaped.
+    Pictures are in the file as SVG, and charts as numbers with uPlot, which draws them. A content
+    security policy keeps browsers from loading anything from elsewhere. All text is escaped.
 
     Args:
         path: of the file, such as "report.html"; replaced if it exists.
@@ -73,8 +97,14 @@ def write_page(path: str | Path, title: str, sections: Sequence[Section]) -> Non
         lstrip_blocks=True,
     )
     environment.filters |= {"plain": _plain, "text": _text, "number": _number, "svg": _svg}
+    environment.filters |= {"json": _json}
     template = environment.get_template("page.html")
-    write_text(path, template.render(title=title, sections=sections))
+    parts = [part for section in sections for part in section.parts]
+    library = {}
+    if any(isinstance(part, Picture) and part.chart is not None for part in parts):
+        folder = Path(__file__).parent
+        library = {kind: (folder / name).read_text("utf-8") for kind, name in UPLOT.items()}
+    write_text(path, template.render(title=title, sections=sections, library=library))
 
 
 def _check(part: Any) -> None:
@@ -115,6 +145,30 @@ def _svg(figure: "Figure", name: str) -> "Markup":
     return Markup(svg)
 
 
+def _json(chart: Chart) -> "Markup":
+    """The numbers of a chart: all curves at the same x, with None where there is no value."""
+    from markupsafe import Markup
+
+    x = np.unique(np.concatenate([np.asarray(at, np.float64) for at, _ in chart.curves.values()]))
+    x = x[np.unique(np.linspace(0, x.size - 1, MOST_POINTS).round().astype(int))]
+    curves = []
+    for (label, (at, estimate)), color in zip(
+        chart.curves.items(), colors(len(chart.curves)), strict=True
+    ):
+        parts = [_at(x, at, each) for each in estimate[:3]]
+        curves.append({"label": label, "color": color, "value": parts[0], "band": parts[1:]})
+        if color == OTHERS:
+            curves[-1]["band"] = []
+    data = {"x": x.tolist(), "xlabel": chart.xlabel, "ylabel": chart.ylabel, "curves": curves}
+    return Markup(json.dumps(data, allow_nan=False).replace("<", "\\u003c"))
+
+
+def _at(x: np.ndarray, known_at: ArrayLike, values: ArrayLike) -> list[float | None]:
+    """Values between their neighbours, with five digits; None outside, and beside gaps."""
+    found = np.interp(x, np.asarray(known_at), np.asarray(values), left=np.nan, right=np.nan)
+    return [None if np.isnan(each) else float(f"{each:.5g}") for each in found]
+
+
 def _number(value: Any) -> float | int | None:
     """A finite number in full, to sort by; None for anything else."""
     value = _plain(value)
@@ -122,14 +176,16 @@ def _number(value: Any) -> float | int | None:
     return value if is_number and math.isfinite(value) else None
 
 
-def _text(value: Any) -> str:
-    """A value for people: numbers with five digits, None and NaN as "-"."""
+def _text(value: Any, decimals: int | None = None) -> str:
+    """A value for people: numbers with five digits or so many decimals, None and NaN as "-"."""
     value = _plain(value)
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.5g}" if decimals is None else f"{value:.{decimals}f}"
 
 
 def _plain(value: Any) -> Any:

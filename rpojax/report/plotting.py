@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rpojax.report.curves import Curve, group_curves, learning_curve
-from rpojax.report.style import MUTED, add_legend, colors, explain, finish, new_figure
+from rpojax.report.style import MUTED, OTHERS, add_legend, colors, explain, finish, new_figure
 from rpojax.settings.agent_table import AgentTable
 from rpojax.settings.config import Config
 from rpojax.statistics.bootstrap import Estimate
@@ -80,10 +80,11 @@ def plot_curves(
 ) -> "Figure":
     """Draw one curve, or several under their labels: the mean over agents and a band around it.
 
-    The band is the range of the agents or, from ten agents on, the 10th to the 90th percentile; a
-    single curve also shows each agent as a thin line. Updates without a value (in which no episode
-    ended) are bridged by a straight line, agent by agent; before its first value and after its
-    last, an agent does not count.
+    The first six curves have colours; others are thin, grey and without a band. The band is the
+    range of the agents or, from ten agents on, the 10th to the 90th percentile; a single curve also
+    shows each agent as a thin line. Updates without a value (in which no episode ended) are bridged
+    by a straight line, agent by agent; before its first value and after its last, an agent does not
+    count.
 
     Args:
         curves: each with its own steps.
@@ -205,12 +206,14 @@ def _draw(axes: "Axes", label: str, x: np.ndarray, estimate: Estimate, color: An
             f"curve {label!r} has x of shape {x.shape} and values of {value.shape}; give both the "
             "shape [n]"
         )
+    grey = color == OTHERS
     known = ~np.isnan(value)
     alone = known & ~np.append(False, known[:-1]) & ~np.append(known[1:], False)
-    (line,) = axes.plot(x, value, color=color, linewidth=1.8, zorder=3, label=label)
+    width, order = (0.8, 2) if grey else (1.8, 3)
+    (line,) = axes.plot(x, value, color=color, linewidth=width, zorder=order, label=label)
     if alone.any():  # single points, which a line does not show
         axes.plot(x[alone], value[alone], "o", color=color, markersize=4, zorder=3)
-    if not np.isnan(low).all():
+    if not np.isnan(low).all() and not grey:
         axes.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
     return line
 

@@ -17,8 +17,9 @@ if TYPE_CHECKING:  # matplotlib is slow to import
 
 TEXT, MUTED, GRID = "#1a1a1a", "#595959", "#dddddd"  # a page replaces them by its own colours
 PALETTE = (
-    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", TEXT,
+    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00",
 )  # of curves, Okabe and Ito 2008  # fmt: skip
+OTHERS = "#999999"  # of curves past those of the palette
 SHADES = (0.2, 0.9)  # the part of viridis that stands out from light and from dark pages
 MOST_TICKS = 12  # at the values themselves; more would overlap
 
@@ -81,7 +82,14 @@ def as_it_is(text: str) -> str:
 
 
 def add_legend(figure: "Figure", curves: Mapping[str, Any]) -> None:
-    """A legend of curves by label, beside the axes so that it covers nothing."""
+    """A legend of curves by label, beside the axes so that it covers nothing.
+
+    Grey curves are one entry.
+    """
+    others = [label for label in curves if curves[label].get_color() == OTHERS]
+    if len(others) > 1:
+        named = {label: line for label, line in curves.items() if label not in others}
+        curves = {**named, f"{len(others)} others": curves[others[0]]}
     legend = figure.legend(
         list(curves.values()),
         [str(number) for number in range(len(curves))],
@@ -110,9 +118,9 @@ def add_colorbar(figure: "Figure", axes: Any, scores: np.ndarray, label: str) ->
     return mappable
 
 
-def colors(count: int) -> list[Any]:
-    """As many colours as there are curves: a palette, or shades where it is too small."""
-    return list(PALETTE[:count] if count <= len(PALETTE) else _shades(count))
+def colors(count: int) -> list[str]:
+    """A colour for each curve: those of the palette for the first ones, grey for the others."""
+    return [*PALETTE[:count], *[OTHERS] * (count - len(PALETTE))]
 
 
 def _shades(count: int) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rpojax.report.page import Part, Picture, Section, Table, write_page
+from rpojax.report.page import Chart, Part, Picture, Section, Table, write_page
 from rpojax.report.plotting import plot_profiles, plot_sample_efficiency
 from rpojax.report.sweeps import plot_heatmap, plot_sensitivity
 from rpojax.runs.checkpoint import versions
@@ -17,10 +17,11 @@ from rpojax.statistics import (
     probability_of_improvement,
     sample_efficiency,
 )
+from rpojax.statistics.text import decimals_of
 from rpojax.studies.result import SettingScore, StudyResult, plain_cell
 
-MOST_CURVES = 8
-"""Settings in one picture of curves: the best ones."""
+MOST_CURVES = 30
+"""Settings in one picture of curves: the best ones, of which the first have colours."""
 
 THRESHOLDS = 201  # scores at which a profile is drawn
 
@@ -48,9 +49,6 @@ def write_report(studies: StudyResult | Mapping[str, StudyResult], path: str | P
 
 def _sections(study: StudyResult) -> dict[str, Sequence[Part]]:
     summary = study.summary()
-    rows = study.agent_rows()
-    names = [name for name in rows[0] if not name.startswith("version_")]
-    agents = [[row.get(name) for name in names] for row in rows]
     again = study.confirmed
     confirmed: dict[str, Sequence[Part]] = {}
     if again is not None:
@@ -60,13 +58,39 @@ def _sections(study: StudyResult) -> dict[str, Sequence[Part]]:
             *_improvements(again, place, "These runs did not choose it."),
         ]
     return {
-        "Verdict": [study.verdict],
+        "Verdict": [study.verdict, _facts(study)],
         **confirmed,
         "Settings compared": [_settings_table(study, summary)],
         "Pictures": _pictures(study, summary),
         "How sure the ranking is": _ranking(study),
-        "Agents": [Table(names, agents, "One row for each agent.")],
+        "Agents": [_agents_table(study)],
         "Settings in common": [_common(study)],
+    }
+
+
+def _agents_table(study: StudyResult) -> Table:
+    rows, objective = study.agent_rows(), study.plan.objective
+    names = [name for name in rows[0] if not name.startswith("version_")]
+    cells = [[row.get(name) for name in names] for row in rows]
+    decimals = {objective: decimals_of([row[objective] for row in rows]), "fraction": 2}
+    return Table(names, cells, "One row for each agent.", decimals)
+
+
+def _facts(study: StudyResult) -> dict[str, Any]:
+    """What was trained, how long, and how many agents."""
+    configs = [setting.cfg for setting in study.settings]
+    lengths = dict.fromkeys(f"{cfg.actual_timesteps:,}" for cfg in configs)
+    agents = study.finite.size
+    steps = sum(
+        round(fraction * cfg.actual_timesteps) * study.plan.num_seeds
+        for fraction, cfg in zip(study.fractions, configs, strict=True)
+    )
+    return {
+        "task": ", ".join(dict.fromkeys(str(getattr(cfg.env, "name", cfg.env)) for cfg in configs)),
+        "length": f"{' or '.join(lengths)} environment steps of each agent",
+        "agents": f"{agents:,}: {len(configs)} settings with {study.plan.num_seeds} seeds each",
+        "steps of all agents": f"{steps:,}",
+        "compared by": study.score_label,
     }
 
 
@@ -87,7 +111,9 @@ def _settings_table(study: StudyResult, summary: Sequence[SettingScore]) -> Tabl
         "its lowest return from there on."
     )
     heads = ["score", "low", "high", "mean", "std", "area", "finite agents", "trained"]
-    return Table([*names, *heads], rows, caption)
+    scores = np.array([(row.score, row.low, row.high) for row in summary]).T
+    decimals = dict.fromkeys(heads[:6], decimals_of(*scores))
+    return Table([*names, *heads], rows, caption, decimals)
 
 
 def _pictures(study: StudyResult, summary: Sequence[SettingScore]) -> list[Part]:
@@ -101,7 +127,9 @@ def _pictures(study: StudyResult, summary: Sequence[SettingScore]) -> list[Part]
         if curves:
             label = metric.replace("_", " ")
             figure = plot_sample_efficiency(curves, ylabel=label, num_seeds=seeds)
-            parts.append(Picture(figure, f"{metric} over environment steps"))
+            chart = Chart(curves, "environment steps", label)
+            title = f"{label.capitalize()} while training"
+            parts.append(Picture(figure, f"{metric} over environment steps", title, chart))
     parts += _sweep(study, summary)
     scores = study.filled_scores
     if not np.isnan(scores).any() and seeds > 1:
@@ -111,7 +139,9 @@ def _pictures(study: StudyResult, summary: Sequence[SettingScore]) -> list[Part]
             profile = performance_profile(scores[index], thresholds, method="expanded")
             profiles[study.settings[index].label or "all"] = thresholds, profile
         figure = plot_profiles(profiles, xlabel=study.score_label, num_seeds=seeds)
-        parts.append(Picture(figure, "share of runs above each score"))
+        chart = Chart(profiles, study.score_label, "share of runs with a higher score")
+        title = "Share of runs above each score"
+        parts.append(Picture(figure, "share of runs above each score", title, chart))
     return parts
 
 
@@ -158,7 +188,8 @@ def _sweep(study: StudyResult, summary: Sequence[SettingScore]) -> list[Part]:
             score_label=study.score_label,
             num_seeds=study.plan.num_seeds,
         )
-        return [Picture(figure, f"{study.score_label} by {x} and {y}")]
+        title = f"{study.score_label} by {x} and {y}"
+        return [Picture(figure, title, title.capitalize())]
     score, low, high = np.array([(row.score, row.low, row.high) for row in summary]).T
     return [
         Picture(
@@ -171,6 +202,7 @@ def _sweep(study: StudyResult, summary: Sequence[SettingScore]) -> list[Part]:
                 joined=len(names) == 1,
             ),
             f"{study.score_label} by {name}",
+            f"{study.score_label} by {name}".capitalize(),
         )
         for name in names
     ]
@@ -187,6 +219,7 @@ def _ranking(study: StudyResult) -> list[Part]:
             "How often that many seeds would have named the same setting as the best, and how well "
             f"their ranking agrees with that of all {study.plan.num_seeds}. Numbers above half of "
             "the seeds look better than they are.",
+            {"same best setting": 2, "Kendall's tau": 2},
         ),
     ]
 
@@ -211,7 +244,8 @@ def _improvements(study: StudyResult, best: int, remark: str) -> list[Part]:
         f"({study.settings[best].label}) has a better score than that of another one. {remark} "
         "Apart: whether their intervals do not overlap."
     )
-    return [Table(["other setting", "P(best is better)", "apart"], rows, caption)]
+    heads = ["other setting", "P(best is better)", "apart"]
+    return [Table(heads, rows, caption, {heads[1]: 2})]
 
 
 def _common(study: StudyResult) -> dict[str, Any]:

@@ -1,14 +1,18 @@
+import json
 import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from rpojax.report import Picture, Section, Table, plot_heatmap, write_page
+from rpojax.report import Chart, Picture, Section, Table, plot_heatmap, write_page
+from rpojax.report import page as page_module
 from rpojax.report.style import GRID, MUTED, TEXT, new_figure
+from rpojax.statistics import Estimate
 
 VOID = {"meta", "img", "source", "br", "link", "input", "hr"}
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -46,6 +50,7 @@ def figure(color: str) -> Figure:
     return made
 
 
+ESTIMATE = Estimate(*np.array([[5.0, 9.0], [4.0, 8.0], [6.0, 10.0]]), 0.95)
 TABLE = Table(
     ("setting", "return", "seeds", "finite"),
     [
@@ -54,6 +59,13 @@ TABLE = Table(
         ("b", np.nan, 2, None),
     ],
     caption="best & last",
+    decimals={"return": 1},
+)
+CURVE = np.array([1.0, np.nan, 3.25])
+CHART = Chart(
+    {"a<b": ([0, 1, 2], Estimate(CURVE, CURVE - 1, CURVE + 1, 0.95)), "c": ([0, 4], ESTIMATE)},
+    "steps",
+    "return </script>",
 )
 LABELS = {"xlabel": "x", "ylabel": "y", "score_label": "return", "num_seeds": 1}
 SECTIONS = [
@@ -61,7 +73,7 @@ SECTIONS = [
     Section(
         "Pictures",
         [
-            Picture(figure("#123456"), 'a "curve"'),
+            Picture(figure("#123456"), 'a "curve"', "A curve", CHART),
             Picture(plot_heatmap([1], [2], [[3.0]], **LABELS), "another"),
             {"jax": "0.10", "lr": 1e-3},
         ],
@@ -81,11 +93,12 @@ def test_elements_match_and_text_is_escaped(html):
     assert html.startswith("<!DOCTYPE html>\n<html lang=")
     assert page.texts["title"] == page.texts["h1"] == ["Study of <alpha>"]
     assert page.texts["h2"] == page.texts["a"] == ["Results", "Pictures"]
-    assert page.texts["p"] == ["One <paragraph> & more."]
-    assert page.texts["caption"] == ["best & last"]
+    assert page.texts["p"][0] == "One <paragraph> & more."
+    assert page.texts["p"][1] == "best & last"
+    assert page.texts["figcaption"] == ["A curve"]
     assert page.texts["button"] == list(TABLE.columns)
     assert page.texts["td"] == [
-        "a<b", "-150.25", "16", "yes", "c", "-1e+06", "5", "no", "b", "-", "2", "-",
+        "a<b", "-150.2", "16", "yes", "c", "-1000000.0", "5", "no", "b", "-", "2", "-",
     ]  # fmt: skip
     assert list(zip(page.texts["dt"], page.texts["dd"], strict=True)) == [
         ("jax", "0.10"),
@@ -109,8 +122,34 @@ def test_nothing_is_loaded_from_elsewhere(html):
     assert "link" not in dict(page.elements)
     policies = [meta["content"] for meta in page.attributes("meta") if "http-equiv" in meta]
     assert policies[0].startswith("default-src 'none'; img-src data:; style-src")
-    outside = re.sub(r"base64,[^\"]*|^// .*$", "", html, flags=re.MULTILINE)
+    library = (Path(page_module.__file__).parent / "uPlot.iife.min.js").read_text()
+    assert library in html
+    outside = re.sub(r"base64,[^\"]*|^// .*$", "", html.replace(library, ""), flags=re.MULTILINE)
     assert not re.search(r"https?:|url\((?!#)|@import|//", outside)
+
+
+def test_a_chart_is_in_the_page_as_numbers_beside_its_picture(html):
+    page = Page(html)
+    (source,) = [each for each in page.attributes("script") if each.get("class") == "chart"]
+    assert source["type"] == "application/json"
+    text = html.partition('class="chart">')[2].partition("</script>")[0]
+    data = json.loads(text)
+    assert (data["x"], data["xlabel"], data["ylabel"]) == (
+        [0, 1, 2, 4],
+        "steps",
+        "return </script>",
+    )
+    first, second = data["curves"]
+    assert (first["label"], first["value"]) == ("a<b", [1.0, None, 3.25, None])
+    assert first["band"] == [[0.0, None, 2.25, None], [2.0, None, 4.25, None]]
+    assert second["value"] == [5.0, 6.0, 7.0, 9.0]
+    assert first["color"] != second["color"]
+    assert html.index("<svg") < html.index('class="chart"')  # shown where there is no JavaScript
+
+
+def test_a_page_without_charts_has_no_library(tmp_path):
+    write_page(tmp_path / "page.html", "Tables", SECTIONS[:1])
+    assert "uPlot" not in (tmp_path / "page.html").read_text()
 
 
 def test_links_of_the_contents_lead_to_sections(html):
@@ -160,6 +199,13 @@ def test_errors(tmp_path):
     assert not path.exists()
 
 
+def dumped(path: Path, profile: Path) -> str:
+    """The elements of a page after its scripts have run in Chromium."""
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+    command += [f"--user-data-dir={profile}", path.as_uri()]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=600).stdout
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 def test_a_click_sorts_by_the_column_and_another_the_other_way_round(html, tmp_path):
     """Numbers by their value, the highest first; a cell without one always last."""
@@ -172,7 +218,25 @@ def test_a_click_sorts_by_the_column_and_another_the_other_way_round(html, tmp_p
     </script></body>"""
     path = tmp_path / "clicked.html"
     path.write_text(html.replace("</body>", clicks), encoding="utf-8")
-    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
-    command += [f"--user-data-dir={tmp_path / 'profile'}", path.as_uri()]
-    shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600).stdout
+    shown = dumped(path, tmp_path / "profile")
     assert Page(shown).texts["title"] == ["a<b,c,b c,a<b,b a<b,c,b a<b,b,c c,b,a<b"]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_a_chart_replaces_its_picture_and_its_legend_switches_curves_off(html, tmp_path):
+    clicks = """<script>
+      const rows = () => [...document.querySelectorAll(".u-series:not(.edge)")];
+      const off = () => rows().map((row) => Number(row.classList.contains("u-off"))).join("");
+      const hidden = [...document.querySelectorAll(".picture")].map((each) => Number(each.hidden));
+      rows()[1].querySelector("th").click();
+      const edges = document.querySelectorAll(".u-series.edge.u-off").length;
+      document.title = [hidden.join(""), rows().map((r) => r.textContent.split(":")[0]).join("|"),
+        off(), edges].join(" ");
+    </script></body>"""
+    path = tmp_path / "chart.html"
+    path.write_text(html.replace("</body>", clicks), encoding="utf-8")
+    title = re.search("<title>(.*?)</title>", dumped(path, tmp_path / "profile")).group(1)
+    hidden, labels, off, edges = title.split(" ")
+    assert hidden == "10"  # the other picture has no chart
+    assert labels.startswith("steps")
+    assert (off, edges) == ("010", "2")

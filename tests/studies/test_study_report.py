@@ -49,6 +49,23 @@ def test_two_studies_on_a_page_have_their_names_before_their_sections(tmp_path):
     assert heads[-2:] == ["two: Settings in common", "Versions and devices of this report"]
 
 
+def test_the_first_screen_says_what_was_trained_and_columns_have_equal_decimals(tmp_path):
+    scores = np.array([[-1161.4, -1160.0, -1150.0], [-84.562, -90.0, -80.123456]])
+    study = result_of(np.repeat(scores[..., None], 4, -1), grid={"alpha": [0.0, 0.5]})
+    write_report(study, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    first = page[page.index("<h2>Verdict") : page.index("<h2>Settings compared")]
+    for text in ("Pendulum-v1", "128 environment steps of each", "6: 2 settings with 3 seeds"):
+        assert text in first
+    table = page[page.index("<h2>Settings compared") : page.index("<h2>Pictures")]
+    cells = re.findall(r'data-value="-[^>]*>(.*?)</td>', table)
+    assert cells[:3] == ["-85", "-103", "-67"]
+    assert not [cell for cell in cells if "." in cell]
+    titles = re.findall("<figcaption>(.*?)</figcaption>", page)
+    assert titles[0] == "Episode return while training"
+    assert len(titles) == page.count("<svg")
+
+
 SHIFTS = np.array([0.0, 0.1, -50.0])
 
 
