@@ -143,6 +143,9 @@ def export_policy(
             f"network = {show(cfg.network)} cannot be exported to NumPy, as its code is in JAX; "
             "give format = 'onnx' or 'stablehlo', or export_params for its arrays"
         )
+    module = Path(inspect.getfile(numpy_policy)) if format == "numpy" else None
+    if module is not None:
+        _check_free(path.with_suffix(".py"), path, module)
     key = None if deterministic else jax.random.key(0)
     policy = open_bytes(format, encode(contract), contract)
     runs_here = format != "stablehlo" or _PLATFORMS[jax.default_backend()] & set(platforms)
@@ -151,10 +154,22 @@ def export_policy(
     with replaced(path) as draft:
         draft.write_bytes(encode(contract))
     write_text(contract_path(path), text + "\n")
-    if format == "numpy":
+    if module is not None:
         with replaced(path.with_suffix(".py")) as draft:
-            shutil.copyfile(inspect.getfile(numpy_policy), draft)
+            shutil.copyfile(module, draft)
     return contract
+
+
+def _check_free(place: Path, path: Path, module: Path) -> None:
+    """ValueError where a file that is not `module` has the place of its copy."""
+    first = module.read_text(encoding="utf-8").partition("\n")[0]
+    if place == path or (
+        place.exists() and not place.read_text(encoding="utf-8", errors="replace").startswith(first)
+    ):
+        raise ValueError(
+            f"path = {str(path)!r} puts a module for NumPy into {str(place)!r}, where another file "
+            "is; give another name"
+        )
 
 
 def _numpy(arrays: Mapping[str, np.ndarray]) -> Encode:

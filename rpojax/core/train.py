@@ -34,6 +34,7 @@ from rpojax.envs.spaces import warn_unreachable_actions
 from rpojax.rounding import mapped_with
 from rpojax.settings.config import Config
 from rpojax.settings.hyperparams import HyperParams
+from rpojax.trees import select
 from rpojax.types import (
     Array,
     Batch,
@@ -156,6 +157,8 @@ def learn(
     if parts.policy_params is not None:
         warming = state.update_count < cfg.critic_warmup // cfg.batch_size
         frozen = jax.tree.map(lambda used: warming & used, parts.policy_params)
+        kept = select(warming, state.obs_stats, collected.obs_stats)  # the actor sees by them
+        collected = collected._replace(obs_stats=kept)
     after, metrics = update(
         cfg, network, parts.optimizer, before, collected.batch, hyperparams, keys, loss, frozen
     )

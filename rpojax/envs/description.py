@@ -42,10 +42,20 @@ def described_env(description: Mapping[str, Any]) -> Env | None:
 
 
 def robot_of(mj_model: Any) -> dict[str, Any]:
-    """The fields `actuators` and `joints` of the `Env` of a MuJoCo model; "" for no name."""
+    """The fields `actuators` and `joints` of the `Env` of a MuJoCo model; "" for no name.
+
+    An actuator without a name is called as its joint.
+    """
+    joints = tuple(mj_model.joint(index).name for index in range(mj_model.njnt))
+    own = (mj_model.actuator(index).name for index in range(mj_model.nu))
+    driven = zip(mj_model.actuator_trntype, mj_model.actuator_trnid[:, 0], strict=True)
+    on_joint = 0  # mujoco.mjtTrn.mjTRN_JOINT
     return {
-        "actuators": tuple(mj_model.actuator(index).name for index in range(mj_model.nu)),
-        "joints": tuple(mj_model.joint(index).name for index in range(mj_model.njnt)),
+        "actuators": tuple(
+            name or (joints[target] if kind == on_joint else "")
+            for name, (kind, target) in zip(own, driven, strict=True)
+        ),
+        "joints": joints,
     }
 
 

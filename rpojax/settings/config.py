@@ -231,9 +231,9 @@ class Config(RunSizes):
     learning_starts: int = setting(0, "First steps that are collected without an update.", whole(0))
     critic_warmup: int = setting(
         0,
-        "First steps from which only the critic learns: parameters that the policy depends on stay "
-        "as they are. For trained actors, `fit(initial=...)`, whose critic is new or knows other "
-        "rewards.",
+        "First steps from which only the critic learns: parameters that the policy depends on, and "
+        "statistics of observations, stay as they are. For trained actors, `fit(initial=...)`, "
+        "whose critic is new or knows other rewards.",
         whole(0),
     )
     reward_shaper: RewardShaper | None = setting(

@@ -43,7 +43,7 @@ STUDENT = Config(
     network=NetworkConfig(hidden_sizes=(64,), cell="gru", cell_sizes=(64,), actor_keys=("angle",)),
 )
 FINE_TUNING = STUDENT.replace(
-    total_timesteps=15 * 64 * 100, critic_warmup=6 * 64 * 100, learning_rate=1e-4, alpha=0.1
+    total_timesteps=15 * 64 * 100, critic_warmup=6 * 64 * 100, learning_rate=3e-4, alpha=0.1
 )
 
 
@@ -55,31 +55,25 @@ def returns(cfg, states, episodes=64):
 
 
 def distilled(num_seeds, seed=0, fine_tuning=FINE_TUNING):
-    """Returns of a teacher, untrained students, students [N], and the lowest in fine-tuning [N].
-
-    The critic of the fine-tuning is new.
-    """
+    """Returns of a teacher, untrained students, students [N], and while they are tuned [N, n]."""
     teacher = jax.jit(rpojax.make_train(TEACHER))(jax.random.key(seed)).state
     keys = jax.random.split(jax.random.key(seed + 1), num_seeds)
     distill = rpojax.make_distill(STUDENT, rpojax.make_policy(TEACHER, teacher))
     students = jax.jit(jax.vmap(distill))(keys)
     untrained = jax.jit(jax.vmap(rpojax.make_trainer(STUDENT).init))(keys)
-    of_critic = {key: untrained.params[key] for key in untrained.params if key[:2] in ("cr", "va")}
-    state = students.state.replace(params=students.state.params | of_critic)
     evaluated = []
 
     def note(progress):
         if progress.evaluation_return is not None:
             evaluated.append(progress.evaluation_return)
 
-    initial = students.replace(state=state)
     evaluations = {"eval_every": 1, "eval_episodes": 64, "on_chunk": note}
-    rpojax.fit(fine_tuning, num_seeds, initial=initial, **evaluations)
+    rpojax.fit(fine_tuning, num_seeds, initial=students, **evaluations)
     return {
         "teacher": returns(TEACHER, jax.tree.map(lambda leaf: leaf[None], teacher))[0],
         "random": returns(STUDENT, untrained).mean(),
         "students": returns(STUDENT, students.state),
-        "lowest": np.min(evaluated, axis=0),
+        "tuned": np.stack(evaluated, axis=1),
         "kl": np.asarray(students.metrics.kl),
     }
 
@@ -88,7 +82,7 @@ def distilled(num_seeds, seed=0, fine_tuning=FINE_TUNING):
 def test_a_student_without_velocities_is_as_good_as_its_teacher_and_stays_so():
     found = distilled(2)
     improvement = (found["students"] - found["random"]) / (found["teacher"] - found["random"])
-    kept = (found["lowest"] - found["random"]) / (found["students"] - found["random"])
+    kept = (found["tuned"].min(axis=1) - found["random"]) / (found["students"] - found["random"])
     print(found, improvement, kept)
     assert (improvement >= 0.95).all(), found
     assert (kept >= 0.95).all(), found
@@ -163,6 +157,7 @@ def test_a_warm_up_of_the_critic_leaves_the_policy_to_the_bit(optimizer, shared)
         states.append(iterate(states[-1])[0])
     policy = {key for key in states[0].params if not key.startswith(("critic", "value"))}
     for after in states[1:3]:
+        assert_same_bits(after.obs_stats, states[1].obs_stats)  # of the first rollout
         for key in policy:
             assert_same_bits(after.params[key], states[0].params[key])
         assert not np.array_equal(after.params["value"]["bias"], states[0].params["value"]["bias"])

@@ -161,6 +161,16 @@ def test_the_copied_module_needs_numpy_only_and_is_short(place, agents):
     assert (place / "mlp.py").read_text() == (place / "gru.py").read_text()
 
 
+def test_a_module_of_the_users_is_not_replaced(agents, tmp_path):
+    (tmp_path / "policy.py").write_text("mine = True")
+    for name in ("policy.npz", "other.py"):
+        with pytest.raises(ValueError, match=rf"{name}.* where another file is; give another name"):
+            export_policy(CASES["mlp"], agents["mlp"], tmp_path / name, format="numpy")
+    assert [path.name for path in tmp_path.iterdir()] == ["policy.py"]
+    for _ in range(2):  # one's own export is
+        export_policy(CASES["mlp"], agents["mlp"], tmp_path / "act.npz", format="numpy")
+
+
 @pytest.mark.parametrize("activation", get_args(Activation))
 def test_activations_are_those_of_jax(activation):
     name = NetworkConfig(activation=activation).activation
