@@ -21,8 +21,10 @@ rpojax.Config(env="playground/CartpoleBalance", env_params={"episode_length": 50
   MJX on a GPU or TPU. The C engine (`env_params={"impl": "c"}` for `mjx/` and `playground/`) is an
   operation of the compiled program, without callbacks: states are Gymnasium's to the bit, contacts
   too, and nothing of the physics is compiled by XLA. It needs a C++ compiler (or `pip install
-  ziglang`) once, and keeps what it makes in `~/.cache/rpojax`. Derived constants follow changed
-  masses and lengths; in MJX they stay those of the model.
+  ziglang`) once, and keeps what it makes in `~/.cache/rpojax`. In both
+  engines MuJoCo's derived constants follow changed masses, inertias and positions. In MJX these do
+  not: cameras and lights that track bodies; what MuJoCo's compiler computes, such as masses and
+  bounding spheres from the sizes of geoms, springs' lengths, and length ranges of muscles.
 * **playground/**: MuJoCo Playground in MJX's JAX implementation, which runs everywhere;
   `env_params={"impl": "c"}` takes the C engine on a CPU, and `"warp"` MuJoCo Warp on an NVIDIA GPU,
   which is not deterministic.

@@ -4,8 +4,8 @@ Those of the paper and of CleanRL (1 x 2048 steps, perturbed in the update only,
 termination), "dm_control" (the same with 16 x 128 steps, for tasks of MuJoCo Playground), one for
 each task of gymnax, and those for the pendulums of Brax and MJX, with the returns of four to ten
 agents. Where MuJoCo Playground is installed, its tuned settings of Brax's PPO are read and
-translated, but were not tried here; they have `alpha=0` until you set it. `presets.playground` says
-how they are translated:
+translated. Few of them were tried here, with fewer environments and steps (`Preset.result`); they
+have `alpha=0` until you set it. `presets.playground` says how they are translated:
 
 ```python
 import rpojax

@@ -32,6 +32,13 @@ SOURCE = "mujoco_playground, its config.*_params.brax_ppo_config, for Brax's PPO
 WITH_PRIVILEGED_STATE = ("SpotFlatTerrainJoystick",)
 """Tasks whose observations are dictionaries, though actor and critic both see `state` only."""
 
+RESULTS = {
+    "CartpoleBalance": "983.5 +- 0.3 over 32 episodes of one agent, 491,520 steps",
+    "BallInCup": "0.0 (nothing learnt yet) over 32 episodes of one agent, 414,720 steps",
+    "PointMass": "860.6 +- 36.8 over 32 episodes of one agent, 537,600 steps",
+}
+"""What presets gave here with num_envs = 32 and impl = "c", a hundredth of their training."""
+
 STD_FLOOR = 0.001  # of brax.training.distribution.NormalTanhDistribution
 
 

@@ -62,6 +62,14 @@ def test_every_preset_keeps_the_environments_and_the_cut_of_brax():
         assert cfg.batch_size == samples, task
 
 
+def test_presets_that_were_tried_say_with_what():
+    found = rpojax.Config.presets()
+    tried = {name for name, preset in found.items() if "/" in name and preset.result}
+    of_playground = {name for name in tried if name.startswith("playground/")}
+    assert of_playground == {f"playground/{task}" for task in playground.RESULTS}
+    assert all("num_envs = 32 and impl = 'c'" in found[name].result for name in of_playground)
+
+
 def test_a_task_may_have_its_own_clip_and_an_asymmetric_critic():
     cfg = rpojax.Config.preset("playground/G1JoystickFlatTerrain")
     assert (cfg.clip_eps, cfg.max_grad_norm) == (0.2, 1.0)
