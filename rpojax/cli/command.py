@@ -9,19 +9,20 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, NoReturn, TypeAlias
+from typing import Annotated, Any, NoReturn, TypeAlias, cast
 
 import tyro
 
 from rpojax.cli.flags import add_rules
 from rpojax.cli.studies import Report, Study
-from rpojax.cli.train_settings import read_settings, take_env_params
+from rpojax.cli.train_settings import read_settings, take_env_params, take_network
 from rpojax.cli.trained import Eval, Export, Play, Render
 from rpojax.cli.training import Resume, Train
 from rpojax.cli.views import Envs, Plot
 from rpojax.devices.memory import out_of_memory_explained
 from rpojax.devices.processes import ProcessError, errors_shared, is_first
 from rpojax.runs.interrupt import Interrupted
+from rpojax.settings.network_config import NetworkConfig
 from rpojax.version import __version__
 
 Command: TypeAlias = Train | Resume | Study | Report | Eval | Export | Play | Render | Plot | Envs
@@ -41,6 +42,8 @@ def main(args: Sequence[str] | None = None) -> None:
     with warnings.catch_warnings(), contextlib.redirect_stdout(_Lasting(sys.stdout)):
         warnings.showwarning = _show_warning
         words = sys.argv[1:] if args is None else list(args)
+        if os.getcwd() not in sys.path:  # the place of one's own environments, after all others
+            sys.path.append(os.getcwd())
         if words == ["--version"]:
             print(f"rpojax {__version__}")
             return
@@ -114,10 +117,12 @@ def parse(args: Sequence[str]) -> Command:
             that holds them.
     """
     words, env_params = take_env_params(args)
+    words, network = take_network(words)
     command = _parse(words, Train())
     if not isinstance(command, Train):
-        if env_params:
-            raise ValueError(f"--env-params.{next(iter(env_params))} is a flag of rpojax train")
+        if env_params or network:
+            flag = f"env-params.{next(iter(env_params))}" if env_params else "network"
+            raise ValueError(f"--{flag} is a flag of rpojax train")
         return command
     given = None
     if command.config_file is not None or command.preset is not None:
@@ -126,8 +131,15 @@ def parse(args: Sequence[str]) -> Command:
             warnings.simplefilter("ignore")
             command = _parse(words, given.defaults)
         assert isinstance(command, Train)
+        network = network or given.network
     merged = dict(command.config.env_params) | env_params
     config = dataclasses.replace(command.config, env_params=merged)
+    if network is not None:
+        if config.network != NetworkConfig():
+            raise ValueError(
+                f"network = {str(network)!r} replaces the built-in network; leave --network.* out"
+            )
+        config = dataclasses.replace(config, network=cast(Any, network))
     command = dataclasses.replace(command, config=config)
     if given is not None:
         given.check(command)

@@ -42,13 +42,23 @@ class ConfigFlags(Config):
 
     env: str = setting(
         "Pendulum-v1",
-        "Name of an environment; `rpojax envs` lists them. --env-params.NAME VALUE changes one of "
-        "its parameters, as in --env-params.g 1.62.",
+        "Name of an environment; `rpojax envs` lists them. Or the path module:object of your own, "
+        "or of a function that makes it. --env-params.NAME VALUE changes one of its parameters, as "
+        "in --env-params.g 1.62.",
         anything(),
     )
     env_params: tyro.conf.Suppress[Any] = ()
-    network: NetworkConfig = setting(NetworkConfig(), "The built-in network.", anything())
-    reward_shaper: tyro.conf.Suppress[None] = None
+    network: NetworkConfig = setting(
+        NetworkConfig(),
+        "The built-in network; --network MODULE:OBJECT takes your own in its place.",
+        anything(),
+    )
+    reward_shaper: str | None = setting(  # type: ignore[assignment]
+        None,
+        "Path module:function of a function (reward, timestep, timesteps) -> reward, applied "
+        "before any scaling.",
+        anything(),
+    )
     symmetry: tyro.conf.Suppress[None] = None
 
     def __post_init__(self) -> None:
@@ -126,10 +136,10 @@ def _whole_number(text: str) -> int:
 
 
 def _without_functions(hint: Any) -> Any:
-    """The type of a setting without the functions that it may be in Python."""
+    """The type of a setting with the path of a function in place of a function."""
     parts = typing.get_args(hint)
     plain = [part for part in parts if "__call__" not in getattr(part, "__dict__", ())]
-    return hint if len(plain) == len(parts) else functools.reduce(operator.or_, plain)
+    return hint if len(plain) == len(parts) else functools.reduce(operator.or_, [*plain, str])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -12,8 +12,10 @@ from rpojax.presets.named import preset
 from rpojax.settings.config import Config
 from rpojax.settings.declared import Check, settings_of, whole
 from rpojax.settings.files import load_settings_file
+from rpojax.settings.network_config import NetworkConfig
 from rpojax.settings.run_options import RunOptions
 from rpojax.settings.translation.by_name import is_named, made_from, named_fields
+from rpojax.settings.values import ImportPath, import_path
 
 _ENV_PARAM = "--env-params."
 AGENTS = {"num_seeds": whole(), "seed": whole(0)}
@@ -27,6 +29,7 @@ class GivenSettings:
     path: Path | None
     defaults: Train
     key_of: Mapping[str, str]  # the key in the file for each field of `Config` that it sets
+    network: ImportPath | None = None  # in place of the built-in one, which has flags
 
     def check(self, command: Train) -> None:
         """Raise ValueError for settings that `Config` refuses; names the file if they are its own.
@@ -67,8 +70,11 @@ def read_settings(path: Path | None, preset_name: str | None) -> GivenSettings:
         config = made_from(ConfigFlags, fields, key_of)
     except ValueError as error:
         raise error if path is None else ValueError(f"{path}: {error}") from None
+    own = config.network if isinstance(config.network, ImportPath) else None
+    if own is not None:
+        config = dataclasses.replace(config, network=NetworkConfig())
     defaults = Train(config=config, run=RunOptions(**options), **agents)
-    return GivenSettings(path, defaults, key_of)
+    return GivenSettings(path, defaults, key_of, own)
 
 
 def _taken(settings: dict[str, Any], checks: Mapping[str, Check]) -> dict[str, Any]:
@@ -119,6 +125,24 @@ def take_env_params(args: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
             raise ValueError(f"{word} has no value; give {_ENV_PARAM}NAME VALUE")
         params[name.replace("-", "_")] = _plain_value(value)
     return words, params
+
+
+def take_network(args: Sequence[str]) -> tuple[list[str], ImportPath | None]:
+    """Split off the flag `--network MODULE:OBJECT`; returns the other words, and the path."""
+    words, path = list(args), None
+    for place, word in enumerate(words):
+        name, assigned, text = word.partition("=")
+        if name == "--network":
+            given = text if assigned else next(iter(words[place + 1 :]), "")
+            path = import_path(given)
+            if path is None:
+                raise ValueError(
+                    f"--network {given} is not the path of a network; give --network "
+                    "MODULE:OBJECT, or --network.NAME VALUE for the built-in one"
+                )
+            del words[place : place + (1 if assigned else 2)]
+            break
+    return words, path
 
 
 def _plain_value(text: str) -> Any:

@@ -279,10 +279,11 @@ def _report(
     """Print a table, draw the learning curve, and say where the files are.
 
     Raises:
-        OSError: the run's directory is gone, or the picture could not be written.
+        OSError: the run's directory is gone; the last agents were not saved, or the picture.
     """
     cfg, agents = settings.cfg, settings.agents
-    steps = result.metrics.episode_return.shape[1] * cfg.batch_size
+    updates, saved = result.metrics.episode_return.shape[1], run.updates_saved
+    steps = updates * cfg.batch_size
     title = f"{cfg.env}, {steps:,} steps of each agent"
     console = Console(stderr=as_json)
     console.print(results_table(agents, result, evaluation, title))
@@ -291,8 +292,14 @@ def _report(
         # As it is: a path may hold what rich takes for markup, and is copied in one piece.
         console.print(_how_to_resume(run, cfg), markup=False, highlight=False, soft_wrap=True)
     try:
-        if run.updates_saved is None:
+        if saved is None:
             raise OSError(f"{str(run.path)!r} was removed while the run trained; nothing is saved")
+        if saved < updates:  # the warnings say why
+            raise OSError(
+                f"the agents after update {updates} could not be saved, and {str(run.path)!r} "
+                f"holds those after update {saved}; make room, and train the rest again with "
+                f"{run.resume_command()}"
+            )
         plot_learning_curves(cfg, result.metrics, run.learning_curve, agents=agents)
     finally:
         files = run.files()

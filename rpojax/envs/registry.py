@@ -11,6 +11,7 @@ import jax
 from rpojax.envs.base import Env, naming, remade_by
 from rpojax.envs.checks.contract import check_contract
 from rpojax.envs.contexts import concrete_values
+from rpojax.settings.values import import_path
 
 FAMILIES = {
     "gymnax": "rpojax.envs.gymnax.family",
@@ -62,7 +63,9 @@ def make(env: Any, **params: Any) -> Env:
     `Env`, as long as it is among the last `ENVS_KEPT`.
 
     Args:
-        env: a name such as "brax/ant", where gymnax's need no prefix; or an object.
+        env: a name such as "brax/ant", where gymnax's need no prefix; the import path
+            "module:object" of an environment, or of a function of `params` that makes one; or an
+            object.
         params: for a name only: the environment's own parameters, such as `g=9.81`.
 
     Raises:
@@ -160,6 +163,11 @@ def _is_plain(value: Any) -> bool:
 
 
 def _make_by_name(name: str, params: dict[str, Any]) -> Env:
+    path = import_path(name)
+    if path is not None:
+        found = path.object
+        made_by = callable(found) and not isinstance(found, Env)
+        return make(found(**params)) if made_by else make(found, **params)
     prefix, slash, short = name.partition("/")
     if not slash or prefix not in FAMILIES:
         prefix, short = DEFAULT_FAMILY, name

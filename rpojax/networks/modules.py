@@ -13,6 +13,7 @@ from rpojax.envs.base import Env
 from rpojax.networks.base import ActorCritic, Outputs, reset_carry
 from rpojax.networks.builtin import builtin_network
 from rpojax.settings.network_config import NetworkConfig, PolicyDistribution
+from rpojax.settings.values import ImportPath
 from rpojax.trees import batched, is_key, leading_axes, leaves_by_path, same_avals
 from rpojax.types import Array, Key, PyTree
 from rpojax.validation import check_choice, first_line
@@ -39,6 +40,8 @@ def make_network(network: Any, env: Env, obs: PyTree | None = None) -> ActorCrit
             keys that the observations do not have.
     """
     obs = env.obs if obs is None else obs
+    if isinstance(network, ImportPath):
+        network = network.object
     if isinstance(network, NetworkConfig):
         return builtin_network(network, env)
     if isinstance(network, nn.Module):

@@ -71,6 +71,10 @@ class Config(RunSizes):
     `make_train`, and so are callable schedules; `Config` itself runs no JAX.
 
     NumPy scalars and the containers of OmegaConf and ml_collections are stored as plain values.
+    Environments, networks and functions may be given by their import path, "module:object", which
+    files and flags can hold too: a run with them is resumed, evaluated and exported as any other.
+    Of an environment it is the object, or a function of `env_params` that makes it.
+
     Configs are hashable. Two are equal if all fields are equal; environments, networks and
     functions that cannot be hashed are compared by identity.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rpojax.files import read_text
+from rpojax.settings.values import import_path
 from rpojax.validation import show
 
 
@@ -40,9 +41,11 @@ def load_settings_file(path: Path) -> dict[str, Any]:
         settings = {}
     if not isinstance(settings, Mapping):
         raise ValueError(f"{named}: settings must be names with their values, such as num_envs: 64")
-    if not isinstance(settings.get("network", {}), Mapping):
+    network = settings.get("network", {})
+    if not (isinstance(network, Mapping) or import_path(network)):
         raise ValueError(
-            f"{named}: network must be names with their values, such as hidden_sizes: [64, 64]"
+            f"{named}: network must be names with their values, such as hidden_sizes: [64, 64], or "
+            "the path of one's own, module:object"
         )
     return dict(settings)
 

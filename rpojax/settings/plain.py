@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from rpojax.settings.network_config import NetworkConfig
+from rpojax.validation import as_text
 
 DESCRIPTION = "description"  # the key of the dictionary that stands for an object
 _LONGEST_DESCRIPTION = 300  # characters
@@ -46,7 +47,9 @@ def to_plain(value: Any) -> Any:
     """A setting as a plain value, or a description of it."""
     if isinstance(value, np.ndarray | np.generic | jax.Array):
         return np.asarray(value).tolist()
-    if value is None or isinstance(value, bool | int | float | str):
+    if isinstance(value, str):
+        return as_text(value)
+    if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, tuple | list):
         return [to_plain(item) for item in value]

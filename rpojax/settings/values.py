@@ -2,6 +2,8 @@
 
 import dataclasses
 import inspect
+import pkgutil
+import re
 from collections.abc import Callable, Collection, Hashable
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -30,6 +32,36 @@ NamedSurrogate: TypeAlias = Literal["clip", "spo"]
 NamedOptimizer: TypeAlias = Literal["adam", "adamw", "muon"]
 NamedPerturbation: TypeAlias = Literal["uniform", "gaussian"]
 AgentsAtOnce: TypeAlias = Literal["auto", "all"]
+
+_IMPORT_PATH = re.compile(r"[^\W\d][\w.]*:[^\W\d][\w.]*")
+
+
+class ImportPath(str):
+    """The path "module:object" of a function or another object, which is imported when it is used.
+
+    Settings that are given by it can be written to files, and read where they cannot be imported.
+    """
+
+    @property
+    def object(self) -> Any:
+        """What is there; ValueError where there is nothing."""
+        try:
+            return pkgutil.resolve_name(self)
+        except (ImportError, AttributeError) as error:
+            raise ValueError(
+                f"{str(self)!r} cannot be imported: {error}; give module:object, of a module that "
+                "Python finds, as the command does in the directory in which it is started"
+            ) from error
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
+        """Call the function that is there."""
+        return self.object(*args, **named)
+
+
+def import_path(value: Any) -> ImportPath | None:
+    """Text of the form "module:object"; None for all else."""
+    named = isinstance(value, str) and _IMPORT_PATH.fullmatch(value)
+    return ImportPath(as_text(value)) if named else None
 
 
 class Schedule(Protocol):
@@ -120,17 +152,22 @@ def as_symmetry(name: str, value: Any) -> Symmetry:
 
 
 def function_or(names: Collection[str], function: str) -> Check:
-    """One of `names`, or a function; `make_train` checks what it returns."""
+    """One of `names`, or a function or its path; `make_train` checks what it returns."""
+    also = f" or {function}, itself or as module:function"
 
     def convert(name: str, value: Any) -> Any:
-        return value if callable(value) else check_choice(name, value, names, f" or {function}")
+        path = import_path(value)
+        return path or (value if callable(value) else check_choice(name, value, names, also))
 
     return Check(convert)
 
 
 def as_reward_shaper(name: str, value: Any) -> Any:
-    """A function of three arguments by position."""
-    remedy = "give a function (reward, timestep, timesteps) -> reward, or None"
+    """A function of three arguments by position, or its path."""
+    path = import_path(value)
+    if path:
+        return path
+    remedy = "give a function (reward, timestep, timesteps) -> reward, its module:function, or None"
     if not callable(value):
         raise ValueError(f"{name} = {show(value)} is not callable; {remedy}")
     try:
@@ -148,7 +185,10 @@ def as_reward_shaper(name: str, value: Any) -> Any:
 
 
 def as_network(name: str, value: Any) -> Any:
-    """A network, as it is or made of a mapping of `NetworkConfig`'s fields."""
+    """A network, as it is, by its path, or made of a mapping of `NetworkConfig`'s fields."""
+    path = import_path(value)
+    if path:
+        return path
     fields = None if callable(value) else as_mapping(value)
     if fields is None:
         return value

@@ -27,6 +27,7 @@ from rpojax.runs.progress import Progress, StopRule
 from rpojax.runs.records import means_over_updates
 from rpojax.runs.run_state import RunState
 from rpojax.runs.settings import RunSettings
+from rpojax.runs.trained_run import load
 from rpojax.settings.config import Config
 from rpojax.statistics import interquartile_mean
 from rpojax.studies.plan import EVALUATION, StudyDirectory, StudyPlan
@@ -179,6 +180,7 @@ class _Runner:
     ) -> None:
         self.plan, self.directory, self.on_progress = plan, directory, on_progress
         self._lease = lease
+        self._model: Model | None = None  # of the latest program
         self.scores: dict[int, float] = {}  # interquartile mean of each setting at its last rung
         self.rung = 0
         self.ended = 0  # settings that are trained no further
@@ -192,17 +194,19 @@ class _Runner:
     ) -> list[RungResult]:
         """Train some settings of a program up to a rung; in parts if memory is short."""
         self.rung = rung
-        model = make_model(cfg)
         place = None if self.directory is None else self.directory.run(number, rung)
-        trained = self._train_parts(model, members, before, place)
+        trained = self._train_parts(cfg, members, before, place)
         if rung + 1 == len(self.plan.rungs):
             self.ended += len(members)
         return trained
 
     @out_of_memory_explained()
     def _train_part(
-        self, model: Model, members: list[int], before: list[RungResult], place: Path | None
+        self, cfg: Config, members: list[int], before: list[RungResult], place: Path | None
     ) -> RungResult:
+        if self._model is None or self._model.cfg != cfg:
+            self._model = make_model(cfg)
+        model = self._model
         settings = RunSettings(cfg=model.cfg, agents=self.plan.agents(members), log_every=0)
         last_update = self.plan.updates_at(model.cfg, self.rung)
         per_update = len(settings.agents) * model.cfg.batch_size
@@ -223,20 +227,20 @@ class _Runner:
         return RungResult(members, self.rung, to_host(result), scores)
 
     def _train_parts(
-        self, model: Model, members: list[int], before: list[RungResult], place: Path | None
+        self, cfg: Config, members: list[int], before: list[RungResult], place: Path | None
     ) -> list[RungResult]:
         """All at once or, where they do not fit into memory together, in halves."""
         halves = [None if place is None else place / half for half in ("first", "second")]
         if place is None or not halves[0].exists():  # type: ignore[union-attr]
             try:
-                return [self._train_part(model, members, before, place)]
+                return [self._train_part(cfg, members, before, place)]
             except MemoryError:
                 if len(members) == 1:
                     raise
         middle = len(members) // 2
         parts = []
         for half, some in zip(halves, (members[:middle], members[middle:]), strict=True):
-            parts += self._train_parts(model, some, _only(before, some), half)
+            parts += self._train_parts(cfg, some, _only(before, some), half)
         return parts
 
     def report(self, running: int = 0, steps: int = 0, steps_now: int = 0) -> None:
@@ -270,22 +274,23 @@ class _Runner:
 
 
 class _Reader(_Runner):
-    """Reads what a `_Runner` has saved, in place of training."""
+    """Reads what a `_Runner` has saved, in place of training; it makes no environment."""
 
     def _train_part(
-        self, model: Model, members: list[int], before: list[RungResult], place: Path | None
+        self, cfg: Config, members: list[int], before: list[RungResult], place: Path | None
     ) -> RungResult:
         assert self.directory is not None
         assert place is not None
-        last_update = self.plan.updates_at(model.cfg, self.rung)
+        last_update = self.plan.updates_at(cfg, self.rung)
         file = _scores_file(place, last_update)
-        run = newest(place, model.cfg).run if checkpoint_paths(place) else None
-        if run is None or run.updates != last_update or not file.exists():
+        run = load(place, cfg=cfg) if checkpoint_paths(place) else None
+        if run is None or run.updates.max() != last_update or not file.exists():
             raise ValueError(
                 f"the study in {str(self.directory.path)!r} is not finished; go on with "
                 f"{self.directory.resume_command}"
             )
-        result = to_host(run.result())
+        finite: Any = run.finite
+        result = TrainResult(state=run.policies, metrics=run.metrics, finite=finite)
         try:
             scores = _read_scores(file, len(run.finite))
         except DamagedFileError as error:

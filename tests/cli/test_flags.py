@@ -115,16 +115,16 @@ def test_whole_numbers_may_be_written_as_config_takes_them():
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        ([], "Expected one of {train, resume, study, report, eval, export, render, plot, envs}."),
+        ([], "Expected one of {train, resume, study, report, eval, export, play"),
         (
             ["trian"],
-            "Available subcommands: train, resume, study, report, eval, export, render",
+            "Available subcommands: train, resume, study, report, eval, export, play",
         ),
         (["train", "--num-env", "3"], "Perhaps you meant: --num-envs"),
         (["train", "--num-envs", "x"], "--num-envs: 'x' is not a whole number"),
         (["train", "--num-envs", "7.5"], "--num-envs: '7.5' is not a whole number"),
         (["train", "--lr-schedule", "cosine"], "'constant', 'linear', 'kl_adaptive'"),
-        (["train", "--reward-shaper", "x"], "Unrecognized options: --reward-shaper"),
+        (["train", "--reward-shaper", "x"], "reward_shaper = 'x' is not callable; give a function"),
         (["train", "--network.log-std-init", "9"], "rpojax: log_std_init = 9 is out of range"),
         (
             ["train", "--network.cell", "gruu"],

@@ -227,6 +227,25 @@ def test_a_disk_that_is_full_at_the_end_costs_the_picture_alone(trained, tmp_pat
     assert "learning_curve.png" in line
 
 
+def test_last_agents_that_cannot_be_saved_end_the_command_with_an_error(tmp_path, monkeypatch):
+    save = checkpoint_manager.save
+
+    def save_until_full(directory, env, run):
+        if run.updates > 2:
+            raise OSError("No space left on device")
+        return save(directory, env, run)
+
+    monkeypatch.setattr(checkpoint_manager, "save", save_until_full)
+    arguments = (*TINY, "--total-timesteps=384", "--checkpoint-every=2", "--run-name=full")
+    finished = run("train", *arguments, f"--output-dir={tmp_path}")
+    assert finished.status == 2
+    assert "metrics.csv" in finished.out
+    assert finished.err.splitlines()[-1].startswith(
+        f"rpojax: the agents after update 3 could not be saved, and '{tmp_path / 'full'}' holds "
+        "those after update 2; make room, and train the rest again with `rpojax resume "
+    )
+
+
 def test_without_a_name_the_directory_tells_environment_and_time(tmp_path):
     command = parsed(f"--output-dir={tmp_path}", "--env=MountainCarContinuous-v0")
     made = [command._run_directory(command.config.to_config()).path for _ in range(3)]

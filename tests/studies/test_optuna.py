@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+import warnings
 
 import pytest
 
@@ -147,6 +148,103 @@ def test_a_trial_whose_agents_all_diverged_has_failed():
     rates = {"learning_rate": Choice((3e38,))}
     optimize(study, CFG, rates, num_trials=1, num_seeds=2, eval_episodes=2, reports=1)
     assert [trial.state for trial in study.trials] == [FAILED]
+
+
+SAMPLERS = {
+    "BruteForceSampler": {},
+    "CmaEsSampler": {},
+    "GPSampler": {"n_startup_trials": 1},
+    "GridSampler": {"search_space": {"alpha": [0.0, 0.5], "learning_rate": [1e-3]}},
+    "NSGAIIISampler": {"population_size": 2},
+    "NSGAIISampler": {"population_size": 2},
+    "PartialFixedSampler": {
+        "fixed_params": {"alpha": 0.5},
+        "base_sampler": optuna.samplers.RandomSampler(seed=0),
+    },
+    "QMCSampler": {},
+    "RandomSampler": {},
+    "TPESampler": {"n_startup_trials": 1},
+}
+PRUNERS = {
+    "HyperbandPruner": {"min_resource": 1, "max_resource": 2},
+    "MedianPruner": {"n_startup_trials": 1},
+    "NopPruner": {},
+    "PatientPruner": {"wrapped_pruner": None, "patience": 1},
+    "PercentilePruner": {"percentile": 50.0, "n_startup_trials": 1},
+    "SuccessiveHalvingPruner": {},
+    "ThresholdPruner": {"upper": 1e6},
+    "WilcoxonPruner": {},
+}
+DISCRETE = {"alpha": Choice((0.0, 0.5)), "learning_rate": Choice((1e-3,))}
+NEEDS = {"CmaEsSampler": "cmaes", "GPSampler": "torch"}
+
+
+def all_of(module, base):
+    found = {name: getattr(module, name) for name in module.__all__}
+    return {
+        name
+        for name, each in found.items()
+        if isinstance(each, type) and issubclass(each, base) and not name.startswith("Base")
+    }
+
+
+def test_all_samplers_and_pruners_are_tried_below():
+    assert all_of(optuna.samplers, optuna.samplers.BaseSampler) == set(SAMPLERS)
+    assert all_of(optuna.pruners, optuna.pruners.BasePruner) == set(PRUNERS)
+
+
+@pytest.fixture
+def tiny():
+    """`optimize` with a program of two updates; returns the states of the study's trials."""
+
+    def call(study, space=SPACE, trials=4):
+        small = {"num_seeds": 1, "eval_episodes": 1, "reports": 2}
+        cfg = CFG.replace(total_timesteps=64)
+        optimize(study, cfg, space, num_trials=trials, batch_size=2, **small)
+        return [trial.state for trial in study.get_trials()]
+
+    return call
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_each_sampler_of_optuna_ends_all_of_its_trials(name, tiny):
+    pytest.importorskip(NEEDS.get(name, "optuna"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # optuna's, of what is experimental
+        sampler = getattr(optuna.samplers, name)(**SAMPLERS[name])
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        states = tiny(study, DISCRETE if name in ("BruteForceSampler", "GridSampler") else SPACE)
+    ends_by_itself = name in ("BruteForceSampler", "GridSampler")
+    assert states == [FINISHED] * (2 if ends_by_itself else 4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PRUNERS)
+def test_each_pruner_of_optuna_ends_all_of_its_trials(name, tiny):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        study = new_study(pruner=getattr(optuna.pruners, name)(**PRUNERS[name]))
+        states = tiny(study)
+    assert len(states) == 4
+    assert set(states) <= {FINISHED, PRUNED}
+    assert FINISHED in states
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sqlite", "journal"])
+def test_each_storage_keeps_trials_for_the_next_call(kind, tiny, tmp_path):
+    storage = f"sqlite:///{tmp_path / 'study.db'}"
+    if kind == "journal":
+        backend = optuna.storages.journal.JournalFileBackend(str(tmp_path / "study.log"))
+        storage = optuna.storages.JournalStorage(backend)
+    for trials in (2, 4):
+        study = optuna.create_study(
+            storage=storage, study_name="kept", direction="maximize", load_if_exists=True
+        )
+        states = tiny(study, trials=2)
+        assert len(states) == trials
+        assert set(states) <= {FINISHED, PRUNED}
 
 
 WORKER = """
