@@ -5,6 +5,8 @@
 CartpoleSwingupSparse, on MuJoCo's C engine. The curriculum begins with gravity upside down, where
 the pole stands by itself, and ends with the task as it is. Both are evaluated on that, with mean
 actions; an agent has solved it with a return of at least 500 of 1000.
+
+In results/curriculum.csv, after 2M steps, no agent of either has: levels have come to 0.00 to 0.42.
 """
 
 import argparse
