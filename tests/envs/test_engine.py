@@ -153,6 +153,28 @@ def test_a_state_that_was_given_is_the_one_that_is_computed(model, simulator):
     np.testing.assert_allclose(after["time"], SUBSTEPS * 0.005, rtol=1e-6)
 
 
+def test_plugins_and_their_state_are_part_of_a_row():
+    text = """
+    <mujoco>
+      <extension><plugin plugin="mujoco.pid"><instance name="pid">
+        <config key="kp" value="40"/><config key="ki" value="40"/>
+      </instance></plugin></extension>
+      <worldbody><body><joint name="hip"/><geom size="0.1" pos="0.3 0 0"/></body></worldbody>
+      <actuator><plugin joint="hip" plugin="mujoco.pid" instance="pid" actdim="1"/></actuator>
+    </mujoco>
+    """
+    model = mujoco.MjModel.from_xml_string(text)
+    simulator = make_simulator(model, ("qpos",))
+    row, ctrl = jnp.asarray(simulator.row), jnp.full(1, 0.5)
+    for _ in range(5):
+        row, fields = simulator.advance(row, {"ctrl": ctrl}, {}, 10)
+    data = mujoco.MjData(model)
+    data.ctrl[:] = 0.5
+    mujoco.mj_step(model, data, 50)
+    np.testing.assert_array_equal(fields["qpos"], data.qpos.astype(np.float32))
+    assert data.act[0] != 0
+
+
 def test_what_mujoco_resets_comes_back_as_nan_and_nothing_is_printed(
     model, simulator, tmp_path, monkeypatch, capfd
 ):
@@ -221,7 +243,7 @@ def test_another_mujoco_is_another_engine(monkeypatch):
 
 
 PROGRAM = """
-import hashlib, sys
+import hashlib, os, sys
 import jax, mujoco, numpy as np
 from rpojax.envs.physics.engine import make_simulator
 import test_engine as tests
@@ -245,6 +267,10 @@ mapped = jax.shard_map(jax.vmap(run, (None, 0)), mesh=mesh, in_specs=(None, spec
 qpos = np.asarray(jax.jit(mapped)(simulator.row, given))
 hits = events.count("/jax/compilation_cache/cache_hits")
 misses = events.count("/jax/compilation_cache/cache_misses")
+if (child := os.fork()) == 0:  # a process that was forked ends, and this one goes on
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+assert (np.asarray(jax.jit(mapped)(simulator.row, given)) == qpos).all()
 print(hashlib.sha256(qpos.tobytes()).hexdigest(), hits, misses)
 """
 
