@@ -135,7 +135,8 @@ def _sizes(name: str) -> dict[str, Any]:
     except ValueError as error:
         return {"error": str(error)}
     shapes = {path: list(leaf.shape) for path, leaf in leaves_by_path(env.obs, simple=True).items()}
-    return {"obs": shapes.get("", shapes), "actions": env.action_dim}
+    sizes = {"obs": shapes.get("", shapes), "actions": env.action_dim}
+    return {**sizes, "engine": env.engine} if env.engine else sizes
 
 
 def _in_words(sizes: dict[str, Any]) -> str:
@@ -144,4 +145,5 @@ def _in_words(sizes: dict[str, Any]) -> str:
     obs = sizes["obs"]
     if isinstance(obs, dict):
         obs = ", ".join(f"{path} {shape}" for path, shape in obs.items())
-    return f"observation {obs}, actions [{sizes['actions']}]"
+    engine = f", simulated by {sizes['engine']}" if "engine" in sizes else ""
+    return f"observation {obs}, actions [{sizes['actions']}]{engine}"

@@ -24,6 +24,7 @@ def describe_env(env: Env) -> dict[str, Any]:
         "max_episode_steps": env.max_episode_steps,
         "metrics": tuple(env.metrics),
         "control_dt": env.control_dt,
+        "engine": env.engine,
         "actuators": tuple(env.actuators),
         "joints": tuple(env.joints),
     }

@@ -91,6 +91,15 @@ def make(env: Any, **params: Any) -> Env:
     return made
 
 
+def recorded_params(env: Any, params: Any) -> Any:
+    """`params` of `make` for the record of a run, with what a family chooses for the device."""
+    family = env.partition("/")[0] if isinstance(env, str) else ""
+    if family == "mujoco":
+        module: Any = _module(family)
+        return module.recorded(dict(params))
+    return dict(params)
+
+
 def names() -> list[str]:
     """Names of the environments that come with the installed packages and can be trained in."""
     return [full_name(family, name) for family in FAMILIES for name in names_of(family)]

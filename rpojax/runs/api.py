@@ -10,6 +10,7 @@ from rpojax.core.model import check_config, make_model
 from rpojax.devices.agreement import called_alike
 from rpojax.devices.processes import errors_shared
 from rpojax.envs.params import params_of_agents
+from rpojax.envs.registry import recorded_params
 from rpojax.loggers import Logger
 from rpojax.loggers.base import check_loggers
 from rpojax.programs.protocols import EnvParams
@@ -136,6 +137,7 @@ def fit(
     options = (options or RunOptions()).replace(**changes)
     loggers = check_loggers(loggers)
     check_config(cfg)
+    cfg = cfg.replace(env_params=recorded_params(cfg.env, cfg.env_params))
     model = make_model(cfg)
     agents = agent_table(
         cfg.hyperparams(),

@@ -34,6 +34,9 @@ def config_from_plain(recorded: Mapping[str, Any], cfg: Config | None = None) ->
     if cfg is not None:
         if not isinstance(cfg, Config):
             raise ValueError(f"cfg = {show(cfg)} is not a Config; give the one of the run")
+        own, given = (dict(params) for params in (recorded.get("env_params", ()), cfg.env_params))
+        if "impl" in own:  # the engine that the device chose stays
+            cfg = cfg.replace(env_params={"impl": own["impl"], **given})
         _require_same(recorded, cfg)
         return cfg
     objects = objects_in(recorded)

@@ -70,6 +70,22 @@ def test_the_engine_is_the_best_for_the_device(monkeypatch):
         envs.make("mujoco/Hopper-v5", impl="warp")
     on_gpu = envs.make("mujoco/Reacher-v5", frame_skip=1)
     assert len(jax.eval_shape(on_gpu.reset, jax.random.split(jax.random.key(0), 1), {})[0][0]) == 2
+    assert on_gpu.engine == "MJX"
+    with pytest.warns(UserWarning, match="simulated by MuJoCo's C engine, which needs a CPU"):
+        assert envs.make("mujoco/Reacher-v5", frame_skip=1, impl="c").engine == "MJX"
+    with pytest.raises(ValueError, match="JAX computes on a gpu; choose impl"):
+        envs.make("mjx/Reacher-v5", frame_skip=1, impl="c")
+
+
+def test_a_run_keeps_the_engine_that_it_began_with(tmp_path):
+    cfg = rpojax.Config(env="mujoco/InvertedPendulum-v5", total_timesteps=32, **TINY)
+    rpojax.fit(cfg, checkpoint_dir=tmp_path)
+    run = rpojax.load(tmp_path)
+    assert dict(run.cfg.env_params) == {"impl": "c"}
+    assert run.model.env.engine == "MuJoCo C"
+    rpojax.resume(tmp_path, cfg=cfg)  # the engine that `cfg` leaves open is the run's
+    with pytest.raises(ValueError, match="env_params"):
+        rpojax.resume(tmp_path, cfg=cfg.replace(env_params={"impl": "jax"}))
 
 
 @pytest.mark.parametrize("name", ["mujoco/Hopper-v5", "playground/ReacherHard"])

@@ -79,11 +79,17 @@ def make_simulator(model: Any, fields: Sequence[str], params: Sequence[str] = ()
         params: fields of the model that may be changed, such as "body_mass" and "opt.gravity".
 
     Raises:
-        ValueError: MuJoCo has no such field, or its physics calls a Python function.
+        ValueError: JAX does not compute on a CPU; MuJoCo has no such field, or its physics calls a
+            Python function.
         RuntimeError: there is no C++ compiler, or it fails.
     """
     import mujoco
 
+    if (platform := jax.default_backend()) != "cpu":
+        raise ValueError(
+            f'impl = "c" is MuJoCo\'s C engine, which needs a CPU, and JAX computes on a '
+            f'{platform}; choose impl = "jax", or set JAX_PLATFORMS=cpu'
+        )
     for name in CALLBACKS:
         if getattr(mujoco, f"get_mjcb_{name}")() is not None:
             raise ValueError(

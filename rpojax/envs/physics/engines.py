@@ -5,7 +5,7 @@ Both give what their callers read as `mujoco.mjx.Data`, in its shapes.
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ from rpojax.envs.physics.mjx_params import changed, traceable
 from rpojax.types import Array, PyTree
 
 IMPLS = ("auto", "jax", "c")
+ENGINES = {"jax": "MJX", "c": "MuJoCo C"}
 CONTACT_FORCES = {"cacc", "cfrc_ext", "cfrc_int"}  # which MuJoCo leaves out of a step
 KEPT = ("qpos", "qvel", "act", "qacc_warmstart")  # the last: where the constraint solver starts
 
@@ -53,6 +54,11 @@ def field_of(data: Any, name: str) -> Any:
         if name.startswith("_"):
             raise
         return getattr(data._impl, name)
+
+
+def impl_on_device() -> Literal["jax", "c"]:
+    """The engine that is fastest where JAX computes: C on a CPU, MJX on others."""
+    return "c" if jax.default_backend() == "cpu" else "jax"
 
 
 def on_mjx(mj_model: Any, substeps: int, use: Callable[[Any], Any], start: str) -> Physics:

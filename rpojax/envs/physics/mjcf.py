@@ -19,7 +19,7 @@ from rpojax.envs.dtypes import as_arrays
 from rpojax.envs.physics.actions import Action, motors
 from rpojax.envs.physics.data import Data
 from rpojax.envs.physics.elements import rows_of
-from rpojax.envs.physics.engines import IMPLS, on_c, on_mjx
+from rpojax.envs.physics.engines import ENGINES, IMPLS, impl_on_device, on_c, on_mjx
 from rpojax.envs.physics.rendering import render_with_mujoco
 from rpojax.envs.wrappers import with_time_limit
 from rpojax.settings.sizes import MOST as MOST_STEPS
@@ -123,7 +123,7 @@ def from_mjcf(
     mj_model = load_model(model)
     name = name or mj_model.names[: mj_model.names.index(b"\0")].decode() or "mjcf"
     if check_choice("impl", impl, IMPLS) == "auto":
-        impl = "c" if jax.default_backend() == "cpu" else "jax"
+        impl = impl_on_device()
     check_choice("start_from", start_from, ("forward", "kinematics"))
     with naming(name):
         controls = action(mj_model)
@@ -188,6 +188,7 @@ def from_mjcf(
             render_fps=min(1.0 / task.control_dt, MOST_FPS),
             control_dt=task.control_dt,
             **robot_of(mj_model),
+            engine=ENGINES[impl],
             most_at_once=most,
             params=physics.params,
             model=mj_model,

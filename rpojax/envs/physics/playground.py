@@ -1,6 +1,7 @@
 """The adapter for MuJoCo Playground."""
 
 import contextlib
+import dataclasses
 import math
 import os
 from contextlib import AbstractContextManager
@@ -26,6 +27,7 @@ from rpojax.envs.physics.brax_interface import (
     refuse_wrappers,
 )
 from rpojax.envs.physics.engine_data import Engine, in_place_of_mjx
+from rpojax.envs.physics.engines import ENGINES
 from rpojax.envs.physics.mjx_params import changed, traceable
 from rpojax.envs.physics.rendering import render_with_mujoco
 from rpojax.settings.sizes import MOST as MOST_STEPS
@@ -148,7 +150,7 @@ def from_playground(
     physics = None
     if hasattr(env.unwrapped, "_mjx_model"):  # otherwise there is nothing to change
         physics = Physics("_mjx_model", traceable(env.mjx_model), changed)
-    return from_brax_interface(
+    made = from_brax_interface(
         name,
         env,
         episode_length=episode_length,
@@ -160,6 +162,7 @@ def from_playground(
         seconds=env.dt,
         mj_model=env.mj_model,
     )
+    return dataclasses.replace(made, engine=ENGINES[impl])
 
 
 def _on_engine(env: Any) -> Tracing:
