@@ -15,7 +15,7 @@ from rpojax.envs.checks.contract import check_traced_params
 from rpojax.envs.contexts import no_log_file, standard_numpy
 from rpojax.envs.physics import mjx_params
 from rpojax.envs.physics.mjcf import State
-from rpojax.envs.wrappers import Timed
+from rpojax.envs.wrappers.episodes import Timed
 
 pytestmark = pytest.mark.usefixtures("compiled_quickly")
 

@@ -87,7 +87,7 @@ BAD = [
     ("optimizer", "sgd", "'adam', 'adamw', 'muon' or a function of the rate"),
     ("optimizer", 3e-4, "'adam', 'adamw', 'muon' or a function of the rate"),
     ("mirror_coef", 0.1, "no effect without symmetry; give symmetry = rpojax.Symmetry"),
-    ("symmetry", lambda obs: -obs, r"is not an rpojax.Symmetry; give Symmetry\(mirror_obs"),
+    ("symmetry", "mirror", r"is not an rpojax.Symmetry; give Symmetry\(mirror_obs"),
     ("weight_decay", 0.1, "no effect with optimizer = 'adam'; give optimizer = 'adamw'"),
     ("reward_shaper", 0.1, r"give a function \(reward, timestep, timesteps\)"),
 ]
