@@ -133,6 +133,14 @@ def test_masses_give_what_set_const_gives(model, simulator, run):
     np.testing.assert_array_equal(qpos[0], in_c(heavy, given)[0].astype(np.float32))
     # The model's own values leave it as it was compiled, also after a change.
     np.testing.assert_array_equal(qpos[1], in_c(model, given)[0].astype(np.float32))
+    # Gravity alone changes from one simulation to the next.
+    gravities = jnp.stack([gravity, jnp.array([0.0, 0.0, -5.0]), gravity])
+    params = {"body_mass": mass, "body_inertia": inertia, "opt.gravity": gravities}
+    axes = {"body_mass": None, "body_inertia": None, "opt.gravity": 0}
+    _, (qpos, _) = jax.jit(jax.vmap(run, (None, None, axes)))(simulator.row, given, params)
+    for index in range(3):
+        heavy.opt.gravity[:] = gravities[index]
+        np.testing.assert_array_equal(qpos[index], in_c(heavy, given)[0].astype(np.float32))
     light = mujoco.MjModel.from_xml_string(XML)
     light.opt.gravity[:] = gravity
     light.dof_damping[:] = light.dof_damping.astype(np.float32)
