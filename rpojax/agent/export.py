@@ -31,7 +31,7 @@ from rpojax.agent.onnx_graph import model_of_module, recorded_model, with_contra
 from rpojax.agent.policy import policy_for
 from rpojax.agent.proof import prove
 from rpojax.core.model import Model, make_model, params_used
-from rpojax.files import replaced, write_text
+from rpojax.files import replaced, require_regular, write_text
 from rpojax.settings.config import Config
 from rpojax.settings.network_config import NetworkConfig
 from rpojax.trees import batched, leaves_by_path
@@ -163,9 +163,8 @@ def export_policy(
 def _check_free(place: Path, path: Path, module: Path) -> None:
     """ValueError where a file that is not `module` has the place of its copy."""
     first = module.read_text(encoding="utf-8").partition("\n")[0]
-    if place == path or (
-        place.exists() and not place.read_text(encoding="utf-8", errors="replace").startswith(first)
-    ):
+    require_regular(place)
+    if place == path or (place.exists() and not place.read_bytes().startswith(first.encode())):
         raise ValueError(
             f"path = {str(path)!r} puts a module for NumPy into {str(place)!r}, where another file "
             "is; give another name"

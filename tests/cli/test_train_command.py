@@ -121,8 +121,10 @@ def test_links_and_pipes_in_place_of_files_are_replaced_or_refused(trained, tmp_
     os.mkfifo(path / "run.lock")
     assert run("resume", path).status == 0
     os.mkfifo(path / "policy_0.npz")
-    for name in ("policy_0.npz.json", "policy_0.py"):
-        (path / name).symlink_to(tmp_path / "mine")
+    (path / "policy_0.npz.json").symlink_to(tmp_path / "mine")
+    os.mkfifo(path / "policy_0.py")
+    assert "policy_0.py' is not a regular file" in run("export", path, "--format=numpy").complaint
+    (path / "policy_0.py").unlink()
     assert run("export", path, "--format=numpy").status == 0
     assert (tmp_path / "mine").read_text() == "mine"
     assert not any(each.is_symlink() for each in path.iterdir())
