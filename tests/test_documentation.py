@@ -81,14 +81,14 @@ def test_commands_of_the_readme_are_those_of_the_guide():
     assert set(shown.splitlines()) < set(COMMANDS)
 
 
-def test_the_job_for_slurm_is_a_script_of_commands_that_exist():
+def test_the_job_for_slurm_is_a_script_of_commands_that_exist(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("cheetah.yaml").write_text("num_envs: 32\n")
     (script,) = blocks("shell", guide("devices.processes"))
     subprocess.run(["bash", "-n"], input=script, text=True, check=True)
-    commands = re.findall(r"srun rpojax (.*)", script)
-    assert [type(parse(shlex.split(command))).__name__ for command in commands] == [
-        "Resume",
-        "Train",
-    ]
+    (command,) = re.findall(r"srun rpojax (.*)", script)
+    parsed = parse(shlex.split(command))
+    assert type(parsed).__name__ == "Train"
 
 
 def test_every_example_is_python():

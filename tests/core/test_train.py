@@ -130,7 +130,7 @@ def test_every_hyperparameter_can_be_vmapped_and_matters():
         "kl_threshold": 1e-6,
         "kl_target": 1e-9,
     }
-    assert set(changed) == set(settings_of(HyperParams))
+    assert set(changed) == set(settings_of(HyperParams)) - {"mirror_coef"}  # of a symmetry
     default = cfg.hyperparams()
     rows = len(changed) + 1
     values = {

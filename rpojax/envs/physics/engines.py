@@ -48,12 +48,10 @@ class _Noted:
 
 def field_of(data: Any, name: str) -> Any:
     """A field of `mujoco.mjx.Data` by name, also of those that only one engine has."""
-    try:
+    own = getattr(type(data), "__dataclass_fields__", (name,))
+    if name in own or name.startswith("_"):
         return getattr(data, name)
-    except AttributeError:
-        if name.startswith("_"):
-            raise
-        return getattr(data._impl, name)
+    return getattr(data._impl, name)  # of `data` itself, MJX warns that they are deprecated
 
 
 def impl_on_device() -> Literal["jax", "c"]:
