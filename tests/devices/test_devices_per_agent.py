@@ -38,6 +38,7 @@ def told(tmp_path_factory):
 
 @pytest.mark.parametrize("devices", shared_agents.DEVICES)
 @pytest.mark.parametrize("case", shared_agents.CASES)
+@pytest.mark.slow
 def test_several_devices_learn_what_one_learns(told, case, devices):
     found = told[case][str(devices)]
     assert found["distance"].keys() == {"metrics", "params", "statistics", "learning_rate"}
@@ -46,6 +47,7 @@ def test_several_devices_learn_what_one_learns(told, case, devices):
 
 @pytest.mark.parametrize("devices", shared_agents.DEVICES)
 @pytest.mark.parametrize("case", shared_agents.CASES)
+@pytest.mark.slow
 def test_what_all_devices_have_stays_equal_to_the_bit(told, case, devices):
     found = told[case][str(devices)]
     assert found["copies_agree"]
@@ -53,6 +55,7 @@ def test_what_all_devices_have_stays_equal_to_the_bit(told, case, devices):
     assert found["share"] == shared_agents.BASE.num_envs // devices
 
 
+@pytest.mark.slow
 def test_the_cases_do_what_they_are_for(told):
     """The adaptive rate goes both ways, and the threshold ends some updates and not others."""
     assert {-1.0, 1.0} <= set(told["batch, kl_adaptive"]["rates"])
@@ -65,22 +68,26 @@ def test_the_cases_do_what_they_are_for(told):
 @pytest.mark.parametrize(
     "way", ["fit", "vmap", "sharded_vmap", "in turn", "resumed on 1", "resumed on 4"]
 )
+@pytest.mark.slow
 def test_agents_and_their_environments_are_spread_over_a_mesh(told, way):
     """Three agents on 2 x 2 devices, so that one place is filled with a copy."""
     assert max(told["many"][way].values()) < TOLERANCE
 
 
+@pytest.mark.slow
 def test_a_run_resumes_with_the_same_bits_on_as_many_devices(told):
     assert max(told["many"]["resumed on None"].values()) == 0.0
     assert [told["many"][f"then on {number}"] for number in (None, 1, 4)] == [2, 1, 4]
 
 
+@pytest.mark.slow
 def test_evaluations_are_those_of_one_device(told):
     ours, theirs = np.asarray(told["many"]["returns"])
     assert ours.shape == (2, 3)
     np.testing.assert_allclose(ours, theirs, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_population_evolves_in_the_same_way(told):
     ours, theirs = told["evolved"]["parents"]
     assert ours == theirs
@@ -88,12 +95,14 @@ def test_a_population_evolves_in_the_same_way(told):
     assert max(told["evolved"]["distance"].values()) < TOLERANCE
 
 
+@pytest.mark.slow
 def test_training_in_steps_is_the_same(told):
     ours, theirs = told["in steps"]["kl"]
     np.testing.assert_allclose(ours, theirs, rtol=1e-3)
     assert max(told["in steps"]["distance"].values()) < TOLERANCE
 
 
+@pytest.mark.slow
 def test_divergence_on_one_device_stops_the_agent_on_all(told):
     assert told["diverged"] == {"finite": [False], "named": True}
 
@@ -112,6 +121,7 @@ def test_devices_that_make_no_groups_are_an_error():
         rpojax.sharded_vmap(lambda x: x, devices_per_agent=2)
 
 
+@pytest.mark.slow
 def test_sharded_vmap_that_was_not_told_is_an_error(told):
     assert told["not told"].startswith("devices_per_agent = 2 does not agree with the mesh")
     assert told["not told"].endswith("give sharded_vmap(..., devices_per_agent=2)")

@@ -186,6 +186,7 @@ def test_settings_are_gymnasiums_keyword_arguments_with_their_defaults(name):
     assert set(defaults) - set(known) - left_out == set()
 
 
+@pytest.mark.slow
 def test_pendulum_conforms():
     env = envs.make("mjx/InvertedPendulum-v5", max_episode_steps=5)
     assert (env.name, env.action_dim, env.max_episode_steps) == ("InvertedPendulum-v5", 1, 5)

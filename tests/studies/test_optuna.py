@@ -267,6 +267,7 @@ optimize(study, cfg, space, num_trials=4, batch_size=2, num_seeds=1, eval_episod
 """
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_study_by_its_storage(tmp_path):
     storage = f"sqlite:///{tmp_path / 'study.db'}"
     optuna.create_study(storage=storage, study_name="shared", direction="maximize")
