@@ -35,6 +35,7 @@ update_epochs: 1
 total_timesteps: 512
 network: {hidden_sizes: [8]}
 num_seeds: 2
+agents_at_once: 1  # the bits of an agent do not depend on the other
 checkpoint_every: 2
 """
 SRUN = """#!/bin/sh
