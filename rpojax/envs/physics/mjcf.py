@@ -148,7 +148,8 @@ def from_mjcf(
         @standard_numpy()
         @levels_kept_apart(MJX)
         def reset_one(key: Key, params: Params) -> tuple[State, PyTree]:
-            fields = physics.start(*task.start(key, mj_model), params)
+            qpos, qvel = (jnp.asarray(part) for part in task.start(key, mj_model))
+            fields = physics.start(qpos, qvel, params)
             memory_key = None if remember is None else jax.random.fold_in(key, MEMORY_STREAM)
             action = jnp.zeros(controls.low.shape)
             memory, obs = task.begin(memory_key, task.data(fields, params, action, None))
