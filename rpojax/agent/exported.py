@@ -124,9 +124,11 @@ def load_policy(path: str | Path) -> ExportedPolicy:
         kind = "numpy"
     elif written is not None and written["kind"] == "stablehlo":
         kind = "stablehlo"
-    else:
+    elif CONTRACT_KEY.encode() in data:
         required("onnxruntime")
     try:
+        if kind == "onnx" and CONTRACT_KEY.encode() not in data:
+            raise ValueError(f"it has no {CONTRACT_KEY}")
         text, run = _OPENERS[kind](data, written)
         contract: Any = written if text is None else from_text(text, path)
         policy = ExportedPolicy(contract, run)
