@@ -111,7 +111,7 @@ def use_all_machines(
     Call it right after the imports, in each process of the job, and then the same functions with
     the same arguments in each: `fit`, `resume`, `sharded_vmap`. On SLURM, Open MPI, Kubernetes and
     TPU pods JAX detects all arguments. On a CPU, each core becomes a device, as with
-    `use_all_cores`.
+    `use_all_cores`. JAX's preemption service, which would keep SIGTERM from Python, is turned off.
 
     Args:
         coordinator: "host:port" of the first process, with a free port.
@@ -139,6 +139,8 @@ def use_all_machines(
         process_id = whole_number("process_id", process_id, least=0, most=most)
     lost_after = whole_number("lost_after", lost_after)
     use_all_cores()
+    # It takes SIGTERM away from Python, whose handlers save the run.
+    jax.config.update("jax_enable_preemption_service", False)
     try:
         jax.distributed.initialize(
             coordinator_address=coordinator,
