@@ -97,20 +97,21 @@ def same(metrics, whole):
 @pytest.mark.parametrize("phase", PHASES)
 def test_slurm_requeues_a_job_that_is_terminated_until_it_is_done(cluster, whole, phase):
     (cluster / "phase").write_text(f"{phase} {signal.SIGTERM}")
-    script = ["bash", "-c", SHELL]
-    first = run(script, cluster, job="77")
+    script, job = ["bash", "-c", SHELL], str(77 + PHASES.index(phase))  # JAX's port depends on it
+    first = run(script, cluster, job=job)
     assert not (cluster / "phase").exists(), first.stderr
     assert "Traceback" not in first.stderr
     requeued = cluster / "requeued"
+    assert requeued.exists() or phase not in ("compiling", "training", "saving")
     if requeued.exists():
-        assert requeued.read_text() == "requeue 77\n"
+        assert requeued.read_text() == f"requeue {job}\n"
         assert "rpojax: stopped" in first.stderr or phase == "after-the-end"
         requeued.unlink()
-        second = run(script, cluster, job="77")
+        second = run(script, cluster, job=job)
         assert second.returncode == 0, second.stderr
     assert not requeued.exists()
     same(ended_well(cluster), whole)
-    again = run(script, cluster, job="77")
+    again = run(script, cluster, job=job)
     assert "nothing was left to train" in again.stdout, again.stderr
 
 

@@ -236,8 +236,8 @@ def test_twenty_kills_lose_no_checkpoint_that_was_saved(tmp_path):
             agents = {"params": params, "update_count": np.full(2, expected.updates)}
             best = expected.best._replace(state=agents)
             policy = {"agents": agents, "finite": expected.finite, "best": best}
-            metrics = {"metrics": expected.metrics}
-            for part, tree in (("policy", policy), ("history", metrics)):
+            history = {"metrics": expected.metrics, "records": expected.records}
+            for part, tree in (("policy", policy), ("history", history)):
                 assert kinds_and_bytes(stored.read(part, tree)) == kinds_and_bytes(tree)
             assert stored.record["updates"] == expected.updates
     assert newest >= 20
