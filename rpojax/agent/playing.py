@@ -19,7 +19,7 @@ from rpojax.agent.evaluation import Evaluation
 from rpojax.agent.inputs import DEFAULT_EPISODE_LIMIT
 from rpojax.agent.rendering import video_path, write_video
 from rpojax.envs.base import MOST_FPS, Env, as_bounds, is_valid
-from rpojax.envs.registry import FAMILIES
+from rpojax.envs.registry import family_and_name
 from rpojax.validation import whole_number
 
 MOST_SEED = 2**31 - 1
@@ -133,11 +133,11 @@ def play(
 def simulator(env: Any, render_mode: str | None) -> Any:
     """What `play` steps, with Gymnasium's interface; closed at the end if it was given by name."""
     if isinstance(env, str):
-        family, slash, short = env.partition("/")
-        if slash and family in FAMILIES and family not in IN_GYMNASIUM:
-            env = envs.make(env)
-        elif slash and family in IN_GYMNASIUM:
+        family, short = family_and_name(env)
+        if family in IN_GYMNASIUM:
             env = short
+        elif family is not None:
+            env = envs.make(env)
     if isinstance(env, Env):
         yield _OneEpisode(env, render_mode)
         return

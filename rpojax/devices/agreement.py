@@ -15,7 +15,7 @@ import numpy as np
 
 from rpojax.devices.processes import exchanged, several
 from rpojax.settings.config import Config
-from rpojax.settings.plain import fields_to_plain, objects_in, to_plain
+from rpojax.settings.plain import COMPARED, fields_to_plain, objects_in, to_plain
 from rpojax.trees import is_key, is_whole_here, leaves_by_path
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -74,9 +74,8 @@ def _check(call: str, arguments: Mapping[str, Any]) -> None:
         raise ValueError(f"{call} is not called alike in all processes: {plain[0]}; give all alike")
     if described:
         warnings.warn(
-            f"{call} may not be called alike in all processes: {described[0]}. Objects are "
-            "compared by their import paths and the plain values that they hold; make sure that "
-            "they compute the same",
+            f"{call} may not be called alike in all processes: {described[0]}. {COMPARED}; "
+            "make sure that they compute the same",
             stacklevel=4,
         )
 

@@ -50,6 +50,9 @@ class Family(Protocol):
     def make(self, name: str, /, **params: Any) -> Env:
         """The environment of a known name, with some of its parameters changed."""
 
+    # A module whose `make` chooses for the device also has recorded(params, before) -> params,
+    # which settles the choice for the record of a run: as it was before, if the run was resumed.
+
 
 def make(env: Any, **params: Any) -> Env:
     """The `Env` for a name, for an object with a known interface, or for an `Env` itself.
@@ -91,13 +94,16 @@ def make(env: Any, **params: Any) -> Env:
     return made
 
 
-def recorded_params(env: Any, params: Any) -> Any:
-    """`params` of `make` for the record of a run, with what a family chooses for the device."""
-    family = env.partition("/")[0] if isinstance(env, str) else ""
-    if family == "mujoco":
-        module: Any = _module(family)
-        return module.recorded(dict(params))
-    return dict(params)
+def recorded_params(env: Any, params: Any, before: Any = ()) -> dict[str, Any]:
+    """`params` of `make` for the record of a run, with what a family chooses for the device.
+
+    Args:
+        env: of a config; params: its `env_params`.
+        before: those that the run was recorded with, whose choices stay; () for a new run.
+    """
+    family = family_and_name(env)[0] if isinstance(env, str) else None
+    choose: Any = getattr(_module(family), "recorded", None) if family else None
+    return dict(params) if choose is None else choose(dict(params), dict(before))
 
 
 def names() -> list[str]:
@@ -118,6 +124,12 @@ def is_slow_to_make(family: str) -> bool:
 def full_name(family: str, name: str) -> str:
     """What `make` takes; gymnax's names need no prefix."""
     return name if family == DEFAULT_FAMILY else f"{family}/{name}"
+
+
+def family_and_name(name: str) -> tuple[str | None, str]:
+    """The family that a name has as its prefix, and the rest of it; None and the name without."""
+    prefix, slash, short = name.partition("/")
+    return (prefix, short) if slash and prefix in FAMILIES else (None, name)
 
 
 def how_to_install(family: str) -> str | None:
@@ -177,9 +189,8 @@ def _make_by_name(name: str, params: dict[str, Any]) -> Env:
         found = path.object
         made_by = callable(found) and not isinstance(found, Env)
         return make(found(**params)) if made_by else make(found, **params)
-    prefix, slash, short = name.partition("/")
-    if not slash or prefix not in FAMILIES:
-        prefix, short = DEFAULT_FAMILY, name
+    given, short = family_and_name(name)
+    prefix = given or DEFAULT_FAMILY
     family = _module(prefix)
     if command := how_to_install(prefix):
         missing = [package for package in family.PACKAGES if not _is_installed(package)]

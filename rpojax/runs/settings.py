@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from rpojax.envs.registry import recorded_params
 from rpojax.settings.agent_table import AgentTable, agent_table
 from rpojax.settings.config import Config
 from rpojax.settings.declared import settings_of, store_checked
@@ -93,6 +94,9 @@ def settings_from_record(record: Mapping[str, Any], cfg: Config | None = None) -
             f"the run was recorded with the settings {', '.join(unknown)}, which this version of "
             "rpojax does not know; use the version that recorded it"
         )
+    if isinstance(cfg, Config):
+        before = record["cfg"].get("env_params", ())
+        cfg = cfg.replace(env_params=recorded_params(cfg.env, cfg.env_params, before))
     made = config_from_plain(record["cfg"], cfg)
     hyperparams = hyperparams_from_plain(record.get("hyperparams", {}), made.hyperparams())
     params = {

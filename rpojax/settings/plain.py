@@ -43,6 +43,23 @@ def without_objects(plain: Any) -> Any:
     return [without_objects(item) for item in plain] if isinstance(plain, list) else plain
 
 
+COMPARED = "Objects are compared by their import paths and the plain values that they hold"
+"""The explanation in warnings that descriptions of objects differ."""
+
+
+def differing(plain: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Names of settings that differ from those in `other`; and of those that may not.
+
+    The second are settings in which only descriptions of objects differ: the same object can be
+    described in another way.
+    """
+    names = [name for name, value in plain.items() if value != other.get(name)]
+    described = [
+        name for name in names if without_objects(plain[name]) == without_objects(other.get(name))
+    ]
+    return [name for name in names if name not in described], described
+
+
 def to_plain(value: Any) -> Any:
     """A setting as a plain value, or a description of it."""
     if isinstance(value, np.ndarray | np.generic | jax.Array):

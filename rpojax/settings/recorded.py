@@ -10,7 +10,7 @@ import numpy as np
 from rpojax.settings.config import Config
 from rpojax.settings.hyperparams import HyperParams
 from rpojax.settings.network_config import NetworkConfig
-from rpojax.settings.plain import fields_to_plain, objects_in, without_objects
+from rpojax.settings.plain import COMPARED, differing, fields_to_plain, objects_in
 from rpojax.validation import show
 
 
@@ -34,9 +34,6 @@ def config_from_plain(recorded: Mapping[str, Any], cfg: Config | None = None) ->
     if cfg is not None:
         if not isinstance(cfg, Config):
             raise ValueError(f"cfg = {show(cfg)} is not a Config; give the one of the run")
-        own, given = (dict(params) for params in (recorded.get("env_params", ()), cfg.env_params))
-        if "impl" in own:  # the engine that the device chose stays
-            cfg = cfg.replace(env_params={"impl": own["impl"], **given})
         _require_same(recorded, cfg)
         return cfg
     objects = objects_in(recorded)
@@ -87,23 +84,24 @@ def _require_same(recorded: Mapping[str, Any], cfg: Config) -> None:
     network = complete["network"]
     if isinstance(network, Mapping) and not objects_in(network):
         complete["network"] = fields_to_plain(NetworkConfig(**network))
-    differing: list[str] = []
-    described: list[str] = []
-    for name, value in fields_to_plain(cfg).items():
-        if value != complete[name]:
-            same_kind = without_objects(value) == without_objects(complete[name])
-            text = f"{name} = {_show(name, value)} where the run has {_show(name, complete[name])}"
-            (described if same_kind else differing).append(text)
-    if differing:
+    plain = fields_to_plain(cfg)
+
+    def shown(names: list[str]) -> str:
+        return "; ".join(
+            f"{name} = {_show(name, plain[name])} where the run has {_show(name, complete[name])}"
+            for name in names
+        )
+
+    others, described = differing(plain, complete)
+    if others:
         raise ValueError(
-            f"cfg is not the config of this run: {'; '.join(differing)}; leave cfg out to use "
+            f"cfg is not the config of this run: {shown(others)}; leave cfg out to use "
             "the run's own, or start another run in another directory"
         )
     if described:
         warnings.warn(
-            f"cfg may not be the config of this run: {'; '.join(described)}. Objects are compared "
-            "by their import paths and the plain values that they hold, and this one is used; "
-            "make sure that it computes the same",
+            f"cfg may not be the config of this run: {shown(described)}. {COMPARED}, and this one "
+            "is used; make sure that it computes the same",
             stacklevel=2,
         )
 

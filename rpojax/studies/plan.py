@@ -27,7 +27,7 @@ from rpojax.settings.agent_table import LARGEST_SEED, MOST_AGENTS, AgentTable, a
 from rpojax.settings.config import Config
 from rpojax.settings.declared import settings_of
 from rpojax.settings.hyperparams import HyperParams
-from rpojax.settings.plain import fields_to_plain, objects_in, without_objects
+from rpojax.settings.plain import COMPARED, differing, fields_to_plain, objects_in
 from rpojax.settings.recorded import config_from_plain
 from rpojax.settings.run_options import RunOptions
 from rpojax.studies.settings import Setting, params_of_settings, program_config, traced_params
@@ -297,27 +297,22 @@ class StudyPlan:
         described: list[str] = []
         for index, (old, new) in enumerate(zip(before, after, strict=True)):
             cfg = old["cfg"]
-            fields = [name for name, value in new["cfg"].items() if cfg.get(name) != value]
-            plain = [
-                name
-                for name in fields
-                if without_objects(new["cfg"][name]) != without_objects(cfg.get(name))
-            ]
-            if plain or (old["label"] != new["label"] and not fields):
-                differing = ", ".join(plain) or "its label"
-                return f"setting {index} ({new['label']}) differs in {differing}"
+            plain, objects = differing(new["cfg"], cfg)
+            if plain or (old["label"] != new["label"] and not objects):
+                return (
+                    f"setting {index} ({new['label']}) differs in {', '.join(plain) or 'its label'}"
+                )
             described += [
                 f"{name} of setting {index} is described as {text}, and was as "
                 f"{objects_in(cfg[name]).get(part, 'another')}"
-                for name in fields
+                for name in objects
                 for part, text in objects_in(new["cfg"][name]).items()
                 if objects_in(cfg[name]).get(part) != text
             ]
         if described:
             warnings.warn(
-                f"this may not be the study that was begun: {'; '.join(described)}. Objects are "
-                "compared by their import paths and the plain values that they hold; make sure "
-                "that they compute the same",
+                f"this may not be the study that was begun: {'; '.join(described)}. {COMPARED}; "
+                "make sure that they compute the same",
                 stacklevel=2,
             )
         return None

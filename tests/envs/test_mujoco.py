@@ -16,6 +16,7 @@ from rpojax import envs
 from rpojax.envs.contexts import no_log_file
 from rpojax.envs.physics.engine_data import Engine
 from rpojax.envs.physics.gymnasium_tasks import TASKS
+from rpojax.runs.settings import RunSettings, settings_from_record, settings_to_record
 
 STEPS = 200
 TINY = {"num_envs": 4, "num_steps": 8, "num_minibatches": 2, "update_epochs": 1}
@@ -86,6 +87,10 @@ def test_a_run_keeps_the_engine_that_it_began_with(tmp_path):
     rpojax.resume(tmp_path, cfg=cfg)  # the engine that `cfg` leaves open is the run's
     with pytest.raises(ValueError, match="env_params"):
         rpojax.resume(tmp_path, cfg=cfg.replace(env_params={"impl": "jax"}))
+    chosen = cfg.replace(env="mjx/InvertedPendulum-v5", env_params={"impl": "c"})
+    record = settings_to_record(RunSettings(cfg=chosen, agents=run.agents))
+    with pytest.raises(ValueError, match="env_params"):  # mjx/ leaves nothing open
+        settings_from_record(record, chosen.replace(env_params={}))
 
 
 @pytest.mark.parametrize("name", ["mujoco/Hopper-v5", "playground/ReacherHard"])

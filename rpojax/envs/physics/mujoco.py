@@ -32,7 +32,8 @@ def make(name: str, **params: Any) -> Env:
     return mjx.make(name, **{"impl": "auto", **params})
 
 
-def recorded(params: dict[str, Any]) -> dict[str, Any]:
-    """`params` with the engine that they mean on this device."""
-    auto = params.get("impl", "auto") == "auto"
-    return {**params, "impl": impl_on_device()} if auto else params
+def recorded(params: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """`params` with an engine: theirs, that of the record before, or that of this device."""
+    if params.get("impl", "auto") != "auto":
+        return params
+    return {**params, "impl": before.get("impl") or impl_on_device()}
