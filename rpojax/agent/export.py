@@ -297,10 +297,8 @@ def export_params(
     if isinstance(cfg.network, NetworkConfig):
         arrays |= _settings(cfg.network, part)
     arrays = {name: np.asarray(array) for name, array in arrays.items()}
-    with (
-        replaced(path) as draft,
-        draft.open("wb") as file,
-    ):  # np.savez adds a suffix to names that lack it
+    # np.savez adds a suffix to names that lack it.
+    with replaced(path) as draft, draft.open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)
     return arrays
 

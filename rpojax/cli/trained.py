@@ -21,6 +21,7 @@ from rpojax.runs.directory import RunDirectory
 from rpojax.runs.gymnasium_episodes import evaluate_gymnasium
 from rpojax.runs.trained_run import TrainedRun, load
 from rpojax.settings.agent_table import LARGEST_SEED
+from rpojax.statistics.nan import last_ignoring_nan
 from rpojax.validation import whole_number
 
 
@@ -145,15 +146,14 @@ def export_run(
 ) -> dict[str, Any]:
     """Export an agent of a run, and say in the contract what was trained."""
     updates = int(run.updates[agent])
-    returns = np.asarray(run.metrics.episode_return[agent, :updates], np.float64)
-    known = returns[np.isfinite(returns)]
+    last = float(last_ignoring_nan(run.metrics.episode_return[agent, :updates][np.newaxis])[0])
     training = {
         "checkpoint": run.checkpoint.name,
         "agent": agent,
         "seed": run.agents.seeds[agent],
         "updates": updates,
         "steps": updates * run.cfg.batch_size,
-        "episode_return": known[-1] if known.size else None,
+        "episode_return": last if np.isfinite(last) else None,
     }
     state = run.policy_state(agent)
     given: Any = {"format": kind, "deterministic": deterministic, "training": training}
