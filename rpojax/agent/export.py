@@ -10,6 +10,7 @@ import itertools
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, get_args
 
 import jax
@@ -40,6 +41,7 @@ from rpojax.validation import check_choice, show
 
 Platform: TypeAlias = Literal["cpu", "cuda", "rocm", "tpu"]
 Part: TypeAlias = Literal["all", "policy", "value"]
+PLATFORMS: tuple[Platform, ...] = ("cpu", "cuda", "tpu")
 _PLATFORMS = {"cpu": {"cpu"}, "gpu": {"cuda", "rocm"}, "tpu": {"tpu"}}
 Encode: TypeAlias = Callable[[dict[str, Any]], bytes]
 """The bytes of a file, with this contract inside of it if its format has a place for one."""
@@ -52,7 +54,7 @@ def export_policy(
     *,
     format: Kind = "stablehlo",
     deterministic: bool = True,
-    platforms: Sequence[Platform] = ("cpu", "cuda", "tpu"),
+    platforms: Sequence[Platform] = PLATFORMS,
     training: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write one agent's policy for use elsewhere, for any batch size.
@@ -121,17 +123,31 @@ def export_policy(
             `make_policy` by more than 1e-4 of their range, or 2e-2 with dtype="bfloat16"; a package
             that is not installed.
     """
+    model = make_model(cfg)
+    return write_policy(model, state, Path(path), format, deterministic, platforms, training or {})
+
+
+def write_policy(
+    model: Model,
+    state: TrainState,
+    path: Path,
+    format: Kind,
+    deterministic: bool = True,
+    platforms: Sequence[Platform] = PLATFORMS,
+    training: Mapping[str, Any] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """`export_policy` for a model, whose environment may be a description."""
     check_choice("format", format, get_args(Kind))
-    path, model = Path(path), make_model(cfg)
     check_state(model, state)
     if format != "stablehlo" and not deterministic:
         raise ValueError(
             f"deterministic = False needs random numbers, which format = {format!r} does not have; "
             "give format = 'stablehlo', or deterministic = True"
         )
+    cfg = model.cfg
     builtin = isinstance(cfg.network, NetworkConfig)
     layered = builtin and format != "stablehlo"
-    contract = make_contract(model, state, format, training or {}, layered)
+    contract = make_contract(model, state, format, training, layered)
     if format == "stablehlo":
         encode = _stablehlo(model, state, deterministic, platforms)
     elif format == "onnx":
@@ -277,9 +293,14 @@ def export_params(
     Raises:
         ValueError: `state` is not one that `make_policy` takes, or an unknown part.
     """
+    return write_params(make_model(cfg), state, Path(path), part)
+
+
+def write_params(model: Model, state: TrainState, path: Path, part: Part) -> dict[str, np.ndarray]:
+    """`export_params` for a model, whose environment may be a description."""
     check_choice("part", part, get_args(Part))
-    model = make_model(cfg)
     check_state(model, state)
+    cfg = model.cfg
     arrays = leaves_by_path({"params": state.params}, simple=True)
     if part != "all":
         used = jax.tree.leaves(params_used(model, part))

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from rpojax.agent.contract import Kind, to_text
 from rpojax.agent.evaluation import Evaluation
-from rpojax.agent.export import export_params, export_policy
+from rpojax.agent.export import write_params, write_policy
 from rpojax.agent.exported import load_policy
 from rpojax.agent.playing import MOST_SEED, play
 from rpojax.agent.rendering import render_episode
@@ -156,8 +156,7 @@ def export_run(
         "episode_return": last if np.isfinite(last) else None,
     }
     state = run.policy_state(agent)
-    given: Any = {"format": kind, "deterministic": deterministic, "training": training}
-    return export_policy(run.cfg, state, path, **given)
+    return write_policy(run.acting, state, path, kind, deterministic, training=training)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -189,7 +188,7 @@ class Export(AgentFlags):
         if self.format == "npz":
             kind = "params" if self.part == "all" else f"{self.part}_params"
             path = self.place(f"{kind}_{self.agent}.npz")
-            export_params(run.cfg, run.policy_state(self.agent), path, part=self.part)
+            write_params(run.acting, run.policy_state(self.agent), path, self.part)
             print(path)
             return
         path = self.place(policy_file(self.agent, self.format))

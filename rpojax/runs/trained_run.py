@@ -93,6 +93,11 @@ class TrainedRun:
         return self.settings.cfg
 
     @property
+    def train_seconds(self) -> float:
+        """Seconds that the updates took, without compilation, evaluation and saving."""
+        return self._stored.record["train_seconds"]
+
+    @property
     def agents(self) -> AgentTable:
         """Seed, hyperparameters and parameters of the environment of each agent."""
         return self.settings.agents
@@ -109,10 +114,11 @@ class TrainedRun:
 
     def policy(self, agent: int = 0, deterministic: bool = True) -> Policy | RecurrentPolicy:
         """The policy of one agent, as `make_policy` makes it, without the environment."""
-        return policy_for(self._acting, self.policy_state(agent), deterministic)
+        return policy_for(self.acting, self.policy_state(agent), deterministic)
 
     @functools.cached_property
-    def _acting(self) -> Model:
+    def acting(self) -> Model:
+        """The model with a description of the environment, if that is enough to act."""
         return acting_model(self._stored, self.settings)
 
     def _index(self, agent: int) -> int:

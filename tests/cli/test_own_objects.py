@@ -90,6 +90,8 @@ def test_plot_report_and_policies_do_not_need_the_environment(place):
     assert run("plot", kept).status == 0
     policy = rpojax.load(kept).policy(1)  # of a description of the environment
     assert policy(np.zeros(2, np.float32)).shape == (1,)
+    for kind in ("npz", "numpy", "stablehlo"):
+        assert run("export", kept, f"--format={kind}").status == 0
 
 
 @pytest.mark.parametrize(
