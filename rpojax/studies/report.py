@@ -17,7 +17,7 @@ from rpojax.statistics import (
     probability_of_improvement,
     sample_efficiency,
 )
-from rpojax.statistics.text import decimals_of
+from rpojax.statistics.text import decimals_of, duration
 from rpojax.studies.result import SettingScore, StudyResult, plain_cell
 
 MOST_CURVES = 30
@@ -90,6 +90,8 @@ def _facts(study: StudyResult) -> dict[str, Any]:
         "length": f"{' or '.join(lengths)} environment steps of each agent",
         "agents": f"{agents:,}: {len(configs)} settings with {study.plan.num_seeds} seeds each",
         "steps of all agents": f"{steps:,}",
+        "training": f"{duration(sum(part.train_seconds for part in study.trained))}, without "
+        "compilation and evaluation",
         "compared by": study.score_label,
     }
 

@@ -81,6 +81,7 @@ class RungResult(NamedTuple):
     rung: int
     result: TrainResult  # of N agents, in the memory of the host
     scores: np.ndarray  # f64[N] of the objective, as measured
+    train_seconds: float  # of these settings: of a training of more, in proportion to their number
 
     @property
     def updates(self) -> int:
@@ -97,7 +98,8 @@ class RungResult(NamedTuple):
         if len(places) == 1:  # without copies
             rows = slice(places[0], places[0] + seeds)
         result = jax.tree.map(lambda leaf: leaf[rows], self.result)
-        return self._replace(members=members, result=result, scores=self.scores[rows])
+        seconds = self.train_seconds * len(members) / len(self.members)
+        return RungResult(members, self.rung, result, self.scores[rows], seconds)
 
 
 OnProgress = Callable[[StudyProgress], Any]
@@ -219,12 +221,12 @@ class _Runner:
 
         stop = StopRule(updates=last_update)
         hooks = Hooks((), on_chunk, stop, time.perf_counter(), self._lease)
-        result = _trained(model, settings, before, place, hooks)
+        result, seconds = _trained(model, settings, before, place, hooks)
         self._steps_done += per_update * last_update - steps_before
         self._steps_now += seen[-1] - seen[0] if seen else 0
         scores = _scores(self.plan, model, settings, result, place)
         raise_if_noted("stopped")
-        return RungResult(members, self.rung, to_host(result), scores)
+        return RungResult(members, self.rung, to_host(result), scores, seconds)
 
     def _train_parts(
         self, cfg: Config, members: list[int], before: list[RungResult], place: Path | None
@@ -297,7 +299,7 @@ class _Reader(_Runner):
             raise ValueError(
                 f"{error}; {self.directory.resume_command} evaluates the agents again"
             ) from error
-        return RungResult(members, self.rung, result, scores)
+        return RungResult(members, self.rung, result, scores, run.train_seconds)
 
 
 def _trained(
@@ -306,13 +308,17 @@ def _trained(
     before: Sequence[RungResult],
     place: Path | None,
     hooks: Hooks,
-) -> TrainResult:
-    """Train from the start, from the rung before, or from what the directory holds."""
+) -> tuple[TrainResult, float]:
+    """Train from the start, from the rung before, or from what the directory holds.
+
+    Also returns the seconds that the updates took.
+    """
     if place is not None and checkpoint_paths(place):
-        return continue_from(newest(place, model.cfg)._replace(model=model), hooks)
+        found = newest(place, model.cfg)._replace(model=model)
+        return continue_from(found, hooks), found.run.train_seconds
     run = _run_after(before, settings) if before else new_run(model, settings)
     writer = None if place is None else CheckpointWriter(place, model.env)
-    return train(model, run, writer, hooks)
+    return train(model, run, writer, hooks), run.train_seconds
 
 
 def _scores(
@@ -370,6 +376,7 @@ def _run_after(before: Sequence[RungResult], settings: RunSettings) -> RunState:
         finite=finite,
         metrics=jax.tree.map(np.asarray, result.metrics),
         updates=before[0].updates,
+        train_seconds=sum(each.train_seconds for each in before),
     )
 
 

@@ -341,7 +341,7 @@ def trained_of(scores, finite=True):
     result = TrainResult(
         state=None, metrics=None, finite=np.broadcast_to(finite, scores.shape).ravel()
     )
-    return RungResult([*range(len(scores))], 0, result, scores.ravel())
+    return RungResult([*range(len(scores))], 0, result, scores.ravel(), 0.0)
 
 
 def plan_of(scores):

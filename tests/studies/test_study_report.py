@@ -24,7 +24,7 @@ def result_of(returns, finite=None, **arguments) -> StudyResult:
     trained = TrainResult(state=None, metrics=metrics, finite=finite.ravel())
     members = list(range(len(plan.settings)))
     scores = metrics.episode_return[:, -1].astype(np.float64)
-    return StudyResult(plan, (RungResult(members, 0, trained, scores),))
+    return StudyResult(plan, (RungResult(members, 0, trained, scores, 90.0),))
 
 
 def test_the_setting_with_the_lowest_score_is_the_best_of_a_minimization(tmp_path):
@@ -55,7 +55,8 @@ def test_the_first_screen_says_what_was_trained_and_columns_have_equal_decimals(
     write_report(study, tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
     first = page[page.index("<h2>Verdict") : page.index("<h2>Settings compared")]
-    for text in ("Pendulum-v1", "128 environment steps of each", "6: 2 settings with 3 seeds"):
+    what = ("Pendulum-v1", "128 environment steps of each", "6: 2 settings with 3 seeds")
+    for text in (*what, "1 min 30 s, without compilation and evaluation"):
         assert text in first
     table = page[page.index("<h2>Settings compared") : page.index("<h2>Pictures")]
     cells = re.findall(r'data-value="-[^>]*>(.*?)</td>', table)
