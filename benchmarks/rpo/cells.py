@@ -14,7 +14,7 @@ EPISODES = {"gymnax": 1024, "others": 128}
 """Of each agent's evaluation. Returns in Pendulum-v1 depend on where it starts more than on the
 agent, and episodes of gymnax are short."""
 
-PLAYGROUND = (
+ON_MJX = (
     "PendulumSwingup",
     "CartpoleSwingupSparse",
     "CartpoleSwingup",
@@ -26,7 +26,38 @@ PLAYGROUND = (
     "AcrobotSwingupSparse",
     "ReacherEasy",
 )
-MUJOCO = ("InvertedPendulum-v5", "InvertedDoublePendulum-v5", "Reacher-v5", "Pusher-v5")
+"""Of dm_control, trained on MJX. The others, on MuJoCo's C engine, are in the order of what
+CleanRL's RPO gains."""
+ON_C = (
+    "HopperStand",
+    "WalkerWalk",
+    "WalkerStand",
+    "WalkerRun",
+    "HopperHop",
+    "FingerTurnHard",
+    "FingerTurnEasy",
+    "FingerSpin",
+    "CheetahRun",
+    "HumanoidStand",
+    "HumanoidWalk",
+    "HumanoidRun",
+    "FishSwim",
+    "ReacherHard",
+    "SwimmerSwimmer6",
+)
+MUJOCO = {
+    "mjx": ("InvertedPendulum-v5", "InvertedDoublePendulum-v5", "Reacher-v5", "Pusher-v5"),
+    "mujoco": (
+        "Walker2d-v5",
+        "Ant-v5",
+        "Humanoid-v5",
+        "HumanoidStandup-v5",
+        "Hopper-v5",
+        "HalfCheetah-v5",
+        "Swimmer-v5",
+    ),
+}
+"""Gymnasium's tasks by the family that trains them: on MJX, and on the C engine."""
 GYMNAX = (
     "Pendulum-v1",
     "MountainCarContinuous-v0",
@@ -58,20 +89,28 @@ class Cell(NamedTuple):
 
 
 def dm_control(steps: int | None) -> list[Cell]:
-    """RPO by the paper and by skrl, and PPO, in the tasks that a CPU steps fast."""
+    """RPO by the paper and PPO; and RPO by skrl."""
     return [
-        Cell("dm_control", _parallel(f"playground/{task}", steps or 2_000_000, perturbed), alphas)
+        Cell(
+            "dm_control",
+            _parallel(
+                f"playground/{task}", steps or 2_000_000, perturbed, env_params={"impl": impl}
+            ),
+            alphas,
+        )
         for perturbed, alphas in ((False, (0.5, 0.0)), (True, (0.5,)))
-        for task in PLAYGROUND
+        for impl, tasks in (("jax", ON_MJX), ("c", ON_C))
+        for task in tasks
     ]
 
 
 def mujoco(steps: int | None) -> list[Cell]:
-    """Alphas in tasks of Gymnasium in which 0.5 is known to fail."""
+    """Alphas in the tasks of Gymnasium, in some of which 0.5 is known to fail."""
     alphas = (0.0, 0.01, 0.1, 0.5)
     return [
-        Cell("mujoco", _parallel(f"mjx/{task}", steps or 1_000_000, False), alphas)
-        for task in MUJOCO
+        Cell("mujoco", _parallel(f"{family}/{task}", steps or 1_000_000, False), alphas)
+        for family, tasks in MUJOCO.items()
+        for task in tasks
     ]
 
 
