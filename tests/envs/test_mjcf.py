@@ -465,8 +465,12 @@ def make_arm():
 
 
 @pytest.mark.slow
-def test_an_arm_of_ones_own_learns_to_reach():
-    """Nine of ten random targets within 3 cm, two seconds after the start; four agents."""
+def test_an_arm_of_ones_own_learns_to_reach(tmp_path):
+    """Nine of ten random targets within 3 cm, two seconds after the start; four agents.
+
+    And what is exported acts as well, in MuJoCo, on other targets.
+    """
+    pytest.importorskip("onnx")
     env = make_arm()
     cfg = rpojax.Config(
         env=env,
@@ -496,3 +500,10 @@ def test_an_arm_of_ones_own_learns_to_reach():
         )()
         reached.append(np.mean(np.linalg.norm(obs["rest"], axis=1) < 0.03))
     assert min(reached) >= 0.9, reached
+    state = result.select(0).state
+    evaluated = rpojax.evaluate(cfg, state, jax.random.key(5), num_episodes=4096).episode_return
+    rpojax.export_policy(cfg, state, tmp_path / "arm.onnx", format="onnx")
+    policy = rpojax.load_policy(tmp_path / "arm.onnx")
+    played = rpojax.play(policy, env, num_episodes=1000, realtime=False).evaluation.episode_return
+    print(f"reached {reached}, evaluated {evaluated.mean():.2f}, played {played.mean():.2f}")
+    assert abs(played.mean() / evaluated.mean() - 1.0) < 0.05

@@ -108,9 +108,11 @@ def test_a_training_stops_when_its_directory_is_taken_over(tmp_path):
         rpojax.fit(cfg, checkpoint_dir=tmp_path / "run", on_chunk=take_over)
 
 
-def test_lock_that_is_not_renewed_is_taken_after_a_while(tmp_path, short_lease):
-    """As one that a node left which died."""
+@pytest.mark.parametrize("ahead", [0, 3600])
+def test_lock_that_is_not_renewed_is_taken_after_a_while(tmp_path, short_lease, ahead):
+    """As one that a node left which died, perhaps before the clock was set back."""
     left_by(tmp_path, host="elsewhere")
+    os.utime(tmp_path / NAME, (time.time() + ahead,) * 2)
     with (
         pytest.warns(RuntimeWarning, match=r"in use by process \d+ on elsewhere: waiting whether"),
         exclusive(tmp_path),
