@@ -22,16 +22,18 @@ for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(_number, signal.default_int_handler if _is_interrupt else signal.SIG_DFL)
 
 
-@pytest.fixture(scope="module")
-def compiled_quickly():
-    """For modules whose programs take longer to be optimized than to run.
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.get_closest_marker("optimized") is not None)  # not in turns
 
-    Not for tests of equal bits, of speed or of compiled code: XLA compiles another program.
-    """
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-    jax.clear_caches()  # what other modules run is optimized
+
+@pytest.hookimpl(tryfirst=True)  # before the fixtures of the test
+def pytest_runtest_setup(item):
+    """Most programs take longer to be optimized than to run: XLA does it for `optimized` alone."""
+    quickly = item.get_closest_marker("optimized") is None
+    if jax.config.values["jax_disable_most_optimizations"] != quickly:
+        jax.config.update("jax_disable_most_optimizations", quickly)
+        os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(int(quickly))  # of child processes
+        jax.clear_caches()
 
 
 @pytest.fixture(autouse=True)

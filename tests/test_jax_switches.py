@@ -9,8 +9,6 @@ import pytest
 
 import rpojax
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
-
 TINY = {
     "num_envs": 2,
     "num_steps": 4,

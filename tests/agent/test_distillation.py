@@ -78,6 +78,7 @@ def distilled(num_seeds, seed=0, fine_tuning=FINE_TUNING):
     }
 
 
+@pytest.mark.optimized
 @pytest.mark.slow
 def test_a_student_without_velocities_is_as_good_as_its_teacher_and_stays_so():
     found = distilled(2)
@@ -104,14 +105,12 @@ def imitating(network, teacher, **changes):
     return rpojax.make_distill(student, act)(jax.random.key(7))
 
 
-@pytest.mark.usefixtures("compiled_quickly")
 def test_a_student_that_is_its_teacher_has_nothing_to_learn():
     """The labels of a recurrent teacher are those of the same steps, across rollouts too."""
     same = imitating(NetworkConfig(cell="gru"), lambda params: params)
     np.testing.assert_allclose(same.metrics.kl, 0.0, atol=1e-4)
 
 
-@pytest.mark.usefixtures("compiled_quickly")
 def test_kl_to_the_teacher_falls():
     def biased(params):
         return params | {"mean": jax.tree.map(lambda leaf: leaf + 0.3, params["mean"])}
@@ -144,7 +143,6 @@ def test_what_cannot_be_imitated_is_refused():
         rpojax.make_distill(student, lambda obs: obs)
 
 
-@pytest.mark.usefixtures("compiled_quickly")
 @pytest.mark.parametrize(("optimizer", "shared"), [("adamw", True), ("muon", False)])
 def test_a_warm_up_of_the_critic_leaves_the_policy_to_the_bit(optimizer, shared):
     network = NetworkConfig(hidden_sizes=(8,), shared_torso=shared)

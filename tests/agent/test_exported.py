@@ -25,8 +25,6 @@ from rpojax.settings.network_config import Activation
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
-
 STEPS, EPISODES = 50, 20
 
 

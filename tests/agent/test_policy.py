@@ -12,8 +12,6 @@ import pytest
 import rpojax
 from rpojax.agent import evaluation
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
-
 CFG = rpojax.Config(
     num_envs=8, num_steps=16, num_minibatches=4, total_timesteps=256, update_epochs=2
 )

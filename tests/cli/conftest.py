@@ -11,11 +11,7 @@ def _devices_are_fixed():
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory) -> Trained:
-    """A run that tests look at and leave as it is; compiled as in `compiled_quickly`."""
+    """A run that tests look at and leave as it is."""
     place = tmp_path_factory.mktemp("runs")
     arguments = (f"--output-dir={place}", "--run-name=tiny", "--tensorboard", "--json")
-    before = jax.config.values["jax_disable_most_optimizations"]
-    jax.config.update("jax_disable_most_optimizations", True)
-    finished = run(*TRAIN, *arguments)
-    jax.config.update("jax_disable_most_optimizations", before)
-    return Trained(place / "tiny", finished)
+    return Trained(place / "tiny", run(*TRAIN, *arguments))

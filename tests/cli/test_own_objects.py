@@ -11,8 +11,6 @@ import rpojax
 from rpojax.cli.command import parse
 from rpojax.cli.studies import read_plan
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
-
 MODULE = """
 import flax.linen as nn
 import jax.numpy as jnp

@@ -19,8 +19,6 @@ from rpojax.runs import checkpoint_manager
 from rpojax.runs.checkpoint_manager import checkpoint_paths
 from rpojax.runs.directory import RunDirectory
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
-
 LONG = 10**8
 SIGNALS = {"first run": signal.SIGINT, "second run": signal.SIGTERM}
 ENDLESS = ("train", *TINY, f"--total-timesteps={LONG}", "--eval-every=5", "--eval-episodes=2")

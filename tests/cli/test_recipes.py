@@ -15,7 +15,7 @@ from commands import rows_of
 import rpojax
 from rpojax.devices import processes
 
-pytestmark = pytest.mark.slow  # starts dozens of processes
+pytestmark = [pytest.mark.optimized, pytest.mark.slow]  # starts dozens of processes
 
 HERE = Path(__file__).parent
 SHELL, YAML = (

@@ -18,8 +18,6 @@ from rpojax import Config, RunOptions, loggers
 from rpojax.runs import checkpoint, checkpoint_manager
 from rpojax.runs.progress_bar import ProgressBar
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
-
 
 def test_train_prints_one_json_object_and_the_rest_on_stderr(trained):
     report = trained.finished.report

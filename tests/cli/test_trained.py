@@ -15,8 +15,6 @@ import rpojax
 from rpojax.cli import main
 from rpojax.runs import checkpoint_manager
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
-
 
 def test_eval_of_the_newest_checkpoint_gives_what_training_ended_with(trained):
     report = run("eval", trained.path, "--json").report

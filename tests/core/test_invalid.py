@@ -13,8 +13,6 @@ from rpojax.core.invalid import end_where_invalid
 from rpojax.envs import TimeStep
 from rpojax.loggers import CSVLogger
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
-
 HUGE = 1e25  # its square is infinite in float32
 BAD = [np.nan, np.inf, -np.inf, HUGE, -HUGE]
 ENVS, STEPS = 8, 32

@@ -7,6 +7,8 @@ import pytest
 
 import rpojax
 
+pytestmark = pytest.mark.optimized
+
 SEEDS = 8
 
 

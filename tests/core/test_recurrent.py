@@ -21,8 +21,6 @@ from rpojax.core.update import replay
 from rpojax.networks import cells, make_network
 from rpojax.programs.trainer import trainer_for
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
-
 KINDS = ["rnn", "gru", "lstm"]
 ENVS, STEPS, LENGTH = 4, 12, 6
 

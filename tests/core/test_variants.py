@@ -74,21 +74,6 @@ def trained():
     return train
 
 
-def test_with_alpha_zero_no_perturbation_changes_a_bit(trained):
-    for changes in ({}, {"perturbation": "gaussian"}):
-        np.testing.assert_array_equal(trained(alpha=0.0, **changes), trained(alpha=0.0))
-
-
-def test_a_function_is_used_as_the_named_one(trained):
-    function = trained(
-        surrogate=lambda ratio, advantage, clip_eps: losses.clipped_surrogate(
-            ratio, advantage, clip_eps
-        ),
-        perturbation=lambda uniform: uniform,
-    )
-    np.testing.assert_array_equal(function, trained())
-
-
 @pytest.mark.parametrize(
     ("named", "function"),
     [

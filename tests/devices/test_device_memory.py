@@ -9,6 +9,8 @@ import pytest
 from rpojax.devices import memory
 from rpojax.devices.memory import bytes_available, bytes_needed, in_words, out_of_memory_explained
 
+pytestmark = pytest.mark.optimized
+
 
 def test_bytes_needed_are_arguments_results_and_what_is_between():
     program = jax.jit(lambda x: (x @ x.T).sum(0)).lower(jnp.ones((256, 8))).compile()

@@ -1,7 +1,6 @@
 """Agents over several devices: a subprocess of its own, whose CPU is several of them."""
 
 import json
-import os
 import subprocess
 import sys
 import textwrap
@@ -56,7 +55,6 @@ def told():
         text=True,
         timeout=400,
         check=False,
-        env=os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},  # it compiles longer than it runs
     )
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout.splitlines()[-1])

@@ -21,8 +21,6 @@ from rpojax import envs
 from rpojax.envs.contexts import standard_numpy
 from rpojax.envs.physics import brax as adapter
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
-
 PENDULUM = "inverted_pendulum"
 STEPS = 8
 

@@ -13,8 +13,6 @@ import rpojax
 from rpojax import envs
 from rpojax.envs.physics.mjx import model_path
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
-
 
 def make_hopper(impl):
     """Gymnasium's Hopper."""

@@ -22,8 +22,6 @@ from rpojax.envs.physics import mjx as adapter
 from rpojax.envs.physics.data import Data
 from rpojax.envs.physics.gymnasium_tasks import TASKS
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
-
 SLOW = ("Pusher-v5", "Hopper-v5", "Walker2d-v5", "Ant-v5", "Humanoid-v5")  # to compile
 NAMES = [
     pytest.param(name, marks=pytest.mark.slow if name in SLOW else ())

@@ -17,8 +17,6 @@ from rpojax.envs.physics import mjx_params
 from rpojax.envs.physics.mjcf import State
 from rpojax.envs.wrappers.episodes import Timed
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
-
 NAME = "InvertedDoublePendulum-v5"
 TOLERANCE = 1e-4
 

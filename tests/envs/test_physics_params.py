@@ -8,8 +8,6 @@ import pytest
 from rpojax import envs
 from rpojax.envs.checks.contract import check_traced_params
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
-
 
 def after(env, params, steps=3):
     """The observation after some steps with one action, [2, ...]."""

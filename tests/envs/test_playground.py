@@ -23,8 +23,6 @@ from rpojax import envs
 from rpojax.envs.contexts import standard_numpy
 from rpojax.envs.physics import playground as adapter
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
-
 STEPS = 8
 PENDULUM = "PendulumSwingup"
 

@@ -4,6 +4,7 @@ import math
 
 import jax
 import numpy as np
+import pytest
 from scipy import stats
 
 from rpojax.ops.noise import ABOVE_MINUS_ONE, normal_and_uniform
@@ -11,6 +12,7 @@ from rpojax.ops.noise import ABOVE_MINUS_ONE, normal_and_uniform
 SHAPE = (1000, 50, 2)
 
 
+@pytest.mark.optimized
 def test_each_is_bit_identical_to_jaxs_own_draw_of_twice_the_size():
     key = jax.random.key(4)
     normal, uniform = normal_and_uniform(key, SHAPE)

@@ -9,6 +9,8 @@ from toys import make_counter
 import rpojax
 from rpojax import envs
 
+pytestmark = pytest.mark.optimized
+
 CFG = rpojax.Config(
     num_envs=4,
     num_steps=16,

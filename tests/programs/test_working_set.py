@@ -76,6 +76,7 @@ def test_working_set_has_the_observations_that_the_network_sees():
     assert gradient_step_bytes(make_model(cfg)).activations > 0
 
 
+@pytest.mark.optimized
 def test_rollout_is_of_the_order_of_what_a_program_allocates():
     cfg = config(width=16, envs=256)
     parts = make_parts(make_model(cfg))

@@ -16,6 +16,8 @@ from rpojax.cli import main
 from rpojax.loggers import CSVLogger
 from rpojax.runs import checkpoint_manager
 
+pytestmark = pytest.mark.optimized
+
 ALPHAS, SEEDS = (0.0, 0.3, 0.5), (4, 9)
 IDENTITIES = [(alpha, seed) for alpha in ALPHAS for seed in SEEDS]
 # 12 x 32 steps: Pendulum's episodes of 200 end within the run.

@@ -20,8 +20,6 @@ from rpojax.report.tables import evaluation_report, results_table
 from rpojax.settings.agent_table import agent_table
 from rpojax.types import Metrics
 
-pytestmark = pytest.mark.usefixtures("compiled_quickly")
-
 ENVS, STEPS = 8, 16
 
 

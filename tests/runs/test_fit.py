@@ -27,6 +27,8 @@ from rpojax.runs.api import fit, resume
 from rpojax.runs.progress import Progress
 from rpojax.settings.agent_table import agent_table
 
+pytestmark = pytest.mark.optimized
+
 # 320 steps in each environment: Pendulum's episodes of 200 end in some updates and not in others.
 CFG = Config(
     total_timesteps=5 * 8 * 64, num_envs=8, num_steps=64, update_epochs=2, num_minibatches=2

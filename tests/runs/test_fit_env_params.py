@@ -15,6 +15,8 @@ from rpojax.report.curves import read_curves
 from rpojax.runs.api import fit, resume
 from rpojax.settings.ranges import Uniform
 
+pytestmark = pytest.mark.optimized
+
 CFG = rpojax.Config(
     num_envs=4,
     num_steps=16,

@@ -8,6 +8,8 @@ from bits import assert_same_bits
 from rpojax import PBT, Config, NetworkConfig, fit, load, resume
 from rpojax.studies import LogUniform, Uniform
 
+pytestmark = pytest.mark.optimized
+
 CFG = Config(
     num_envs=4,
     num_steps=8,

@@ -17,6 +17,8 @@ from rpojax.runs import checkpoint, checkpoint_manager
 from rpojax.runs.api import fit, resume
 from rpojax.runs.progress import Progress
 
+pytestmark = pytest.mark.optimized
+
 SEEDS, UPDATES = 3, 12
 # 12 x 32 steps: Pendulum's episodes of 200 end within the run, and not in every update.
 BASE = Config(

@@ -16,6 +16,8 @@ from rpojax.cli import main
 from rpojax.runs import checkpoint, checkpoint_manager
 from rpojax.types import Array, Struct
 
+pytestmark = pytest.mark.optimized
+
 SAVED = Path(__file__).parent.parent / "saved" / "run"
 CFG = Config(total_timesteps=4 * 4 * 32, num_envs=4, num_steps=32, num_minibatches=2)
 

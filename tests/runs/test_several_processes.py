@@ -14,7 +14,7 @@ from rpojax.devices import processes
 
 COMMAND = str(Path(sys.executable).with_name("rpojax"))
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3 * job.SECONDS)]
+pytestmark = [pytest.mark.optimized, pytest.mark.slow, pytest.mark.timeout(3 * job.SECONDS)]
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,8 @@ from rpojax import Config, TrainingInterrupted, fit, resume
 from rpojax.runs import loop
 from rpojax.runs.checkpoint_manager import checkpoint_paths
 
+pytestmark = pytest.mark.optimized
+
 # 6 x 64 steps: Pendulum's episodes of 200 end in the fourth update.
 CFG = Config(total_timesteps=6 * 4 * 64, num_envs=4, num_steps=64, num_minibatches=2)
 

@@ -8,6 +8,8 @@ from bits import assert_same_bits
 from rpojax import Config, fit, load, make_policy
 from rpojax.runs import checkpoint_manager
 
+pytestmark = pytest.mark.optimized
+
 CFG = Config(total_timesteps=6 * 4 * 32, num_envs=4, num_steps=32, num_minibatches=2)
 
 

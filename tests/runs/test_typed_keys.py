@@ -12,6 +12,8 @@ import rpojax
 from rpojax import fit
 from rpojax.envs import Env, TimeStep, check_env
 
+pytestmark = pytest.mark.optimized
+
 LIMIT = 5
 
 

@@ -7,6 +7,8 @@ from bits import assert_same_bits
 
 from rpojax import Config, NetworkConfig, envs, evaluate, fit, load, resume
 
+pytestmark = pytest.mark.optimized
+
 CFG = Config(total_timesteps=4 * 4 * 32, num_envs=4, num_steps=32, num_minibatches=2)
 ONE_UPDATE = CFG.replace(total_timesteps=CFG.batch_size)
 

@@ -23,6 +23,8 @@ from rpojax.studies.runner import (
 from rpojax.studies.settings import Setting
 from rpojax.types import Metrics, TrainResult
 
+pytestmark = pytest.mark.optimized
+
 CFG = Config(
     env="MountainCarContinuous-v0",
     num_envs=4,

@@ -148,6 +148,7 @@ def test_a_constant_draw_steps_to_the_bits_of_the_environment_without_it():
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.optimized
 @pytest.mark.parametrize("resets", ["exact", "pool"])
 def test_a_constant_draw_trains_as_the_environment_without_it(resets):
     """To the same bits where the parameter is an argument of the program in both."""
