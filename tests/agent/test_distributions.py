@@ -54,7 +54,7 @@ def config(distribution):
 
 
 def agent(cfg):
-    state = rpojax.make_trainer(cfg).init(jax.random.key(0))
+    state = jax.jit(rpojax.make_trainer(cfg).init)(jax.random.key(0))
     mean = {"kernel": jnp.zeros((1, 1)), "bias": jnp.full(1, MEAN)}
     return state.replace(params=state.params | {"mean": mean})
 

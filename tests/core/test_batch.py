@@ -107,6 +107,16 @@ def test_a_shaper_may_count_successes():
     check_functions(CFG.replace(reward_shaper=lambda reward, timestep, timesteps: reward > 0))
 
 
+def collected(model):
+    """A function of a state: the state and the transitions after a rollout."""
+
+    def run(state):
+        keys = update_keys(model.cfg, state.key)
+        return collect(model, state, model.cfg.hyperparams(), {}, keys)
+
+    return jax.jit(run)
+
+
 def test_a_constant_factor_scales_what_the_shaper_gives():
     cfg = rpojax.Config(
         num_envs=2,
@@ -116,9 +126,9 @@ def test_a_constant_factor_scales_what_the_shaper_gives():
         reward_scale=10.0,
         reward_shaper=lambda reward, timestep, timesteps: reward + 1.0,
     )
-    state = rpojax.make_trainer(cfg).init(jax.random.key(0))
+    state = jax.jit(rpojax.make_trainer(cfg).init)(jax.random.key(0))
     hyperparams = cfg.hyperparams()
-    state, steps = collect(make_model(cfg), state, hyperparams, {}, update_keys(cfg, state.key))
+    state, steps = collected(make_model(cfg))(state)
     _, reward = scale_rewards(cfg, state, steps, steps.terminated, hyperparams)
     np.testing.assert_allclose(reward, 10.0 * (steps.reward + 1.0), rtol=1e-6)
 
@@ -128,7 +138,7 @@ def test_a_horizon_cuts_advantages_as_rollouts_of_its_length_would():
     cfg = rpojax.Config(num_envs=2, num_steps=12, num_minibatches=1, normalize_rewards=False)
     model, hyperparams = make_model(cfg), cfg.hyperparams()
     state = jax.jit(rpojax.make_trainer(cfg).init)(jax.random.key(0))
-    after, steps = collect(model, state, hyperparams, {}, update_keys(cfg, state.key))
+    after, steps = collected(model)(state)
 
     def advantages(cfg, after, steps):
         batch = make_batch(cfg, model.network, after, steps, steps.reward, hyperparams)[1]
@@ -159,8 +169,9 @@ def test_before_there_is_a_scale_the_critics_outputs_are_the_old_values():
     )
     model, hyperparams = make_model(cfg), cfg.hyperparams()
     state = jax.jit(rpojax.make_trainer(cfg).init)(jax.random.key(0))
+    collect_again = collected(model)
     for known in (False, True):
-        state, steps = collect(model, state, hyperparams, {}, update_keys(cfg, state.key))
+        state, steps = collect_again(state)
         state, _ = merge_observations(cfg, state, steps.obs)
         before = state.value_stats
         state, batch, _ = make_batch(cfg, model.network, state, steps, steps.reward, hyperparams)

@@ -43,14 +43,20 @@ CASES = {
 }
 
 
+def first_quantity(cfg):
+    model = make_model(cfg)
+
+    @jax.jit
+    def index(key):
+        state = trainer_for(model).init(key)
+        return first_not_finite(model, state, cfg.hyperparams(), {})
+
+    return QUANTITIES[int(index(jax.random.key(0)))]
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_first_quantity_is_found(case):
-    cfg = CFG.replace(**CASES[case])
-    model = make_model(cfg)
-    hyperparams = cfg.hyperparams()
-    state = trainer_for(model).init(jax.random.key(0))
-    index = jax.jit(lambda state: first_not_finite(model, state, hyperparams, {}))(state)
-    assert QUANTITIES[int(index)] == case.split()[0]
+    assert first_quantity(CFG.replace(**CASES[case])) == case.split()[0]
 
 
 def test_gradient_is_told_from_the_loss():
@@ -64,8 +70,4 @@ def test_gradient_is_told_from_the_loss():
             mean = nn.Dense(1)(obs) + jnp.sqrt(scale)
             return mean, self.param("log_std", nn.initializers.zeros, (1,)), nn.Dense(1)(obs)
 
-    cfg = CFG.replace(network=Network())
-    model = make_model(cfg)
-    state = trainer_for(model).init(jax.random.key(0))
-    index = jax.jit(lambda state: first_not_finite(model, state, cfg.hyperparams(), {}))(state)
-    assert QUANTITIES[int(index)] == "gradient"
+    assert first_quantity(CFG.replace(network=Network())) == "gradient"

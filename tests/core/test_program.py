@@ -14,8 +14,10 @@ import rpojax
 CFG = rpojax.Config(num_envs=8, num_steps=16, num_minibatches=4, total_timesteps=1024)
 
 
-@pytest.mark.parametrize("changes", [{}, {"lr_schedule": "kl_adaptive", "normalize_values": True}])
-@pytest.mark.parametrize("seeds", [None, 3])
+@pytest.mark.parametrize(
+    ("seeds", "changes"),
+    [(None, {}), (3, {"lr_schedule": "kl_adaptive", "normalize_values": True})],
+)
 def test_program_holds_no_callback_and_no_lapack(seeds, changes):
     train = rpojax.make_train(CFG.replace(**changes))
     key = jax.random.key(0)

@@ -1,5 +1,7 @@
 """What a rollout holds, in particular how its actions are spread."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +19,12 @@ from rpojax.types import EpisodeTotals, Transition
 ALPHA, LOG_STD = 0.8, -0.5
 
 
-def rollout(update_count=0, **changes):
+ECHO = probes.echo()
+
+
+@functools.cache
+def program(**changes):
+    """Collects one rollout for a number of updates done."""
     cfg = rpojax.Config(
         env=changes.pop("env", "Reacher-misc"),
         num_envs=128,
@@ -30,12 +37,15 @@ def rollout(update_count=0, **changes):
     model = make_model(cfg)
     trainer = trainer_for(model)
 
-    def run(key):
-        state = trainer.init(key)
-        state = state.replace(update_count=jnp.int32(update_count))
+    def run(update_count):
+        state = trainer.init(jax.random.key(0)).replace(update_count=update_count)
         return collect(model, state, cfg.hyperparams(), {}, update_keys(cfg, jax.random.key(7)))
 
-    return jax.jit(run)(jax.random.key(0))[1]
+    return jax.jit(run)
+
+
+def rollout(update_count=0, **changes):
+    return program(**changes)(jnp.int32(update_count))[1]
 
 
 @pytest.mark.parametrize("perturbed", [True, False])
@@ -52,22 +62,6 @@ def test_actions_spread_as_the_perturbed_gaussian(perturbed):
     assert abs(np.corrcoef(flat.T)[0, 1]) < 5 / np.sqrt(len(flat))
 
 
-def test_perturbation_and_noise_are_independent():
-    """log_prob gives the noise's size: it says nothing of the perturbation that is left."""
-    steps = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), rollout(env="Pendulum-v1"))
-    sigma = np.exp(LOG_STD)
-    size = np.sqrt(np.maximum(-2 * (steps.log_prob + LOG_STD) - distribution.LOG_2PI, 0.0)).ravel()
-    deviation = (steps.action - steps.mean).ravel()
-    # |deviation| - sigma * size is the perturbation up to sign: with one key for both draws it
-    # is a function of the noise, and the residual below is that function's, not U(-alpha, alpha).
-    shift = deviation - np.sign(deviation) * sigma * size
-    inside = (size > 2.0) & (np.abs(shift) < ALPHA)  # there the noise gives the sign away
-    for low, high in [(2.0, 2.25), (2.25, 3.5)]:
-        part = shift[inside & (size >= low) & (size < high)]
-        assert len(part) > 100
-        np.testing.assert_allclose(part.var(), ALPHA**2 / 3, rtol=0.25)
-
-
 def test_log_prob_is_that_of_the_mean_the_action_was_drawn_from():
     steps = rollout(perturb_rollouts=False)
     recomputed = distribution.log_prob(steps.action, steps.mean, steps.log_std)
@@ -82,7 +76,7 @@ def test_every_draw_is_its_own():
 
 def test_warm_up_acts_uniformly_within_the_bounds_and_then_with_the_policy():
     """Two rollouts of random steps: in update 1 still, in update 2 no more. Bounds are -2, 2."""
-    changes = {"env": probes.echo(), "random_timesteps": 2 * 128 * 128}
+    changes = {"env": ECHO, "random_timesteps": 2 * 128 * 128}
     received = np.asarray(rollout(update_count=1, **changes).final_obs).ravel()
     assert np.abs(received).max() <= 2.0
     counts, _ = np.histogram(received, bins=16, range=(-2.0, 2.0))
@@ -95,7 +89,7 @@ def test_warm_up_acts_uniformly_within_the_bounds_and_then_with_the_policy():
 
 def test_warm_up_actions_are_apart_from_the_perturbation():
     """They used to be the same numbers, so that alpha's noise was the action of the warm-up."""
-    changes = {"env": probes.echo(), "random_timesteps": 2 * 128 * 128}
+    changes = {"env": ECHO, "random_timesteps": 2 * 128 * 128}
     received = np.asarray(rollout(update_count=1, **changes).final_obs).ravel()
     steps = rollout(update_count=2, **changes)
     deviation = np.asarray(steps.action - steps.mean).ravel()  # noise and perturbation, same keys

@@ -1,5 +1,6 @@
 """The squashed Gaussian policy against numerical integration, and against Brax's own numbers."""
 
+import functools
 from typing import get_args
 
 import jax
@@ -152,8 +153,8 @@ def small_config(**changes):
 @pytest.fixture(scope="module")
 def squashed():
     model = make_model(small_config(distribution="tanh_gaussian"))
-    state = init_agent(make_parts(model), jax.random.key(0), model.cfg.hyperparams(), {})
-    return model, state
+    init = functools.partial(init_agent, make_parts(model))
+    return model, jax.jit(init)(jax.random.key(0), model.cfg.hyperparams(), {})
 
 
 def test_perturbation_moves_the_mean_before_the_squash(squashed):
@@ -173,7 +174,8 @@ def test_squashed_actions_are_stored_as_they_were_before_and_replayed_with_ratio
     hyperparams = model.cfg.hyperparams().replace(alpha=jnp.float32(0.0))
     state = state.replace(params=jax.tree.map(lambda leaf: leaf + 0.3, state.params))
     keys = update_keys(model.cfg, state.key)
-    collected = collect_batch(model, state, hyperparams, {}, keys)
+    collect = jax.jit(functools.partial(collect_batch, model))
+    collected = collect(state, hyperparams, {}, keys)
     batch = collected.batch
     assert float(jnp.abs(batch.action).max()) > 1.0
     expected = distribution.log_prob(batch.action, batch.mean, batch.log_std) - np.sum(
@@ -181,7 +183,7 @@ def test_squashed_actions_are_stored_as_they_were_before_and_replayed_with_ratio
     )
     np.testing.assert_allclose(batch.log_prob, expected, atol=1e-3)
     state = state.replace(obs_stats=collected.state.obs_stats)
-    replayed = collect_batch(model, state, hyperparams, {}, keys).batch
+    replayed = collect(state, hyperparams, {}, keys).batch
     noise = jnp.zeros_like(batch.action)
     _, metrics = rpo_loss(model.cfg, model.network, state.params, replayed, noise, hyperparams)
     np.testing.assert_allclose(metrics.kl_perturbed, 0.0, atol=1e-6)

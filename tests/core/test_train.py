@@ -35,8 +35,16 @@ def result(train):
 
 
 @pytest.fixture(scope="module")
-def vmapped():
-    return jax.jit(jax.vmap(rpojax.make_train(CFG)))(KEYS)
+def train_three():
+    """Trains agents of the three keys with learning rates of their own."""
+    axes = rpojax.HyperParams.axes(learning_rate=0)
+    train = jax.jit(jax.vmap(rpojax.make_train(CFG), (0, axes)))
+    return lambda *rates: train(KEYS, CFG.hyperparams().replace(learning_rate=jnp.array(rates)))
+
+
+@pytest.fixture(scope="module")
+def vmapped(train_three):
+    return train_three(*[CFG.learning_rate] * 3)
 
 
 def test_metrics_are_one_float_for_each_update(result):
@@ -46,6 +54,7 @@ def test_metrics_are_one_float_for_each_update(result):
         if field.name != "environment":
             assert leaf.shape == (CFG.num_updates,), field.name
             assert leaf.dtype == jnp.float32, field.name
+    np.testing.assert_array_equal(result.metrics.invalid_steps, 0.0)
     assert int(result.state.update_count) == CFG.num_updates
     assert bool(result.finite)
 
@@ -154,11 +163,8 @@ def test_gamma_reaches_the_scale_of_the_rewards(train):
     assert float(high.var) > 4.0 * float(low.var)
 
 
-def test_diverged_agent_is_flagged_and_leaves_the_others_alone(vmapped):
-    rates = jnp.array([3e-4, 1e38, 3e-4])
-    axes = rpojax.HyperParams.axes(learning_rate=0)
-    train = jax.jit(jax.vmap(rpojax.make_train(CFG), (0, axes)))
-    result = train(KEYS, CFG.hyperparams().replace(learning_rate=rates))
+def test_diverged_agent_is_flagged_and_leaves_the_others_alone(train_three, vmapped):
+    result = train_three(CFG.learning_rate, 1e38, CFG.learning_rate)
     np.testing.assert_array_equal(result.finite, [True, False, True])
     np.testing.assert_allclose(
         result.metrics.policy_loss[2], vmapped.metrics.policy_loss[2], atol=1e-4
@@ -180,13 +186,12 @@ def test_warm_up_collects_but_does_not_learn():
     assert all(jax.tree.leaves(moved))
 
 
-def test_reward_shaper_shapes_what_is_learnt_and_not_what_is_reported():
+def test_reward_shaper_shapes_what_is_learnt_and_not_what_is_reported(result):
     def shaper(reward, timestep, timesteps):
         return reward * (1.0 + timestep / timesteps)
 
     shaped = jax.jit(rpojax.make_train(CFG.replace(reward_shaper=shaper)))(KEYS[0])
-    plain = jax.jit(rpojax.make_train(CFG.replace(reward_shaper=lambda r, t, n: r)))(KEYS[0])
-    assert float(shaped.state.reward_stats.var) > 1.2 * float(plain.state.reward_stats.var)
+    assert float(shaped.state.reward_stats.var) > 1.2 * float(result.state.reward_stats.var)
     assert -2000.0 < float(shaped.metrics.episode_return[6]) < -300.0
 
 
