@@ -59,7 +59,11 @@ class ConfigFlags(Config):
         "before any scaling.",
         anything(),
     )
-    symmetry: tyro.conf.Suppress[None] = None
+    symmetry: str | None = setting(  # type: ignore[assignment]
+        None,
+        "Path module:object of an rpojax.Symmetry; --mirror-coef weighs its loss.",
+        anything(),
+    )
 
     def __post_init__(self) -> None:
         """Convert nested settings; leave the other checks to `to_config`, outside the parser."""

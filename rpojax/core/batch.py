@@ -7,6 +7,7 @@ from rpojax.core import losses, normalize
 from rpojax.core.acting import policy_obs
 from rpojax.core.advantage import generalized_advantage
 from rpojax.core.device_axis import device_axis
+from rpojax.core.symmetry import symmetry_of
 from rpojax.networks import ActorCritic
 from rpojax.settings.config import Config
 from rpojax.settings.hyperparams import HyperParams
@@ -138,9 +139,10 @@ def make_batch(
 
 def _mirrored(cfg: Config, state: TrainState, obs: PyTree) -> PyTree:
     """Mirror images of raw observations [T, B, ...], as the policy sees them; None for none."""
-    if cfg.symmetry is None:
+    symmetry = symmetry_of(cfg)
+    if symmetry is None:
         return None
-    return policy_obs(cfg, state, jax.vmap(jax.vmap(cfg.symmetry.mirror_obs))(obs))
+    return policy_obs(cfg, state, jax.vmap(jax.vmap(symmetry.mirror_obs))(obs))
 
 
 def as_samples(cfg: Config, network: ActorCritic, steps: PyTree) -> PyTree:

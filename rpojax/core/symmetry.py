@@ -12,12 +12,21 @@ from rpojax.core.model import Model
 from rpojax.envs.checks.contract import same_structure
 from rpojax.envs.contexts import concrete_values
 from rpojax.networks import Outputs
-from rpojax.settings.values import Symmetry
+from rpojax.settings.config import Config
+from rpojax.settings.values import ImportPath, Symmetry, as_symmetry
 from rpojax.types import Array, Batch, PyTree
 from rpojax.validation import first_line
 
 SAMPLES = 8  # random observations and actions with which the functions are checked
 TOLERANCE = 1e-5
+
+
+def symmetry_of(cfg: Config) -> Symmetry | None:
+    """The symmetry of a config, imported if it has the path of one."""
+    given: Any = cfg.symmetry
+    if not isinstance(given, ImportPath):
+        return given
+    return as_symmetry(f"symmetry = {str(given)!r}, which", given.object)
 
 
 def mirrored(symmetry: Symmetry, batch: Batch) -> Batch:
@@ -41,7 +50,7 @@ def asymmetry(symmetry: Symmetry, policy: Distribution, here: Outputs, there: Ou
 
 def check_symmetry(model: Model) -> None:
     """Raise ValueError unless the functions of `cfg.symmetry` undo themselves."""
-    symmetry, env = model.cfg.symmetry, model.env
+    symmetry, env = symmetry_of(model.cfg), model.env
     if symmetry is None:
         return
     if model.network.recurrent:

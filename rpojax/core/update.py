@@ -18,7 +18,7 @@ from rpojax.core.optimizer import (
     gradient_step,
 )
 from rpojax.core.perturbation import perturb, perturbation_noise
-from rpojax.core.symmetry import asymmetry, mirrored
+from rpojax.core.symmetry import asymmetry, mirrored, symmetry_of
 from rpojax.networks import ActorCritic, Outputs
 from rpojax.ops.shuffle import shuffled_minibatches
 from rpojax.settings.config import Config
@@ -72,12 +72,13 @@ def rpo_loss(
         batch = batch._replace(advantage=advantage)
     kl = distribution.kl_divergence(batch.mean, batch.log_std, outputs.mean, outputs.log_std)
     mirror_penalty = None
-    if cfg.symmetry is not None:
-        image = mirrored(cfg.symmetry, batch)
+    symmetry = symmetry_of(cfg)
+    if symmetry is not None:
+        image = mirrored(symmetry, batch)
         image_outputs = replay(network, params, image)
-        deviation = asymmetry(cfg.symmetry, distribution, outputs, image_outputs)
+        deviation = asymmetry(symmetry, distribution, outputs, image_outputs)
         mirror_penalty = hyperparams.mirror_coef * deviation
-        if cfg.symmetry.augment:
+        if symmetry.augment:
             batch, outputs, mean_noise = jax.tree.map(
                 lambda *halves: jnp.concatenate(halves),
                 (batch, outputs, mean_noise),

@@ -171,8 +171,8 @@ class Config(RunSizes):
     symmetry: Symmetry | None = setting(
         None,
         "`rpojax.Symmetry(mirror_obs, mirror_action)`: minibatches are joined by their mirror "
-        "images, and mirror_coef weighs a loss on what is not symmetric. Not for recurrent "
-        "networks.",
+        "images, and mirror_coef weighs a loss on what is not symmetric; or the path module:object "
+        "of one. Not for recurrent networks.",
         optional(Check(as_symmetry)),
     )
     optimizer: NamedOptimizer | OptimizerFunction = setting(

@@ -136,12 +136,14 @@ class Symmetry:
     augment: bool = True
 
 
-def as_symmetry(name: str, value: Any) -> Symmetry:
-    """A `Symmetry` of two functions."""
+def as_symmetry(name: str, value: Any) -> Any:
+    """A `Symmetry` of two functions, or the path of one."""
+    if path := import_path(value):
+        return path
     if not isinstance(value, Symmetry):
         raise ValueError(
             f"{name} = {show(value)} is not an rpojax.Symmetry; give "
-            "Symmetry(mirror_obs, mirror_action), or None"
+            "Symmetry(mirror_obs, mirror_action), the module:object of one, or None"
         )
     for field in ("mirror_obs", "mirror_action"):
         if not callable(getattr(value, field)):

@@ -81,7 +81,6 @@ def test_each_flag_has_the_help_text_of_its_field(capsys):
     assert "--network.hidden-sizes [INT [INT ...]] Widths of the perceptron's hidden" in text
     assert "`rpojax envs` lists them" in text
     assert "nnx" not in text
-    assert "--symmetry" not in text
     for field in dataclasses.fields(Config):
         if field.name not in NOT_ON_THE_COMMAND_LINE | {"network"}:
             assert f"--{field.name.replace('_', '-')} " in text.replace(",", " ")

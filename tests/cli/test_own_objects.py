@@ -30,10 +30,13 @@ net = Net()
 def half(count):
     return 0.5
 
+mirror = rpojax.Symmetry(jnp.negative, jnp.negative)
+
 def shaper(reward, timestep, timesteps):
     return 2 * reward
 """
 OWN = ("--env=my_own:world", "--network=my_own:net", "--reward-shaper=my_own:shaper")
+MIRROR = ("--symmetry=my_own:mirror", "--mirror-coef=0.1")
 SCHEDULES = ("--lr-schedule=my_own:half", "--alpha-schedule", "my_own:half")
 
 
@@ -57,7 +60,16 @@ def _forget(place):
 @pytest.mark.slow
 def test_a_run_of_ones_own_objects_is_one_like_all_others(place):
     tiny = [word for word in TINY if word not in ("--network.hidden-sizes", "8")]
-    train = ("train", *tiny, *OWN, *SCHEDULES, "--total-timesteps=256", "--run-name=own", "--json")
+    train = (
+        "train",
+        *tiny,
+        *OWN,
+        *SCHEDULES,
+        *MIRROR,
+        "--total-timesteps=256",
+        "--run-name=own",
+        "--json",
+    )
     trained = run(*train, "--env-params.power=0.002").report
     path = place / "runs/own"
     cfg = rpojax.load(path).cfg
@@ -100,6 +112,7 @@ def test_plot_report_and_policies_do_not_need_the_environment(place):
         (("--network", "gru"), "--network gru is not the path of a network; give --network MOD"),
         (("--network=my_own:net", "--network.cell=gru"), "leave --network.* out"),
         (("--surrogate=my_own:missing",), "'my_own:missing' cannot be imported"),
+        (("--symmetry=my_own:half",), "symmetry = 'my_own:half', which = <function half"),
     ],
 )
 def test_what_cannot_be_imported_is_named(place, flags, message):
