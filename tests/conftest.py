@@ -41,3 +41,29 @@ def _rank_promotion_raises():
     """Our own maths never broadcasts silently; gymnax's may, at its own risk."""
     with jax.numpy_rank_promotion("raise"):
         yield
+
+
+_PROGRAMS = {}
+
+
+@pytest.fixture(scope="module")
+def programs_shared():
+    """Runs with the same config, seeds and evaluations share their programs.
+
+    For tests of what surrounds the programs, which take longer to compile than all else there.
+    """
+    from rpojax.runs import loop
+
+    compile_programs = loop.compile_programs
+
+    def compiled_once(model, settings, states):
+        agents, quickly = settings.agents, jax.config.values["jax_disable_most_optimizations"]
+        key = (settings.cfg, settings.evolve, settings.eval_episodes, quickly)
+        key += (agents.seeds, *agents.env_params)
+        if key not in _PROGRAMS:
+            _PROGRAMS[key] = compile_programs(model, settings, states)
+        return _PROGRAMS[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "compile_programs", compiled_once)
+        yield

@@ -37,8 +37,10 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def start(commands: Sequence[Sequence[str]]) -> list[subprocess.Popen[str]]:
+def start(commands: Sequence[Sequence[str]], quickly: bool = True) -> list[subprocess.Popen[str]]:
+    """Start processes that compile quickly, or well where bits are compared."""
     environment = {**os.environ, "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {PATIENT}"}
+    environment["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(int(quickly))
     pipe = subprocess.PIPE
     return [
         subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environment)
@@ -63,9 +65,9 @@ def workers(number: int, devices: int, what: str, *arguments: Any) -> list[list[
     ]
 
 
-def run(number: int, devices: int, what: str, *arguments: Any) -> list[Any]:
+def run(number: int, devices: int, what: str, *arguments: Any, quickly: bool = True) -> list[Any]:
     """What each process of a job has told."""
-    processes = start(workers(number, devices, what, *arguments))
+    processes = start(workers(number, devices, what, *arguments), quickly)
     try:
         return [Ended(process).told() for process in processes]
     finally:
@@ -100,7 +102,7 @@ def config(**changes: Any) -> Any:
     return rpojax.Config(**(settings | changes))
 
 
-def fit(directory: str, stop_after: int | None = None, **arguments: Any) -> Any:
+def fit(directory: str) -> Any:
     """A run with evaluations, checkpoints and a log; returns what it learnt."""
     import rpojax
     from rpojax.loggers import CSVLogger
@@ -114,20 +116,17 @@ def fit(directory: str, stop_after: int | None = None, **arguments: Any) -> Any:
         checkpoint_dir=f"{directory}/run",
         checkpoint_every=4,
         loggers=[CSVLogger(f"{directory}/metrics.csv")],
-        on_chunk=lambda progress: progress.updates == stop_after,
-        **arguments,
     )
     return digests(result)
 
 
 def everything(directory: str) -> Any:
-    """A whole run and one that is stopped, a population, agents of two devices each, a study."""
+    """A run, a population, agents of two devices each, a study."""
     import rpojax
 
     pbt = rpojax.PBT(every=4, hyperparams={"learning_rate": rpojax.studies.LogUniform(1e-4, 1e-2)})
     return {
         "whole": fit(f"{directory}/whole"),
-        "stopped": fit(f"{directory}/stopped", stop_after=8),
         "population": digests(rpojax.fit(config(), num_seeds=8, evolve=pbt)),
         "shared": digests(rpojax.fit(config(devices_per_agent=2), num_seeds=2)),
         "study": rpojax.study(

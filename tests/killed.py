@@ -97,6 +97,7 @@ def save_without_end(directory: str, first: int, done: Connection) -> None:
         done.send(updates)
 
 
-def resume_and_report(directory: str, done: Connection) -> None:
-    """Resume a run, and send the number of updates after each chunk."""
+def resume_and_report(directory: str, quickly: bool, done: Connection) -> None:
+    """Resume a run, compiled as it was, and send the number of updates after each chunk."""
+    jax.config.update("jax_disable_most_optimizations", quickly)
     resume(directory, on_chunk=lambda progress: done.send(progress.updates))

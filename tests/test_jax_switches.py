@@ -24,14 +24,23 @@ RECURRENT = FEED_FORWARD.replace(
 CONFIGS = {"feed-forward": FEED_FORWARD, "recurrent": RECURRENT}
 
 
+STRICT = {
+    "jax_debug_infs": True,
+    "jax_debug_key_reuse": True,
+    "jax_numpy_dtype_promotion": "strict",
+}
+
+
 @contextlib.contextmanager
-def switched(name, value):
-    before = getattr(jax.config, name)
-    jax.config.update(name, value)
+def switched(**values):
+    before = {name: getattr(jax.config, name) for name in values}
+    for name, value in values.items():
+        jax.config.update(name, value)
     try:
         yield
     finally:
-        jax.config.update(name, before)
+        for name, value in before.items():
+            jax.config.update(name, value)
 
 
 def keys(num=3):
@@ -76,23 +85,15 @@ def without_episodes(made):
     return made | {"result": result.replace(metrics=metrics)}
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("jax_debug_infs", True),
-        ("jax_debug_key_reuse", True),
-        ("jax_numpy_dtype_promotion", "strict"),
-    ],
-)
-def test_results_are_bit_identical(cfg_and_plain, name, value):
+def test_strict_switches_change_no_bit(cfg_and_plain):
     cfg, plain = cfg_and_plain
-    with switched(name, value):
+    with switched(**STRICT):
         assert_same(train_and_play(cfg), plain, rtol=0)
 
 
 def test_x64_leaves_all_but_the_environment_in_32_bits(cfg_and_plain):
     cfg, plain = cfg_and_plain
-    with switched("jax_enable_x64", True):
+    with switched(jax_enable_x64=True):
         made = train_and_play(cfg)
     assert made["result"].state.obs.dtype == jnp.float64  # the switch reaches the environment
     dtypes = [
@@ -105,7 +106,7 @@ def test_x64_leaves_all_but_the_environment_in_32_bits(cfg_and_plain):
 def test_debug_nans_lets_a_healthy_training_pass(cfg_and_plain):
     """No episode of 200 steps ends in 8: the mean over none is NaN, or 0 under the switch."""
     cfg, plain = cfg_and_plain
-    with switched("jax_debug_nans", True):
+    with switched(jax_debug_nans=True):
         made = train_and_play(cfg)
     for name in ("episode_return", "episode_length"):
         assert np.isnan(getattr(plain["result"].metrics, name)).all()
@@ -118,7 +119,7 @@ def test_debug_nans_keeps_means_over_episodes():
     cfg = FEED_FORWARD.replace(num_steps=200, total_timesteps=800)
     results = []
     for value in (False, True):
-        with switched("jax_debug_nans", value):
+        with switched(jax_debug_nans=value):
             results.append(jax.jit(rpojax.make_train(cfg))(jax.random.key(0)).metrics)
     plain, made = results
     np.testing.assert_array_equal(made.episode_count, [2.0, 2.0])
@@ -128,7 +129,7 @@ def test_debug_nans_keeps_means_over_episodes():
 
 def test_debug_nans_finds_a_diverging_training():
     cfg = FEED_FORWARD.replace(reward_shaper=lambda reward, timestep, timesteps: reward * jnp.nan)
-    with switched("jax_debug_nans", True), pytest.raises(FloatingPointError):
+    with switched(jax_debug_nans=True), pytest.raises(FloatingPointError):
         jax.jit(rpojax.make_train(cfg))(jax.random.key(0))
 
 
@@ -145,15 +146,16 @@ def test_transfer_guard_finds_no_transfer_in_compiled_programs(cfg_and_plain):
         return rpojax.evaluate(cfg, state, evaluation_key, 2, deterministic=False, max_steps=3)
 
     evaluate()
-    with switched("jax_transfer_guard", "disallow"):
+    with switched(jax_transfer_guard="disallow"):
         jax.block_until_ready((train(train_key, hyperparams), evaluate()))
         jax.block_until_ready(act(obs, carry, key=action_key))
 
 
+@pytest.mark.slow  # each operation of each step is dispatched
 def test_disable_jit_runs_the_same_algorithm():
     cfg = FEED_FORWARD.replace(num_steps=2, num_minibatches=1, total_timesteps=4)
     plain = train_and_play(cfg, max_steps=1)
-    with switched("jax_disable_jit", True):  # slow: each operation of each step is dispatched
+    with switched(jax_disable_jit=True):
         made = train_and_play(cfg, max_steps=1)
     assert_same(made, plain, rtol=1e-3, atol=1e-3)
 
@@ -164,19 +166,17 @@ def fitted():
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
+    "switches",
     [
-        ("jax_enable_x64", True),
-        ("jax_debug_nans", True),
-        ("jax_debug_key_reuse", True),
-        ("jax_numpy_dtype_promotion", "strict"),
+        STRICT | {"jax_debug_nans": True, "jax_debug_infs": False},  # no best return is -inf
+        {"jax_enable_x64": True},
     ],
 )
-def test_fit(fitted, name, value):
-    with switched(name, value):
+def test_fit(fitted, switches):
+    with switched(**switches):
         made = rpojax.fit(FEED_FORWARD, num_seeds=2, eval_every=1, eval_episodes=2)
     assert bool(np.all(made.finite))
     assert np.isnan(made.metrics.episode_return).all()
     assert {leaf.dtype for leaf in jax.tree.leaves(made.metrics)} == {jnp.dtype(jnp.float32)}
-    if name != "jax_enable_x64":  # which changes the environment's random numbers
+    if "jax_enable_x64" not in switches:  # which changes the environment's random numbers
         assert_same(made.metrics, fitted.metrics, rtol=0)

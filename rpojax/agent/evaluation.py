@@ -84,11 +84,11 @@ def evaluate(
     check_config(cfg)
     num_episodes = whole_number("num_episodes", num_episodes)
     max_steps = None if max_steps is None else whole_number("max_steps", max_steps, most=MOST)
-    program = _program(_as_evaluated(cfg), num_episodes, deterministic, max_steps)
+    program = _program(as_evaluated(cfg), num_episodes, deterministic, max_steps)
     return program(state, key, env_params)
 
 
-def _as_evaluated(cfg: Config) -> Config:
+def as_evaluated(cfg: Config) -> Config:
     """The config with default hyperparameters: one program evaluates agents with any values."""
     return cfg.replace(**{name: getattr(Config, name) for name in settings_of(HyperParams)})
 

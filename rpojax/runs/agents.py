@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax.agent.evaluation import Evaluation, play_episodes
+from rpojax.agent.evaluation import PROGRAMS_KEPT, Evaluation, as_evaluated, play_episodes
 from rpojax.core.divergence import QUANTITIES, first_not_finite
-from rpojax.core.model import Model
+from rpojax.core.model import Model, make_model
 from rpojax.core.train import init_agent, is_finite, make_parts
 from rpojax.devices.host_arrays import to_host
 from rpojax.devices.memory import REMEDY, bytes_available, bytes_needed, in_words
@@ -25,6 +25,7 @@ from rpojax.runs.chunk import Chunk, evolving, train_one_agent
 from rpojax.runs.run_state import Best
 from rpojax.runs.settings import RunSettings
 from rpojax.settings.agent_table import AgentTable
+from rpojax.settings.config import Config
 from rpojax.trees import select
 from rpojax.types import Array, Evolution, Key, Metrics, PyTree, TrainState
 
@@ -220,6 +221,8 @@ def play_with_agents(
 ) -> Evaluation:
     """Episodes [N, num_episodes] of agents [N, ...], over all devices.
 
+    The program is kept, for agents of the same config.
+
     Args:
         model: what the agents were trained with.
         state: of all agents.
@@ -229,13 +232,22 @@ def play_with_agents(
         deterministic: True for mean actions, False for samples of the policy.
         max_steps: as in `rpojax.evaluate`.
     """
+    program = _playing(as_evaluated(model.cfg), num_episodes, deterministic, max_steps)
+    with _key_reuse_unchecked():
+        played: Evaluation = program(state, dict(env_params), keys)
+    return to_host(played) if several() else played
+
+
+@functools.lru_cache(PROGRAMS_KEPT)
+def _playing(
+    cfg: Config, num_episodes: int, deterministic: bool, max_steps: int | None
+) -> jax.stages.Wrapped:
+    model = make_model(cfg)
 
     def play(state: TrainState, env_params: Mapping[str, Array], key: Key) -> Evaluation:
         return play_episodes(model, state, key, env_params, num_episodes, deterministic, max_steps)
 
-    with _key_reuse_unchecked():
-        played = sharded_vmap(agents_mapped(model, play))(state, dict(env_params), keys)
-    return to_host(played) if several() else played
+    return sharded_vmap(agents_mapped(model, play))
 
 
 def _key_reuse_unchecked() -> AbstractContextManager[None]:

@@ -11,6 +11,8 @@ import rpojax
 from rpojax.cli.command import parse
 from rpojax.cli.studies import read_plan
 
+pytestmark = pytest.mark.usefixtures("programs_shared")
+
 MODULE = """
 import flax.linen as nn
 import jax.numpy as jnp

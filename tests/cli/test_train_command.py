@@ -18,6 +18,8 @@ from rpojax import Config, RunOptions, loggers
 from rpojax.runs import checkpoint, checkpoint_manager
 from rpojax.runs.progress_bar import ProgressBar
 
+pytestmark = pytest.mark.usefixtures("programs_shared")
+
 
 def test_train_prints_one_json_object_and_the_rest_on_stderr(trained):
     report = trained.finished.report

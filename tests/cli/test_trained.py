@@ -9,11 +9,13 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from commands import BATCH, TINY, UPDATES, returns_in, rows_of, run
+from commands import BATCH, UPDATES, returns_in, rows_of, run
 
 import rpojax
 from rpojax.cli import main
 from rpojax.runs import checkpoint_manager
+
+pytestmark = pytest.mark.usefixtures("programs_shared")
 
 
 def test_eval_of_the_newest_checkpoint_gives_what_training_ended_with(trained):
@@ -57,13 +59,6 @@ def test_eval_prints_a_table(trained):
         main(["eval", str(trained.path), "--episodes=4"])
         ascii_terminal.flush()
     assert b"+-" in ascii_terminal.buffer.getvalue()
-
-
-def test_the_best_of_a_run_without_evaluations_is_refused(tmp_path):
-    arguments = ("--total-timesteps=256", f"--output-dir={tmp_path}", "--run-name=x")
-    assert run("train", *TINY, *arguments).status == 0
-    complaint = run("eval", tmp_path / "x", "--best").complaint
-    assert "holds no evaluated agents; train with eval_every" in complaint
 
 
 def test_damaged_checkpoints_are_skipped_with_a_warning_of_one_line_each(trained, tmp_path):

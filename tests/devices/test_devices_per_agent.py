@@ -36,20 +36,13 @@ def told(tmp_path_factory):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("devices", shared_agents.DEVICES)
-@pytest.mark.parametrize("case", shared_agents.CASES)
+@pytest.mark.parametrize(("case", "devices"), shared_agents.PAIRS)
 @pytest.mark.slow
 def test_several_devices_learn_what_one_learns(told, case, devices):
+    """What all of them have stays equal to the bit."""
     found = told[case][str(devices)]
     assert found["distance"].keys() == {"metrics", "params", "statistics", "learning_rate"}
     assert max(found["distance"].values()) < TOLERANCE, found["distance"]
-
-
-@pytest.mark.parametrize("devices", shared_agents.DEVICES)
-@pytest.mark.parametrize("case", shared_agents.CASES)
-@pytest.mark.slow
-def test_what_all_devices_have_stays_equal_to_the_bit(told, case, devices):
-    found = told[case][str(devices)]
     assert found["copies_agree"]
     assert found["devices"] == devices
     assert found["share"] == shared_agents.BASE.num_envs // devices

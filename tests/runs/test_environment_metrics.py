@@ -20,6 +20,8 @@ from rpojax.report.tables import evaluation_report, results_table
 from rpojax.settings.agent_table import agent_table
 from rpojax.types import Metrics
 
+pytestmark = pytest.mark.usefixtures("programs_shared")
+
 ENVS, STEPS = 8, 16
 
 

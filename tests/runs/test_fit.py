@@ -10,65 +10,27 @@ import numpy as np
 import pytest
 from bits import assert_same_bits
 
-from rpojax import (
-    Config,
-    HyperParams,
-    NetworkConfig,
-    TrainingInterrupted,
-    TrainResult,
-    evaluate,
-    make_train,
-)
+from rpojax import Config, HyperParams, TrainingInterrupted, TrainResult, evaluate
 from rpojax.core.model import make_model
 from rpojax.core.train import init_agent, make_parts
 from rpojax.programs import blocks as blocks_module
-from rpojax.runs import agents, checkpoint, checkpoint_manager, chunk, loop
-from rpojax.runs.api import fit, resume
+from rpojax.runs import agents, checkpoint_manager, chunk, loop
+from rpojax.runs.api import fit
 from rpojax.runs.progress import Progress
-from rpojax.settings.agent_table import agent_table
 
-pytestmark = pytest.mark.optimized
+pytestmark = pytest.mark.usefixtures("programs_shared")
 
 # 320 steps in each environment: Pendulum's episodes of 200 end in some updates and not in others.
 CFG = Config(
-    total_timesteps=5 * 8 * 64, num_envs=8, num_steps=64, update_epochs=2, num_minibatches=2
+    total_timesteps=5 * 4 * 64, num_envs=4, num_steps=64, update_epochs=2, num_minibatches=2
 )
-
-
-def vmapped(cfg: Config, num_seeds: int, seed: int, hyperparams: HyperParams | None = None):
-    """What `fit` is to be bit-identical to: hyperparameters [N] as arguments of one program."""
-    table = agent_table(cfg.hyperparams(), hyperparams, num_seeds=num_seeds, seed=seed)
-    return jax.jit(jax.vmap(make_train(cfg)))(table.keys(), table.hyperparams)
+RUN = {"num_seeds": 3, "seed": 7, "eval_episodes": 4}  # so that all share a program
 
 
 @pytest.fixture(scope="module")
 def watched() -> tuple[TrainResult, list[Progress]]:
     seen: list[Progress] = []
-    return fit(CFG, num_seeds=3, seed=7, on_chunk=seen.append), seen
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("num_seeds", "changes"),
-    [
-        (1, {}),
-        (3, {}),
-        (3, {"normalize_values": True, "lr_schedule": "kl_adaptive", "kl_threshold": 0.02}),
-        (
-            3,
-            {
-                "normalize_observations": False,
-                "normalize_rewards": False,
-                "network": NetworkConfig(shared_torso=True, hidden_sizes=(16,), activation="relu"),
-                "lr_schedule": "constant",
-            },
-        ),
-    ],
-    ids=["one agent", "default", "values and kl_adaptive", "shared torso, no normalisers"],
-)
-def test_result_is_bit_identical_to_the_vmapped_train(changes, num_seeds):
-    cfg = CFG.replace(**changes)
-    assert_same_bits(fit(cfg, num_seeds, seed=7), vmapped(cfg, num_seeds, seed=7))
+    return fit(CFG, **RUN, on_chunk=seen.append), seen
 
 
 def test_progress_counts_from_the_compilation_to_the_end(watched):
@@ -86,28 +48,10 @@ def test_progress_counts_from_the_compilation_to_the_end(watched):
     assert isinstance(seen[-1].metrics.kl, np.ndarray)
 
 
-@pytest.mark.parametrize("longest", [2, 256])
-def test_chunks_of_any_length_need_one_program_and_give_the_same(
-    watched, longest, monkeypatch, caplog
-):
-    monkeypatch.setattr(agents, "LONGEST_CHUNK", longest)
-    monkeypatch.setattr(loop, "SECONDS_PER_CHUNK", 3600.0)
-    seen: list[Progress] = []
-    with jax.log_compiles():
-        result = fit(CFG, num_seeds=3, seed=7, on_chunk=seen.append)
-    lengths = np.diff([progress.updates for progress in seen]).tolist()
-    assert lengths == {2: [1, 2, 2], 256: [1, 4]}[longest]
-    programs = [
-        record for record in caplog.messages if record.startswith("Compiling jit(train_agents)")
-    ]
-    assert len(programs) == 1
-    assert_same_bits(result, watched[0])
-
-
 def test_slow_updates_come_one_at_a_time(monkeypatch):
     monkeypatch.setattr(loop, "SECONDS_PER_CHUNK", 0.0)
     seen: list[Progress] = []
-    fit(CFG, on_chunk=seen.append)
+    fit(CFG, **RUN, on_chunk=seen.append)
     assert [progress.updates for progress in seen] == [0, 1, 2, 3, 4, 5]
 
 
@@ -131,12 +75,10 @@ def test_logs_evaluations_and_checkpoints_change_no_bit_and_say_what_happened(wa
     memory = Memory()
     result = fit(
         CFG,
-        num_seeds=3,
-        seed=7,
+        **RUN,
         loggers=[memory],
         log_every=2,
         eval_every=2,
-        eval_episodes=4,
         checkpoint_dir=tmp_path / "run",
         checkpoint_every=1,
     )
@@ -163,58 +105,17 @@ def test_a_logger_that_cannot_start_leaves_the_old_run(tmp_path):
         def start(self, cfg, agents, updates):
             raise ValueError("path exists already")
 
-    arguments = {"num_seeds": 3, "seed": 7, "checkpoint_dir": tmp_path}
-    fit(CFG, **arguments)
+    fit(CFG, **RUN, checkpoint_dir=tmp_path)
     with pytest.raises(ValueError, match="path exists already"):
-        fit(CFG, loggers=[Refusing()], overwrite=True, **arguments)
+        fit(CFG, **RUN, loggers=[Refusing()], overwrite=True, checkpoint_dir=tmp_path)
     assert checkpoint_manager.updates_saved(tmp_path) == CFG.num_updates
 
 
-def nan_for_the_unlucky(reward, timestep, timesteps):
-    """NaN in the third update, for the agents whose environments go badly then."""
-    return jnp.where((timestep == 150) & (jnp.mean(reward) < -6.5), jnp.nan, reward)
-
-
-@pytest.mark.slow
-def test_diverged_agent_keeps_its_last_finite_state_and_the_others_are_unaffected(tmp_path):
-    cfg = CFG.replace(reward_shaper=nan_for_the_unlucky)
-    expected = vmapped(cfg, 4, seed=0)
-    finite = np.asarray(expected.finite)
-    assert finite.any()
-    assert not finite.all(), "choose another threshold: some are to diverge and some are not"
-    with pytest.warns(RuntimeWarning) as warned:
-        result = fit(
-            cfg, 4, seed=0, checkpoint_dir=tmp_path, checkpoint_every=1, keep_checkpoints=9
-        )
-    assert sorted(str(each.message) for each in warned) == [
-        f"agent {agent} (seed={agent}) diverged in update 3, where NaN or infinity appeared first "
-        "in: reward; it keeps its state after update 2, and is trained no further"
-        for agent in np.flatnonzero(~finite)
-    ]
-    np.testing.assert_array_equal(result.finite, finite)
-    before = checkpoint.read(checkpoint_manager.checkpoint_paths(tmp_path)[2], cfg).run
-    assert before.updates == 2
-    assert before.finite.all()
-    for seed in range(4):
-        if finite[seed]:
-            assert_same_bits(result.select(seed), expected.select(seed))
-        else:
-            select = jax.tree.map(lambda leaf, seed=seed: leaf[seed], before.states.state)
-            assert_same_bits(result.select(seed).state, select)
-            assert int(result.state.update_count[seed]) == 2
-            losses = np.asarray(result.metrics.policy_loss[seed])
-            np.testing.assert_array_equal(np.isnan(losses), [False, False, True, True, True])
-    last = checkpoint_manager.newest(tmp_path, cfg).run
-    np.testing.assert_array_equal(last.finite, finite)
-    assert_same_bits(resume(tmp_path, cfg=cfg), result)
-
-
-@pytest.mark.slow
 def test_all_agents_may_diverge():
     hyperparams = CFG.hyperparams().replace(learning_rate=1e30)
-    with pytest.warns(RuntimeWarning, match=r"agent [01] .* diverged in update 1"):
-        result = fit(CFG, num_seeds=2, hyperparams=hyperparams)
-    assert result.finite.tolist() == [False, False]
+    with pytest.warns(RuntimeWarning, match=r"agent [012] .* diverged in update 1"):
+        result = fit(CFG, **RUN, hyperparams=hyperparams)
+    assert not result.finite.any()
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(result.state.params))
 
 
@@ -230,21 +131,22 @@ def press_at(updates: int, times: int = 1):
 def test_interrupt_without_a_directory_keeps_the_result_at_hand(monkeypatch):
     monkeypatch.setattr(loop, "SECONDS_PER_CHUNK", 0.0)
     with pytest.raises(TrainingInterrupted, match="nothing is saved without a checkpoint_dir") as e:
-        fit(CFG, on_chunk=press_at(2))
-    assert e.value.result.metrics.kl.shape == (1, 2)
+        fit(CFG, **RUN, on_chunk=press_at(2))
+    assert e.value.result.metrics.kl.shape == (3, 2)
 
 
 def test_second_interrupt_stops_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "SECONDS_PER_CHUNK", 0.0)
+    press = press_at(2, times=2)
     with pytest.raises(KeyboardInterrupt) as stopped:
-        fit(CFG, on_chunk=press_at(2, times=2), checkpoint_dir=tmp_path, checkpoint_every=5)
+        fit(CFG, **RUN, on_chunk=press, checkpoint_dir=tmp_path, checkpoint_every=5)
     assert not isinstance(stopped.value, TrainingInterrupted)
     assert checkpoint_manager.newest(tmp_path).run.updates == 0
 
 
 def test_it_trains_away_from_the_main_thread_too():
     results = []
-    thread = threading.Thread(target=lambda: results.append(fit(CFG, 3, 7)))
+    thread = threading.Thread(target=lambda: results.append(fit(CFG, **RUN)))
     thread.start()
     thread.join()
     assert bool(results[0].finite.all())
@@ -305,7 +207,7 @@ def test_an_exception_from_the_caller_ends_the_training():
             raise StopError
 
     with pytest.raises(StopError):
-        fit(CFG, on_chunk=stop)
+        fit(CFG, **RUN, on_chunk=stop)
 
 
 def test_errors_say_what_to_do():

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 from bits import assert_same_bits
+from stopped_runs import stopped_after
 
 import rpojax
 from rpojax.loggers import CSVLogger
@@ -15,7 +16,7 @@ from rpojax.report.curves import read_curves
 from rpojax.runs.api import fit, resume
 from rpojax.settings.ranges import Uniform
 
-pytestmark = pytest.mark.optimized
+pytestmark = pytest.mark.usefixtures("programs_shared")
 
 CFG = rpojax.Config(
     num_envs=4,
@@ -48,24 +49,9 @@ def fitted(tmp_path_factory):
     return result, directory
 
 
-def test_each_agent_is_what_train_alone_makes_of_it(fitted):
-    train = jax.jit(rpojax.make_train(CFG))
-    for index, g in enumerate(GRAVITIES):
-        alone = train(jax.random.key(0), None, {"g": g, "m": 1.5})
-        assert_same_bits(fitted[0].select(index).state, alone.state)
-        assert_same_bits(fitted[0].select(index).metrics, alone.metrics)
-
-
 def test_a_resumed_run_keeps_them(fitted, tmp_path):
-    stopped = fit(
-        CFG,
-        seeds=[0, 0, 0],
-        env_params=WORLDS,
-        on_chunk=lambda progress: progress.updates == 1,
-        checkpoint_dir=tmp_path,
-    )
-    assert stopped.metrics.kl.shape == (3, 1)
-    assert_same_bits(resume(tmp_path), fitted[0])
+    result, directory = fitted
+    assert_same_bits(resume(stopped_after(directory / "run", 1, tmp_path / "run")), result)
 
 
 def test_files_and_labels_name_the_parameters_that_differ(fitted):
@@ -135,20 +121,15 @@ def with_drawn(draw):
 
 
 def test_a_run_with_domain_randomisation_is_saved_and_resumed_with_its_config(tmp_path):
-    cfg = with_drawn(any_length)
-    lengths = fit(cfg, env_params={"g": [1.62, 9.81]}, seeds=[0, 0])
-    fit(
-        cfg,
-        env_params={"g": [1.62, 9.81]},
-        seeds=[0, 0],
-        on_chunk=lambda progress: progress.updates == 1,
-        checkpoint_dir=tmp_path,
-    )
+    cfg, gravities = with_drawn(any_length), {"g": [1.62, 9.81]}
+    saved = {"checkpoint_dir": tmp_path / "whole", "checkpoint_every": 1, "keep_checkpoints": 4}
+    whole = fit(cfg, env_params=gravities, seeds=[0, 0], **saved)
+    at = stopped_after(tmp_path / "whole", 1, tmp_path / "stopped")
     with pytest.raises(ValueError, match=r"config holds objects.*\(env = .*\); pass the config"):
-        resume(tmp_path)
+        resume(at)
     with pytest.warns(
         UserWarning, match=r"env = .*shorter_length\) where the run has .*:any_length"
     ):
-        rpojax.load(tmp_path, cfg=with_drawn(any_shorter_length))
-    assert_same_bits(resume(tmp_path, cfg=with_drawn(any_length)), lengths)
-    assert rpojax.load(tmp_path, cfg=cfg).agents[1].env_params == {"g": np.float32(9.81)}
+        rpojax.load(at, cfg=with_drawn(any_shorter_length))
+    assert_same_bits(resume(at, cfg=with_drawn(any_length)), whole)
+    assert rpojax.load(at, cfg=cfg).agents[1].env_params == {"g": np.float32(9.81)}

@@ -8,7 +8,7 @@ from bits import assert_same_bits
 from rpojax import PBT, Config, NetworkConfig, fit, load, resume
 from rpojax.studies import LogUniform, Uniform
 
-pytestmark = pytest.mark.optimized
+pytestmark = pytest.mark.usefixtures("programs_shared")
 
 CFG = Config(
     num_envs=4,
@@ -74,17 +74,8 @@ def test_replaced_agent_goes_on_from_its_parents_parameters():
 
 
 def test_chunks_and_checkpoints_change_nothing(evolved, tmp_path):
-    def stop(progress):
-        return progress.updates >= 6
-
-    fit(
-        CFG,
-        num_seeds=5,
-        evolve=EVOLVE,
-        checkpoint_dir=tmp_path,
-        checkpoint_every=3,
-        on_chunk=stop,
-    )
+    stopped = {"on_chunk": lambda progress: progress.updates >= 6, "checkpoint_every": 3}
+    fit(CFG, num_seeds=5, evolve=EVOLVE, checkpoint_dir=tmp_path, **stopped)
     resumed = resume(tmp_path)
     assert_same_bits(resumed, evolved)
     assert_same_bits(load(tmp_path).result.evolution, evolved.evolution)
@@ -122,7 +113,7 @@ def test_a_generation_without_an_episode_has_the_scores_of_the_one_before():
     """Pendulum's episodes of 200 steps end in every third generation of 64; also across chunks."""
     cfg = CFG.replace(env="Pendulum-v1", num_steps=64, total_timesteps=4 * 64 * 8)
     evolve = PBT(every=1, hyperparams={"alpha": Uniform(0.0, 1.0)})
-    result = fit(cfg, num_seeds=4, evolve=evolve)
+    result = fit(cfg, num_seeds=4, evolve=evolve, eval_episodes=1)
     history = jax.tree.map(np.asarray, result.evolution)
     ended = np.asarray(result.metrics.episode_count)[0] > 0
     assert ended.tolist() == [False] * 3 + [True] + [False] * 2 + [True] + [False]

@@ -11,7 +11,7 @@ import reproducible
 
 import rpojax
 
-pytestmark = [pytest.mark.optimized, pytest.mark.slow]  # starts processes, and takes minutes
+pytestmark = [pytest.mark.slow, pytest.mark.optimized]
 
 
 @pytest.fixture(scope="module")

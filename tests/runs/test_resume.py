@@ -1,6 +1,5 @@
-"""Runs that are stopped, killed or damaged, then resumed, against `make_train`."""
+"""Runs that are stopped, killed or damaged, then resumed; against `make_train` in test_agents."""
 
-import shutil
 import time
 
 import jax
@@ -9,89 +8,36 @@ import killed
 import numpy as np
 import pytest
 from bits import assert_same_bits
-from test_fit import Memory, vmapped
+from stopped_runs import stopped_after
+from test_fit import Memory
 
 import rpojax
-from rpojax import Config, NetworkConfig
+from rpojax import Config
 from rpojax.runs import checkpoint, checkpoint_manager
 from rpojax.runs.api import fit, resume
 from rpojax.runs.progress import Progress
 
-pytestmark = pytest.mark.optimized
+pytestmark = pytest.mark.usefixtures("programs_shared")
 
 SEEDS, UPDATES = 3, 12
 # 12 x 32 steps: Pendulum's episodes of 200 end within the run, and not in every update.
 BASE = Config(
     total_timesteps=UPDATES * 4 * 32, num_envs=4, num_steps=32, update_epochs=2, num_minibatches=2
 )
-CONFIGS = {
-    "all normalisers, kl_adaptive": BASE.replace(
-        normalize_values=True, lr_schedule="kl_adaptive", kl_threshold=0.05
-    ),
-    "LSTM": BASE.replace(
-        network=NetworkConfig(hidden_sizes=(8,), cell="lstm", cell_sizes=(8,)),
-        sequence_length=16,
-        normalize_values=True,
-        lr_schedule="kl_adaptive",
-    ),
-    "no normalisers, warm-up": BASE.replace(
-        normalize_observations=False,
-        normalize_rewards=False,
-        random_timesteps=128,
-        learning_starts=256,
-        network=NetworkConfig(shared_torso=True, hidden_sizes=(16,)),
-    ),
-}
-
-
-@pytest.fixture(scope="module", params=CONFIGS.values(), ids=CONFIGS.keys())
-def whole_run(request, tmp_path_factory):
-    """A config, what `fit` returns, and a directory with a checkpoint of each update."""
-    directory = tmp_path_factory.mktemp("whole") / "run"
-    result = fit(
-        request.param,
-        SEEDS,
-        seed=5,
-        checkpoint_dir=directory,
-        checkpoint_every=1,
-        keep_checkpoints=UPDATES + 1,
-    )
-    return request.param, result, directory
+CFG = BASE.replace(normalize_values=True, lr_schedule="kl_adaptive", kl_threshold=0.05)
+EPISODES = {"eval_episodes": 2}  # as in the one run that evaluates, so that all share a program
 
 
 @pytest.fixture(scope="module")
 def first_run(tmp_path_factory):
-    """As `whole_run`, of the first config."""
-    cfg = next(iter(CONFIGS.values()))
+    """The result of a run, and a directory with a checkpoint of each update."""
     directory = tmp_path_factory.mktemp("first") / "run"
-    kept = {"checkpoint_every": 1, "keep_checkpoints": UPDATES + 1}
-    return cfg, fit(cfg, SEEDS, seed=5, checkpoint_dir=directory, **kept), directory
-
-
-def stopped_after(directory, updates, at):
-    """A copy of a run as it was after so many updates."""
-    shutil.copytree(directory, at)
-    for path in checkpoint_manager.checkpoint_paths(at):
-        if int(path.name.removeprefix("update_")) > updates:
-            shutil.rmtree(path)
-    return at
-
-
-@pytest.mark.slow
-def test_resumed_run_is_bit_identical(whole_run, tmp_path):
-    cfg, result, directory = whole_run
-    assert_same_bits(result, vmapped(cfg, SEEDS, seed=5))
-    for cut in (0, 1, 6, 11):
-        at = stopped_after(directory, cut, tmp_path / str(cut))
-        seen: list[Progress] = []
-        assert_same_bits(resume(at, on_chunk=seen.append), result)
-        assert seen[0].updates == cut
-        assert seen[-1].steps == SEEDS * cfg.actual_timesteps
-        assert checkpoint_manager.newest(at).run.updates == UPDATES
+    kept = {"checkpoint_every": 1, "keep_checkpoints": UPDATES + 1, **EPISODES}
+    return fit(CFG, SEEDS, seed=5, checkpoint_dir=directory, **kept), directory
 
 
 def test_resume_twice_with_evaluations_switched_on_and_the_config_given(first_run, tmp_path):
-    cfg, result, directory = first_run
+    result, directory = first_run
     at = stopped_after(directory, 3, tmp_path / "run")
 
     class StopError(Exception):
@@ -102,7 +48,7 @@ def test_resume_twice_with_evaluations_switched_on_and_the_config_given(first_ru
             raise StopError
 
     with pytest.raises(StopError):
-        resume(at, cfg=cfg, on_chunk=stop, eval_every=2, eval_episodes=2)
+        resume(at, cfg=CFG, on_chunk=stop, eval_every=2)
     assert checkpoint_manager.newest(at).run.updates >= 7
     assert_same_bits(resume(at), result)
     assert checkpoint_manager.newest(at).run.settings.eval_every == 2
@@ -112,10 +58,10 @@ def test_resume_twice_with_evaluations_switched_on_and_the_config_given(first_ru
 
 
 def test_loggers_of_a_resumed_run_start_where_it_was(first_run, tmp_path):
-    cfg, result, directory = first_run
+    result, directory = first_run
     memory = Memory()
     resume(stopped_after(directory, 8, tmp_path / "run"), loggers=[memory], log_every=3)
-    assert memory.started == [(cfg, (5, 6, 7), 8)]
+    assert memory.started == [(CFG, (5, 6, 7), 8)]
     assert [record.updates for record in memory.records] == [9, 12]
     expected = np.asarray(result.metrics.entropy)[:, 8]  # what comes before has records of its own
     np.testing.assert_allclose(memory.records[0].metrics.entropy, expected, rtol=1e-6)
@@ -125,15 +71,15 @@ def test_finished_run_is_returned_without_training(first_run):
     def fail(progress):
         raise AssertionError("it trains")
 
-    assert_same_bits(resume(first_run[2], on_chunk=fail), first_run[1])
+    assert_same_bits(resume(first_run[1], on_chunk=fail), first_run[0])
 
 
 def test_run_can_be_prolonged(first_run, tmp_path):
-    cfg, result, directory = first_run
-    half = cfg.replace(total_timesteps=cfg.total_timesteps // 2)
-    fit(half, SEEDS, seed=5, checkpoint_dir=tmp_path / "half")
-    assert_same_bits(resume(tmp_path / "half", total_timesteps=cfg.total_timesteps), result)
-    assert checkpoint_manager.newest(tmp_path / "half").run.settings.cfg == cfg
+    result, directory = first_run
+    half = CFG.replace(total_timesteps=CFG.total_timesteps // 2)
+    fit(half, SEEDS, seed=5, checkpoint_dir=tmp_path / "half", **EPISODES)
+    assert_same_bits(resume(tmp_path / "half", total_timesteps=CFG.total_timesteps), result)
+    assert checkpoint_manager.newest(tmp_path / "half").run.settings.cfg == CFG
     with pytest.raises(ValueError, match=r"total_timesteps = 128 is less than the 1536 steps that"):
         resume(directory, total_timesteps=128)
 
@@ -147,7 +93,7 @@ def damage(path):
 
 
 def test_damaged_checkpoint_is_set_aside_and_the_one_before_is_taken(first_run, tmp_path):
-    _, result, directory = first_run
+    result, directory = first_run
     at = stopped_after(directory, 5, tmp_path / "run")
     for path in checkpoint_manager.checkpoint_paths(at)[-2:]:
         damage(path)
@@ -163,7 +109,7 @@ def test_damaged_checkpoint_is_set_aside_and_the_one_before_is_taken(first_run, 
 
 @pytest.mark.filterwarnings("ignore:.*trying the one before:RuntimeWarning")
 def test_no_undamaged_checkpoint_is_an_error(first_run, tmp_path):
-    at = stopped_after(first_run[2], 1, tmp_path / "run")
+    at = stopped_after(first_run[1], 1, tmp_path / "run")
     for path in checkpoint_manager.checkpoint_paths(at):
         damage(path)
     with pytest.raises(ValueError, match=r"all 2 checkpoints in .* are damaged; start a new run"):
@@ -181,10 +127,10 @@ def test_what_is_no_run_is_an_error_that_says_so(tmp_path):
 
 
 def test_another_config_is_refused_and_the_run_stays(first_run):
-    cfg, result, directory = first_run
+    result, directory = first_run
     with pytest.raises(ValueError, match=r"not the config of this run: gamma = 0\.5 where the run"):
-        resume(directory, cfg=cfg.replace(gamma=0.5))
-    assert_same_bits(resume(directory, cfg=cfg), result)
+        resume(directory, cfg=CFG.replace(gamma=0.5))
+    assert_same_bits(resume(directory, cfg=CFG), result)
 
 
 def half_reward(reward, timestep, timesteps):
@@ -197,25 +143,25 @@ def test_config_with_a_function_has_to_be_given(tmp_path):
     with pytest.raises(ValueError, match=r"reward_shaper = test_resume:half_reward\); pass"):
         resume(tmp_path)
     assert_same_bits(resume(tmp_path, cfg=cfg), result)
-    assert rpojax.load(tmp_path, cfg=cfg).cfg is cfg
+    assert rpojax.load(tmp_path, cfg=cfg).cfg == cfg
 
 
 def test_existing_run_is_refused_and_overwritten_only_on_demand(first_run, tmp_path):
-    cfg, _, directory = first_run
-    at = stopped_after(directory, 2, tmp_path / "run")
+    at = stopped_after(first_run[1], 2, tmp_path / "run")
     (at / "notes.txt").write_text("mine")
     with pytest.raises(ValueError, match=r"holds a run already; resume it with rpojax\.resume\(.*"):
-        fit(cfg, SEEDS, seed=6, checkpoint_dir=at)
+        fit(CFG, SEEDS, seed=5, checkpoint_dir=at)
     assert checkpoint_manager.newest(at).run.updates == 2
-    fit(cfg, SEEDS, seed=6, checkpoint_dir=at, overwrite=True)
-    assert checkpoint_manager.newest(at).run.settings.agents.seeds == (6, 7, 8)
+    stop = {"on_chunk": lambda progress: True}
+    fit(CFG, SEEDS, seed=5, checkpoint_dir=at, overwrite=True, **stop, **EPISODES)
+    assert checkpoint_manager.newest(at).run.updates == 0
     assert (at / "notes.txt").read_text() == "mine"
     with pytest.raises(ValueError, match=r"notes\.txt' is a file; give a directory"):
-        fit(cfg, checkpoint_dir=at / "notes.txt")
+        fit(CFG, checkpoint_dir=at / "notes.txt")
 
 
 def test_change_of_versions_is_a_warning(first_run, tmp_path, monkeypatch):
-    _, result, directory = first_run
+    result, directory = first_run
     now = checkpoint.versions()
     monkeypatch.setattr(checkpoint, "versions", lambda: now | {"jax": "99.0"})
     at = stopped_after(directory, 11, tmp_path / "run")
@@ -226,7 +172,7 @@ def test_change_of_versions_is_a_warning(first_run, tmp_path, monkeypatch):
 
 
 def test_state_that_the_config_does_not_make_is_an_error(first_run, tmp_path, monkeypatch):
-    at = stopped_after(first_run[2], 1, tmp_path / "run")
+    at = stopped_after(first_run[1], 1, tmp_path / "run")
     made = checkpoint.init_agent
 
     def other(*args):
@@ -241,7 +187,7 @@ def test_state_that_the_config_does_not_make_is_an_error(first_run, tmp_path, mo
 
 
 def test_full_disk_loses_nothing_that_was_trained(first_run, tmp_path, monkeypatch):
-    cfg, result, _ = first_run
+    result, _ = first_run
     write = checkpoint.storage.write
 
     def full_from_the_third_on(path, *args, **arguments):
@@ -253,7 +199,7 @@ def test_full_disk_loses_nothing_that_was_trained(first_run, tmp_path, monkeypat
     with pytest.warns(
         RuntimeWarning, match=r"No space left on device; the training continues, and"
     ):
-        done = fit(cfg, SEEDS, 5, checkpoint_dir=tmp_path / "run", checkpoint_every=1)
+        done = fit(CFG, SEEDS, 5, checkpoint_dir=tmp_path / "run", checkpoint_every=1, **EPISODES)
     assert_same_bits(done, result)
     assert checkpoint_manager.newest(tmp_path / "run").run.updates == 2
     monkeypatch.undo()
@@ -265,32 +211,30 @@ def test_first_checkpoint_that_cannot_be_written_is_an_error(tmp_path, monkeypat
         raise OSError(f"checkpoint {path} could not be written: No space left on device")
 
     monkeypatch.setattr(checkpoint.storage, "write", full)
-    cfg = next(iter(CONFIGS.values()))
     with pytest.raises(OSError, match="No space left on device"):
-        fit(cfg, SEEDS, 5, checkpoint_dir=tmp_path)
+        fit(CFG, SEEDS, 5, checkpoint_dir=tmp_path, **EPISODES)
 
 
 def test_relative_directory_stays_the_same_after_a_change_of_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "elsewhere").mkdir()
-    cfg = BASE.replace(total_timesteps=2 * BASE.batch_size)
 
     def leave(progress):
         monkeypatch.chdir(tmp_path / "elsewhere")
 
-    fit(cfg, checkpoint_dir="run", on_chunk=leave)
-    assert checkpoint_manager.checkpoint_paths(tmp_path / "run")[-1].name.endswith("2")
+    fit(CFG, SEEDS, seed=5, checkpoint_dir="run", on_chunk=leave, **EPISODES)
+    assert checkpoint_manager.checkpoint_paths(tmp_path / "run")[-1].name.endswith("12")
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("error:.*is damaged:RuntimeWarning")
 def test_run_killed_again_and_again_is_bit_identical(first_run, tmp_path):
-    _, result, directory = first_run
+    result, directory = first_run
     at = stopped_after(directory, 0, tmp_path / "run")
-    rng = np.random.default_rng(0)
+    rng, quickly = np.random.default_rng(0), jax.config.values["jax_disable_most_optimizations"]
     for _ in range(5):
-        process, told = killed.start(killed.resume_and_report, str(at))
+        process, told = killed.start(killed.resume_and_report, str(at), quickly)
         assert told.poll(120)
         time.sleep(rng.uniform(0.0, 0.4))
         process.kill()

@@ -13,13 +13,20 @@ from bits import assert_same_bits
 import rpojax
 from rpojax import Config, Metrics, fit, load, resume
 from rpojax.cli import main
+from rpojax.core.model import make_model
 from rpojax.runs import checkpoint, checkpoint_manager
+from rpojax.runs.launch import new_run
+from rpojax.runs.settings import RunSettings
+from rpojax.runs.warm_start import INITIAL_PARTS
+from rpojax.settings.agent_table import agent_table
 from rpojax.types import Array, Struct
 
-pytestmark = pytest.mark.optimized
+pytestmark = pytest.mark.usefixtures("programs_shared")
 
 SAVED = Path(__file__).parent.parent / "saved" / "run"
-CFG = Config(total_timesteps=4 * 4 * 32, num_envs=4, num_steps=32, num_minibatches=2)
+CFG = Config(
+    total_timesteps=4 * 4 * 32, num_envs=4, num_steps=32, num_minibatches=2, update_epochs=2
+)
 
 
 @pytest.fixture(scope="module")
@@ -62,9 +69,10 @@ def test_committed_run_is_plotted_evaluated_exported_and_begun_from(
     np.testing.assert_allclose(actions, expected["actions"][1], rtol=1e-4, atol=1e-5)
     main(["export", str(copy), "--format", "npz"])
     assert "obs_stats/mean" in np.load(copy / "params_0.npz")
-    run, begun = load(copy), []
-    fit(run.cfg, 2, initial=run, on_chunk=lambda p: begun.append(p.result().state) or True)
-    assert_same_bits(begun[0].params, jax.tree.map(jnp.asarray, run.policies.params))
+    run = load(copy)
+    settings = RunSettings(cfg=run.cfg, agents=agent_table(run.cfg.hyperparams(), num_seeds=2))
+    begun = new_run(make_model(run.cfg), settings, (run, INITIAL_PARTS)).states.state
+    assert_same_bits(begun.params, jax.tree.map(jnp.asarray, run.policies.params))
 
 
 def test_its_training_is_what_cannot_be_read_without_the_state(copy):

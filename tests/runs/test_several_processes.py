@@ -1,6 +1,5 @@
 """Jobs of several processes, joined by `jax.distributed` on this machine."""
 
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -8,23 +7,31 @@ from pathlib import Path
 import job
 import numpy as np
 import pytest
+from stopped_runs import stopped_after
 
 import rpojax
 from rpojax.devices import processes
 
 COMMAND = str(Path(sys.executable).with_name("rpojax"))
 
-pytestmark = [pytest.mark.optimized, pytest.mark.slow, pytest.mark.timeout(3 * job.SECONDS)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.optimized,
+    pytest.mark.timeout(3 * job.SECONDS),
+]
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """Directory and results of one process with four devices, and of two with two each."""
     one, two = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
-    return {1: (one, job.run(1, 4, "everything", one)), 2: (two, job.run(2, 2, "everything", two))}
+    return {
+        1: (one, job.run(1, 4, "everything", one, quickly=False)),
+        2: (two, job.run(2, 2, "everything", two, quickly=False)),
+    }
 
 
-@pytest.mark.parametrize("what", ["whole", "stopped", "population", "shared", "study"])
+@pytest.mark.parametrize("what", ["whole", "population", "shared", "study"])
 def test_two_processes_of_two_devices_are_one_of_four_to_the_bit(trained, what):
     (_, [alone]), (_, both) = trained[1], trained[2]
     assert [each[what] for each in both] == [alone[what]] * 2
@@ -43,11 +50,11 @@ def test_only_the_first_process_logs(trained):
 @pytest.mark.parametrize("number", [1, 3])
 def test_another_number_of_processes_resumes(trained, number, tmp_path):
     directory, told = trained[2]
-    shutil.copytree(directory / "stopped", tmp_path / "stopped")
+    stopped_after(directory / "whole/run", 8, tmp_path / "stopped/run")
     if number == 1:
         resumed = [job.resume(tmp_path / "stopped")]
     else:
-        resumed = job.run(number, 1, "resume", tmp_path / "stopped")
+        resumed = job.run(number, 1, "resume", tmp_path / "stopped", quickly=False)
     assert resumed == [told[0]["whole"]] * number
 
 

@@ -8,7 +8,7 @@ from bits import assert_same_bits
 from rpojax import Config, fit, load, make_policy
 from rpojax.runs import checkpoint_manager
 
-pytestmark = pytest.mark.optimized
+pytestmark = pytest.mark.usefixtures("programs_shared")
 
 CFG = Config(total_timesteps=6 * 4 * 32, num_envs=4, num_steps=32, num_minibatches=2)
 
@@ -77,6 +77,7 @@ def test_other_agents_are_refused(saved, agent):
 
 
 def test_best_of_a_run_that_was_not_evaluated_is_refused(tmp_path):
-    fit(CFG, checkpoint_dir=tmp_path)
+    stop = {"on_chunk": lambda progress: True}
+    fit(CFG, seeds=[7, 3], eval_episodes=2, checkpoint_dir=tmp_path, **stop)
     with pytest.raises(ValueError, match="holds no evaluated agents; train with eval_every"):
         load(tmp_path, best=True)

@@ -1,5 +1,6 @@
 """Searches by Optuna, in batches that train together."""
 
+import os
 import subprocess
 import sys
 import time
@@ -12,6 +13,8 @@ from rpojax.studies import Choice, LogUniform, Uniform, Whole, optimize
 
 optuna = pytest.importorskip("optuna")
 optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+pytestmark = pytest.mark.usefixtures("programs_shared")
 
 CFG = Config(
     env="MountainCarContinuous-v0",
@@ -268,8 +271,10 @@ optimize(study, cfg, space, num_trials=4, batch_size=2, num_seeds=1, eval_episod
 def test_two_processes_share_a_study_by_its_storage(tmp_path):
     storage = f"sqlite:///{tmp_path / 'study.db'}"
     optuna.create_study(storage=storage, study_name="shared", direction="maximize")
+    quickly = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # compiled, as above
     workers = [
-        subprocess.Popen([sys.executable, "-c", WORKER, storage, str(seed)]) for seed in (1, 2)
+        subprocess.Popen([sys.executable, "-c", WORKER, storage, str(seed)], env=quickly)
+        for seed in (1, 2)
     ]
     try:
         assert [worker.wait(timeout=600) for worker in workers] == [0, 0]

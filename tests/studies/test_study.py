@@ -6,9 +6,10 @@ import json
 import jax
 import numpy as np
 import pytest
+from bits import assert_same_bits
 
 import rpojax
-from rpojax import Config, NetworkConfig, make_train, resume_study, study
+from rpojax import Config, NetworkConfig, resume_study, study
 from rpojax.studies import Confirm, Halving, StudyResult, write_table
 from rpojax.studies import runner as runner_module
 from rpojax.studies.api import finished_study
@@ -23,7 +24,7 @@ from rpojax.studies.runner import (
 from rpojax.studies.settings import Setting
 from rpojax.types import Metrics, TrainResult
 
-pytestmark = pytest.mark.optimized
+pytestmark = pytest.mark.usefixtures("programs_shared")
 
 CFG = Config(
     env="MountainCarContinuous-v0",
@@ -47,38 +48,6 @@ def found(tmp_path_factory):
 
 def tables(directory):
     return {name: (directory / name).read_text() for name in ("agents.csv", "settings.csv")}
-
-
-def same(a, b):
-    def bits(leaf):
-        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            leaf = jax.random.key_data(leaf)
-        return np.asarray(leaf).tobytes()
-
-    return [bits(leaf) for leaf in jax.tree.leaves(a)] == [
-        bits(leaf) for leaf in jax.tree.leaves(b)
-    ]
-
-
-def test_each_agent_is_that_of_train_alone(found):
-    result, _ = found
-    for setting in (0, 3):
-        train = jax.jit(make_train(result.settings[setting].cfg))
-        for seed in range(2):
-            alone = train(jax.random.key(seed))
-            assert same(result.result(setting).select(seed), alone)
-
-
-def test_settings_that_differ_in_their_worlds_train_in_one_program(tmp_path):
-    grid = {"env_params.power": [0.001, 0.002]}
-    result = study(CFG, grid=grid, directory=tmp_path, num_seeds=1, eval_episodes=2)
-    assert [trained.members for trained in result.trained] == [[0, 1]]
-    train = jax.jit(make_train(CFG))
-    for index, power in enumerate(grid["env_params.power"]):
-        alone = train(jax.random.key(0), None, {"power": power})
-        assert same(result.result(index).select(0), alone)
-    again = resume_study(tmp_path)
-    np.testing.assert_array_equal(again.scores, result.scores)
 
 
 def test_scores_are_evaluations_by_setting_and_seed(found):
@@ -149,7 +118,7 @@ def test_finished_study_is_read_and_not_trained_again(found, monkeypatch):
         monkeypatch.setattr(runner_module, name, refuse)
     again = study(CFG, grid=GRID, directory=directory, **SMALL)
     np.testing.assert_array_equal(again.scores, result.scores)
-    assert same(again.result(1), result.result(1))
+    assert_same_bits(again.result(1), result.result(1))
     np.testing.assert_array_equal(resume_study(directory).scores, result.scores)
     assert tables(directory) == before
 
@@ -221,19 +190,19 @@ def test_a_score_by_a_metric_of_training_says_of_which_part():
 
 
 def test_halving_stops_the_worse_settings_and_packs_the_others(tmp_path):
-    halving = Halving(3)
-    grid = {"alpha": [0.0, 0.2, 0.5], "learning_rate": [1e-4, 1e-3, 1e-2]}
-    whole = study(CFG, grid=grid, halving=halving, directory=tmp_path / "study", **SMALL)
-    fractions = sorted(whole.fractions.tolist())
-    assert fractions == pytest.approx([1 / 9] * 6 + [1 / 3] * 2 + [1.0])
-    best = whole.best
-    assert whole.fractions[best] == 1.0
-    train = jax.jit(make_train(whole.settings[best].cfg))
-    assert same(whole.result(best).select(1), train(jax.random.key(1)))
-    stopped = int(np.flatnonzero(whole.fractions < 0.2)[0])
-    assert whole.result(stopped).metrics.episode_return.shape == (2, 1)
-    assert whole.summary()[0].setting == whole.settings[best]
-    again = study(CFG, grid=grid, halving=halving, directory=tmp_path / "study", **SMALL)
+    arguments = {
+        "grid": {"alpha": [0.0, 0.5], "learning_rate": [1e-4, 1e-3, 1e-2]},
+        "halving": Halving(3),
+        "directory": tmp_path / "study",
+        **SMALL,
+    }
+    whole = study(CFG, **arguments)
+    assert sorted(whole.fractions.tolist()) == pytest.approx([1 / 3] * 4 + [1.0] * 2)
+    assert whole.fractions[whole.best] == 1.0
+    stopped = int(np.flatnonzero(whole.fractions < 0.5)[0])
+    assert whole.result(stopped).metrics.episode_return.shape == (2, 3)
+    assert whole.summary()[0].setting == whole.settings[whole.best]
+    again = study(CFG, **arguments)
     np.testing.assert_array_equal(again.scores, whole.scores)
 
 
@@ -251,8 +220,6 @@ def test_the_best_settings_are_confirmed_by_fresh_seeds(found, tmp_path):
     again = result.confirmed
     assert again.settings == tuple(chosen.settings[index] for index in chosen.at_end[:2])
     assert [row["seed"] for row in again.agent_rows()] == [2, 3, 4] * 2
-    train = jax.jit(make_train(again.settings[1].cfg))
-    assert same(again.result(1).select(2), train(jax.random.key(4)))
     assert seen[-1].steps == seen[-1].total_steps == seen[-1].steps_now
     assert seen[-1].confirming
     assert len((tmp_path / "study/confirmation/agents.csv").read_text().splitlines()) == 1 + 6

@@ -13,6 +13,8 @@ from rpojax.studies import Halving, Uniform, runner
 from rpojax.studies.api import finished_study, make_plan, resume_study
 from rpojax.studies.plan import StudyDirectory
 
+pytestmark = pytest.mark.usefixtures("programs_shared")
+
 CFG = rpojax.Config(
     env="MountainCarContinuous-v0",
     num_envs=4,
