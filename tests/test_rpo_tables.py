@@ -2,11 +2,13 @@
 
 import re
 
+import numpy as np
 import pytest
 from scipy import stats
 
 from benchmarks.reporting import REPOSITORY
 from benchmarks.rpo import pictures, records, report
+from benchmarks.rpo.__main__ import main
 from benchmarks.rpo.cells import TABLES, cells_of
 from benchmarks.rpo.groups import Group
 from benchmarks.rpo.published import Published, published_for
@@ -16,7 +18,7 @@ from rpojax.statistics import Estimate
 README = (REPOSITORY / "benchmarks/README.md").read_text()
 TABLES_MD = (REPOSITORY / "benchmarks/results/rpo/tables.md").read_text()
 PAIR = re.compile(r"(-?[\d.]*\d) ± ([\d.]*\d)")
-WORDS = {"above", "below", "overlap"}
+WORDS = {"above", "below", "overlap", "not apart"}
 
 
 def agent(**changes):
@@ -84,11 +86,14 @@ def test_rpo_and_ppo_are_compared_with_intervals():
         agent(environment=env, variant="PPO", alpha=0.0, seed=s, training_return=9.0)
         for s in range(10)
     ]
-    header, _, line = report.comparison(rows).splitlines()
+    header, _, line, _, counts = report.comparison(rows).splitlines()
     assert header.endswith("| CleanRL: PPO | ours | CleanRL: RPO 0.5 | ours |")
     assert line.startswith("| PendulumSwingup | 0.3M | 704 ± 2.87 [70")
     assert "| 9.00 ± 0.00 [9.00, 9.00] | above | 1.00 [1.00, 1.00] | 472 ± 385 | below |" in line
     assert line.endswith("| 774 ± 21.0 | below |")
+    assert counts == "Ours against CleanRL's. PPO: 0 above, 1 below, 0 not apart; " + (
+        "RPO 0.5: 0 above, 1 below, 0 not apart."
+    )
 
 
 @pytest.mark.parametrize(
@@ -99,10 +104,24 @@ def test_words_follow_from_intervals(low, high, expected):
     assert report.verdict(Estimate((low + high) / 2, low, high, 0.95), other) == expected
 
 
-def test_the_interval_of_a_published_score_is_students():
-    published = Published(3.0, 1.5)
-    expected = stats.t.interval(0.95, df=9, loc=3.0, scale=1.5 / 3)
-    assert published.interval[1:3] == pytest.approx(expected, abs=1e-3)
+@pytest.mark.parametrize(
+    ("shift", "expected"), [(-3.0, "below"), (0.5, "not apart"), (3.0, "above")]
+)
+def test_a_verdict_on_a_published_score_is_welchs_test(shift, expected):
+    theirs, ours = np.random.default_rng(0).normal([[0.0], [shift]], [[1.0], [2.0]], (2, 10))
+    p = stats.ttest_ind(ours, theirs, equal_var=False).pvalue
+    assert (p < 0.05) == (expected != "not apart")
+    assert Published(theirs.mean(), theirs.std()).verdict(ours) == expected
+
+
+@pytest.mark.slow
+def test_a_trial_of_a_table(capsys):
+    main(["gymnax", "--quick"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("|")[1].strip() for line in lines[-4:]] == [
+        *["Pendulum-v1"] * 2,
+        *["MountainCarContinuous-v0"] * 2,
+    ]
 
 
 def cells(line):
@@ -121,7 +140,7 @@ def test_what_the_readme_says_of_two_means_follows_from_the_tables():
     assert len(quoted) > 10
     for name, steps, _, _, against_ppo, _, _, against_published in quoted:
         verdicts = found[name.split()[0].rstrip(","), steps]
-        assert (against_ppo or "overlap", against_published or "overlap") == verdicts
+        assert (against_ppo or "overlap", against_published or "not apart") == verdicts
 
 
 @pytest.mark.parametrize("path", ["README.md", "benchmarks/README.md"])

@@ -8,20 +8,27 @@
     python -m benchmarks.rpo report        # results/rpo/tables.md and pictures, of what is there
 
 All but the last train what benchmarks/results/rpo lacks, and save it on the way in runs/rpo: after
-Ctrl-C or a kill, the same command goes on. The settings are in benchmarks/rpo/cells.py.
+Ctrl-C or a kill, the same command goes on. The settings are in benchmarks/rpo/cells.py. With
+--quick, two agents of each alpha train for a few updates in the first two environments: a trial of
+minutes, which is printed and not kept.
 """
 
 import argparse
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
 
 import rpojax
 from benchmarks.reporting import environment_info, git_commit, packages_of
 from benchmarks.rpo import records
 from benchmarks.rpo.cells import TABLES, cells_of
-from benchmarks.rpo.report import write_report
+from benchmarks.rpo.report import agents_table, write_report
 from benchmarks.rpo.training import train
 
+QUICK_AGENTS, QUICK_STEPS = 2, 2**15
 
-def main() -> None:
+
+def main(arguments: Sequence[str] | None = None) -> None:
     """Train what is missing of a table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -29,11 +36,18 @@ def main() -> None:
     parser.add_argument("table", choices=(*TABLES, "report"))
     parser.add_argument("--steps", type=int, help="of each agent, in place of the table's own")
     parser.add_argument("--environments", nargs="+", help="some of the table's")
-    arguments = parser.parse_args()
+    parser.add_argument("--quick", action="store_true", help="a trial of two agents")
+    arguments = parser.parse_args(arguments)
     if arguments.table == "report":
         print(write_report())
         return
-    cells = cells_of(arguments.table, arguments.steps, arguments.environments)
+    steps = arguments.steps or (QUICK_STEPS if arguments.quick else None)
+    cells = cells_of(arguments.table, steps, arguments.environments)
+    if arguments.quick:
+        with tempfile.TemporaryDirectory() as place:
+            trained = [train(cell, QUICK_AGENTS, Path(place)) for cell in cells[:2]]
+        print(agents_table([row for each in trained for row in each.agents]))
+        return
     rpojax.use_all_cores()
     commit = git_commit()  # of the code that is loaded now
     for cell in cells:

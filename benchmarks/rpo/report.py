@@ -21,10 +21,12 @@ from rpojax.statistics import (
 )
 
 COMPARISON = (
-    "Training returns: mean ± standard deviation, and the 95 % interval of the mean (bootstrap; of "
-    'CleanRL\'s ten seeds: Student\'s t). "above" and "below": the intervals are apart. '
-    "P(RPO > PPO): the probability that an agent of RPO is better than an agent of PPO."
+    "Training returns: mean ± standard deviation, and the 95 % bootstrap interval of the mean. "
+    'Against PPO, "above" and "below": the intervals are apart. Against CleanRL\'s ten seeds: '
+    "Welch's t-test of the means, p < 0.05. P(RPO > PPO): the probability that an agent of RPO is "
+    "better than an agent of PPO."
 )
+VERDICTS = ("above", "below", "not apart")
 COMPARED = ("dm_control", "mujoco", "cleanrl")
 
 
@@ -71,6 +73,7 @@ def comparison(rows: Sequence[Row]) -> str:
         "|---|---|" + "---|" * (len(variants) + 6),
     ]
     floors = floors_of(rows, "training_return")
+    against: dict[str, list[str]] = {"PPO": [], "RPO 0.5": []}
     for name, steps in dict.fromkeys((group.environment, group.steps) for group in groups):
         scores = {
             group.variant: scores_of(members, "training_return", floors[name])
@@ -94,13 +97,15 @@ def comparison(rows: Sequence[Row]) -> str:
             cells[-2:] = verdict(means["RPO 0.5"], means["PPO"]), interval_in_words(better)
         for variant, alpha in (("PPO", 0.0), ("RPO 0.5", 0.5)):
             published = PUBLISHED.get((name, alpha))
-            known = published is not None and variant in means
-            cells += [
-                in_words(published),
-                verdict(means[variant], published.interval) if known else "",
-            ]
+            known = published is not None and variant in scores
+            against[variant].append(published.verdict(scores[variant]) if known else "")
+            cells += [in_words(published), against[variant][-1]]
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    counts = [
+        f"{variant}: {', '.join(f'{found.count(word)} {word}' for word in VERDICTS)}"
+        for variant, found in against.items()
+    ]
+    return "\n".join(lines) + f"\n\nOurs against CleanRL's. {'; '.join(counts)}."
 
 
 def verdict(estimate: Estimate, other: Estimate) -> str:

@@ -3,6 +3,7 @@
 import itertools
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,15 +29,15 @@ class Trained(NamedTuple):
     curves: list[Row]
 
 
-def train(cell: Cell) -> Trained:
-    """Train and evaluate the agents of a cell, or go on where that was stopped."""
+def train(cell: Cell, agents: int = AGENTS, place: Path = RUNS) -> Trained:
+    """Train and evaluate agents of a cell in a directory, or go on where that was stopped."""
     clock = _Clock(cell)
     study = rpojax.study(
         cell.cfg,
         grid={"alpha": cell.alphas},
-        num_seeds=AGENTS,
+        num_seeds=agents,
         eval_episodes=cell.episodes,
-        directory=RUNS / cell.name,
+        directory=place / cell.name,
         on_progress=clock,
     )
     costs = clock.costs()
