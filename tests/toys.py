@@ -13,6 +13,10 @@ from rpojax.envs import Env, TimeStep
 LIMIT = 7
 
 
+def keys(count, seed=0):
+    return jax.random.split(jax.random.key(seed), count)
+
+
 def make_counter(**changes):
     """Counts its steps; terminates on a large action, is cut off after LIMIT steps."""
 

@@ -3,11 +3,8 @@
 import argparse
 import dataclasses
 
-import jax
-import numpy as np
 import pytest
 
-import rpojax
 from rpojax import Config, NetworkConfig
 from rpojax.compat import from_cleanrl
 
@@ -149,10 +146,3 @@ def test_changes_take_precedence():
 def test_arguments_that_cannot_be_are_refused_with_the_remedy(args, message):
     with pytest.raises(ValueError, match=message):
         from_cleanrl(args)
-
-
-def test_arguments_of_cleanrl_train():
-    args = Args(env_id="Pendulum-v1", total_timesteps=64, num_steps=32, num_minibatches=4)
-    result = jax.jit(rpojax.make_train(from_cleanrl(args)))(jax.random.key(0))
-    assert bool(result.finite)
-    np.testing.assert_allclose(result.metrics.learning_rate, [3e-4, 1.5e-4], rtol=1e-6)

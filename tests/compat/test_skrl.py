@@ -9,18 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from test_purejaxrl import difference, identify
 
 import rpojax
 from rpojax import Config, NetworkConfig, RunOptions
 from rpojax.compat import fit_arguments, from_skrl
 from rpojax.core import losses, normalize, optimizer
 from rpojax.settings.translation import skrl as fields
-
-
-def identify(value):
-    """A test's name, without addresses: parallel workers must agree on it."""
-    return re.sub(r" at 0x[0-9a-f]+", "", str(value))
-
 
 SKRL_1 = {  # RPO_DEFAULT_CONFIG as skrl's page has it
     "rollouts": 16,
@@ -98,15 +93,6 @@ def kl_adaptive():
 
 def shaper(reward, timestep, timesteps):
     return 2.0 * reward
-
-
-def difference(cfg, base):
-    """The fields of a config that differ from those of another."""
-    return {
-        field.name: getattr(cfg, field.name)
-        for field in dataclasses.fields(Config)
-        if getattr(cfg, field.name) != getattr(base, field.name)
-    }
 
 
 # skrl.

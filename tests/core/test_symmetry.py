@@ -41,7 +41,7 @@ def loss_of(cfg, network, params, batch, noise):
     def total(params):
         return rpo_loss(cfg, network, params, batch, noise, cfg.hyperparams())
 
-    (value, metrics), gradient = jax.value_and_grad(total, has_aux=True)(params)
+    (value, metrics), gradient = jax.jit(jax.value_and_grad(total, has_aux=True))(params)
     return value, metrics, ravel_pytree(gradient)[0]
 
 

@@ -26,7 +26,9 @@ KEYS = jax.random.split(jax.random.key(0), 3)
 
 @pytest.fixture(scope="module")
 def train():
-    return jax.jit(rpojax.make_train(CFG))
+    """Trains an agent, with changes of its hyperparameters."""
+    program = jax.jit(rpojax.make_train(CFG))
+    return lambda key, **changes: program(key, CFG.hyperparams().replace(**changes))
 
 
 @pytest.fixture(scope="module")
@@ -158,8 +160,8 @@ def test_numbers_and_arrays_of_a_hyperparameter_share_one_program():
 
 
 def test_gamma_reaches_the_scale_of_the_rewards(train):
-    low = train(KEYS[0], CFG.hyperparams().replace(gamma=0.5)).state.reward_stats
-    high = train(KEYS[0], CFG.hyperparams().replace(gamma=0.99)).state.reward_stats
+    low = train(KEYS[0], gamma=0.5).state.reward_stats
+    high = train(KEYS[0], gamma=0.99).state.reward_stats
     assert float(high.var) > 4.0 * float(low.var)
 
 
@@ -195,7 +197,7 @@ def test_reward_shaper_shapes_what_is_learnt_and_not_what_is_reported(result):
     assert -2000.0 < float(shaped.metrics.episode_return[6]) < -300.0
 
 
-def test_hyperparams_of_the_wrong_kind_are_refused(train):
+def test_hyperparams_of_the_wrong_kind_are_refused():
     with pytest.raises(ValueError, match=r"make one with cfg.hyperparams\(\)"):
         rpojax.make_train(CFG)(KEYS[0], {"alpha": 0.1})
 
@@ -273,14 +275,14 @@ def test_dict_observations_train_as_their_flattened_twin(result):
         )
 
 
-def test_privileged_critic_trains_beside_an_actor_that_sees_less():
+def test_a_privileged_critic_stands_beside_an_actor_that_sees_less():
     env = as_dict(rpojax.envs.make("Pendulum-v1"))
     network = rpojax.NetworkConfig(hidden_sizes=(16, 16), actor_keys=("a", "b"))
     cfg = CFG.replace(env=env, network=network)
-    result = jax.jit(rpojax.make_train(cfg))(KEYS[0])
-    assert result.state.params["actor_0"]["kernel"].shape == (2, 16)
-    assert result.state.params["critic_0"]["kernel"].shape == (3, 16)
-    act = rpojax.make_policy(cfg, result.state)
+    state = jax.jit(rpojax.make_trainer(cfg).init)(KEYS[0])
+    assert state.params["actor_0"]["kernel"].shape == (2, 16)
+    assert state.params["critic_0"]["kernel"].shape == (3, 16)
+    act = rpojax.make_policy(cfg, state)
     obs = {"a": np.ones((5, 1, 1), np.float32), "b": np.zeros(5, np.float32)}
     speeds = [{"d": np.full((5, 1), speed, np.float32)} for speed in (-8.0, 8.0)]
     slow, fast = (act(obs | {"c": speed}) for speed in speeds)

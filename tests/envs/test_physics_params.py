@@ -1,4 +1,7 @@
-"""Parameters of Brax's and MuJoCo Playground's physics, held to models that were changed."""
+"""Brax, MJX and MuJoCo Playground: parameters of their physics, and what they print."""
+
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -22,12 +25,12 @@ def after(env, params, steps=3):
     return jax.lax.scan(step, state, length=steps)[1][-1]
 
 
-@pytest.mark.parametrize("backend", ["generalized", pytest.param("mjx", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("backend", ["spring", pytest.param("mjx", marks=pytest.mark.slow)])
 def test_brax_takes_fields_of_its_system_or_of_its_mujoco_model(backend):
     pytest.importorskip("brax", reason="needs rpojax[brax]")
     env = envs.make("brax/inverted_pendulum", backend=backend)
     check_traced_params(env)
-    mass = {"generalized": "link.inertia.mass", "mjx": "body_mass"}[backend]
+    mass = {"spring": "link.inertia.mass", "mjx": "body_mass"}[backend]
     assert {"gravity", mass} < set(env.params)
     defaults = dict(env.params)
     run = jax.jit(lambda params: after(env, params))
@@ -53,6 +56,21 @@ def test_playground_takes_fields_of_its_mujoco_model():
     np.testing.assert_array_equal(
         jax.jit(lambda: after(env, {}))(), plain
     )  # nothing is left changed
+
+
+def test_nothing_is_printed_where_warp_is_not_installed():
+    """MJX would."""
+    pytest.importorskip("mujoco.mjx", reason="needs rpojax[mjx]")
+    pytest.importorskip("brax", reason="needs rpojax[brax]")
+    program = """
+import sys
+sys.modules["warp"] = None
+from rpojax import envs
+envs.make("brax/fast")
+envs.make("mjx/InvertedPendulum-v5")
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=600)
+    assert (run.returncode, run.stdout) == (0, b""), run.stderr
 
 
 def test_fast_has_no_physics_to_change():

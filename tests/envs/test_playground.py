@@ -67,7 +67,7 @@ def test_steps_are_those_of_playground(name):
 
 
 def test_pendulum_conforms():
-    env = made(PENDULUM)
+    env = envs.make(f"playground/{PENDULUM}", impl="c")
     assert (env.name, env.action_dim, env.max_episode_steps) == (PENDULUM, 1, 1000)
     np.testing.assert_array_equal([env.action_low, env.action_high], [[-1.0], [1.0]])
     assert (env.resets, env.render_fps) == ("pool", 50.0)

@@ -7,13 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
-from toys import LIMIT, make_counter
+from toys import LIMIT, keys, make_counter
 
 from rpojax import envs
-
-
-def keys(count, seed=0):
-    return jax.random.split(jax.random.key(seed), count)
 
 
 def received(env, actions):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from bits import assert_same_bits
-from toys import LIMIT, make_counter, run
+from toys import LIMIT, keys, make_counter, run
 
 import rpojax
 from rpojax import envs
@@ -67,10 +67,6 @@ def any_length(key):
 
 def standard_length(key):
     return {"l": jnp.float32(1.0)}
-
-
-def keys(count, seed=0):
-    return jax.random.split(jax.random.key(seed), count)
 
 
 def small(env, **changes):

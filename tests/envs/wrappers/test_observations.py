@@ -5,17 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
-from toys import make_counter, with_reset
+from toys import keys, make_counter, with_reset
 
 import rpojax
 from rpojax import envs
 from rpojax.core.model import make_model
 
 MANY = 4096
-
-
-def keys(count, seed=0):
-    return jax.random.split(jax.random.key(seed), count)
 
 
 def parts(env):

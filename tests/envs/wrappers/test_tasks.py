@@ -5,15 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
-from toys import make_counter
+from toys import keys, make_counter
 
 from rpojax import envs
 
 MANY = 4096
-
-
-def keys(count, seed=0):
-    return jax.random.split(jax.random.key(seed), count)
 
 
 def follow(command, timestep):
@@ -107,7 +103,10 @@ POLE = """<mujoco><option timestep="0.01"/><worldbody>
 </worldbody></mujoco>"""
 
 
-@pytest.fixture(scope="module", params=["jax", "c"])
+ENGINES = [pytest.param("jax", marks=pytest.mark.slow), "c"]
+
+
+@pytest.fixture(scope="module", params=ENGINES)
 def sliding(request):
     """A ball that slides and turns without forces, whose observation is its velocity."""
     pytest.importorskip("mujoco.mjx")
@@ -170,7 +169,7 @@ def test_what_cannot_be_pushed_is_refused(sliding):
     envs.check_env(envs.random_pushes(sliding, 1.0, 5), num_steps=5)
 
 
-@pytest.mark.parametrize("impl", ["jax", "c"])
+@pytest.mark.parametrize("impl", ENGINES)
 def test_tasks_of_playground_can_be_pushed(impl):
     pytest.importorskip("mujoco_playground")
     env = envs.make("playground/CartpoleBalance", impl=impl)
