@@ -1,14 +1,16 @@
 """Many agents: N x width x environments, vmapped, one after the other, and as rpojax chooses.
 
     python -m benchmarks.agents [--minutes 30] [--agents 8 64] [--widths 64] [--envs 64 256]
+    python -m benchmarks.agents --env mujoco/Hopper-v5 --agents 8 --widths 64 --envs 16 64
 
-32 steps, 4 epochs x 8 minibatches on Pendulum-v1, two hidden layers of `width`. Each cell is a
-process of its own, which times in turn:
+32 steps, 4 epochs x 8 minibatches on Pendulum-v1 or another environment, two hidden layers of
+`width`. Playground's tasks are on MuJoCo's C engine. Each cell is a process of its own, which times
+in turn:
 
 * `vmap`, `map`, `auto`: `jax.jit(jax.vmap(train))` on one device with all agents at once, one
   after the other, and with `agents_at_once="auto"`;
 * `vmap on all`, `map on all`, `auto on all`: the same agents by `sharded_vmap` over all cores;
-* `rejax`, `rejax on all`: rejax's PPO on the same work, vmapped (extra `bench`).
+* `rejax`, `rejax on all`: rejax's PPO on the same work, vmapped (extra `bench`); on Pendulum-v1.
 
 Cells that the CSV holds already, measured at the same commit or not, are left out, so that the
 table can be made in several goes; `--again` measures them anew. A cell that would take more than
@@ -37,6 +39,7 @@ from benchmarks.reporting import (
     RESULTS,
     caption,
     environment_info,
+    packages_of,
     print_table,
     provenance,
     read_csv,
@@ -44,22 +47,25 @@ from benchmarks.reporting import (
 )
 from benchmarks.timing import interleaved
 from benchmarks.worker import printed_by
-from rpojax.core.model import make_model
+from rpojax.core.model import Model, make_model
 from rpojax.programs.agents_at_once import agents_at_once
 
 AGENTS = (1, 2, 8, 64, 256)
 WIDTHS = (32, 64, 128, 256)
 ENVS = (1, 16, 64, 256, 2048)
+PENDULUM = "Pendulum-v1"
 STEPS, EPOCHS, MINIBATCHES = 32, 4, 8
 SLOWEST_ROUND = 60.0  # seconds
 CSV, PNG = RESULTS / "agents.csv", RESULTS / "agents.png"
-KEY_COLUMNS = ("agents", "width", "envs")
-Cell: TypeAlias = tuple[int, ...]  # of the key columns
+KEY_COLUMNS = ("env", "agents", "width", "envs")
+Cell: TypeAlias = tuple[str, int, int, int]  # of the key columns
 
 
-def config(width: int, envs: int, at_once: Any) -> rpojax.Config:
+def config(width: int, envs: int, at_once: Any, env: str = PENDULUM) -> rpojax.Config:
     """The work of one agent."""
     return rpojax.Config(
+        env=env,
+        env_params={"impl": "c"} if env.startswith("playground/") else {},
         num_envs=envs,
         num_steps=STEPS,
         update_epochs=EPOCHS,
@@ -71,8 +77,9 @@ def config(width: int, envs: int, at_once: Any) -> rpojax.Config:
     )
 
 
-def flops_per_step(width: int, obs_dim: int = 3, action_dim: int = 1) -> float:
+def flops_per_step(width: int, model: Model) -> float:
     """Of the products of one environment step trained on: acting, values, gradients."""
+    obs_dim, action_dim = model.env.obs.shape[0], model.env.action_dim
     actor = 2 * (obs_dim * width + width * width + width * action_dim)
     critic = 2 * (obs_dim * width + width * width + width)
     # Forward, gradient of the inputs and of the kernels; the first layer's inputs need none.
@@ -80,7 +87,7 @@ def flops_per_step(width: int, obs_dim: int = 3, action_dim: int = 1) -> float:
     return actor + 2 * critic + EPOCHS * update
 
 
-def ours(width: int, envs: int, count: int, updates: int) -> dict[str, Callable[[], Any]]:
+def ours(env: str, width: int, envs: int, count: int, updates: int) -> dict[str, Callable[[], Any]]:
     """Calls that train `count` agents for some updates, by name; equal programs have one call."""
     keys = jax.random.split(jax.random.key(0), count)
     calls: dict[str, Callable[[], Any]] = {}
@@ -93,7 +100,7 @@ def ours(width: int, envs: int, count: int, updates: int) -> dict[str, Callable[
         if devices > count:
             continue
         for name, at_once in (("vmap", "all"), ("map", 1), ("auto", "auto")):
-            cfg = config(width, envs, at_once)
+            cfg = config(width, envs, at_once, env)
             each = -(-count // devices)
             limit = agents_at_once(make_model(cfg), devices)
             block = each if limit is None else min(limit, each)
@@ -168,25 +175,26 @@ def roofline(width: int, envs: int) -> Callable[[], Any]:
     return lambda: program(keys)
 
 
-def measure_cell(count: int, width: int, envs: int, rounds: int) -> dict[str, Any]:
+def measure_cell(env: str, count: int, width: int, envs: int, rounds: int) -> dict[str, Any]:
     """One row of the table, without its environment."""
     rpojax.use_all_cores()
     steps = count * envs * STEPS
     updates = max(1, round(150_000 / steps))  # about a third of a second, for small agents
-    calls = ours(width, envs, count, updates)
+    calls = ours(env, width, envs, count, updates)
     first = next(iter(calls.values()))
     jax.block_until_ready(first())
     start = time.perf_counter()
     jax.block_until_ready(first())
     if time.perf_counter() - start > SLOWEST_ROUND / 8:
         return {}
-    calls |= peers(width, envs, count, updates)
+    if env == PENDULUM:
+        calls |= peers(width, envs, count, updates)
     calls["roofline"] = roofline(width, envs)
     distinct = {call: name for name, call in calls.items()}
     timed = interleaved({name: calls[name] for name in distinct.values()}, rounds)
     seconds = {name: timed[distinct[call]] for name, call in calls.items()}
     rate = 64 * (envs * STEPS // MINIBATCHES) * 2 * 5 * width * width * jax.device_count()
-    model = make_model(config(width, envs, "auto"))
+    model = make_model(config(width, envs, "auto", env))
     return {
         "seconds": seconds,
         "updates": updates,
@@ -194,16 +202,18 @@ def measure_cell(count: int, width: int, envs: int, rounds: int) -> dict[str, An
             "one": agents_at_once(model, 1),
             "all": agents_at_once(model, jax.device_count()),
         },
+        "flops_per_step": flops_per_step(width, model),
         "roofline_gflops": rate / statistics.median(seconds["roofline"]) / 1e9,
     }
 
 
 def rows_of(cell: Cell, found: dict[str, Any]) -> list[dict[str, Any]]:
     """The lines of the CSV for one cell."""
-    count, width, envs = cell
+    env, count, width, envs = cell
     steps = count * envs * STEPS * found["updates"]
     return [
         {
+            "env": env,
             "agents": count,
             "width": width,
             "envs": envs,
@@ -211,7 +221,7 @@ def rows_of(cell: Cell, found: dict[str, Any]) -> list[dict[str, Any]]:
             "round": index,
             "steps_per_second": round(steps / seconds),
             "auto_block": found["blocks"]["all" if way.endswith("on all") else "one"],
-            "gflops": round(steps / seconds * flops_per_step(width) / 1e9, 2),
+            "gflops": round(steps / seconds * found["flops_per_step"] / 1e9, 2),
             "roofline_gflops": round(found["roofline_gflops"], 2),
         }
         for way, values in found["seconds"].items()
@@ -222,7 +232,7 @@ def rows_of(cell: Cell, found: dict[str, Any]) -> list[dict[str, Any]]:
 
 def cell_of(row: dict[str, Any]) -> Cell:
     """The cell that a line of the CSV belongs to."""
-    return tuple(int(row[name]) for name in KEY_COLUMNS)
+    return row["env"], int(row["agents"]), int(row["width"]), int(row["envs"])
 
 
 def median_ratio(rows: Sequence[dict[str, Any]], way: str, others: Sequence[str]) -> float | None:
@@ -284,7 +294,8 @@ def heat_map(path: Path, table: list[dict[str, Any]], measured: str) -> None:
     )
     axes.xaxis.tick_top()
     labels = [
-        f"{line['agents']} agents of 2 x {line['width']}, {_environments(line['envs'])}"
+        f"{line['env']}: {line['agents']} agents of 2 x {line['width']}, "
+        + _environments(line["envs"])
         for line in table
     ]
     axes.set_yticks(range(len(table)), labels, fontsize=8)
@@ -305,6 +316,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--env", default=PENDULUM)
     parser.add_argument("--agents", nargs="+", type=int, default=AGENTS)
     parser.add_argument("--widths", nargs="+", type=int, default=WIDTHS)
     parser.add_argument("--envs", nargs="+", type=int, default=ENVS)
@@ -314,18 +326,20 @@ def main() -> None:
     parser.add_argument("--cell", nargs=3, type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.cell:
-        print(json.dumps(measure_cell(*arguments.cell, arguments.rounds)))
+        print(json.dumps(measure_cell(arguments.env, *arguments.cell, arguments.rounds)))
         return
     started = time.perf_counter()
-    info = environment_info()
+    info = environment_info(packages_of(arguments.env))
     rows = read_csv(CSV)
-    for cell in itertools.product(arguments.agents, arguments.widths, arguments.envs):
+    for sizes in itertools.product(arguments.agents, arguments.widths, arguments.envs):
+        cell = arguments.env, *sizes
         if arguments.minutes and time.perf_counter() - started > 60 * arguments.minutes:
             break
         there = [row for row in rows if cell_of(row) == cell]
         if there and not arguments.again:
             continue
-        found = printed_by("agents", "--cell", *map(str, cell), "--rounds", str(arguments.rounds))
+        words = "--env", arguments.env, "--rounds", str(arguments.rounds)
+        found = printed_by("agents", *words, "--cell", *map(str, sizes))
         if not found:
             print(f"{cell}: a round would take more than a minute", flush=True)
             continue

@@ -1,6 +1,7 @@
 """MuJoCo's C engine against MJX on a CPU: training, compiling, and physics alone.
 
     python -m benchmarks.engines [--environments NAME ...] [--rounds 5]
+    python -m benchmarks.engines --compile --environments mjx/Humanoid-v5
 
 * `train`: `make_train` for one agent with CleanRL's settings and 64 environments x 32 steps, a
   program for each engine, in turn in one process: seconds of MJX over those of the C engine, the
@@ -8,6 +9,8 @@
 * `physics`: 64 simulations x 32 steps with random controls, as a scan of the C engine's operation,
   and as a loop over `mujoco.batch.Batch` with as many threads: seconds of the operation over those
   of the loop.
+* `--compile` alone: seconds to trace and compile the same training on MJX, once, over those of one
+  step of 64 environments, which is the least that XLA has to compile.
 
 Each environment is a process of its own. Ratios are taken round by round.
 """
@@ -52,15 +55,19 @@ ENVIRONMENTS = (
 NUM_ENVS, NUM_STEPS, UPDATES = 64, 32, 8
 
 
-def compiled(name: str, **env_params: str) -> Callable[[], Any]:
-    """A training of one agent, compiled anew."""
-    cfg = rpojax.Config(
-        env=name,
+def training(env: str | rpojax.envs.Env, **env_params: str) -> rpojax.Config:
+    """The training of one agent."""
+    return rpojax.Config(
+        env=env,
         env_params=env_params,
         num_envs=NUM_ENVS,
         num_steps=NUM_STEPS,
         total_timesteps=UPDATES * NUM_ENVS * NUM_STEPS,
     )
+
+
+def compiled(cfg: rpojax.Config) -> Callable[[], Any]:
+    """A training, compiled anew."""
     program = jax.jit(rpojax.make_train(cfg)).lower(jax.random.key(0)).compile()
     return lambda: program(jax.random.key(0))
 
@@ -108,11 +115,12 @@ def measure(name: str, rounds: int) -> list[dict[str, Any]]:
     found = interleaved(physics(name), rounds)
     ratios = paired_ratios(found["operation"], found["batch"])
     rows = [{"environment": name, "what": "physics: operation / batch", "figure": str(ratios)}]
-    on_c = functools.partial(compiled, name, impl="c")
-    compiling = interleaved({"c": on_c, "pendulum": lambda: compiled("Pendulum-v1")}, rounds)
+    on_c = functools.partial(compiled, training(name, impl="c"))
+    on_pendulum = functools.partial(compiled, training("Pendulum-v1"))
+    compiling = interleaved({"c": on_c, "pendulum": on_pendulum}, rounds)
     programs = {"c": on_c()}
     start = time.perf_counter()
-    programs["jax"] = compiled(name, impl="jax")
+    programs["jax"] = compiled(training(name, impl="jax"))
     seconds_of_mjx = time.perf_counter() - start
     seconds = interleaved(programs, rounds)
     steps = UPDATES * NUM_ENVS * NUM_STEPS
@@ -130,21 +138,47 @@ def measure(name: str, rounds: int) -> list[dict[str, Any]]:
     ]
 
 
+def measure_compiling(name: str) -> list[dict[str, Any]]:
+    """The rows of one environment: its training against one step of it, both on MJX."""
+    env = rpojax.envs.make(name, impl="jax")
+    train = rpojax.make_train(training(env))
+    keys = jax.random.split(jax.random.key(0), NUM_ENVS)
+    state, _ = jax.eval_shape(env.reset, keys, {})
+    action = jax.ShapeDtypeStruct((NUM_ENVS, env.action_dim), jnp.float32)
+    seconds = []
+    for function, arguments in ((env.step, (keys, state, action, {})), (train, (keys[0],))):
+        jax.clear_caches()  # traced anew, too
+        start = time.perf_counter()
+        jax.jit(function).lower(*arguments).compile()
+        seconds.append(time.perf_counter() - start)
+    of_step, of_train = seconds
+    figures = {
+        "compile: seconds of a step of MJX, once": f"{of_step:.1f}",
+        "compile: seconds of MJX, once": f"{of_train:.1f}",
+        "compile: train / step of MJX, once": f"{of_train / of_step:.2f}",
+    }
+    return [{"environment": name, "what": what, "figure": text} for what, text in figures.items()]
+
+
 def main() -> None:
     """Measures what was asked for, and writes the CSV."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--environments", nargs="+", default=ENVIRONMENTS, metavar="NAME")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--compile", action="store_true", help="time compiling on MJX alone")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
-        print(json.dumps(measure(arguments.environments[0], arguments.rounds)))
+        (name,) = arguments.environments
+        rows = measure_compiling(name) if arguments.compile else measure(name, arguments.rounds)
+        print(json.dumps(rows))
         return
     for name in arguments.environments:
         info = environment_info(packages_of(name))
-        words = "--worker", "--environments", name, "--rounds", str(arguments.rounds)
-        rows = printed_by("engines", *words)
-        kept = [row for row in read_csv(CSV) if row["environment"] != name]
+        words = ["--worker", "--environments", name, "--rounds", str(arguments.rounds)]
+        rows = printed_by("engines", *words, *["--compile"] * arguments.compile)
+        new = {(row["environment"], row["what"]) for row in rows}
+        kept = [row for row in read_csv(CSV) if (row["environment"], row["what"]) not in new]
         write_csv(CSV, [*kept, *({**row, **info.as_row()} for row in rows)])
         print_table(name, rows, info)
 

@@ -167,7 +167,7 @@ class Env:
     control_dt: float | None = None  # seconds from one action to the next; None: not known
     actuators: tuple[str, ...] = ()  # names of the action dimensions, where a robot has them
     joints: tuple[str, ...] = ()  # names of its joints, in the order of its positions
-    engine: str = ""  # what simulates it, where there is a choice: "MuJoCo C" or "MJX"
+    engine: str = ""  # what simulates it, if there is a choice: "MuJoCo C", "MJX", "MuJoCo Warp"
     # Environments that a CPU computes at a time, in `reset`, `step` and wrappers that map them
     # anew; None for all. See `rpojax.envs.at_once`.
     most_at_once: int | None = None

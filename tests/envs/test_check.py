@@ -92,7 +92,8 @@ BROKEN = {
 
 
 def test_check_passes_a_good_environment():
-    check_env(make_counter(), num_steps=50)
+    done = check_env(make_counter(), num_steps=50)
+    assert re.fullmatch(r"Counter-v0: 150 random steps, [1-9]\d episodes ended", done)
     check_env(keyed(lambda keys, state: state | {"rng": jax.random.key_data(keys)}), num_steps=50)
 
 

@@ -94,9 +94,10 @@ def test_a_run_keeps_the_engine_that_it_began_with(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["mujoco/Hopper-v5", "playground/ReacherHard"])
-def test_check_env_passes(name):
+def test_check_env_passes_and_names_the_engine(name):
     params = {"impl": "c"} if name.startswith("playground") else {}
-    envs.check_env(envs.make(name, **params))
+    done = envs.check_env(envs.make(name, **params))
+    assert done.startswith(f"{name.partition('/')[2]}, simulated by MuJoCo C: 3000 random steps, ")
 
 
 @pytest.mark.slow

@@ -29,7 +29,7 @@ class _Rollout(NamedTuple):
     valid_start: Array  # bool[T, B] where a reset gave an observation of valid numbers
 
 
-def check_env(env: Env, num_envs: int = 3, num_steps: int = 1000) -> None:
+def check_env(env: Env, num_envs: int = 3, num_steps: int = 1000) -> str:
     """Run an environment with random actions and raise ValueError where it breaks the contract.
 
     Beyond the shapes, dtypes and bounds that `make` checks on every environment, this checks:
@@ -51,6 +51,10 @@ def check_env(env: Env, num_envs: int = 3, num_steps: int = 1000) -> None:
     Two resets and two steps are compiled, twice. Where XLA takes long for that, set
     `JAX_DISABLE_MOST_OPTIMIZATIONS=1`: the check of `mjx/Humanoid-v5`, with 100 steps, takes two
     minutes instead of more than ten.
+
+    Returns:
+        What has been run, as a line to print: the environment, the engine that simulated it where
+        there is a choice of one, and how many steps and ends of episodes there were.
     """
     check_contract(env)
     check_traced_params(env)
@@ -80,6 +84,9 @@ def check_env(env: Env, num_envs: int = 3, num_steps: int = 1000) -> None:
         _check_resets(rollout)
         _check_limit(env, rollout.steps)
         _check_rekey(env, num_envs)
+    simulated = f", simulated by {env.engine}" if env.engine else ""
+    ended = np.count_nonzero(rollout.steps.terminated | rollout.steps.truncated)
+    return f"{env.name}{simulated}: {num_envs * num_steps} random steps, {ended} episodes ended"
 
 
 def _random_rollout(env: Env, key: Key, num_envs: int, num_steps: int) -> _Rollout:

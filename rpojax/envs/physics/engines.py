@@ -18,7 +18,7 @@ from rpojax.envs.physics.mjx_params import changed, traceable
 from rpojax.types import Array, PyTree
 
 IMPLS = ("auto", "jax", "c")
-ENGINES = {"jax": "MJX", "c": "MuJoCo C"}
+ENGINES = {"jax": "MJX", "c": "MuJoCo C", "warp": "MuJoCo Warp"}
 CONTACT_FORCES = {"cacc", "cfrc_ext", "cfrc_int"}  # which MuJoCo leaves out of a step
 KEPT = ("qpos", "qvel", "act", "qacc_warmstart")  # the last: where the constraint solver starts
 

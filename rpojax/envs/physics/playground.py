@@ -162,7 +162,8 @@ def from_playground(
         seconds=env.dt,
         mj_model=env.mj_model,
     )
-    return dataclasses.replace(made, engine=ENGINES[impl])
+    engine = "c" if impl == "c" else config.get("impl", IMPL)
+    return dataclasses.replace(made, engine=ENGINES.get(engine, ENGINES["jax"]))
 
 
 def _on_engine(env: Any) -> Tracing:
