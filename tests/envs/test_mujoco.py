@@ -103,7 +103,7 @@ def test_check_env_passes_and_names_the_engine(name):
 @pytest.mark.slow
 def test_agents_differ_in_their_robots_and_a_run_goes_on_to_the_bit(tmp_path):
     cfg = rpojax.Config(
-        env="mujoco/InvertedPendulum-v5",
+        env="mujoco/Hopper-v5",
         total_timesteps=4 * 32,
         lr_schedule="constant",  # whose rates do not depend on the end of the run
         agents_at_once=1,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rpojax.ops.noise import ABOVE_MINUS_ONE, normal_and_uniform
+from rpojax.ops.noise import ABOVE_MINUS_ONE, normal_and_uniform, symmetric_uniform
 
 SHAPE = (1000, 50, 2)
 
@@ -35,3 +35,19 @@ def test_they_are_normal_and_uniform_and_independent():
 def test_the_smallest_uniform_number_becomes_a_finite_normal():
     assert np.isfinite(jax.lax.erf_inv(ABOVE_MINUS_ONE))
     assert not np.isfinite(jax.lax.erf_inv(np.float32(-1.0)))
+
+
+def test_symmetric_numbers_have_the_same_bits_whether_the_bound_is_a_constant_or_not():
+    keys = jax.random.split(jax.random.key(6), 50)
+
+    def draw(key, most):
+        return 1.25 + symmetric_uniform(key, (6,), most)
+
+    constant = jax.jit(jax.vmap(lambda key: draw(key, 0.005)))(keys)
+    argument = jax.jit(jax.vmap(draw, (0, None)))(keys, np.float32(0.005))
+    one_by_one = jax.jit(lambda keys: jax.lax.map(lambda key: draw(key, 0.005), keys))(keys)
+    random = np.float64(jax.vmap(lambda key: jax.random.uniform(key, (6,)))(keys))
+    most = np.float64(np.float32(0.005))
+    expected = np.float32(1.25) + np.float32(random * (2.0 * most) - most)  # each rounded once
+    for found in (constant, argument, one_by_one):
+        np.testing.assert_array_equal(found, expected)

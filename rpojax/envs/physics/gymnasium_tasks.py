@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from rpojax.envs.physics.data import Data
 from rpojax.envs.physics.mjcf import Noise, Term, start_at
+from rpojax.ops.noise import symmetric_uniform
 from rpojax.types import Array, Key
 
 Settings: TypeAlias = dict[str, Any]  # Gymnasium's keyword arguments
@@ -84,8 +85,8 @@ def reacher(s: Settings) -> Arguments:
         angle = jax.random.uniform(angle_key, (), jnp.float32, 0.0, 2.0 * jnp.pi)
         radius = 0.2 * jnp.sqrt(jax.random.uniform(radius_key, (), jnp.float32))
         goal = radius * jnp.stack([jnp.cos(angle), jnp.sin(angle)])
-        qpos = jnp.asarray(model.qpos0, jnp.float32) + _uniform(qpos_key, model.nq, 0.1)
-        qvel = _uniform(qvel_key, model.nv, 0.005)
+        qpos = jnp.asarray(model.qpos0, jnp.float32) + symmetric_uniform(qpos_key, (model.nq,), 0.1)
+        qvel = symmetric_uniform(qvel_key, (model.nv,), 0.005)
         return qpos.at[-2:].set(goal), qvel.at[-2:].set(0.0)
 
     def to_goal(data: Data) -> Array:
@@ -122,7 +123,7 @@ def pusher(s: Settings) -> Arguments:
 
         _, place = jax.lax.while_loop(is_too_near, draw, (object_key, jnp.zeros(2, jnp.float32)))
         qpos = jnp.asarray(model.qpos0, jnp.float32).at[-4:-2].set(place).at[-2:].set(0.0)
-        return qpos, _uniform(qvel_key, model.nv, 0.005).at[-4:].set(0.0)
+        return qpos, symmetric_uniform(qvel_key, (model.nv,), 0.005).at[-4:].set(0.0)
 
     def distance(data: Data, other: str) -> Array:
         return jnp.linalg.norm(data.body("object").xpos - data.body(other).xpos)
@@ -349,10 +350,6 @@ def _is_upright(data: Data, s: Settings) -> Array:
 
 def _inside(value: Array, bounds: tuple[float, float]) -> Array:
     return (bounds[0] < value) & (value < bounds[1])
-
-
-def _uniform(key: Key, count: int, scale: float) -> Array:
-    return jax.random.uniform(key, (count,), jnp.float32, -scale, scale)
 
 
 def _normal(scale: float) -> Noise:

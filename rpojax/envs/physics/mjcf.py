@@ -22,6 +22,7 @@ from rpojax.envs.physics.elements import rows_of
 from rpojax.envs.physics.engines import ENGINES, IMPLS, impl_on_device, on_c, on_mjx
 from rpojax.envs.physics.rendering import render_with_mujoco
 from rpojax.envs.wrappers import with_time_limit
+from rpojax.ops.noise import symmetric_uniform
 from rpojax.settings.sizes import MOST as MOST_STEPS
 from rpojax.types import Array, Key, PyTree
 from rpojax.validation import check_choice, whole_number
@@ -228,7 +229,7 @@ def start_at(keyframe: str | int | None = None, *, qpos: Noise = 0.0, qvel: Nois
 def _noise(noise: Noise, key: Key, shape: tuple[int, ...]) -> Array:
     if callable(noise):
         return noise(key, shape)
-    return jax.random.uniform(key, shape, jnp.float32, -noise, noise)
+    return symmetric_uniform(key, shape, noise)
 
 
 class _Task(NamedTuple):
