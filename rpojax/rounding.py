@@ -5,6 +5,11 @@ These are different programs: a number that is a constant in one is an argument 
 without an axis of agents. XLA computes with constants while it compiles, and vectorises along the
 axes that it sees, so that the programs would round differently. The two functions here hide from it
 that a value is constant. They compute nothing.
+
+They do not reach into an environment. On a CPU, XLA rounds `x * a + b` once or twice (a fused
+multiply-add), and in `jax.random.uniform(key, shape, minval=-a, maxval=a)` that has depended on
+whether the bounds are constants. `rpojax.ops.noise.symmetric_uniform` has the same bits either way;
+starts of MuJoCo's tasks use it.
 """
 
 import jax

@@ -169,7 +169,8 @@ class Env:
     joints: tuple[str, ...] = ()  # names of its joints, in the order of its positions
     engine: str = ""  # what simulates it, if there is a choice: "MuJoCo C", "MJX", "MuJoCo Warp"
     # Environments that a CPU computes at a time, in `reset`, `step` and wrappers that map them
-    # anew; None for all. See `rpojax.envs.at_once`.
+    # anew; agents are computed together up to as many. None for all, and no wish about agents. See
+    # `rpojax.envs.at_once` and `rpojax.programs.agents_at_once`.
     most_at_once: int | None = None
     # f32[...] default values by name of what `reset` and `step` take as `params`
     params: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict, repr=False)

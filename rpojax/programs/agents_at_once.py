@@ -1,7 +1,11 @@
 """How many agents of a mapped axis to compute at a time: the rule behind `agents_at_once`.
 
 On a CPU, agents that are computed together share the overhead of each operation, about a
-microsecond, and lose more than that once their working set exceeds a core's cache.
+microsecond, and lose more than that once their working set exceeds a core's cache. Physics in JAX
+is hundreds of small operations a step, so that agents are computed together until they have as many
+environments as that computes at a time (`Env.most_at_once`): eight agents on MJX's InvertedPendulum
+with 64 environments each are 1.6 times as fast so. MuJoCo's C engine steps all environments in one
+operation, and its agents follow the size of their gradient steps like others.
 On a GPU or TPU, as many agents are computed together as have rollouts that fit into its memory.
 The constants are measured; benchmarks/README.md has the figures.
 """
@@ -84,6 +88,11 @@ def most_on_cpu(model: Model, cache: int, threads: int) -> int:
 
     `cache` is the bytes of a core's second-level cache, `threads` the cores for each device.
     """
+    by_physics = (model.env.most_at_once or 0) // model.cfg.envs_per_device
+    return max(by_physics, _most_gradient_steps(model, cache, threads))
+
+
+def _most_gradient_steps(model: Model, cache: int, threads: int) -> int:
     step = gradient_step_bytes(model)
     fitting = int(CACHE_SHARE * cache) // step.total
     if threads > 1:

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import jax
 import jax.numpy as jnp
 import pytest
+from toys import make_counter
 
 from rpojax import Config, NetworkConfig
 from rpojax.core.model import make_model
@@ -17,9 +18,9 @@ def at_once(width=32, envs=16, **changes):
     return rule.agents_at_once(make_model(cfg), 1)
 
 
-def on_cpu(width, envs, threads=1, cache=2**21):
+def on_cpu(width, envs, threads=1, cache=2**21, **changes):
     network = NetworkConfig(hidden_sizes=(width, width))
-    cfg = Config(num_envs=envs, num_steps=32, num_minibatches=8, network=network)
+    cfg = Config(num_envs=envs, num_steps=32, num_minibatches=8, network=network, **changes)
     return rule.most_on_cpu(make_model(cfg), cache, threads)
 
 
@@ -46,6 +47,14 @@ def test_threads_of_one_device_share_large_agents_and_are_spared_for_small_ones(
     assert on_cpu(128, 64, threads=2) > on_cpu(128, 64) == 1
     assert on_cpu(64, 1, threads=2) < on_cpu(64, 1)
     assert on_cpu(64, 2048, threads=2) == 1
+
+
+def test_physics_in_jax_is_computed_for_many_environments_at_a_time():
+    physics = make_counter(most_at_once=512)
+    assert on_cpu(64, 64) == on_cpu(64, 64, env=make_counter()) == 1
+    assert on_cpu(64, 64, env=physics) == 8
+    assert on_cpu(64, 1024, env=physics) == 1
+    assert on_cpu(32, 1, cache=2**30, env=physics) > 512  # small gradient steps wish for more
 
 
 @pytest.mark.parametrize("threads", [1, 2])
