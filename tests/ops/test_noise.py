@@ -37,6 +37,7 @@ def test_the_smallest_uniform_number_becomes_a_finite_normal():
     assert not np.isfinite(jax.lax.erf_inv(np.float32(-1.0)))
 
 
+@pytest.mark.optimized
 def test_symmetric_numbers_have_the_same_bits_whether_the_bound_is_a_constant_or_not():
     keys = jax.random.split(jax.random.key(6), 50)
 
