@@ -41,10 +41,6 @@ def test_a_file_may_leave_to_flags_what_it_needs(file):
     assert "total_timesteps = 100 is less" in run("train", f"--config={path}").complaint
 
 
-def test_an_empty_file_changes_nothing(file):
-    assert parsed(f"--config={file('# nothing yet')}").config.to_config() == Config()
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -44,13 +44,6 @@ def test_a_run_has_a_curve_for_each_set_of_hyperparameters(tmp_path, monkeypatch
     assert labels == ["plain", "sweep: alpha=0", "sweep: alpha=0.1"]
 
 
-def test_the_picture_is_written_and_its_path_printed(tmp_path, capsys):
-    output = tmp_path / "curves.png"
-    Plot(directories=(logged(tmp_path / "sweep", SWEEP),), output=output)()
-    assert capsys.readouterr().out == f"{output}\n"
-    assert matplotlib.image.imread(output).shape[:2] == (600, 1200)
-
-
 def test_plot_draws_runs_from_their_metrics_or_their_checkpoints(trained, tmp_path):
     path = trained.copy(tmp_path)
     pictures = [tmp_path / name for name in ("logged.png", "saved.png", "both.png")]

@@ -145,13 +145,6 @@ def test_agents_with_several_hyperparameters_have_a_curve_for_each_set():
     assert explanation(figure) == "mean and range of 2 seeds"
 
 
-def test_agents_that_share_their_hyperparameters_are_one_curve():
-    agents = agent_table(CFG.hyperparams(), num_seeds=4)
-    figure = plot_learning_curves(CFG, metrics_of(curves(4)), agents=agents)
-    assert "mean" in lines(figure)
-    assert len(figure.axes[0].lines) == 1 + 4
-
-
 def test_results_of_several_configs_have_their_own_steps():
     other = CFG.replace(num_envs=64, total_timesteps=4 * CFG.total_timesteps)
     metrics = metrics_of(curves(2))

@@ -14,7 +14,7 @@ from toys import LIMIT, with_step
 import rpojax
 from rpojax import fit
 from rpojax.loggers import CSVLogger, JSONLinesLogger, LogRecord, TensorBoardLogger
-from rpojax.loggers.base import METRICS, columns, scalars, series
+from rpojax.loggers.base import METRICS, columns
 from rpojax.report.curves import learning_curve, read_curves
 from rpojax.report.tables import evaluation_report, results_table
 from rpojax.settings.agent_table import agent_table
@@ -124,33 +124,12 @@ def test_resumed_and_loaded_runs_have_them(run):
         jax.tree.map(np.testing.assert_array_equal, metrics, result.metrics)
 
 
-def test_a_training_that_goes_on_continues_its_files_with_them(tmp_path):
-    path, checkpoints = tmp_path / "log.csv", tmp_path / "run"
-
-    def stop(progress):
-        return progress.updates >= 1
-
-    fit(CFG, loggers=[CSVLogger(path)], checkpoint_dir=checkpoints, on_chunk=stop)
-    rpojax.resume(checkpoints, cfg=CFG, loggers=[CSVLogger(path)])
-    with path.open() as file:
-        rows = list(csv.DictReader(file))
-    assert [row["updates"] for row in rows] == ["1", "2", "3", "4"]
-    assert all(0.0 < float(row["environment/success"]) < 1.0 for row in rows)
-
-
 def record(agents, updates=1, **environment):
     values = np.arange(len(agents), dtype=np.float32)
     metrics = Metrics.filled(values, environment).replace(
         environment={name: value + values for name, value in environment.items()}
     )
     return LogRecord(updates, updates * CFG.batch_size, metrics, 1.0, None)
-
-
-def test_charts_have_tags_of_them():
-    agents = agent_table(CFG.hyperparams(), num_seeds=2)
-    by_label = scalars(record(agents, success=0.5), series(agents))
-    assert by_label[""]["environment/success"] == 1.0
-    assert by_label["seed=1"]["environment/success"] == 1.5
 
 
 @pytest.mark.parametrize("kind", [CSVLogger, JSONLinesLogger])

@@ -40,12 +40,6 @@ class Oven:
         store_checked(self)
 
 
-def test_defaults_are_those_declared():
-    assert Oven() == Oven(
-        name="oven", degrees=180.0, minutes=30, mode="fan", grill=False, tray=None
-    )
-
-
 def test_values_are_stored_as_their_checks_return_them():
     oven = Oven(degrees=200, minutes=20.0, tray=1.0)
     assert (oven.degrees, oven.minutes, oven.tray) == (200.0, 20, 1)

@@ -271,18 +271,6 @@ def test_a_confirmation_has_the_best_settings_and_seeds_that_follow():
         plan(seed=2**32 - 6, confirm=Confirm(5))
 
 
-def test_rungs_that_end_in_the_same_update_are_one():
-    """Of four updates, a ninth and a third are both the first."""
-    short = tuple(grid({"alpha": list(np.linspace(0, 1, 9))}))
-    short = tuple(each._replace(cfg=each.cfg.replace(total_timesteps=4 * 32)) for each in short)
-    halved = StudyPlan(settings=short, halving=3)
-    assert halved.rungs == pytest.approx([1 / 3, 1.0])
-    assert [halved.updates_at(short[0].cfg, rung) for rung in range(2)] == [1, 4]
-    reporting = StudyPlan(settings=short, reports=8)
-    assert [reporting.updates_at(short[0].cfg, rung) for rung in range(4)] == [1, 2, 3, 4]
-    assert len(reporting.rungs) == 4
-
-
 def test_where_only_descriptions_of_objects_differ_there_is_a_warning():
     settings = grid({"lr_schedule": [half, "linear"]})
     recorded = StudyPlan(settings=tuple(settings)).record()
