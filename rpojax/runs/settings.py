@@ -95,8 +95,9 @@ def settings_from_record(record: Mapping[str, Any], cfg: Config | None = None) -
             "rpojax does not know; use the version that recorded it"
         )
     if isinstance(cfg, Config):
-        before = record["cfg"].get("env_params", ())
-        cfg = cfg.replace(env_params=recorded_params(cfg.env, cfg.env_params, before))
+        params = recorded_params(cfg.env, cfg.env_params, record["cfg"].get("env_params", ()))
+        if params != dict(cfg.env_params):
+            cfg = cfg.replace(env_params=params)
     made = config_from_plain(record["cfg"], cfg)
     hyperparams = hyperparams_from_plain(record.get("hyperparams", {}), made.hyperparams())
     params = {
