@@ -1,3 +1,4 @@
+import gc
 import os
 import signal
 from pathlib import Path
@@ -14,6 +15,8 @@ LEAST_SECONDS = os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SEC
 jax.config.update("jax_compilation_cache_dir", CACHE)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", float(LEAST_SECONDS))
 jax.config.update("jax_default_matmul_precision", "float32")  # not TF32, on a GPU
+
+MOST_MAPS = 20_000  # mapped regions of memory; Linux allows a process 65,530
 
 # A shell starts background jobs with these ignored; the tests of signals need what Python does.
 for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -34,6 +37,17 @@ def pytest_runtest_setup(item):
         jax.config.update("jax_disable_most_optimizations", quickly)
         os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(int(quickly))  # of child processes
         jax.clear_caches()
+
+
+def pytest_runtest_teardown(item, nextitem):
+    """Let go of programs between modules: XLA crashes where it can map no more memory for them."""
+    maps = Path("/proc/self/maps")
+    if nextitem is None or nextitem.path == item.path or not maps.exists():
+        return
+    if maps.read_text().count("\n") > MOST_MAPS:
+        _PROGRAMS.clear()
+        jax.clear_caches()
+        gc.collect()
 
 
 @pytest.fixture(autouse=True)
