@@ -73,8 +73,9 @@ def fitted(**arguments):
 
 def ways():
     """Kind of network, number of agents, number of devices; each is a program to compile."""
-    perceptrons = [("perceptron", *count) for count in [(1, 3), (3, 2), (8, 1)]]
-    return [*perceptrons, ("lstm", 8, 3)]
+    counts = [(1, 1), (1, 3), (2, 2), (3, 2), (8, 1), (8, 3)]
+    perceptrons = [("perceptron", *count) for count in counts]
+    return [*perceptrons, ("lstm", 3, 1), ("lstm", 8, 3)]
 
 
 def main():

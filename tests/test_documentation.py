@@ -137,3 +137,7 @@ def test_version_changelog_and_citation_agree():
     assert unreleased or rpojax.__version__ == newest
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert (citation["version"], str(citation["date-released"])) == (newest, date)
+
+
+def test_the_readme_is_short():
+    assert len(README.splitlines()) < 250

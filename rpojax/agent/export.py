@@ -10,7 +10,6 @@ import itertools
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, get_args
 
 import jax
@@ -124,7 +123,7 @@ def export_policy(
             that is not installed.
     """
     model = make_model(cfg)
-    return write_policy(model, state, Path(path), format, deterministic, platforms, training or {})
+    return write_policy(model, state, Path(path), format, deterministic, platforms, training)
 
 
 def write_policy(
@@ -134,7 +133,7 @@ def write_policy(
     format: Kind,
     deterministic: bool = True,
     platforms: Sequence[Platform] = PLATFORMS,
-    training: Mapping[str, Any] = MappingProxyType({}),
+    training: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """`export_policy` for a model, whose environment may be a description."""
     check_choice("format", format, get_args(Kind))
@@ -147,7 +146,7 @@ def write_policy(
     cfg = model.cfg
     builtin = isinstance(cfg.network, NetworkConfig)
     layered = builtin and format != "stablehlo"
-    contract = make_contract(model, state, format, training, layered)
+    contract = make_contract(model, state, format, training or {}, layered)
     if format == "stablehlo":
         encode = _stablehlo(model, state, deterministic, platforms)
     elif format == "onnx":

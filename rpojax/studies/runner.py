@@ -99,7 +99,9 @@ class RungResult(NamedTuple):
             rows = slice(places[0], places[0] + seeds)
         result = jax.tree.map(lambda leaf: leaf[rows], self.result)
         seconds = self.train_seconds * len(members) / len(self.members)
-        return RungResult(members, self.rung, result, self.scores[rows], seconds)
+        return self._replace(
+            members=members, result=result, scores=self.scores[rows], train_seconds=seconds
+        )
 
 
 OnProgress = Callable[[StudyProgress], Any]

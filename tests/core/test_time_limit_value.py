@@ -8,16 +8,17 @@ finite sums over an episode where it is taken for one.
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 import rpojax
 from rpojax import envs
 from rpojax.envs.wrappers import with_time_limit
 from rpojax.networks import make_network
 
-REWARD, GAMMA, LIMIT, SEEDS = 2.0, 0.8, 4, 4
+REWARD, GAMMA, SEEDS = 2.0, 0.8, 4
 
 
-def paying():
+def paying(limit):
     """Rewards nothing but time."""
 
     def reset(keys, params):
@@ -36,12 +37,12 @@ def paying():
         action_low=np.array([-1.0]),
         action_high=np.array([1.0]),
     )
-    return with_time_limit(endless, LIMIT)
+    return with_time_limit(endless, limit)
 
 
-def learnt_values(bootstrap):
+def learnt_values(limit, bootstrap):
     cfg = rpojax.Config(
-        env=paying(),
+        env=paying(limit),
         total_timesteps=30_720,
         num_envs=16,
         num_steps=16,
@@ -63,8 +64,9 @@ def learnt_values(bootstrap):
     return np.ravel(outputs.value)
 
 
-def test_values_look_past_a_time_limit_with_bootstrap_and_stop_there_without():
+@pytest.mark.parametrize("limit", [1, 4])
+def test_values_look_past_a_time_limit_with_bootstrap_and_stop_there_without(limit):
     for_ever = REWARD / (1.0 - GAMMA)
-    finite = np.mean([for_ever * (1.0 - GAMMA**left) for left in range(1, LIMIT + 1)])
-    np.testing.assert_allclose(learnt_values(bootstrap=True), for_ever, rtol=0.02)
-    np.testing.assert_allclose(learnt_values(bootstrap=False), finite, rtol=0.02)
+    finite = np.mean([for_ever * (1.0 - GAMMA**left) for left in range(1, limit + 1)])
+    np.testing.assert_allclose(learnt_values(limit, bootstrap=True), for_ever, rtol=0.02)
+    np.testing.assert_allclose(learnt_values(limit, bootstrap=False), finite, rtol=0.02)

@@ -120,7 +120,7 @@ def test_share_of_intervals_that_cover_the_truth(runs, method, least, most):
     """Interquartile means of 4 tasks whose scores are normal, at a nominal 95 %."""
     rng = np.random.default_rng(0)
     truth = 0.6  # the distribution of all scores is symmetric about the mean of LOCATIONS
-    draws = LOCATIONS + 0.2 * rng.normal(size=(800, runs, 4))
+    draws = LOCATIONS + 0.2 * rng.normal(size=(1500, runs, 4))
     covered = 0
     for scores in draws:
         _, low, high, _ = bootstrap_interval(scores, num_resamples=1000, rng=rng, method=method)
