@@ -102,7 +102,7 @@ def config(**changes: Any) -> Any:
     return rpojax.Config(**(settings | changes))
 
 
-def fit(directory: str) -> Any:
+def fit(directory: str, stop_after: int | None = None) -> Any:
     """A run with evaluations, checkpoints and a log; returns what it learnt."""
     import rpojax
     from rpojax.loggers import CSVLogger
@@ -116,17 +116,19 @@ def fit(directory: str) -> Any:
         checkpoint_dir=f"{directory}/run",
         checkpoint_every=4,
         loggers=[CSVLogger(f"{directory}/metrics.csv")],
+        on_chunk=lambda progress: progress.updates == stop_after,
     )
     return digests(result)
 
 
 def everything(directory: str) -> Any:
-    """A run, a population, agents of two devices each, a study."""
+    """A whole run and one that is stopped, a population, agents of two devices each, a study."""
     import rpojax
 
     pbt = rpojax.PBT(every=4, hyperparams={"learning_rate": rpojax.studies.LogUniform(1e-4, 1e-2)})
     return {
         "whole": fit(f"{directory}/whole"),
+        "stopped": fit(f"{directory}/stopped", stop_after=8),
         "population": digests(rpojax.fit(config(), num_seeds=8, evolve=pbt)),
         "shared": digests(rpojax.fit(config(devices_per_agent=2), num_seeds=2)),
         "study": rpojax.study(

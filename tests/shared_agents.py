@@ -53,8 +53,7 @@ CASES = {
         reset_pool=8,
     ),
 }
-DEVICES = dict.fromkeys(CASES, (2,)) | {"minibatch": (2, 3)}
-PAIRS = [(name, number) for name, numbers in DEVICES.items() for number in numbers]
+DEVICES = (2, 3)
 SHORT = BASE.replace(total_timesteps=6 * BASE.batch_size)
 EVOLVE = rpojax.PBT(
     every=2,
@@ -108,7 +107,7 @@ def copies_agree(result):
     )
 
 
-def compare(cfg, numbers):
+def compare(cfg):
     """An agent on one device, and on several."""
     key = jax.random.key(0)
     alone = jax.jit(rpojax.make_train(cfg))(key)
@@ -116,7 +115,7 @@ def compare(cfg, numbers):
         "rates": np.unique(np.sign(np.diff(alone.metrics.learning_rate))).tolist(),
         "kl": np.asarray(alone.metrics.kl).tolist(),
     }
-    for number in numbers:
+    for number in DEVICES:
         shared = jax.jit(rpojax.make_train(cfg.replace(devices_per_agent=number)))(key)
         found[str(number)] = {
             "distance": distance(alone, shared),
@@ -225,7 +224,7 @@ def not_told():
 
 def main():
     jax.config.update("jax_num_cpu_devices", 4)
-    found = {name: compare(cfg, DEVICES[name]) for name, cfg in CASES.items()}
+    found = {name: compare(cfg) for name, cfg in CASES.items()}
     found["many"] = many(Path(sys.argv[1]))
     found["evolved"] = evolved()
     found["in steps"] = in_steps()

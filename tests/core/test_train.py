@@ -275,11 +275,11 @@ def test_dict_observations_train_as_their_flattened_twin(result):
         )
 
 
-def test_a_privileged_critic_stands_beside_an_actor_that_sees_less():
+def test_privileged_critic_trains_beside_an_actor_that_sees_less():
     env = as_dict(rpojax.envs.make("Pendulum-v1"))
     network = rpojax.NetworkConfig(hidden_sizes=(16, 16), actor_keys=("a", "b"))
     cfg = CFG.replace(env=env, network=network)
-    state = jax.jit(rpojax.make_trainer(cfg).init)(KEYS[0])
+    state = jax.jit(rpojax.make_train(cfg))(KEYS[0]).state
     assert state.params["actor_0"]["kernel"].shape == (2, 16)
     assert state.params["critic_0"]["kernel"].shape == (3, 16)
     act = rpojax.make_policy(cfg, state)

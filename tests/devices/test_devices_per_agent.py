@@ -36,7 +36,8 @@ def told(tmp_path_factory):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize(("case", "devices"), shared_agents.PAIRS)
+@pytest.mark.parametrize("devices", shared_agents.DEVICES)
+@pytest.mark.parametrize("case", shared_agents.CASES)
 @pytest.mark.slow
 def test_several_devices_learn_what_one_learns(told, case, devices):
     """What all of them have stays equal to the bit."""

@@ -143,7 +143,7 @@ def test_config_with_a_function_has_to_be_given(tmp_path):
     with pytest.raises(ValueError, match=r"reward_shaper = test_resume:half_reward\); pass"):
         resume(tmp_path)
     assert_same_bits(resume(tmp_path, cfg=cfg), result)
-    assert rpojax.load(tmp_path, cfg=cfg).cfg == cfg
+    assert rpojax.load(tmp_path, cfg=cfg).cfg is cfg
 
 
 def test_existing_run_is_refused_and_overwritten_only_on_demand(first_run, tmp_path):

@@ -31,7 +31,7 @@ def trained(tmp_path_factory):
     }
 
 
-@pytest.mark.parametrize("what", ["whole", "population", "shared", "study"])
+@pytest.mark.parametrize("what", ["whole", "stopped", "population", "shared", "study"])
 def test_two_processes_of_two_devices_are_one_of_four_to_the_bit(trained, what):
     (_, [alone]), (_, both) = trained[1], trained[2]
     assert [each[what] for each in both] == [alone[what]] * 2
