@@ -10,6 +10,9 @@
   step; and `evaluate`, with one of each.
 * `learning`: 4 agents with the settings in `LEARNING`, trained together, and the mean and standard
   deviation of 64 evaluation episodes of each. Agents of MJX's tasks are also scored in Gymnasium.
+* `tasks`: each of MuJoCo Playground's tasks on the C engine: seconds to make it, to pass
+  `check_env` with 20 steps of 3 environments, and to train 3 updates of its preset with 4
+  environments; and whether all numbers are finite.
 * `time-limit`: the value that is learnt where episodes of a constant reward are cut off, with
   bootstrap and without, against the true value.
 
@@ -180,6 +183,24 @@ def learning(name: str, rounds: int) -> Iterator[Figure]:
             yield Figure("std of return in Gymnasium", agent, float(played.episode_return.std()))
 
 
+def task(name: str, rounds: int) -> Iterator[Figure]:
+    """Seconds of the first checks and updates of a task, mostly of compiling."""
+    del rounds
+    jax.config.update("jax_disable_most_optimizations", True)
+    start = time.perf_counter()
+    env = envs.make(name, impl="c")
+    yield Figure("seconds to make", 0, time.perf_counter() - start)
+    start = time.perf_counter()
+    envs.check_env(env, num_steps=20)
+    yield Figure("seconds to check", 0, time.perf_counter() - start)
+    size = {"num_envs": 4, "num_steps": 8, "num_minibatches": 2, "total_timesteps": 3 * 4 * 8}
+    cfg = rpojax.Config.preset(name).replace(env=env, **size)
+    start = time.perf_counter()
+    result = rpojax.fit(cfg)
+    yield Figure("seconds to train", 0, time.perf_counter() - start)
+    yield Figure("finite", 0, float(result.finite.all()))
+
+
 def time_limit(name: str, rounds: int) -> Iterator[Figure]:
     """The value of an endless constant reward, and the values that critics learn."""
     del name, rounds
@@ -234,6 +255,10 @@ PARTS: Mapping[str, tuple[Callable[[str, int], Iterator[Figure]], tuple[str, ...
     "speed": (speed, TIMED),
     "compile": (compile_seconds, TIMED),
     "learning": (learning, tuple(LEARNING)),
+    "tasks": (
+        task,
+        tuple(name for name in rpojax.Config.presets() if name.startswith("playground/")),
+    ),
     "time-limit": (time_limit, ("constant reward",)),
 }
 

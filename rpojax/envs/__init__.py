@@ -12,8 +12,7 @@ rpojax.Config(env="playground/CartpoleBalance", env_params={"episode_length": 50
 
 * **gymnax**: its five continuous tasks.
 * **brax/**: any of its backends, without its wrappers, so that a time limit truncates and each
-  episode has a start of its own. Brax is no longer maintained, and warns when it loads a model. Its
-  swimmer does not load: it calls `jnp.clip` in a way that JAX 0.10 no longer has.
+  episode has a start of its own. Brax is no longer maintained, and warns when it loads a model.
 * **mjx/**: Gymnasium's MuJoCo tasks, simulated by MJX. Observations, rewards and ends are those of
   Gymnasium, and tests compare them step by step with its own simulator. Contacts of Ant differ (MJX
   orients friction directions differently), and HalfCheetah and Ant drift apart over an episode.
@@ -31,10 +30,10 @@ rpojax.Config(env="playground/CartpoleBalance", env_params={"episode_length": 50
   Parameters are entries of the task's configuration (`"reward_config.scales.torques"`). Vision is
   not supported. Where tasks observe `state` and `privileged_state`, an asymmetric critic is
   `NetworkConfig(actor_keys=("state",), critic_keys=("privileged_state",))`. Locomotion and
-  manipulation need models of MuJoCo Menagerie: `env_params={"menagerie_path": "..."}` or the
-  environment variable MUJOCO_MENAGERIE_PATH names a folder of them. Playground fetches them with
-  git otherwise; rpojax tells you how, but does not. `rpojax envs` lists the tasks whose robots are
-  there, and those that you have registered by `dm_control_suite.register_environment`.
+  manipulation need models of MuJoCo Menagerie: `pip install 'rpojax[robots]'` has them, and
+  `env_params={"menagerie_path": "..."}` or the environment variable MUJOCO_MENAGERIE_PATH names
+  another folder. `rpojax envs` lists the tasks whose robots are there, and those that you have
+  registered by `dm_control_suite.register_environment`.
 
 **Your own robot** is a MuJoCo model and a few functions of one environment:
 

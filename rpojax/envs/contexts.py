@@ -38,6 +38,23 @@ def standard_numpy() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def bounds_of_clip() -> Iterator[None]:
+    """While it lasts, `jnp.clip` also takes its bounds as `a_min` and `a_max`.
+
+    JAX 0.10 has removed these names, which Brax's fluids (swimmer) and some of Playground's tasks
+    of manipulation use. One thread traces at a time.
+    """
+    with tracing_lock:
+        plain = jnp.clip
+
+        def clip(*args: Any, **bounds: Any) -> Any:
+            return plain(*args, **{name.removeprefix("a_"): bounds[name] for name in bounds})
+
+        with replaced(jnp, "clip", clip):
+            yield
+
+
+@contextlib.contextmanager
 def no_log_file() -> Iterator[None]:
     """While it lasts, MuJoCo's warnings go to the logger `rpojax.mujoco`, at the level INFO.
 

@@ -134,10 +134,25 @@ def test_keys_in_a_state_are_typed_and_replaced_where_a_start_is_used_again():
 def test_environment_that_fails_is_refused():
     class Old(Countdown):
         def step(self, state, action):
-            return jnp.clip(action, a_min=0.0)
+            return jnp.clip(action, least=0.0)
 
-    with pytest.raises(ValueError, match=r"'Countdown' fails with the installed packages .*a_min"):
+    with pytest.raises(ValueError, match=r"'Countdown' fails with the installed packages .*least"):
         adapted(Old())
+
+
+def test_former_names_of_the_bounds_of_clip_are_taken():
+    class Old(Countdown):
+        def step(self, state, action):
+            return super().step(state, jnp.clip(action, a_min=0.0, a_max=1.0))
+
+    keys = jax.random.split(jax.random.key(0), 3)
+    actions = jnp.array([[-2.0, 0.5], [0.25, 2.0], [0.5, 0.5]])
+    rewards = []
+    for env, action in ((adapted(Old()), actions), (adapted(), jnp.clip(actions, 0.0, 1.0))):
+        rewards.append(env.step(keys, env.reset(keys, {})[0], action, {})[1].reward)
+    np.testing.assert_array_equal(*rewards)
+    with pytest.raises(TypeError, match="a_min"):  # outside, JAX is as it was
+        jnp.clip(actions, a_min=0.0)
 
 
 def test_a_cpu_computes_a_large_batch_in_blocks():

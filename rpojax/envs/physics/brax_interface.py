@@ -5,7 +5,8 @@ observation, the reward, whether the episode is done, metrics, and `info`.
 """
 
 import contextlib
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
@@ -16,7 +17,7 @@ import numpy as np
 from rpojax.envs.at_once import mapped_over_envs
 from rpojax.envs.base import MOST_FPS, Env, Params, Push, Render, TimeStep, naming, require
 from rpojax.envs.checks.contract import check_contract
-from rpojax.envs.contexts import replaced, standard_numpy
+from rpojax.envs.contexts import bounds_of_clip, replaced, standard_numpy
 from rpojax.envs.description import robot_of
 from rpojax.envs.dtypes import as_arrays, cast, fixed_point
 from rpojax.envs.wrappers import with_time_limit
@@ -87,15 +88,21 @@ def from_brax_interface(
     Raises:
         ValueError: its `reset` or `step` fails, or they return states that differ in structure.
     """
+    with_params = functools.partial(_with_params, env, physics)
+
+    @contextlib.contextmanager
+    def traced(params: Params) -> Iterator[None]:
+        with standard_numpy(), bounds_of_clip(), tracing(params), with_params(params):
+            yield
 
     @jax.jit  # so that `env` is traced once, for all uses of it
     def start(key: Key, params: Params) -> PyTree:
-        with standard_numpy(), tracing(params), _with_params(env, physics, params):
+        with traced(params):
             return as_arrays("state", env.reset(key))
 
     @jax.jit
     def advance(state: PyTree, action: Array, params: Params) -> PyTree:
-        with standard_numpy(), tracing(params), _with_params(env, physics, params):
+        with traced(params):
             state = jax.tree.map(lambda leaf: leaf, state)  # steps write into its dictionaries
             return as_arrays("state", env.step(state, action))
 

@@ -60,6 +60,13 @@ class Fields:
         self.read.add(name)
         return jnp.zeros(shape)
 
+    def at_reset(self) -> dict[str, Array]:
+        """Those that are read, in MuJoCo's default state."""
+        return {
+            name: jnp.asarray(getattr(self._example, name), jnp.float32).reshape(self.shape(name))
+            for name in sorted(self.read)
+        }
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
@@ -113,8 +120,11 @@ class Engine:
 
     def data(self, row: Array | None = None) -> EngineData:
         """A simulation; in MuJoCo's default state without a row."""
-        default = np.zeros(2, np.uint32) if self._simulator is None else self._simulator.row
-        return EngineData(jnp.asarray(default if row is None else row), {}, self)
+        if self._simulator is None:
+            return EngineData(jnp.zeros(2, jnp.uint32), {}, self)
+        if row is None:
+            return EngineData(jnp.asarray(self._simulator.row), self.fields.at_reset(), self)
+        return EngineData(row, {}, self)
 
     def advance(
         self,
@@ -156,7 +166,11 @@ def in_place_of_mjx(engine: Engine, modules: Any, params: Mapping[str, Array]) -
         return engine.advance(data, params, n_substeps, ctrl=action)
 
     def make_data(model: Any, **given: Any) -> EngineData:
-        inputs = {name: given[name] for name in INPUTS if given.get(name) is not None}
+        inputs = {  # one mocap body's position [3] is as good as [1, 3]
+            name: jnp.reshape(given[name], engine.fields.shape(name))
+            for name in INPUTS
+            if given.get(name) is not None
+        }
         return engine.data().replace(**inputs)
 
     with contextlib.ExitStack() as stack:

