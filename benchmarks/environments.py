@@ -193,8 +193,10 @@ def task(name: str, rounds: int) -> Iterator[Figure]:
     start = time.perf_counter()
     envs.check_env(env, num_steps=20)
     yield Figure("seconds to check", 0, time.perf_counter() - start)
-    size = {"num_envs": 4, "num_steps": 8, "num_minibatches": 2, "total_timesteps": 3 * 4 * 8}
-    cfg = rpojax.Config.preset(name).replace(env=env, **size)
+    preset = rpojax.Config.preset(name)
+    num_steps = preset.advantage_horizon or 8
+    size = {"num_envs": 4, "num_steps": num_steps, "total_timesteps": 3 * 4 * num_steps}
+    cfg = preset.replace(env=env, num_minibatches=2, **size)
     start = time.perf_counter()
     result = rpojax.fit(cfg)
     yield Figure("seconds to train", 0, time.perf_counter() - start)
