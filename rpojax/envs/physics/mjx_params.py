@@ -126,7 +126,7 @@ def with_derived_constants(model: Any) -> Any:
     inertia_of_bodies = jnp.diagonal(mjx.full_m(model, data))
     data = mjx.transmission(model, mjx.tendon_armature(model, data))
     inertia = mjx.full_m(model, data)
-    inverse = jnp.linalg.inv(inertia)
+    inverse = _inverse(inertia)
 
     def inverse_weight(jacobian: Array) -> Array:
         """The diagonal of J M^-1 J', [n] of [n, nv]."""
@@ -155,6 +155,23 @@ def with_derived_constants(model: Any) -> Any:
         moments = data._impl.actuator_moment
         changes["actuator_acc0"] = jnp.linalg.norm(moments @ inverse, axis=-1)
     return _with_anchors(model.replace(**changes), data)
+
+
+def _inverse(matrix: Array) -> Array:
+    """The inverse of a symmetric positive definite matrix, [n, n], by Gauss-Jordan elimination.
+
+    `jnp.linalg.inv` calls LAPACK, whose batched decompositions wait for threads of the pool in
+    which XLA runs them on a CPU. Two of them in one program hold all threads of two cores, and wait
+    for ever.
+    """
+    size = len(matrix)
+
+    def eliminate(index: Array, rows: Array) -> Array:  # such a matrix needs no pivots
+        row = rows[index] / rows[index, index]
+        return (rows - jnp.outer(rows[:, index], row)).at[index].set(row)
+
+    rows = jnp.concatenate([matrix, jnp.eye(size, dtype=matrix.dtype)], axis=1)
+    return jax.lax.fori_loop(0, size, eliminate, rows)[:, size:]
 
 
 def _with_anchors(model: Any, data: Any) -> Any:
