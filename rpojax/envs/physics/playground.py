@@ -95,10 +95,11 @@ def make(name: str, **params: Any) -> Env:
         "environment variable MUJOCO_MENAGERIE_PATH, to a folder of MuJoCo Menagerie's robots",
     )
     config = registry.get_default_config(name)
-    changes = _checked(name, params, _flat(config.to_dict()))
-    on_c = changes.get("impl") == "c"
-    if on_c:
-        changes["impl"] = IMPL  # what the task is made with; its functions are traced on C
+    defaults = _flat(config.to_dict())
+    changes = _checked(name, params, defaults)
+    impl = changes.pop("impl", IMPL)
+    if "impl" in defaults:  # on C: what the task is made with; its functions are traced on C
+        changes["impl"] = IMPL if impl == "c" else impl
     try:
         config.update_from_flattened_dict(changes)
         with contextlib.ExitStack() as stack:
@@ -110,7 +111,7 @@ def make(name: str, **params: Any) -> Env:
             env = registry.load(name, config=config)
     except (TypeError, ValueError) as error:
         raise ValueError(f"parameters {params} of {name} are refused: {error}") from error
-    return from_playground(env, name=name, impl="c" if on_c else "jax")
+    return from_playground(env, name=name, impl="c" if impl == "c" else "jax")
 
 
 def from_playground(
@@ -184,15 +185,15 @@ def _on_engine(env: Any) -> Tracing:
 
 
 def _checked(name: str, params: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
-    """The configuration entries to change, with those that JAX needs."""
-    changes = {"impl": IMPL} if "impl" in defaults else {}
+    """The configuration entries to change; `impl` is always allowed."""
+    changes: dict[str, Any] = {}
     for field, value in params.items():
-        check_known(field, defaults, f"parameter of {name}")
-        default, parameter = defaults[field], f"parameter {field} of {name}"
+        check_known(field, {**defaults, "impl": IMPL}, f"parameter of {name}")
+        default, parameter = defaults.get(field), f"parameter {field} of {name}"
         if field in ("episode_length", "action_repeat"):
             value = whole_number(parameter, value, most=MOST_STEPS)
         elif field == "impl":
-            check_choice(parameter, value, IMPLS)
+            check_choice(parameter, value, IMPLS if "impl" in defaults else ("jax", "c"))
         elif isinstance(default, bool):
             value = check_bool(parameter, value)
         elif value is None or isinstance(value, bool):
