@@ -68,7 +68,7 @@ def progress_shown(
         yield on_chunk
         return
     if notebook:
-        console = Console(force_jupyter=False)
+        console = Console(force_jupyter=False, force_terminal=False)  # kernels set FORCE_COLOR
     with ProgressBar(cfg, agents, console, check_shown(names, environment)) as bar:
 
         def show_first(progress: Progress) -> Any:

@@ -1,3 +1,4 @@
+import builtins
 import io
 import re
 
@@ -135,6 +136,17 @@ def test_a_terminal_shows_progress_unless_it_is_not_wanted(monkeypatch):
     for wanted, changed in ((None, True), (False, False), (True, True)):
         with progress_shown(wanted, print, CFG, ALIKE, ()) as on_chunk:
             assert (on_chunk is not print) == changed
+
+
+def test_a_notebook_gets_lines_in_place_of_a_bar(monkeypatch, capsys):
+    monkeypatch.setattr(builtins, "get_ipython", type("ZMQInteractiveShell", (), {}), raising=False)
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as kernels of IPython do
+    with progress_shown(None, None, CFG, ALIKE, ()) as on_chunk:
+        for updates in range(1, 8):
+            on_chunk(progress(updates, [[-800.0], [-400.0]]))
+    told = capsys.readouterr().out
+    assert told.splitlines()[-1].startswith("1,792/1,792 steps of 2 agents")
+    assert "\x1b" not in told
 
 
 def test_measures_are_of_all_agents_and_of_all_that_was_compiled():
