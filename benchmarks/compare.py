@@ -1,6 +1,6 @@
 """Two checkouts of rpojax against each other: throughput and compile time.
 
-    python -m benchmarks.compare OTHER [--rounds 9]
+    python -m benchmarks.compare OTHER [--rounds 9] [--env mjx/HalfCheetah-v5]
 
 OTHER is the root of another checkout, such as a `git worktree` of an older commit. A process for
 each checkout stays alive, with the same Python and the same packages, and both measure in turn, in
@@ -10,7 +10,8 @@ alternating order. Each time, a process compiles and runs one of these anew:
 * eight agents: `jax.jit(jax.vmap(make_train(cfg)))`;
 * four agents by `fit`, on all cores, with its own measures.
 
-Ratios are of seconds, this checkout over the other, round by round: below 1 is faster.
+With --env, only the first, with shorter rollouts. Ratios are of seconds, this checkout over the
+other, round by round: below 1 is faster.
 """
 
 import argparse
@@ -23,14 +24,17 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from benchmarks.reporting import (
     REPOSITORY,
     RESULTS,
     bar_chart,
     environment_info,
+    packages_of,
     paired_ratios,
     print_table,
+    read_csv,
     write_csv,
 )
 from benchmarks.timing import in_turn
@@ -39,7 +43,7 @@ WORKER = """
 import json, sys, time
 import jax, rpojax
 rpojax.use_all_cores()
-cfg = rpojax.Config(total_timesteps=12 * 64 * 128)
+cfg = rpojax.Config(**json.loads(sys.argv[1]))
 train = rpojax.make_train(cfg)
 
 def trained(function, keys):
@@ -66,14 +70,15 @@ for line in sys.stdin:
     print(json.dumps(ways[line.strip()]()), flush=True)
 """
 WAYS = ("one agent", "eight agents", "four agents by fit")
+CSV, ENV = RESULTS / "compare.csv", "Pendulum-v1"
 
 
 @contextlib.contextmanager
-def started(root: Path) -> Iterator[Callable[[str], tuple[float, float]]]:
+def started(root: Path, settings: dict[str, Any]) -> Iterator[Callable[[str], tuple[float, float]]]:
     """A process with the package of a checkout; it returns seconds to compile and to run a way."""
     environment = {**os.environ, "PYTHONPATH": str(root), "JAX_ENABLE_COMPILATION_CACHE": "false"}
     process = subprocess.Popen(
-        [sys.executable, "-c", WORKER],
+        [sys.executable, "-c", WORKER, json.dumps(settings)],
         cwd=root,
         env=environment,
         stdin=subprocess.PIPE,
@@ -101,11 +106,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("other", type=Path, help="root of another checkout")
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--env", default=ENV, help="in which one agent trains")
     arguments = parser.parse_args()
-    info = environment_info()
+    info = environment_info(packages_of(arguments.env))
+    is_default = arguments.env == ENV
+    settings: dict[str, Any] = {"env": arguments.env, "total_timesteps": 12 * 64 * 128}
+    if not is_default:
+        settings |= {"num_steps": 32, "total_timesteps": 2 * 64 * 32}
+    root = arguments.other.resolve()
     table, rows, bars = [], [], {}
-    with started(REPOSITORY) as this, started(arguments.other.resolve()) as other:
-        for way in WAYS:
+    with started(REPOSITORY, settings) as this, started(root, settings) as other:
+        for way in WAYS if is_default else WAYS[:1]:
             measures = {
                 "this": functools.partial(this, way),
                 "other": functools.partial(other, way),
@@ -126,13 +137,23 @@ def main() -> None:
                     }
                 )
                 rows += [
-                    {"way": way, "part": label, "round": index, "this": a, "other": b}
+                    {
+                        "environment": arguments.env,
+                        "way": way,
+                        "part": label,
+                        "round": index,
+                        "this": a,
+                        "other": b,
+                    }
                     for index, (a, b) in enumerate(zip(ours, theirs, strict=True))
                 ]
                 bars[f"{way}, {label}"] = ratio.median
     title = f"Seconds of this checkout / the other, median of {arguments.rounds} rounds"
     print_table(title, table, info)
-    write_csv(RESULTS / "compare.csv", rows, info)
+    others = [row for row in read_csv(CSV) if row["environment"] != arguments.env]
+    write_csv(CSV, [*others, *({**row, **info.as_row()} for row in rows)])
+    if not is_default:
+        return
     bar_chart(
         RESULTS / "compare.png",
         title,

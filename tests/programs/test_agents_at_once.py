@@ -105,7 +105,8 @@ def test_devices_in_use_are_those_of_shard_map():
         seen.append(rule.devices_in_use())
         return values
 
-    mesh = jax.sharding.AbstractMesh((3,), ("agents",))
+    auto = (jax.sharding.AxisType.Auto,)
+    mesh = jax.sharding.AbstractMesh((3,), ("agents",), axis_types=auto)
     spec = jax.sharding.PartitionSpec("agents")
     values = jax.ShapeDtypeStruct((6,), "float32")
     jax.eval_shape(jax.shard_map(function, mesh=mesh, in_specs=spec, out_specs=spec), values)
