@@ -185,6 +185,7 @@ def test_robots_conform_and_train_with_their_preset(name):
         env=env,
         num_envs=4,
         num_steps=8,
+        advantage_horizon=None,
         num_minibatches=2,
         update_epochs=1,
         total_timesteps=96,
