@@ -157,10 +157,11 @@ def test_a_robot_of_a_package_is_read_there(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(adapter, "ROBOT_PACKAGES", ("no_such_package", "some_robots"))
     monkeypatch.setattr(mjx_env, "MENAGERIE_PATH", tmp_path / "absent")
-    assert str(adapter._folder_of(("unitree_go1",))) == str(folder)
-    assert adapter._folder_of(("unitree_go1", "aloha")) is None
+    assert str(adapter._folder_of(("unitree_go1",), adapter._menageries())) == str(folder)
+    assert adapter._folder_of(("unitree_go1", "aloha"), adapter._menageries()) is None
     (tmp_path / "absent" / "unitree_go1").mkdir(parents=True)  # Playground has downloaded it
-    assert adapter._folder_of(("unitree_go1",)) == mjx_env.MENAGERIE_PATH
+    found = adapter._folder_of(("unitree_go1",), adapter._menageries())
+    assert found == mjx_env.MENAGERIE_PATH
 
 
 needs_robots = pytest.mark.skipif(

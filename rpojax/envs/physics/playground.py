@@ -48,7 +48,8 @@ IMPLS = ("jax", "c", "warp")
 
 def names() -> tuple[str, ...]:
     """All tasks whose robots are there, and those that users have registered."""
-    return tuple(name for name in _classes() if _folder_of(_robots_of(name)) is not None)
+    folders = _menageries()
+    return tuple(name for name in _classes() if _folder_of(_robots_of(name), folders) is not None)
 
 
 def is_known(name: str) -> bool:
@@ -85,12 +86,12 @@ def make(name: str, **params: Any) -> Env:
     from mujoco_playground import registry
     from mujoco_playground._src import mjx_env
 
-    given, robots = params.pop("menagerie_path", None), _robots_of(name)
-    folder = _folder_of(robots, given)
+    folders, robots = _menageries(params.pop("menagerie_path", None)), _robots_of(name)
+    folder = _folder_of(robots, folders)
     require(
         folder is not None,
         "its robot is not installed: there is no folder "
-        f"{' or '.join(robots)} in {', '.join(repr(str(each)) for each in _menageries(given))}. "
+        f"{' or '.join(robots)} in {', '.join(repr(str(each)) for each in folders)}. "
         "pip install 'rpojax[robots]' has the robots of all tasks; or set menagerie_path, or the "
         "environment variable MUJOCO_MENAGERIE_PATH, to a folder of MuJoCo Menagerie's robots",
     )
@@ -298,9 +299,7 @@ def _menageries(path: Any = None) -> list[Any]:
     ]
 
 
-def _folder_of(robots: tuple[str, ...], path: Any = None) -> Any:
+def _folder_of(robots: tuple[str, ...], folders: list[Any]) -> Any:
     """The first folder that has all robots of a task; None if none has."""
-    complete = (
-        folder for folder in _menageries(path) if all((folder / robot).is_dir() for robot in robots)
-    )
+    complete = (each for each in folders if all((each / robot).is_dir() for robot in robots))
     return next(complete, None)
