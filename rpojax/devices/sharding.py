@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -68,13 +69,8 @@ def sharded_vmap(
         rows = _padded_rows(count, mesh.shape[AXIS])
         if len(rows) != count:
             args = _map(lambda axis, leaf: leaf if axis is None else leaf[rows], axes, args)
-        results = jax.shard_map(
-            mapped,
-            mesh=mesh,
-            axis_names={AXIS},
-            in_specs=specs,
-            out_specs=PartitionSpec(AXIS),
-            check_vma=False,
+        results = mapped_over(
+            mapped, mesh=mesh, axis_names={AXIS}, in_specs=specs, out_specs=PartitionSpec(AXIS)
         )(*args)
         if len(rows) != count:
             results = jax.tree.map(lambda leaf: leaf[:count], results)
@@ -83,6 +79,35 @@ def sharded_vmap(
     run.__name__ = name_of(function)
     jitted: Any = jax.jit(run, donate_argnums=donate_argnums)
     return JittedAlike("sharded_vmap", jitted) if several() else jitted
+
+
+def mapped_over(function: Callable[..., PyTree], **options: Any) -> Callable[..., PyTree]:
+    """`jax.shard_map(function, **options, check_vma=False)`, for arrays without elements too.
+
+    MuJoCo's states have some, and the compiler of jaxlib 0.11.2 crashes where one is an argument of
+    a `shard_map` over several devices. Each has a length of 1 on the way in, in place of 0.
+    """
+
+    def on_devices(*args: Any) -> PyTree:
+        leaves, tree = jax.tree.flatten(args)
+        shapes = [jnp.shape(leaf) for leaf in leaves]
+        filled = [
+            leaf if 0 not in shape else jnp.zeros([max(n, 1) for n in shape], leaf.dtype)
+            for leaf, shape in zip(leaves, shapes, strict=True)
+        ]
+
+        def of_share(*args: Any) -> PyTree:
+            leaves = [
+                leaf[tuple(slice(None if n else 0) for n in shape)] if 0 in shape else leaf
+                for leaf, shape in zip(jax.tree.leaves(args), shapes, strict=True)
+            ]
+            return function(*jax.tree.unflatten(tree, leaves))
+
+        of_share.__name__ = name_of(function)
+        mapped = jax.shard_map(of_share, check_vma=False, **options)
+        return mapped(*jax.tree.unflatten(tree, filled))
+
+    return on_devices
 
 
 def shard(tree: PyTree, devices_per_agent: int = 1) -> PyTree:

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from rpojax.devices.sharding import AXIS, ENVS_AXIS, agents_mesh, name_of, padded, put
+from rpojax.devices.sharding import AXIS, ENVS_AXIS, agents_mesh, mapped_over, name_of, padded, put
 from rpojax.programs.agent_states import AgentStates
 from rpojax.settings.config import Config
 from rpojax.types import PyTree, TrainState
@@ -60,13 +60,12 @@ def spread(
     _require_devices(num_devices)
 
     def on_devices(*args: PyTree) -> PyTree:
-        mapped = jax.shard_map(
+        mapped = mapped_over(
             function,
             mesh=_mesh(num_devices),
             axis_names={ENVS_AXIS},
             in_specs=in_specs,
             out_specs=out_specs,
-            check_vma=False,
         )
         return mapped(*args)
 

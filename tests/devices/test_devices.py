@@ -31,6 +31,8 @@ SCRIPT = """
         keys[:3], hyperparams.replace(alpha=hyperparams.alpha[:3])
     )
     fitted = rpojax.fit(cfg, num_seeds=4, seed=0, hyperparams=hyperparams)
+    without_elements = rpojax.sharded_vmap(lambda x, y: (x + y.sum(), y))
+    empty = without_elements(jnp.ones(3), jnp.ones((3, 2, 0)))
 
     def distance(a, b):
         assert a.shape == b.shape, (a.shape, b.shape)
@@ -42,6 +44,7 @@ SCRIPT = """
         "ragged": distance(ragged.metrics.policy_loss, together.metrics.policy_loss),
         "fit": distance(fitted.metrics.policy_loss, together.metrics.policy_loss),
         "fit_agents": fitted.state.update_count.shape[0],
+        "empty": [leaf.shape for leaf in empty],
         "finite": bool(fitted.finite.all() and ragged.finite.all()),
     }))
 """
@@ -72,6 +75,11 @@ def test_agents_learn_the_same_wherever_they_are(told, case):
 def test_copies_that_fill_up_a_row_are_dropped(told):
     assert told["fit_agents"] == 4
     assert told["finite"]
+
+
+def test_arrays_without_elements_are_spread_too(told):
+    """MuJoCo's states have them, and jaxlib 0.11.2 crashes on them in a `shard_map`."""
+    assert told["empty"] == [[3], [3, 2, 0]]
 
 
 def test_one_device_is_plain_vmap():
