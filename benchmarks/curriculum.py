@@ -1,12 +1,13 @@
 """A sparse reward with and without a curriculum: how many agents learn the full task.
 
-    python -m benchmarks.curriculum [--steps 3e6] [--agents 10]
+    python -m benchmarks.curriculum [--steps 3e6] [--agents 10] [--joints 2]
 
-An arm of three joints on MuJoCo's C engine gets a reward only while its tip is within 3 cm of a
+A planar arm on MuJoCo's C engine gets a reward only while its tip is within 3 cm of a
 target. A target is where the tip would be with joint angles that are drawn for each episode: from
 the whole circle in the full task, and from a part of it around the arm's start at lower levels of
 the curriculum. Both are evaluated on the full task, with mean actions; an agent has solved it if
-its tip is at the target for at least half of the steps.
+its tip is at the target for at least half of the steps. Results with other numbers of joints or
+steps stay in the CSV file.
 """
 
 import argparse
@@ -18,13 +19,19 @@ import jax.numpy as jnp
 import numpy as np
 
 import rpojax
-from benchmarks.reporting import RESULTS, environment_info, packages_of, print_table, write_csv
+from benchmarks.reporting import (
+    RESULTS,
+    environment_info,
+    packages_of,
+    print_table,
+    read_csv,
+    write_csv,
+)
 from rpojax import envs
 
 STEPS, EPISODES = 100, 256  # of an episode; of an evaluation
 SOLVED = 0.5 * STEPS
 LINK = 0.15
-JOINTS = 3
 CFG = rpojax.Config(
     num_envs=32,
     num_steps=64,
@@ -37,17 +44,17 @@ CFG = rpojax.Config(
 )
 
 
-def arm_xml() -> str:
+def arm_xml(joints: int) -> str:
     """A planar arm with motors, which begins stretched out along x."""
     inner = f'<site name="tip" pos="{LINK} 0 0"/>'
-    for index in reversed(range(JOINTS)):
+    for index in reversed(range(joints)):
         place = f' pos="{LINK} 0 0"' if index else ""
         inner = (
             f'<body{place}><joint name="joint_{index}" axis="0 0 1" damping="0.1" '
             f'armature="0.01"/><geom type="capsule" size="0.01" fromto="0 0 0 {LINK} 0 0" '
             f'contype="0" conaffinity="0"/>{inner}</body>'
         )
-    motors = "".join(f'<motor joint="joint_{index}" ctrlrange="-1 1"/>' for index in range(JOINTS))
+    motors = "".join(f'<motor joint="joint_{index}" ctrlrange="-1 1"/>' for index in range(joints))
     return (
         '<mujoco model="arm"><option timestep="0.01" gravity="0 0 0" integrator="implicitfast"/>'
         f"<worldbody>{inner}</worldbody><actuator>{motors}</actuator></mujoco>"
@@ -55,12 +62,12 @@ def arm_xml() -> str:
 
 
 def tip_of(angles: jax.Array) -> jax.Array:
-    """[JOINTS] -> [2], where the tip is."""
+    """[joints] -> [2], where the tip is."""
     headings = jnp.cumsum(angles)
     return LINK * jnp.stack([jnp.cos(headings).sum(), jnp.sin(headings).sum()])
 
 
-def environments() -> dict[str, envs.Env]:
+def environments(joints: int) -> dict[str, envs.Env]:
     """The task, and the curriculum that leads to it."""
 
     def follow(command: jax.Array, timestep: envs.TimeStep) -> envs.TimeStep:
@@ -68,7 +75,7 @@ def environments() -> dict[str, envs.Env]:
         return timestep._replace(reward=(rest < 0.03).astype(jnp.float32))
 
     arm = envs.from_mjcf(
-        arm_xml(),
+        arm_xml(joints),
         control_dt=0.02,
         start=envs.start_at(qpos=0.1, qvel=0.0),
         observe={
@@ -79,10 +86,10 @@ def environments() -> dict[str, envs.Env]:
         max_episode_steps=STEPS,
         impl="c",
     )
-    task = envs.commands(arm, [-np.pi] * JOINTS, [np.pi] * JOINTS, follow)
+    task = envs.commands(arm, [-np.pi] * joints, [np.pi] * joints, follow)
 
     def targets(level: jax.Array) -> dict[str, jax.Array]:
-        most = jnp.full(JOINTS, np.pi) * level
+        most = jnp.full(joints, np.pi) * level
         return {"command.low": -most, "command.high": most}
 
     ladder = envs.curriculum(task, targets, raise_at=30.0, lower_at=10.0, step=0.05)
@@ -121,16 +128,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=lambda text: int(float(text)), default=3_000_000)
     parser.add_argument("--agents", type=int, default=10)
+    parser.add_argument("--joints", type=int, default=2)
     args = parser.parse_args()
 
     info = environment_info(packages_of("mujoco/"))
     rows: list[dict[str, Any]] = []
-    for name, env in environments().items():
+    for name, env in environments(args.joints).items():
         found = measure(env, args.steps, args.agents)
-        rows += [{"curriculum": name, **row} for row in found]
+        rows += [{"joints": args.joints, "curriculum": name, **row} for row in found]
         print(name, sum(row["solved"] for row in found), "of", args.agents, flush=True)
-    print_table(f"Sparse reach of an arm, {args.agents} agents", rows, info)
-    write_csv(RESULTS / "curriculum.csv", rows, info)
+    print_table(f"Sparse reach of an arm of {args.joints} joints", rows, info)
+    path = RESULTS / "curriculum.csv"
+    measured = {(str(row["joints"]), str(row["steps"])) for row in rows}
+    others = [row for row in read_csv(path) if (row["joints"], row["steps"]) not in measured]
+    write_csv(path, others + [{**row, **info.as_row()} for row in rows])
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ class Trained(NamedTuple):
 
 def train(cell: Cell, agents: int = AGENTS, place: Path = RUNS) -> Trained:
     """Train and evaluate agents of a cell in a directory, or go on where that was stopped."""
-    clock = _Clock(cell)
+    clock = Clock(cell.name)
     study = rpojax.study(
         cell.cfg,
         grid={"alpha": cell.alphas},
@@ -69,11 +69,11 @@ def _agent_rows(
             "num_steps": study.settings[index].cfg.num_steps,
             "seed": study.plan.seed + place,
             "steps": study.settings[index].cfg.actual_timesteps,
-            "evaluation_return": _short(study.scores[index, place]),
-            "training_return": _short(at_end[place]),
-            "action_std": _short(result.metrics.action_std[place, -1]),
+            "evaluation_return": short_number(study.scores[index, place]),
+            "training_return": short_number(at_end[place]),
+            "action_std": short_number(result.metrics.action_std[place, -1]),
             "finite": bool(study.finite[index, place]),
-            **{name: _short(value) for name, value in costs.items()},
+            **{name: short_number(value) for name, value in costs.items()},
         }
         for place in range(study.plan.num_seeds)
     ]
@@ -96,21 +96,21 @@ def _curve_rows(settings: Row, study: StudyResult, index: int) -> list[Row]:
             "seed": study.plan.seed + place,
             "total_steps": cfg.actual_timesteps,
             "steps": int(end) * cfg.batch_size,
-            "episode_return": _short(point.episode_return[place]),
-            "action_std": _short(point.action_std[place]),
+            "episode_return": short_number(point.episode_return[place]),
+            "action_std": short_number(point.action_std[place]),
         }
         for place in range(study.plan.num_seeds)
         for end, point in points.items()
     ]
 
 
-class _Clock:
-    """What a cell costs: seconds of all its agents together, compilation included."""
+class Clock:
+    """What a study costs: seconds of all its agents together, compilation included."""
 
-    def __init__(self, cell: Cell) -> None:
-        self._cell = cell
+    def __init__(self, name: str) -> None:
+        self._name = name
         self._started = time.perf_counter(), time.process_time()
-        self._share = 1.0  # of the cell's steps that this process did
+        self._share = 1.0  # of the steps that this process did
         self._printed = -1
 
     def __call__(self, progress: StudyProgress) -> None:
@@ -121,7 +121,7 @@ class _Clock:
             self._printed = percent
             rate = progress.steps_now / max(progress.seconds, 1e-9)
             now = time.strftime("%H:%M:%S", time.gmtime())
-            print(f"{now} {self._cell.name} {percent} %, {rate:,.0f} steps/s", flush=True)
+            print(f"{now} {self._name} {percent} %, {rate:,.0f} steps/s", flush=True)
 
     def costs(self) -> dict[str, float]:
         """Seconds by the clock and of the cores; NaN where nothing was left to train."""
@@ -134,6 +134,6 @@ class _Clock:
         }
 
 
-def _short(value: Any) -> float:
+def short_number(value: Any) -> float:
     """Five digits."""
     return float(f"{float(value):.5g}")
