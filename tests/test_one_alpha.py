@@ -7,6 +7,8 @@ import pytest
 
 import rpojax
 from benchmarks import one_alpha
+from benchmarks.reporting import REPOSITORY
+from benchmarks.rpo import records
 from rpojax.studies.api import make_plan
 
 
@@ -76,6 +78,11 @@ def test_a_group_is_missing_until_all_of_its_agents_are_there():
     assert not one_alpha.has(rows, "Task", "spo", range(6))
     assert not one_alpha.has(rows, "Task", "spo", range(100, 105))
     assert not one_alpha.has(rows, "Other", "spo", range(5))
+
+
+def test_the_table_of_the_readme_is_that_of_the_csv():
+    readme = (REPOSITORY / "benchmarks/README.md").read_text()
+    assert one_alpha.table(records.read(one_alpha.CSV)) in readme
 
 
 def test_a_group_that_does_not_exist_is_an_error(capsys):
