@@ -91,6 +91,7 @@ def test_strict_switches_change_no_bit(cfg_and_plain):
         assert_same(train_and_play(cfg), plain, rtol=0)
 
 
+@pytest.mark.slow
 def test_x64_leaves_all_but_the_environment_in_32_bits(cfg_and_plain):
     cfg, plain = cfg_and_plain
     with switched(jax_enable_x64=True):
@@ -103,6 +104,7 @@ def test_x64_leaves_all_but_the_environment_in_32_bits(cfg_and_plain):
     assert bool(made["result"].finite)
 
 
+@pytest.mark.slow
 def test_debug_nans_lets_a_healthy_training_pass(cfg_and_plain):
     """No episode of 200 steps ends in 8: the mean over none is NaN, or 0 under the switch."""
     cfg, plain = cfg_and_plain
@@ -115,6 +117,7 @@ def test_debug_nans_lets_a_healthy_training_pass(cfg_and_plain):
     assert_same(without_episodes(made), without_episodes(plain), rtol=0)
 
 
+@pytest.mark.slow
 def test_debug_nans_keeps_means_over_episodes():
     cfg = FEED_FORWARD.replace(num_steps=200, total_timesteps=800)
     results = []
@@ -127,12 +130,14 @@ def test_debug_nans_keeps_means_over_episodes():
     np.testing.assert_array_equal(made.episode_return, plain.episode_return)
 
 
+@pytest.mark.slow
 def test_debug_nans_finds_a_diverging_training():
     cfg = FEED_FORWARD.replace(reward_shaper=lambda reward, timestep, timesteps: reward * jnp.nan)
     with switched(jax_debug_nans=True), pytest.raises(FloatingPointError):
         jax.jit(rpojax.make_train(cfg))(jax.random.key(0))
 
 
+@pytest.mark.slow
 def test_transfer_guard_finds_no_transfer_in_compiled_programs(cfg_and_plain):
     cfg, _ = cfg_and_plain
     train = jax.jit(rpojax.make_train(cfg))

@@ -143,6 +143,7 @@ def test_what_cannot_be_imitated_is_refused():
         rpojax.make_distill(student, lambda obs: obs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("optimizer", "shared"), [("adamw", True), ("muon", False)])
 def test_a_warm_up_of_the_critic_leaves_the_policy_to_the_bit(optimizer, shared):
     network = NetworkConfig(hidden_sizes=(8,), shared_torso=shared)

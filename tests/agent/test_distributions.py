@@ -83,6 +83,7 @@ def sampled(distribution, key):
     return log_gamma[:, :1] - log_gamma[:, 1:]
 
 
+@pytest.mark.slow
 def test_policy_and_its_export_squash(acting, distribution, tmp_path):
     cfg, state, received = acting
     obs, key = np.ones((5, 1), np.float32), jax.random.key(7)

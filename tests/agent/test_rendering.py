@@ -77,6 +77,7 @@ def frames(path) -> list[np.ndarray]:
         return [np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(image)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_every_continuous_environment_of_gymnax_has_a_moving_picture(name, tmp_path):
     cfg = CFG.replace(env=name)

@@ -88,6 +88,7 @@ def test_a_run_of_ones_own_objects_is_one_like_all_others(place):
     assert "'my_own:world' cannot be imported: No module named" in run("resume", path).complaint
 
 
+@pytest.mark.slow
 def test_plot_report_and_policies_do_not_need_the_environment(place):
     settings = {
         "env": "my_own:world", "num_envs": 4, "num_steps": 8, "num_minibatches": 2,

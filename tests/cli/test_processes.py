@@ -181,6 +181,7 @@ def test_two_trainings_without_a_name_at_once(tmp_path):
     assert [len(rows_of(run)) for run in runs] == [2 * 20, 2 * 20]
 
 
+@pytest.mark.slow
 def test_a_training_goes_on_when_the_reader_of_its_output_leaves(tmp_path):
     arguments = ("train", *TINY, "--total-timesteps=2560", "--run-name=x")
     with started(*arguments, cwd=tmp_path, XDG_CACHE_HOME=str(tmp_path / "caches")) as process:

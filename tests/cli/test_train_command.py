@@ -112,6 +112,7 @@ def test_resume_writes_the_rows_again_that_the_logs_lack(trained, tmp_path):
     assert (path / "metrics.csv").read_bytes() == whole
 
 
+@pytest.mark.slow
 def test_links_and_pipes_in_place_of_files_are_replaced_or_refused(trained, tmp_path):
     path = trained.copy(tmp_path)
     (tmp_path / "mine").write_text("mine")
@@ -160,6 +161,7 @@ def test_one_command_starts_resumes_and_says_that_all_is_done(trained, tmp_path)
     assert later["steps"] == 2 * 32 * BATCH
 
 
+@pytest.mark.slow
 def test_resume_to_a_later_end_is_a_run_of_that_length(trained, tmp_path):
     path = trained.copy(tmp_path)
     resumed = run("resume", path, "--total-timesteps=5000", "--json").report
@@ -187,6 +189,7 @@ def test_existing_run_directory_is_refused_with_the_remedy(trained):
     assert sorted(trained.path.rglob("*")) == before
 
 
+@pytest.mark.slow
 def test_overwrite_replaces_the_run_and_leaves_other_files(trained, tmp_path):
     path = trained.copy(tmp_path)
     (path / "notes.txt").write_text("mine")
@@ -229,6 +232,7 @@ def test_a_disk_that_is_full_at_the_end_costs_the_picture_alone(trained, tmp_pat
     assert "learning_curve.png" in line
 
 
+@pytest.mark.slow
 def test_last_agents_that_cannot_be_saved_end_the_command_with_an_error(tmp_path, monkeypatch):
     save = checkpoint_manager.save
 
@@ -271,6 +275,7 @@ def test_a_missing_extra_is_told_of_before_anything_is_made(tmp_path, monkeypatc
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_max_seconds_ends_a_run_that_can_be_resumed(tmp_path):
     place = tmp_path / f"a directory [bold] of {'long ' * 20}names"  # wider than the terminal
     arguments = (f"--output-dir={place}", "--run-name=x", "--max-seconds=1", "--json")
@@ -295,6 +300,7 @@ def test_a_run_is_resumed_with_other_options(trained, tmp_path):
     assert again == RunOptions(eval_every=8, eval_episodes=2, max_seconds=0.0)
 
 
+@pytest.mark.slow
 def test_a_run_stops_at_a_return_and_another_starts_from_its_agents(trained, tmp_path):
     arguments = (*TRAIN, f"--output-dir={tmp_path}", "--run-name=x")
     flags = (f"--initial={trained.path}", "--learning-rate=1e-12", "--stop-when-return=-1e6")
@@ -311,6 +317,7 @@ def test_a_run_stops_at_a_return_and_another_starts_from_its_agents(trained, tmp
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
+@pytest.mark.slow
 def test_every_agent_diverged(tmp_path):
     finished = run(*TRAIN, "--learning-rate=1e30", "--json", f"--output-dir={tmp_path}")
     assert finished.status == 3, finished.err

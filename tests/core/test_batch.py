@@ -156,6 +156,7 @@ def test_a_horizon_cuts_advantages_as_rollouts_of_its_length_would():
     np.testing.assert_array_equal(same, whole)
 
 
+@pytest.mark.slow
 def test_before_there_is_a_scale_the_critics_outputs_are_the_old_values():
     """Otherwise the clip of the value loss compares two scales, and no sample has a gradient."""
     cfg = rpojax.Config(

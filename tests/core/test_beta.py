@@ -144,6 +144,7 @@ def test_perturbation_moves_the_mean_and_is_clipped_inside_the_support(log_std):
     assert (gradient[np.asarray(wanted) > reach] > 0.0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes", [{}, {"cell": "gru", "cell_sizes": (8,), "state_dependent_log_std": True}]
 )

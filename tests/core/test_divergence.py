@@ -54,6 +54,7 @@ def first_quantity(cfg):
     return QUANTITIES[int(index(jax.random.key(0)))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_first_quantity_is_found(case):
     assert first_quantity(CFG.replace(**CASES[case])) == case.split()[0]

@@ -83,6 +83,7 @@ def diverging(part, bad=jnp.nan, share=0.05):
     return dataclasses.replace(good, step=step)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("part", "bad", "resets"),
     [("obs", jnp.nan, "exact"), ("reward", jnp.inf, "pool"), ("obs", HUGE, "pool")],
@@ -122,6 +123,7 @@ def test_a_picture_shows_the_last_finite_state(tmp_path):
     assert np.isfinite([one["position"] for one in seen]).all()
 
 
+@pytest.mark.slow
 def test_fit_warns_once_and_logs_the_number(tmp_path):
     cfg = CFG.replace(env=diverging("reward"))
     path = tmp_path / "metrics.csv"

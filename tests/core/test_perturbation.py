@@ -118,6 +118,7 @@ def test_alpha_follows_its_schedule(schedule, expected):
     np.testing.assert_allclose(alpha, expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_agents_of_a_linear_schedule_learn_as_with_the_same_alpha_by_hand():
     """What `iterate` does with alpha in each update, against a loop that passes it in."""
     cfg = Config(total_timesteps=3 * 64, num_envs=8, num_steps=8, num_minibatches=2)

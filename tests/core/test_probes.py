@@ -57,18 +57,21 @@ def test_probes_keep_the_contract(probe):
     rpojax.envs.check_env(probe(), num_steps=50)
 
 
+@pytest.mark.slow
 def test_value_of_constant_reward():
     outputs, _ = trained(probes.constant_reward())
     value = outputs([0.0]).value
     np.testing.assert_allclose(value, 1.0, atol=0.05)
 
 
+@pytest.mark.slow
 def test_value_follows_the_observation():
     outputs, _ = trained(probes.reward_by_observation())
     value = outputs([-1.0, 1.0]).value
     np.testing.assert_allclose(value, np.tile([-1.0, 1.0], (SEEDS, 1)), atol=0.1)
 
 
+@pytest.mark.slow
 def test_value_is_discounted_once_for_each_step():
     outputs, _ = trained(probes.discounted_two_step())
     value = outputs([0.0, 1.0]).value
@@ -81,12 +84,14 @@ def test_policy_finds_the_best_action():
     np.testing.assert_allclose(mean, 0.5, atol=0.1)
 
 
+@pytest.mark.slow
 def test_policy_finds_the_best_action_for_each_observation():
     outputs, _ = trained(probes.reward_by_action_and_observation())
     mean = outputs([-1.0, 1.0]).mean[..., 0]
     np.testing.assert_allclose(mean, np.tile([-1.0, 1.0], (SEEDS, 1)), atol=0.2)
 
 
+@pytest.mark.slow
 def test_normalized_values_mean_the_same_once_unstandardised():
     outputs, state = trained(probes.discounted_two_step(), normalize_values=True)
     value = jax.vmap(unstandardize)(state.value_stats, outputs([0.0, 1.0]).value)

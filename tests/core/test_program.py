@@ -52,6 +52,7 @@ MANY_CALLS = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cores", ["all cores", "one core"])
 def test_vmapped_training_never_deadlocks(cores):
     """Batched QR on XLA's CPU thread pool hung on the first or second call, for ever."""

@@ -224,6 +224,7 @@ def test_values_and_bootstraps_are_those_of_a_walk_through_each_episode(rolled_o
     np.testing.assert_allclose(ours.reshape(STEPS, ENVS), target, atol=2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_nothing_is_remembered_across_episodes_and_everything_inside(kind):
     network = make_network(NETWORKS[kind], probes.noisy_episodes())
@@ -255,6 +256,7 @@ def trained(request):
     return cfg, keys, jax.jit(jax.vmap(rpojax.make_train(cfg)))(keys)
 
 
+@pytest.mark.slow
 def test_vmapped_recurrent_agents_equal_single_ones(trained):
     cfg, keys, together = trained
     single = jax.jit(rpojax.make_train(cfg))(keys[1])

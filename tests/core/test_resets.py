@@ -188,6 +188,7 @@ def noisy(rekeyed):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make_key", [jax.random.key, jax.random.PRNGKey])
 @pytest.mark.parametrize("rekeyed", ["typed keys", "hook"])
 def test_noise_of_episodes_from_one_start_differs(rekeyed, make_key):
@@ -201,6 +202,7 @@ def test_noise_of_episodes_from_one_start_differs(rekeyed, make_key):
     assert len(np.unique(noise, axis=0)) == len(noise)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rekeyed", ["typed keys", "hook"])
 def test_training_with_a_pool_passes_the_check_for_reuse_of_keys(rekeyed):
     cfg = CFG.replace(env=noisy(rekeyed), resets="pool", reset_pool=3)

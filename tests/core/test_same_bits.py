@@ -34,6 +34,7 @@ def whole():
     return trained()
 
 
+@pytest.mark.slow
 def test_running_in_parts(whole):
     """init + run + run + iterate is train: the state carries everything."""
     trainer = rpojax.make_trainer(CFG)
@@ -63,6 +64,7 @@ def test_functions_in_place_of_names(whole):
     assert_same_bits(functions.state.params, whole.state.params)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("normalize", "first"), [(False, 0), (True, 1)])
 def test_alpha_zero_is_ppo(normalize, first):
     """Whatever would perturb and wherever, the metrics are the same and the ratio is 1.

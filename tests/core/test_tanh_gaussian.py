@@ -169,6 +169,7 @@ def test_perturbation_moves_the_mean_before_the_squash(squashed):
     np.testing.assert_allclose(plain.env_action, 2.0 * np.tanh(plain.outputs.mean), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_squashed_actions_are_stored_as_they_were_before_and_replayed_with_ratio_1(squashed):
     model, state = squashed
     hyperparams = model.cfg.hyperparams().replace(alpha=jnp.float32(0.0))

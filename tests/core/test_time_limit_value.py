@@ -64,6 +64,7 @@ def learnt_values(limit, bootstrap):
     return np.ravel(outputs.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [1, 4])
 def test_values_look_past_a_time_limit_with_bootstrap_and_stop_there_without(limit):
     for_ever = REWARD / (1.0 - GAMMA)

@@ -165,6 +165,7 @@ def test_gamma_reaches_the_scale_of_the_rewards(train):
     assert float(high.var) > 4.0 * float(low.var)
 
 
+@pytest.mark.slow
 def test_diverged_agent_is_flagged_and_leaves_the_others_alone(train_three, vmapped):
     result = train_three(CFG.learning_rate, 1e38, CFG.learning_rate)
     np.testing.assert_array_equal(result.finite, [True, False, True])
@@ -173,6 +174,7 @@ def test_diverged_agent_is_flagged_and_leaves_the_others_alone(train_three, vmap
     )
 
 
+@pytest.mark.slow
 def test_warm_up_collects_but_does_not_learn():
     cfg = CFG.replace(learning_starts=2 * CFG.batch_size, random_timesteps=CFG.batch_size)
     trainer = rpojax.make_trainer(cfg)
@@ -188,6 +190,7 @@ def test_warm_up_collects_but_does_not_learn():
     assert all(jax.tree.leaves(moved))
 
 
+@pytest.mark.slow
 def test_reward_shaper_shapes_what_is_learnt_and_not_what_is_reported(result):
     def shaper(reward, timestep, timesteps):
         return reward * (1.0 + timestep / timesteps)
@@ -263,6 +266,7 @@ def as_dict(env):
     return dataclasses.replace(env, reset=reset, step=step, obs=obs)
 
 
+@pytest.mark.slow
 def test_dict_observations_train_as_their_flattened_twin(result):
     """Each leaf has statistics of its own, so that not a number may differ."""
     env = as_dict(rpojax.envs.make("Pendulum-v1"))
@@ -275,6 +279,7 @@ def test_dict_observations_train_as_their_flattened_twin(result):
         )
 
 
+@pytest.mark.slow
 def test_privileged_critic_trains_beside_an_actor_that_sees_less():
     env = as_dict(rpojax.envs.make("Pendulum-v1"))
     network = rpojax.NetworkConfig(hidden_sizes=(16, 16), actor_keys=("a", "b"))

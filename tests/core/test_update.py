@@ -198,6 +198,7 @@ def test_adaptive_rate_moves_once_an_epoch(kl_target, direction):
     np.testing.assert_allclose(after.learning_rate, expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_adaptive_rate_lives_where_the_perturbed_kl_would_drive_it_to_its_floor():
     """alpha = 0.5 adds 0.04 to 0.08 to the KL seen through the ratio, and 0.016 lowers the rate."""
     cfg = rpojax.Config(

@@ -87,6 +87,7 @@ def test_weight_decay_is_traced_and_that_of_optax_and_without_it_adamw_is_adam()
     np.testing.assert_allclose(decayed, expected, atol=2e-6)
 
 
+@pytest.mark.slow
 def test_the_adaptive_rate_and_a_resumed_run_work_with_matrices_of_an_optimizer(tmp_path):
     cfg = CFG.replace(optimizer="muon", lr_schedule="kl_adaptive")
     whole = rpojax.fit(cfg, checkpoint_dir=tmp_path, checkpoint_every=1, keep_checkpoints=2)

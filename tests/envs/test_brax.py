@@ -54,6 +54,7 @@ def simulated_by_both(name, **params):
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("generalized", "positional", "mjx")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["spring", *SLOW])
 def test_steps_are_those_of_brax(backend):
     ours, theirs = simulated_by_both(PENDULUM, backend=backend)
@@ -200,6 +201,7 @@ def test_environment_made_by_name_can_be_pickled():
     assert pickle.loads(pickle.dumps(env)).max_episode_steps == 3
 
 
+@pytest.mark.slow
 def test_environment_can_be_made_inside_a_jit():
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0)))
     name = f"brax/{PENDULUM}"

@@ -167,6 +167,7 @@ def walker(reset_inside, start=0.5, noise=0.0, cut_off=True):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", [0.5, 0.0], ids=["random starts", "one start"])
 def test_check_finds_a_step_that_resets_by_itself(start):
     check_env(walker(False, start), num_steps=30)
@@ -229,6 +230,7 @@ def test_check_passes_typed_keys_in_the_state():
     check_env(dataclasses.replace(good, reset=reset, step=step), num_steps=20)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("low", "high"),
     [
@@ -265,6 +267,7 @@ SWITCHES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("switch", SWITCHES)
 def test_check_works_with_the_switches_of_jax(switch):
     with SWITCHES[switch]():

@@ -77,6 +77,7 @@ def test_the_common_dtype_holds_both(case):
     assert obs["x"].tolist() == [int(first)] * 2
 
 
+@pytest.mark.slow
 def test_wide_numbers_stay_wide_with_x64():
     with jax.enable_x64(True):
         env = envs.make(Cart(0, lambda x, a: jnp.float64(x) + 0.1))

@@ -43,6 +43,7 @@ def simulator():
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

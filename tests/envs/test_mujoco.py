@@ -28,6 +28,7 @@ def simulation(state, model):
     return row[1 : 1 + model.nq], row[1 + model.nq : 1 + model.nq + model.nv]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(TASKS))
 def test_states_are_those_of_gymnasium_to_the_bit(name):
     env = envs.make(f"mujoco/{name}")
@@ -127,6 +128,7 @@ def test_agents_differ_in_their_robots_and_a_run_goes_on_to_the_bit(tmp_path):
 DM_CONTROL = ("CartpoleBalance", "CheetahRun", "FishSwim", "FingerTurnHard", "HumanoidStand")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DM_CONTROL)
 def test_tasks_of_playground_run_unmodified(name):
     env = envs.make(f"playground/{name}", impl="c")

@@ -175,6 +175,7 @@ class Unhashable:
         return jnp.zeros(self.sizes), state + 1, action[0], state >= 2, {}
 
 
+@pytest.mark.slow
 def test_unhashable_object_trains_and_is_evaluated_once_it_is_made():
     env = envs.make(Unhashable([2]))
     cfg = rpojax.Config(env=env, num_envs=2, num_steps=4, num_minibatches=1, total_timesteps=16)

@@ -69,6 +69,7 @@ def permutations(seed, draws, size):
     return jax.vmap(lambda key: random_permutation(key, size))(keys)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [2, 3, 4, 5, 6])
 def test_every_order_of_few_samples_is_equally_likely(size):
     """Over so many keys that a deviation of half a percent is seen."""
@@ -84,6 +85,7 @@ def test_every_order_of_few_samples_is_equally_likely(size):
     assert stats.chisquare(counts[possible]).pvalue > 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [7, 8, 13, 32, 64, 100, MOST_SORTED, MOST_SORTED + 1, 200])
 def test_every_pair_of_places_is_equally_likely_for_two_samples(size):
     places = np.argsort(np.asarray(permutations(3, 100_000, size)), axis=1)

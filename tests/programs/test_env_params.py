@@ -52,6 +52,7 @@ def test_agents_differ_in_a_parameter_and_are_what_each_is_alone(train, alone):
     assert len(set(np.asarray(together.metrics.value_loss[:, 0]).tolist())) == 3
 
 
+@pytest.mark.slow
 def test_a_parameter_that_is_known_gives_the_bits_of_one_that_is_traced(train, alone):
     constant = jax.jit(lambda key: train(key, None, {"g": 9.81}))(KEY)
     assert same_bits(constant, alone[1])
@@ -63,6 +64,7 @@ def test_no_parameters_are_the_environment_as_it_is(train, alone):
     assert not same_bits(plain, alone[1])
 
 
+@pytest.mark.slow
 def test_a_nested_and_a_sharded_vmap_give_the_same_bits(train, alone):
     sharded = rpojax.sharded_vmap(train, AXES)(KEY, None, {"g": GRAVITIES})
     keys = jnp.stack([KEY, jax.random.key(1)])

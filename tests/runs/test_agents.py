@@ -88,6 +88,7 @@ def test_one_program_trains_them_all(study):
     assert len([text for text in study[2] if text.startswith(COMPILING)]) == 1
 
 
+@pytest.mark.slow
 def test_result_is_bit_identical_to_the_vmapped_train(study, vmapped_train):
     assert_same_bits(study[1], vmapped_train(KEYS, HYPERPARAMS))
 
@@ -140,6 +141,7 @@ def test_best_is_chosen_for_each_agent(study):
         assert int(run.state(agent).update_count) == run.updates[agent]
 
 
+@pytest.mark.slow
 def test_chunks_of_any_length_need_one_program_and_give_the_same(monkeypatch, caplog):
     cfg = CFG.replace(total_timesteps=5 * CFG.batch_size)
     monkeypatch.setattr(loop, "SECONDS_PER_CHUNK", 3600.0)
@@ -239,6 +241,7 @@ def test_diverged_agent_keeps_its_last_finite_state_and_the_others_are_unaffecte
     assert_same_bits(resume(tmp_path, cfg=cfg), result)
 
 
+@pytest.mark.slow
 def test_each_agent_has_the_parameters_of_its_own_environment():
     cfg = CFG.replace(
         total_timesteps=3 * CFG.batch_size,

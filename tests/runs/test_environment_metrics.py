@@ -74,6 +74,7 @@ def test_sums_over_an_episode_are_averaged_over_the_episodes(run):
     assert ((success > 0.0) & (success < 1.0)).all()  # a rate, as one episode counts 0 or 1
 
 
+@pytest.mark.slow
 def test_updates_without_episodes_have_none():
     cfg = CFG.replace(num_steps=2, total_timesteps=ENVS * 2)
     cfg = cfg.replace(env=dataclasses.replace(cfg.env, action_high=np.float32([1.0, 0.1])))

@@ -120,6 +120,7 @@ def with_drawn(draw):
     return CFG.replace(env=rpojax.envs.randomized(pendulum, draw), env_params={})
 
 
+@pytest.mark.slow
 def test_a_run_with_domain_randomisation_is_saved_and_resumed_with_its_config(tmp_path):
     cfg, gravities = with_drawn(any_length), {"g": [1.62, 9.81]}
     saved = {"checkpoint_dir": tmp_path / "whole", "checkpoint_every": 1, "keep_checkpoints": 4}

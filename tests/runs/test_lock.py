@@ -142,6 +142,7 @@ def test_lock_of_a_process_that_ended_here_is_taken_at_once(tmp_path, changes):
         assert holder(tmp_path)["pid"] == str(os.getpid())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", ["text", "link", "pipe"])
 def test_what_is_no_lock_is_removed(tmp_path, make):
     """Also the locks of older versions, which are JSON."""

@@ -102,6 +102,7 @@ def test_agent_that_diverged_is_replaced():
     assert trained[2, 3:].any()
 
 
+@pytest.mark.slow
 def test_nobody_is_replaced_where_no_episode_ended():
     evolve = PBT(every=1, hyperparams={"alpha": Uniform(0.0, 1.0)})
     result = fit(CFG.replace(total_timesteps=64), num_seeds=4, evolve=evolve)
@@ -109,6 +110,7 @@ def test_nobody_is_replaced_where_no_episode_ended():
     assert (np.asarray(result.evolution.parents) == np.arange(4)[:, None]).all()
 
 
+@pytest.mark.slow
 def test_a_generation_without_an_episode_has_the_scores_of_the_one_before():
     """Pendulum's episodes of 200 steps end in every third generation of 64; also across chunks."""
     cfg = CFG.replace(env="Pendulum-v1", num_steps=64, total_timesteps=4 * 64 * 8)

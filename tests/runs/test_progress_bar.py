@@ -115,6 +115,7 @@ def test_metrics_that_are_asked_for_are_shown_beside_the_return():
     assert text.splitlines()[-1].endswith("return 4.0 ± 3.0   success 0.25 ± 0   kl 4 ± 3")
 
 
+@pytest.mark.slow
 def test_fit_shows_progress_where_it_is_asked_for(capsys):
     cfg = CFG.replace(network=NetworkConfig(hidden_sizes=(4,)), update_epochs=1)
     fit(cfg, progress=["episode_length"])

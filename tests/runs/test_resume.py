@@ -36,6 +36,7 @@ def first_run(tmp_path_factory):
     return fit(CFG, SEEDS, seed=5, checkpoint_dir=directory, **kept), directory
 
 
+@pytest.mark.slow
 def test_resume_twice_with_evaluations_switched_on_and_the_config_given(first_run, tmp_path):
     result, directory = first_run
     at = stopped_after(directory, 3, tmp_path / "run")
@@ -74,6 +75,7 @@ def test_finished_run_is_returned_without_training(first_run):
     assert_same_bits(resume(first_run[1], on_chunk=fail), first_run[0])
 
 
+@pytest.mark.slow
 def test_run_can_be_prolonged(first_run, tmp_path):
     result, directory = first_run
     half = CFG.replace(total_timesteps=CFG.total_timesteps // 2)
@@ -92,6 +94,7 @@ def damage(path):
     file.write_bytes(content)
 
 
+@pytest.mark.slow
 def test_damaged_checkpoint_is_set_aside_and_the_one_before_is_taken(first_run, tmp_path):
     result, directory = first_run
     at = stopped_after(directory, 5, tmp_path / "run")
@@ -137,6 +140,7 @@ def half_reward(reward, timestep, timesteps):
     return 0.5 * reward
 
 
+@pytest.mark.slow
 def test_config_with_a_function_has_to_be_given(tmp_path):
     cfg = BASE.replace(reward_shaper=half_reward, total_timesteps=2 * BASE.batch_size)
     result = fit(cfg, checkpoint_dir=tmp_path)

@@ -137,6 +137,7 @@ def test_a_metric_that_the_file_lacks_is_nan(half, tmp_path):
     assert_same_bits(result.replace(metrics=result.metrics.replace(kl=half[0].metrics.kl)), half[0])
 
 
+@pytest.mark.slow
 def test_another_state_of_the_environment_leaves_policy_and_curve_and_is_named(half, tmp_path):
     def add(run):
         state = run.states.state

@@ -99,6 +99,7 @@ def test_stop_when_an_evaluation_reaches_a_value():
     assert fit(CFG, stop_when_return=returns[3], **arguments).metrics.kl.shape == (2, 6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_first_signal_saves_and_says_how_to_resume(whole, tmp_path, number):
     handler = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL

@@ -138,6 +138,7 @@ def damaged_copies(written, directory):
             shutil.rmtree(copy)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
 def test_no_damage_to_any_file_is_ever_read_as_something_else(written, tmp_path):
     noticed = {}
@@ -195,6 +196,7 @@ SMALL_DISK = """
 """
 
 
+@pytest.mark.slow
 def test_disk_that_is_really_full(tmp_path):
     mount = ["unshare", "-Urm", "sh", "-c", 'mount -t tmpfs -o size=3m none "$0" && exec "$@"']
     mount.append(str(tmp_path))

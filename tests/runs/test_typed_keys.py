@@ -79,6 +79,7 @@ def test_check_env_passes():
         check_env(CFG.env, num_steps=20)
 
 
+@pytest.mark.slow
 def test_training_keeps_the_keys_of_environments_apart(state):
     for kept in (state, train(CFG.replace(resets="pool")).state):
         for kind in KINDS:

@@ -38,6 +38,7 @@ def fresh():
     return first_states(CFG, num_seeds=2, seed=8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["result", "one", "run", "best"])
 def test_parameters_and_statistics_are_taken_and_the_rest_is_new(trained, fresh, kind):
     result, run = trained

@@ -27,6 +27,7 @@ def test_docstring_names_each_option_with_its_default():
         assert f"    {name}: " in RunOptions.__doc__
 
 
+@pytest.mark.slow
 def test_options_as_an_object_and_one_by_one_are_the_same(tmp_path):
     def recorded(place, **options):
         """Of a run that stops before its first update."""

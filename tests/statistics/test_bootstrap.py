@@ -106,6 +106,7 @@ def test_expanded_interval_of_a_mean_is_that_of_student():
     assert estimate.confidence == 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("runs", "method", "least", "most"),
     [

@@ -37,6 +37,7 @@ def new_study(**arguments):
     return optuna.create_study(direction="maximize", sampler=sampler, **arguments)
 
 
+@pytest.mark.slow
 def test_trials_are_proposed_and_told_in_batches():
     study = new_study(pruner=optuna.pruners.NopPruner())
     sizes = []
@@ -57,6 +58,7 @@ def test_trials_are_proposed_and_told_in_batches():
     assert len({trial.params["alpha"] for trial in study.trials}) == 5
 
 
+@pytest.mark.slow
 def test_pruner_ends_trials_early():
     study = new_study(pruner=optuna.pruners.PercentilePruner(50.0, n_startup_trials=1))
     optimize(study, CFG, SPACE, num_trials=8, batch_size=4, **SMALL)

@@ -135,6 +135,7 @@ def test_other_study_in_the_directory_is_refused(found):
         resume_study(directory / "programs")
 
 
+@pytest.mark.slow
 def test_static_settings_make_programs_of_their_own():
     seen = []
     result = study(
@@ -189,6 +190,7 @@ def test_a_score_by_a_metric_of_training_says_of_which_part():
     assert found.score_label == "episode return, last 67 % of the updates"
 
 
+@pytest.mark.slow
 def test_halving_stops_the_worse_settings_and_packs_the_others(tmp_path):
     arguments = {
         "grid": {"alpha": [0.0, 0.5], "learning_rate": [1e-4, 1e-3, 1e-2]},
@@ -247,6 +249,7 @@ def test_interrupted_study_goes_on_to_the_same_result(found, tmp_path):
     assert tables(tmp_path / "study") == tables(directory)
 
 
+@pytest.mark.slow
 def test_settings_that_do_not_fit_together_train_in_parts(found, monkeypatch, tmp_path):
     _, directory = found
     new_run = runner_module.new_run
@@ -266,6 +269,7 @@ def test_settings_that_do_not_fit_together_train_in_parts(found, monkeypatch, tm
     assert sizes == [8, 4, 4]
 
 
+@pytest.mark.slow
 def test_agents_that_diverge_count_as_the_worst():
     result = study(CFG, grid={"learning_rate": [1e-3, 3e38]}, **SMALL)
     assert result.finite.tolist() == [[True, True], [False, False]]

@@ -145,6 +145,7 @@ def test_a_constant_draw_steps_to_the_bits_of_the_environment_without_it():
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 @pytest.mark.optimized
 def test_a_constant_draw_trains_as_the_environment_without_it():
     """To the same bits where the parameter is an argument of the program in both."""

@@ -172,6 +172,7 @@ CFG = rpojax.Config(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.optimized
 def test_all_of_them_train_and_resume_to_the_bit_with_parameters_for_each_agent(tmp_path):
     params = {"command.high": [[2.0], [9.0]], "action_delay.most": [0.0, 2.0]}
