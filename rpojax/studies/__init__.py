@@ -34,10 +34,11 @@ and `"num_envs"`, make one program each. `configs=[...]` compares anything else.
 `agents_at_once=1` makes each agent bit-identical to `make_train` alone, on a CPU.
 
 `found.curves()`, `found.agent_rows()` and `found.rank_stability()` return the results, and
-`rpojax.report` draws them. `write_report(found, "report.html")` writes a page with pictures and
-sortable tables; `write_table` writes CSV and Parquet. `found.to_optuna()` converts the settings to
-trials for `optuna.visualization`, and `found.marl_eval()` to the format of marl-eval. The
-statistics (Agarwal et al. 2021) take any scores:
+`rpojax.report` draws them. `found.report("report.html")` writes a page with pictures and sortable
+tables, `write_report` that of several studies; `write_table` writes CSV and Parquet.
+`found.to_optuna()` converts the settings to trials for `optuna.visualization`, and
+`found.marl_eval()` to the format of marl-eval. The statistics (Agarwal et al. 2021) take any
+scores:
 
 ```python
 from rpojax import statistics

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,7 +18,9 @@ from rpojax.statistics import (
     sample_efficiency,
 )
 from rpojax.statistics.text import decimals_of, duration
-from rpojax.studies.result import SettingScore, StudyResult, plain_cell
+
+if TYPE_CHECKING:
+    from rpojax.studies.result import SettingScore, StudyResult
 
 MOST_CURVES = 30
 """Settings in one picture of curves: the best ones, of which the first have colours."""
@@ -26,7 +28,7 @@ MOST_CURVES = 30
 THRESHOLDS = 201  # scores at which a profile is drawn
 
 
-def write_report(studies: StudyResult | Mapping[str, StudyResult], path: str | Path) -> None:
+def write_report(studies: "StudyResult | Mapping[str, StudyResult]", path: str | Path) -> None:
     """Write a page of one study or several: tables that sort, pictures, settings, versions.
 
     Args:
@@ -36,7 +38,7 @@ def write_report(studies: StudyResult | Mapping[str, StudyResult], path: str | P
     Raises:
         OSError: it cannot be written.
     """
-    by_title = {"study": studies} if isinstance(studies, StudyResult) else studies
+    by_title = studies if isinstance(studies, Mapping) else {"study": studies}
     sections = [
         Section(f"{name}: {title}" if len(by_title) > 1 else title, parts)
         for name, study in by_title.items()
@@ -47,7 +49,7 @@ def write_report(studies: StudyResult | Mapping[str, StudyResult], path: str | P
     write_page(path, f"rpojax: {title}", sections)
 
 
-def _sections(study: StudyResult) -> dict[str, Sequence[Part]]:
+def _sections(study: "StudyResult") -> dict[str, Sequence[Part]]:
     summary = study.summary()
     again = study.confirmed
     confirmed: dict[str, Sequence[Part]] = {}
@@ -68,7 +70,7 @@ def _sections(study: StudyResult) -> dict[str, Sequence[Part]]:
     }
 
 
-def _agents_table(study: StudyResult) -> Table:
+def _agents_table(study: "StudyResult") -> Table:
     rows, objective = study.agent_rows(), study.plan.objective
     names = [name for name in rows[0] if not name.startswith("version_")]
     cells = [[row.get(name) for name in names] for row in rows]
@@ -76,7 +78,7 @@ def _agents_table(study: StudyResult) -> Table:
     return Table(names, cells, "One row for each agent.", decimals)
 
 
-def _facts(study: StudyResult) -> dict[str, Any]:
+def _facts(study: "StudyResult") -> dict[str, Any]:
     """What was trained, how long, and how many agents."""
     configs = [setting.cfg for setting in study.settings]
     lengths = dict.fromkeys(f"{cfg.actual_timesteps:,}" for cfg in configs)
@@ -96,11 +98,11 @@ def _facts(study: StudyResult) -> dict[str, Any]:
     }
 
 
-def _settings_table(study: StudyResult, summary: Sequence[SettingScore]) -> Table:
+def _settings_table(study: "StudyResult", summary: "Sequence[SettingScore]") -> Table:
     names = list(study.settings[0].changes) or ["setting"]
     rows = [
         [
-            *(plain_cell(value) for value in row.setting.changes.values() or [row.setting.label]),
+            *(row.setting.cells.values() or [row.setting.label]),
             *row[1:-1],
             f"{100 * row.fraction:.0f} %",
         ]
@@ -118,7 +120,7 @@ def _settings_table(study: StudyResult, summary: Sequence[SettingScore]) -> Tabl
     return Table([*names, *heads], rows, caption, decimals)
 
 
-def _pictures(study: StudyResult, summary: Sequence[SettingScore]) -> list[Part]:
+def _pictures(study: "StudyResult", summary: "Sequence[SettingScore]") -> list[Part]:
     best = [study.settings.index(row.setting) for row in summary[:MOST_CURVES]]
     seeds = study.plan.num_seeds
     parts: list[Part] = []
@@ -148,7 +150,7 @@ def _pictures(study: StudyResult, summary: Sequence[SettingScore]) -> list[Part]
 
 
 def _curves(
-    study: StudyResult, metric: str, settings: Sequence[int]
+    study: "StudyResult", metric: str, settings: Sequence[int]
 ) -> dict[str, tuple[np.ndarray, Estimate]]:
     """Steps and estimate of a metric for some settings by label, of the runs that count."""
     curves = study.curves(metric)
@@ -166,14 +168,14 @@ def _curves(
     return found
 
 
-def _sweep(study: StudyResult, summary: Sequence[SettingScore]) -> list[Part]:
+def _sweep(study: "StudyResult", summary: "Sequence[SettingScore]") -> list[Part]:
     """How the score depends on what differs: a heat map of a grid of two, else one each."""
     names = list(study.settings[0].changes)
     if len(summary) < 2:
         return []
-    columns = {name: [plain_cell(row.setting.changes[name]) for row in summary] for name in names}
+    columns = {name: [row.setting.cells[name] for row in summary] for name in names}
     distinct = {
-        name: list(dict.fromkeys(plain_cell(setting.changes[name]) for setting in study.settings))
+        name: list(dict.fromkeys(setting.cells[name] for setting in study.settings))
         for name in names
     }
     if len(names) == 2 and np.prod([len(values) for values in distinct.values()]) == len(summary):
@@ -210,7 +212,7 @@ def _sweep(study: StudyResult, summary: Sequence[SettingScore]) -> list[Part]:
     ]
 
 
-def _ranking(study: StudyResult) -> list[Part]:
+def _ranking(study: "StudyResult") -> list[Part]:
     if len(study.at_end) < 2 or np.isnan(study.filled_scores).any():
         return ["Fewer than two settings with scores reached the end."]
     return [
@@ -226,7 +228,7 @@ def _ranking(study: StudyResult) -> list[Part]:
     ]
 
 
-def _improvements(study: StudyResult, best: int, remark: str) -> list[Part]:
+def _improvements(study: "StudyResult", best: int, remark: str) -> list[Part]:
     """A setting against each other one that reached the end."""
     scores = study.plan.sign * study.filled_scores
     others = [index for index in study.at_end if index != best]
@@ -250,7 +252,7 @@ def _improvements(study: StudyResult, best: int, remark: str) -> list[Part]:
     return [Table(heads, rows, caption, {heads[1]: 2})]
 
 
-def _common(study: StudyResult) -> dict[str, Any]:
+def _common(study: "StudyResult") -> dict[str, Any]:
     """What all settings have in common, and how they were compared."""
     first, *others = [fields_to_plain(setting.cfg) for setting in study.settings]
     common = {name: value for name, value in first.items() if all(p[name] == value for p in others)}

@@ -25,6 +25,7 @@ from rpojax.statistics import (
 )
 from rpojax.statistics.text import decimals_of
 from rpojax.studies.plan import EVALUATION, StudyPlan
+from rpojax.studies.report import write_report
 from rpojax.studies.runner import RungResult, updates_at_end
 from rpojax.studies.settings import Setting
 from rpojax.types import TrainResult
@@ -311,7 +312,7 @@ class StudyResult:
                     {
                         "setting": index,
                         "label": setting.label,
-                        **_cells(setting),
+                        **setting.cells,
                         "seed": self.plan.seed + place,
                         "updates": updates,
                         "steps": updates * setting.cfg.batch_size,
@@ -328,7 +329,7 @@ class StudyResult:
         return [
             {
                 "label": row.setting.label,
-                **_cells(row.setting),
+                **row.setting.cells,
                 **{name: getattr(row, name) for name in SettingScore._fields[1:]},
             }
             for row in self.summary()
@@ -355,6 +356,17 @@ class StudyResult:
             ]
         return rows
 
+    def report(self, path: str | Path) -> None:
+        """Write a page of this study: tables that sort, pictures, settings, versions.
+
+        Args:
+            path: of the file, HTML; replaced if it exists.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        write_report(self, path)
+
     def to_optuna(self) -> "optuna.Study":
         """The settings as trials of an Optuna study in memory, for `optuna.visualization`.
 
@@ -364,7 +376,7 @@ class StudyResult:
         import optuna
 
         spaces: dict[str, optuna.distributions.BaseDistribution] = {}
-        rows = [_cells(setting) for setting in self.settings]
+        rows = [setting.cells for setting in self.settings]
         for name in rows[0]:
             values = [row[name] for row in rows]
             numbers, categories = as_values(values)
@@ -474,13 +486,3 @@ def write_table(rows: Sequence[Row], path: str | Path) -> None:
         ) from error
     with replaced(path) as draft:
         pyarrow.parquet.write_table(pyarrow.Table.from_pylist(list(rows)), draft)
-
-
-def plain_cell(value: Any) -> Any:
-    """A value that a cell of a table can hold: text for all but None, numbers and booleans."""
-    return value if isinstance(value, bool | int | float | str) or value is None else str(value)
-
-
-def _cells(setting: Setting) -> Row:
-    """What a setting changes, as cells of a table."""
-    return {name: plain_cell(value) for name, value in setting.changes.items()}

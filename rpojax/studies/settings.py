@@ -36,6 +36,14 @@ class Setting(NamedTuple):
     changes: dict[str, Any]  # plain values by the names of `with_changes`; objects as descriptions
     cfg: Config
 
+    @property
+    def cells(self) -> dict[str, Any]:
+        """`changes` for a table: text for all but None, numbers and booleans."""
+        return {
+            name: value if isinstance(value, bool | int | float | str | None) else str(value)
+            for name, value in self.changes.items()
+        }
+
 
 def with_changes(cfg: Config, changes: Changes) -> Config:
     """A config with some settings changed.

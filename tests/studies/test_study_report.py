@@ -32,7 +32,7 @@ def test_the_setting_with_the_lowest_score_is_the_best_of_a_minimization(tmp_pat
     configs = [{"alpha": alpha, "gamma": 0.9 + alpha / 20} for alpha in alphas]
     returns = [[[alpha] * 4] * 2 for alpha in alphas]
     study = result_of(returns, configs=configs, direction="minimize")
-    write_report(study, tmp_path / "report.html")
+    study.report(tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
     assert "that of the best setting (alpha=0,gamma=0.9) has a better score" in page
     descriptions = re.findall(r'aria-label="([^"]*)"', page)
