@@ -69,6 +69,7 @@ FIXED = ("alpha 0", "alpha 0.01", "alpha 0.1", "alpha 0.5")
 ENOUGH = 0.95  # of the best fixed alpha
 BEGINNING = 1 / 40  # the share of a training whose return is that of an untrained agent
 COLOUR = 0.5
+SEEDS_OF_A_SET = 100  # at most; fresh seeds begin at a multiple of it
 CSV = RESULTS / "one_alpha.csv"
 RUNS = REPOSITORY / "runs" / "one_alpha"
 Row = dict[str, Any]
@@ -266,11 +267,13 @@ def table(rows: Sequence[Row]) -> str:
 def report(rows: Sequence[Row]) -> str:
     """The table of each set of seeds, and where it comes from."""
     parts = []
-    for first in sorted({row["seed"] // 100 * 100 for row in rows}):
-        members = [row for row in rows if row["seed"] // 100 * 100 == first]
+    for first in sorted({row["seed"] // SEEDS_OF_A_SET * SEEDS_OF_A_SET for row in rows}):
+        members = [row for row in rows if 0 <= row["seed"] - first < SEEDS_OF_A_SET]
         agents = len({row["seed"] for row in members})
         cells = {(row["environment"], row["core_seconds"]) for row in members}
-        cost = f"{sum(seconds for _, seconds in cells) / 60:.0f} core minutes"
+        seconds = np.array([each for _, each in cells])
+        least = "at least " if np.isnan(seconds).any() else ""  # where nothing was left to train
+        cost = f"{least}{np.nansum(seconds) / 60:.0f} core minutes"
         parts.append(f"Seeds from {first}, {agents} of each: {cost}.\n\n{table(members)}")
     return "\n\n".join([*parts, provenance(rows)])
 
@@ -282,7 +285,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("groups", nargs="*", metavar="group", help=f"{', '.join(GROUPS)}; report")
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
-    parser.add_argument("--first-seed", type=int, default=0, help="a multiple of 100")
+    parser.add_argument("--first-seed", type=int, default=0, help=f"a multiple of {SEEDS_OF_A_SET}")
     parser.add_argument("--agents", type=int, default=AGENTS, help="of each variant")
     parser.add_argument("--quick", action="store_true", help="a trial of two agents")
     args = parser.parse_args(arguments)
@@ -291,6 +294,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if unknown := {*args.groups} - {*GROUPS}:
         parser.error(f"{', '.join(sorted(unknown))}: give some of {', '.join(GROUPS)}, or report")
+    if args.first_seed % SEEDS_OF_A_SET or args.agents > SEEDS_OF_A_SET:
+        parser.error(f"--first-seed: give a multiple of {SEEDS_OF_A_SET}, and fewer --agents")
     groups = args.groups or [*GROUPS]
     if args.quick:
         with tempfile.TemporaryDirectory() as place:

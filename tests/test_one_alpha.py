@@ -85,7 +85,35 @@ def test_the_table_of_the_readme_is_that_of_the_csv():
     assert one_alpha.table(records.read(one_alpha.CSV)) in readme
 
 
-def test_a_group_that_does_not_exist_is_an_error(capsys):
+def test_the_report_has_each_set_of_seeds_and_its_cost():
+    rows = [row for name in one_alpha.FIXED for row in agents("a/Task-v5", name, [0.0, 100.0])]
+    again = [row | {"seed": row["seed"] + 100, "core_seconds": np.nan} for row in rows]
+    environment = dict.fromkeys(("device", "cores", "date", "commit", "versions"), "")
+    first, _, second, *_ = one_alpha.report([row | environment for row in rows + again]).split(
+        "\n\n"
+    )
+    assert first == "Seeds from 0, 2 of each: 1 core minutes."
+    assert second == "Seeds from 100, 2 of each: at least 0 core minutes."
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["shedule"], "shedule: give some of schedule, std"),
+        (["--first-seed", "10"], "--first-seed: give a multiple of 100"),
+    ],
+)
+def test_arguments_that_do_not_exist_are_errors(arguments, message, capsys):
     with pytest.raises(SystemExit):
-        one_alpha.main(["shedule"])
-    assert "shedule: give some of schedule, std" in capsys.readouterr().err
+        one_alpha.main(arguments)
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_trial_of_some_groups(capsys, monkeypatch):
+    monkeypatch.setattr(one_alpha, "TASKS", ("Pendulum-v1", "MountainCarContinuous-v0"))
+    one_alpha.main(["schedule", "target", "--quick"])
+    head, _, *lines = capsys.readouterr().out.splitlines()[-9:]
+    assert head.endswith("| Pendulum-v1 | MountainCarContinuous-v0 |")
+    variants = [*one_alpha.GROUPS["schedule"].variants, *one_alpha.GROUPS["target"].variants]
+    assert [line.split("|")[1].strip() for line in lines] == variants
