@@ -32,6 +32,11 @@ def test_perturbations_follow_the_policys_standard_deviation():
     np.testing.assert_allclose(variance, [1 / 12, 1 / 12, 0.25], rtol=1e-5)
 
 
+def test_alpha_is_zero_from_the_middle_on():
+    factors = [float(one_alpha.halfway(jnp.asarray(count))) for count in (0, 122, 244, 245, 488)]
+    np.testing.assert_allclose(factors, [1.0, 0.5, 0.0, 0.0, 0.0], atol=2e-3)
+
+
 def test_every_variant_is_a_setting_of_its_own():
     cfg = rpojax.Config.preset("dm_control", env="Pendulum-v1")
     labels = [label for group in one_alpha.GROUPS.values() for label in group.variants]
@@ -99,7 +104,7 @@ def test_the_report_has_each_set_of_seeds_and_its_cost():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["shedule"], "shedule: give some of schedule, std"),
+        (["shedule"], "shedule: give some of schedule, half"),
         (["--first-seed", "10"], "--first-seed: give a multiple of 100"),
     ],
 )
