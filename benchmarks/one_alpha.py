@@ -50,7 +50,7 @@ from benchmarks.rpo.training import Clock, short_number
 from rpojax.core.model import DISTRIBUTIONS
 from rpojax.runs.records import means_over_updates
 from rpojax.statistics import bootstrap_interval, interquartile_mean
-from rpojax.studies.runner import metrics_at_end, metrics_between
+from rpojax.studies.scores import metrics_at_end, metrics_between
 
 TASKS = (
     "playground/PendulumSwingup",

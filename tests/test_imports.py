@@ -146,18 +146,27 @@ def test_whole_package_is_not_imported_from_inside():
             assert "rpojax" not in imported(path), path.name
 
 
-def modules_after(statement):
-    program = f"{statement}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
+PICTURES = """
+import numpy
+rpojax.plot_learning_curves(rpojax.Config(), rpojax.Metrics.filled(numpy.zeros((2, 3))))
+labels = dict.fromkeys(["xlabel", "ylabel", "score_label"], "")
+rpojax.report.plot_heatmap([1, 2], [1], numpy.zeros((1, 2)), num_seeds=1, **labels)
+"""
+
+
+def test_import_brings_none_of_the_slow_packages_and_pictures_leave_pyplot_alone():
+    """rich comes with flax itself; all else that jax, flax and optax do not import must wait."""
+    show = "print(json.dumps(sorted(sys.modules)))"
+    statements = ("import json, sys, jax, flax.linen, optax, chex", "import rpojax", PICTURES)
+    program = "\n".join(f"{statement}\n{show}" for statement in statements)
     run = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120
     )
-    return {name.split(".")[0] for name in json.loads(run.stdout)}
-
-
-def test_import_brings_none_of_the_slow_packages():
-    """rich comes with flax itself; all else that jax, flax and optax do not import must wait."""
-    base = modules_after("import jax, flax.linen, optax, chex")
-    added = modules_after("import rpojax") - base
+    *imported, drawn = (set(json.loads(line)) for line in run.stdout.splitlines())
+    assert "matplotlib.figure" in drawn
+    assert "matplotlib.pyplot" not in drawn
+    base, after = ({name.split(".")[0] for name in names} for names in imported)
+    added = after - base
     slow = {"gymnax", "gymnasium", "matplotlib", "orbax", "tyro", "rich", "pandas", "seaborn"}
     assert not added & slow
     assert not added & {"scipy", "tensorflow", "torch", "brax", "mujoco"}

@@ -13,7 +13,8 @@ from benchmarks.reporting import REPOSITORY
 from benchmarks.rpo.cells import AGENTS, Cell, variant
 from rpojax.runs.records import means_over_updates
 from rpojax.studies import StudyResult
-from rpojax.studies.runner import StudyProgress, metrics_at_end, metrics_between
+from rpojax.studies.runner import StudyProgress
+from rpojax.studies.scores import metrics_at_end, metrics_between
 
 RUNS = REPOSITORY / "runs" / "rpo"
 """Where the training of a cell is saved; git ignores it."""

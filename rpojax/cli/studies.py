@@ -22,7 +22,8 @@ from rpojax.runs.interrupt import first_signal_noted
 from rpojax.settings.files import load_settings_file
 from rpojax.settings.translation.by_name import made_from
 from rpojax.studies.api import finished_study, make_plan, run_plan, study
-from rpojax.studies.plan import StudyDirectory, StudyPlan
+from rpojax.studies.directory import StudyDirectory
+from rpojax.studies.plan import StudyPlan
 from rpojax.studies.progress_bar import StudyBar, settings_table
 from rpojax.studies.report import write_report
 from rpojax.validation import as_mapping, check_known, show

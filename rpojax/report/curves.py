@@ -3,7 +3,7 @@
 import csv
 from collections import defaultdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -41,8 +41,7 @@ def learning_curve(cfg: Config, metrics: Metrics, metric: str = "episode_return"
         raise ValueError(
             f"metrics = {show(metrics)} is not a Metrics; give result.metrics of a training"
         )
-    known = {name: getattr(metrics, name) for name in METRICS}
-    known |= {environment_column(name): values for name, values in metrics.environment.items()}
+    known = metrics_by_name(metrics)
     check_known(metric, known, "metric")
     values = np.asarray(known[metric], np.float32)
     if values.ndim not in (1, 2):
@@ -63,6 +62,12 @@ def learning_curve(cfg: Config, metrics: Metrics, metric: str = "episode_return"
             "the next checkpoint of a run"
         )
     return Curve(cfg.batch_size * np.arange(1, updates + 1), values)
+
+
+def metrics_by_name(metrics: Metrics) -> dict[str, Any]:
+    """The fields of metrics, and those of the environment as "environment/success"."""
+    own = {environment_column(name): values for name, values in metrics.environment.items()}
+    return {name: getattr(metrics, name) for name in METRICS} | own
 
 
 def group_curves(curve: Curve, agents: AgentTable) -> dict[str, Curve]:

@@ -87,22 +87,22 @@ def write_page(path: str | Path, title: str, sections: Sequence[Section]) -> Non
     """
     import jinja2
 
-    for part in (part for section in sections for part in section.parts):
+    parts = [part for section in sections for part in section.parts]
+    for part in parts:
         _check(part)
+    folder = Path(__file__).parent
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        loader=jinja2.FileSystemLoader(folder),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"plain": _plain, "text": _text, "number": _number, "svg": _svg}
-    environment.filters |= {"json": _json}
+    environment.filters |= {"plain": _plain, "text": _text, "number": _number}
+    environment.filters |= {"svg": _svg, "json": _json}
     template = environment.get_template("page.html")
-    parts = [part for section in sections for part in section.parts]
     library = {}
     if any(isinstance(part, Picture) and part.chart is not None for part in parts):
-        folder = Path(__file__).parent
         library = {kind: (folder / name).read_text("utf-8") for kind, name in UPLOT.items()}
     write_text(path, template.render(title=title, sections=sections, library=library))
 
@@ -155,10 +155,9 @@ def _json(chart: Chart) -> "Markup":
     for (label, (at, estimate)), color in zip(
         chart.curves.items(), colors(len(chart.curves)), strict=True
     ):
-        parts = [_at(x, at, each) for each in estimate[:3]]
-        curves.append({"label": label, "color": color, "value": parts[0], "band": parts[1:]})
-        if color == OTHERS:
-            curves[-1]["band"] = []
+        value, *band = (_at(x, at, each) for each in estimate[:3])
+        band = [] if color == OTHERS else band
+        curves.append({"label": label, "color": color, "value": value, "band": band})
     data = {"x": x.tolist(), "xlabel": chart.xlabel, "ylabel": chart.ylabel, "curves": curves}
     return Markup(json.dumps(data, allow_nan=False).replace("<", "\\u003c"))
 

@@ -104,13 +104,15 @@ def add_legend(figure: "Figure", curves: Mapping[str, Any]) -> None:
 
 def add_colorbar(figure: "Figure", axes: Any, scores: np.ndarray, label: str) -> Any:
     """A colour bar for the finite ones of `scores`; returns what maps scores to colours."""
+    from matplotlib import colormaps
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import ListedColormap, Normalize
 
     finite = scores[np.isfinite(scores)]
     low, high = (finite.min(), finite.max()) if finite.size else (0.0, 1.0)
     norm = Normalize(low, high if high > low else low + 1.0)
-    mappable = ScalarMappable(norm, ListedColormap(_shades(256)))
+    shades = colormaps["viridis"](np.linspace(*SHADES, 256))
+    mappable = ScalarMappable(norm, ListedColormap(shades))
     bar = figure.colorbar(mappable, ax=axes, pad=0.02)
     bar.set_label(label, color=TEXT)
     bar.ax.tick_params(colors=TEXT)
@@ -121,13 +123,6 @@ def add_colorbar(figure: "Figure", axes: Any, scores: np.ndarray, label: str) ->
 def colors(count: int) -> list[str]:
     """A colour for each curve: those of the palette for the first ones, grey for the others."""
     return [*PALETTE[:count], *[OTHERS] * (count - len(PALETTE))]
-
-
-def _shades(count: int) -> np.ndarray:
-    """RGBA f64[count, 4] from the colour map."""
-    from matplotlib import colormaps
-
-    return np.asarray(colormaps["viridis"](np.linspace(*SHADES, count)))
 
 
 def seeds_in_words(num_seeds: int | tuple[int, int]) -> str:
@@ -155,9 +150,7 @@ def as_values(values: Sequence[Any] | np.ndarray) -> tuple[np.ndarray, list[str]
     Categories are in the order in which they come. Truth values and tuples are categories too.
     """
     items = values.tolist() if isinstance(values, np.ndarray) else list(values)
-    if all(isinstance(item, int | float | np.number) for item in items) and not any(
-        isinstance(item, bool) for item in items
-    ):
+    if all(isinstance(x, int | float | np.number) and not isinstance(x, bool) for x in items):
         return np.array(items, np.float64), None
     names = [str(item) for item in items]
     categories = list(dict.fromkeys(names))

@@ -1,8 +1,7 @@
 """`study`: many settings, many seeds of each, few programs."""
 
-import contextlib
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -14,17 +13,18 @@ from rpojax.runs.lock import Lease, exclusive
 from rpojax.settings.config import Config
 from rpojax.settings.ranges import Range
 from rpojax.settings.run_options import RunOptions
+from rpojax.studies.directory import StudyDirectory
 from rpojax.studies.plan import (
     DEFAULT_NUM_SEEDS,
     EVALUATION,
     Confirm,
     Direction,
     Halving,
-    StudyDirectory,
     StudyPlan,
 )
 from rpojax.studies.result import StudyResult, write_table
-from rpojax.studies.runner import OnProgress, RungResult, StudyProgress, read, run
+from rpojax.studies.runner import OnProgress, StudyProgress, read, run
+from rpojax.studies.scores import RungResult
 from rpojax.studies.settings import Changes, Sampler, given_configs, grid_and_space
 
 Trained: TypeAlias = Callable[[StudyPlan, StudyDirectory | None], list[RungResult]]
@@ -145,8 +145,7 @@ def resume_study(
 
     Args:
         directory: of `study`.
-        on_progress: as in `study`.
-        force: as in `study`.
+        on_progress, force: as in `study`.
 
     Raises:
         ValueError: there is no study; or it holds objects that a file cannot hold, such as
@@ -163,8 +162,7 @@ def finished_study(directory: str | Path) -> StudyResult:
         ValueError: there is no study, it is not finished, or it holds objects.
     """
     files = StudyDirectory(directory)
-    plan = files.plan()
-    return _result(plan, files, read)
+    return _result(files.plan(), files, read)
 
 
 @errors_shared(alike=(Interrupted,))
@@ -180,18 +178,19 @@ def run_plan(
     if directory is None:
         return _result(plan, None, _training(on_progress))
     files = StudyDirectory(directory)
-    with (
-        first_signal_noted(),
-        _how_to_go_on(files),
-        only_in_first(exclusive(files.path, force)) as lease,
-    ):
-        in_first(lambda: files.begin(plan))
-        result = _result(plan, files, _training(on_progress, lease))
-        raise_if_noted("stopped")
-        if is_first():
-            _write_tables(files, result)
-            if result.confirmed is not None:
-                _write_tables(files.confirmation(), result.confirmed)
+    try:
+        with first_signal_noted(), only_in_first(exclusive(files.path, force)) as lease:
+            in_first(lambda: files.begin(plan))
+            result = _result(plan, files, _training(on_progress, lease))
+            raise_if_noted("stopped")
+            if is_first():
+                _write_tables(files, result)
+    except Interrupted as stop:
+        stop.args = (
+            "the study was stopped, and what is done is saved; "
+            f"rpojax.resume_study({str(files.path)!r}) goes on",
+        )
+        raise
     return result
 
 
@@ -199,6 +198,8 @@ def _write_tables(files: StudyDirectory, result: StudyResult) -> None:
     write_table(result.agent_rows(), files.agents_csv)
     write_table(result.setting_rows(), files.settings_csv)
     write_table(result.curve_rows(), files.curves_csv)
+    if result.confirmed is not None:
+        _write_tables(files.confirmation(), result.confirmed)
 
 
 def _result(plan: StudyPlan, files: StudyDirectory | None, trained: Trained) -> StudyResult:
@@ -226,16 +227,3 @@ def _training(on_progress: OnProgress | None, lease: Lease | None = None) -> Tra
         return run(plan, files, show, lease=lease)
 
     return trained
-
-
-@contextlib.contextmanager
-def _how_to_go_on(files: StudyDirectory) -> Iterator[None]:
-    """Let the message of an interruption say how to resume the study."""
-    try:
-        yield
-    except Interrupted as stop:
-        stop.args = (
-            "the study was stopped, and what is done is saved; "
-            f"rpojax.resume_study({str(files.path)!r}) goes on",
-        )
-        raise

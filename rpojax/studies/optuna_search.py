@@ -17,7 +17,8 @@ from rpojax.settings.config import Config
 from rpojax.settings.ranges import Choice, LogUniform, Range, Uniform, Whole
 from rpojax.settings.run_options import RunOptions
 from rpojax.studies.plan import EVALUATION, StudyPlan
-from rpojax.studies.runner import OnProgress, run, setting_scores, worst_of
+from rpojax.studies.runner import OnProgress, run
+from rpojax.studies.scores import setting_scores, worst_of
 from rpojax.studies.settings import Setting, first_of_each, label_of, ranges_of, with_changes
 from rpojax.validation import show, whole_number
 
@@ -152,9 +153,8 @@ def _run_batch(
                 going_on.append(member)
         return going_on
 
-    def choose(rung: int, alive: list[int], scores: Mapping[int, float]) -> list[int]:
-        going_on: list[int] = found_in_first(lambda: judge(rung, alive, scores))
-        return going_on
+    def choose(*compared: Any) -> Any:
+        return found_in_first(lambda: judge(*compared))
 
     finished = run(unique, None, on_progress, choose, worst)
     last = max(trained.rung for trained in finished)
@@ -191,15 +191,26 @@ def _propose(
     trials: "list[optuna.Trial]",
     beating: contextlib.ExitStack,
 ) -> list[dict[str, Any]]:
-    """The parameters of new trials, appended to `trials`, whose hearts beat up to the end."""
-    _fail_trials_of_killed_processes(study)
+    """The parameters of new trials, appended to `trials`.
+
+    Where the storage has heartbeats, the trials of killed processes fail first, and those of the
+    new ones beat until `beating` is closed, as in `Study.optimize`.
+    """
+    import optuna
+    from optuna.storages._heartbeat import get_heartbeat_thread
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        optuna.storages.fail_stale_trials(study)
     for _ in range(count):
         with warnings.catch_warnings():  # it says that heartbeats need `Study.optimize`
             warnings.filterwarnings("ignore", "Heartbeat of storage")
-            trials.append(_asked(study))
-        beating.enter_context(_heartbeat(study, trials[-1]))
+            trial = _asked(study)
+        trials.append(trial)
+        heartbeat: Any = get_heartbeat_thread(trial._trial_id, study._storage)
+        beating.enter_context(heartbeat)
         for name, given in ranges.items():
-            _suggest(trials[-1], name, given)
+            _suggest(trial, name, given)
     return [dict(trial.params) for trial in trials]
 
 
@@ -211,28 +222,12 @@ def _asked(study: "optuna.Study") -> "optuna.Trial":
     except BaseException:
         begun = _running(study) - running
         if len(begun) == 1:  # else other processes have begun some as well
-            study.tell(begun.pop(), state=_states().FAIL)
+            study.tell(begun.pop(), state=_state("FAIL"))
         raise
 
 
-def _heartbeat(study: "optuna.Study", trial: "optuna.Trial") -> Any:
-    """A context that tells the storage that the trial runs, as `Study.optimize` does."""
-    from optuna.storages import _heartbeat
-
-    return _heartbeat.get_heartbeat_thread(trial._trial_id, study._storage)
-
-
-def _fail_trials_of_killed_processes(study: "optuna.Study") -> None:
-    """Fail the trials without a recent heartbeat, where the storage has heartbeats."""
-    import optuna
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        optuna.storages.fail_stale_trials(study)
-
-
 def _running(study: "optuna.Study") -> set[int]:
-    trials = study.get_trials(deepcopy=False, states=(_states().RUNNING,))
+    trials = study.get_trials(deepcopy=False, states=(_state("RUNNING"),))
     return {trial.number for trial in trials}
 
 
@@ -255,7 +250,7 @@ def _tell(
     Samplers, such as GridSampler after the last point, call `Study.stop`, which raises outside of
     `Study.optimize`.
     """
-    ended = None if value is not None else getattr(_states(), state)
+    ended = None if value is not None else _state(state)
     try:
         study.tell(trial, value, state=ended, skip_if_finished=True)
     except RuntimeError:
@@ -265,7 +260,7 @@ def _tell(
     return False
 
 
-def _states() -> Any:
+def _state(name: str) -> "optuna.trial.TrialState":
     import optuna
 
-    return optuna.trial.TrialState
+    return optuna.trial.TrialState[name]

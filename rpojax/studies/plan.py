@@ -1,28 +1,22 @@
-"""What a study is to do: settings, seeds, rungs, what is compared; and the directory that keeps it.
+"""What a study is to do: settings, seeds, rungs, and what is compared.
 
 Successive halving is that of Jamieson & Talwalkar (2016), Non-stochastic Best Arm Identification
 and Hyperparameter Optimization, arXiv 1502.07943: at each rung the best 1 / factor of the settings
 continue, with a budget that is `factor` times as large.
 """
 
-import contextlib
 import dataclasses
 import functools
 import math
-import shlex
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias, TypeVar, get_args
 
 import jax.numpy as jnp
 import numpy as np
 
 from rpojax import envs
-from rpojax.files import clear_remains, read_signed, write_signed
 from rpojax.loggers.base import ENVIRONMENT, METRICS, environment_column
-from rpojax.runs.checkpoint import versions
-from rpojax.runs.lock import NAME
 from rpojax.settings.agent_table import LARGEST_SEED, MOST_AGENTS, AgentTable, agent_table
 from rpojax.settings.config import Config
 from rpojax.settings.declared import settings_of
@@ -36,7 +30,6 @@ from rpojax.validation import (
     as_mapping,
     check_choice,
     check_known,
-    first_line,
     number_in,
     whole_number,
 )
@@ -217,7 +210,7 @@ class StudyPlan:
             for name, values in params_of_settings(configs, traced).items()
         }
         columns = {
-            name: np.repeat(np.asarray([getattr(cfg, name) for cfg in configs]), self.num_seeds)
+            name: np.repeat([getattr(cfg, name) for cfg in configs], self.num_seeds)
             for name in settings_of(HyperParams)
         }
         hyperparams = HyperParams(
@@ -316,90 +309,6 @@ class StudyPlan:
                 stacklevel=2,
             )
         return None
-
-
-class StudyDirectory:
-    """Where a study keeps its plan, its runs, its tables and its report.
-
-    `study.json` holds the plan. `programs/000/rung_0` holds the run of the settings of the first
-    program up to the first rung, as `rpojax.fit` saves one. Tables have a row for each agent, for
-    each setting, and for each update of each agent. `confirmation` holds programs and tables of
-    its own.
-    """
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path).absolute()
-        self._plan = self.path / "study.json"
-        self.agents_csv = self.path / "agents.csv"
-        self.settings_csv = self.path / "settings.csv"
-        self.curves_csv = self.path / "curves.csv"
-        self.report = self.path / "report.html"
-        self.resume_command = f"`rpojax study --resume {shlex.quote(str(self.path))}`"
-
-    def run(self, program: int, rung: int) -> Path:
-        """The checkpoints of the run of a program up to a rung."""
-        return self.path / "programs" / f"{program:03d}" / f"rung_{rung}"
-
-    def confirmation(self) -> "StudyDirectory":
-        """Where the confirmation of this study is kept; it has no plan of its own."""
-        inside = StudyDirectory(self.path / "confirmation")
-        inside.resume_command = self.resume_command
-        return inside
-
-    def begin(self, plan: StudyPlan) -> None:
-        """Record the plan, or check that it is the one which is recorded.
-
-        What a process that was killed has left is removed.
-
-        Raises:
-            ValueError: the directory holds another study, or something else.
-        """
-        clear_remains(self.path)
-        if self._plan.exists():
-            differing = plan.difference(self._recorded())
-            if differing is not None:
-                raise ValueError(
-                    f"directory = {str(self.path)!r} holds another study: {differing}; give "
-                    "another directory, or the same settings to go on with it"
-                )
-            return
-        if self.path.exists() and any(entry.name != NAME for entry in self.path.iterdir()):
-            raise ValueError(
-                f"directory = {str(self.path)!r} is not empty and holds no study; give another one"
-            )
-        write_signed(self._plan, {"plan": plan.record(), "versions": versions()})
-
-    def plan(self) -> StudyPlan:
-        """The plan that `begin` recorded.
-
-        Raises:
-            ValueError: there is no study, its plan cannot be read, or it holds objects.
-        """
-        with self._foreign_noticed():
-            return StudyPlan.from_record(self._recorded())
-
-    def _recorded(self) -> dict[str, Any]:
-        try:
-            with self._foreign_noticed():
-                record: dict[str, Any] = read_signed(self._plan, ("plan", "versions"))["plan"]
-                record["settings"][0]["cfg"].items()
-        except FileNotFoundError:
-            raise ValueError(
-                f"{str(self.path)!r} holds no study; give the directory of rpojax.study or "
-                "`rpojax study`"
-            ) from None
-        return record
-
-    @contextlib.contextmanager
-    def _foreign_noticed(self) -> Iterator[None]:
-        """Raise ValueError for a plan that is none: of another shape, or with other types."""
-        try:
-            yield
-        except (LookupError, TypeError, AttributeError) as error:
-            raise ValueError(
-                f"{str(self._plan)!r} is not the plan of a study ({type(error).__name__}: "
-                f"{first_line(error)}); start the study anew in another directory"
-            ) from error
 
 
 def _updates(rung: float, num_updates: int) -> int:

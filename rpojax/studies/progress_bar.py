@@ -2,16 +2,15 @@
 
 from contextlib import AbstractContextManager
 
-import numpy as np
 import rich.progress
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from rpojax.runs.progress_bar import Pace
-from rpojax.statistics.text import decimals_of, duration
+from rpojax.statistics.text import duration
 from rpojax.studies.plan import StudyPlan
-from rpojax.studies.result import StudyResult
+from rpojax.studies.result import SUMMARY_HEADS, StudyResult, summary_cells
 from rpojax.studies.runner import StudyProgress
 
 
@@ -99,17 +98,9 @@ def settings_table(title: str, result: StudyResult) -> Table:
     names = list(plan.settings[0].changes) or ["setting"]
     for name in names:
         table.add_column(escape(name))
-    for name in ("score", "95 % interval", "finite", "trained"):
+    for name in SUMMARY_HEADS:
         table.add_column(name, justify="right")
-    rows = result.summary()
-    spec = f".{decimals_of(*np.array([(row.score, row.low, row.high) for row in rows]).T)}f"
-    for row in rows:
-        values = row.setting.changes.values() or [row.setting.label or "all"]
-        table.add_row(
-            *(escape(str(value)) for value in values),
-            f"{row.score:{spec}}",
-            f"{row.low:{spec}} to {row.high:{spec}}",
-            f"{row.finite}/{plan.num_seeds}",
-            f"{100 * row.fraction:.0f} %",
-        )
+    for setting, cells in summary_cells(result):
+        values = setting.changes.values() or [setting.label or "all"]
+        table.add_row(*(escape(str(value)) for value in values), *cells)
     return table

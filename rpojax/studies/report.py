@@ -1,5 +1,6 @@
 """The report of studies: one page with tables and pictures."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from rpojax.statistics import (
 from rpojax.statistics.text import decimals_of, duration
 
 if TYPE_CHECKING:
-    from rpojax.studies.result import SettingScore, StudyResult
+    from rpojax.studies.result import StudyResult
 
 MOST_CURVES = 30
 """Settings in one picture of curves: the best ones, of which the first have colours."""
@@ -50,20 +51,19 @@ def write_report(studies: "StudyResult | Mapping[str, StudyResult]", path: str |
 
 
 def _sections(study: "StudyResult") -> dict[str, Sequence[Part]]:
-    summary = study.summary()
     again = study.confirmed
     confirmed: dict[str, Sequence[Part]] = {}
     if again is not None:
         place = again.settings.index(study.settings[study.best])
         confirmed["Confirmed with fresh seeds"] = [
-            _settings_table(again, again.summary()),
+            _settings_table(again),
             *_improvements(again, place, "These runs did not choose it."),
         ]
     return {
         "Verdict": [study.verdict, _facts(study)],
         **confirmed,
-        "Settings compared": [_settings_table(study, summary)],
-        "Pictures": _pictures(study, summary),
+        "Settings compared": [_settings_table(study)],
+        "Pictures": _pictures(study),
         "How sure the ranking is": _ranking(study),
         "Agents": [_agents_table(study)],
         "Settings in common": [_common(study)],
@@ -98,7 +98,7 @@ def _facts(study: "StudyResult") -> dict[str, Any]:
     }
 
 
-def _settings_table(study: "StudyResult", summary: "Sequence[SettingScore]") -> Table:
+def _settings_table(study: "StudyResult") -> Table:
     names = list(study.settings[0].changes) or ["setting"]
     rows = [
         [
@@ -106,7 +106,7 @@ def _settings_table(study: "StudyResult", summary: "Sequence[SettingScore]") -> 
             *row[1:-1],
             f"{100 * row.fraction:.0f} %",
         ]
-        for row in summary
+        for row in study.summary()
     ]
     caption = (
         f"Score: interquartile mean of {study.score_label} over {study.plan.num_seeds} seeds, with "
@@ -115,17 +115,16 @@ def _settings_table(study: "StudyResult", summary: "Sequence[SettingScore]") -> 
         "its lowest return from there on."
     )
     heads = ["score", "low", "high", "mean", "std", "area", "finite agents", "trained"]
-    scores = np.array([(row.score, row.low, row.high) for row in summary]).T
-    decimals = dict.fromkeys(heads[:6], decimals_of(*scores))
+    decimals = dict.fromkeys(heads[:6], decimals_of(*study.intervals[:3]))
     return Table([*names, *heads], rows, caption, decimals)
 
 
-def _pictures(study: "StudyResult", summary: "Sequence[SettingScore]") -> list[Part]:
-    best = [study.settings.index(row.setting) for row in summary[:MOST_CURVES]]
-    seeds = study.plan.num_seeds
+def _pictures(study: "StudyResult") -> list[Part]:
+    count, seeds = len(study.settings), study.plan.num_seeds
+    best = [study.settings.index(row.setting) for row in study.summary()[:MOST_CURVES]]
     parts: list[Part] = []
-    if len(summary) > MOST_CURVES:
-        parts.append(f"Pictures of curves show the best {MOST_CURVES} of {len(summary)} settings.")
+    if count > MOST_CURVES:
+        parts.append(f"Pictures of curves show the best {MOST_CURVES} of {count} settings.")
     for metric in ("episode_return", "action_std"):
         curves = _curves(study, metric, best)
         if curves:
@@ -134,7 +133,7 @@ def _pictures(study: "StudyResult", summary: "Sequence[SettingScore]") -> list[P
             chart = Chart(curves, "environment steps", label)
             title = f"{label.capitalize()} while training"
             parts.append(Picture(figure, f"{metric} over environment steps", title, chart))
-    parts += _sweep(study, summary)
+    parts += _sweep(study)
     scores = study.filled_scores
     if not np.isnan(scores).any() and seeds > 1:
         thresholds = np.linspace(scores.min(), scores.max(), THRESHOLDS)
@@ -168,47 +167,39 @@ def _curves(
     return found
 
 
-def _sweep(study: "StudyResult", summary: "Sequence[SettingScore]") -> list[Part]:
+def _sweep(study: "StudyResult") -> list[Part]:
     """How the score depends on what differs: a heat map of a grid of two, else one each."""
-    names = list(study.settings[0].changes)
-    if len(summary) < 2:
+    if len(study.settings) < 2:
         return []
-    columns = {name: [row.setting.cells[name] for row in summary] for name in names}
-    distinct = {
-        name: list(dict.fromkeys(setting.cells[name] for setting in study.settings))
-        for name in names
-    }
-    if len(names) == 2 and np.prod([len(values) for values in distinct.values()]) == len(summary):
-        x, y = names
-        grid = np.full((len(distinct[y]), len(distinct[x])), np.nan)
-        for row, at_x, at_y in zip(summary, columns[x], columns[y], strict=True):
-            grid[distinct[y].index(at_y), distinct[x].index(at_x)] = row.score
-        figure = plot_heatmap(
-            distinct[x],
-            distinct[y],
-            grid,
-            xlabel=x,
-            ylabel=y,
-            score_label=study.score_label,
-            num_seeds=study.plan.num_seeds,
-        )
-        title = f"{study.score_label} by {x} and {y}"
-        return [Picture(figure, title, title.capitalize())]
-    score, low, high = np.array([(row.score, row.low, row.high) for row in summary]).T
-    return [
-        Picture(
-            plot_sensitivity(
-                columns[name],
-                Estimate(score, low, high, 0.95),
+    label, seeds = study.score_label, study.plan.num_seeds
+    names = list(study.settings[0].changes)
+    columns = {name: [setting.cells[name] for setting in study.settings] for name in names}
+    distinct = [list(dict.fromkeys(values)) for values in columns.values()]
+    if len(names) == 2 and math.prod(map(len, distinct)) == len(study.settings):
+        (x, y), (x_values, y_values) = names, distinct
+        grid = np.full((len(y_values), len(x_values)), np.nan)
+        for at_x, at_y, score in zip(columns[x], columns[y], study.intervals.value, strict=True):
+            grid[y_values.index(at_y), x_values.index(at_x)] = score
+        figures = {
+            f"{x} and {y}": plot_heatmap(
+                x_values, y_values, grid, xlabel=x, ylabel=y, score_label=label, num_seeds=seeds
+            )
+        }
+    else:
+        figures = {
+            name: plot_sensitivity(
+                values,
+                study.intervals,
                 xlabel=name,
-                ylabel=study.score_label,
-                num_seeds=study.plan.num_seeds,
+                ylabel=label,
+                num_seeds=seeds,
                 joined=len(names) == 1,
-            ),
-            f"{study.score_label} by {name}",
-            f"{study.score_label} by {name}".capitalize(),
-        )
-        for name in names
+            )
+            for name, values in columns.items()
+        }
+    titles = {name: f"{label} by {name}" for name in figures}
+    return [
+        Picture(figure, titles[name], titles[name].capitalize()) for name, figure in figures.items()
     ]
 
 

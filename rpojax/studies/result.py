@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 import numpy as np
 
 from rpojax.files import replaced
-from rpojax.loggers.base import METRICS, environment_column
-from rpojax.report.curves import Curve, learning_curve
+from rpojax.loggers.base import METRICS
+from rpojax.report.curves import Curve, learning_curve, metrics_by_name
 from rpojax.report.style import as_values, scale_of, seeds_in_words
 from rpojax.runs.checkpoint import versions
 from rpojax.statistics import (
@@ -26,7 +26,7 @@ from rpojax.statistics import (
 from rpojax.statistics.text import decimals_of
 from rpojax.studies.plan import EVALUATION, StudyPlan
 from rpojax.studies.report import write_report
-from rpojax.studies.runner import RungResult, updates_at_end
+from rpojax.studies.scores import RungResult, updates_at_end
 from rpojax.studies.settings import Setting
 from rpojax.types import TrainResult
 from rpojax.validation import whole_number
@@ -40,6 +40,8 @@ FEW_SEEDS = 8
 """With fewer seeds, whether an interval holds depends on how the scores are distributed."""
 
 MOST_MISSES = 9  # % of the studies in the benchmark, with skewed scores
+MOST_SHOWN = 5  # settings in the repr of a study: the best ones
+SUMMARY_HEADS = ("score", "95 % interval", "finite", "trained")
 
 
 class SettingScore(NamedTuple):
@@ -54,10 +56,6 @@ class SettingScore(NamedTuple):
     area: float  # mean height of the curves of `counted_returns`, interquartile mean over the seeds
     finite: int  # agents that did not diverge; the others count with the worst score of the study
     fraction: float  # of the training that the setting completed
-
-
-MOST_SHOWN = 5
-"""Settings in the repr of a study: the best ones."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -75,41 +73,24 @@ class StudyResult:
     confirmed: "StudyResult | None" = None
 
     def __repr__(self) -> str:
-        plan, rows, spec = self.plan, self.summary(), self._spec
+        plan, rows = self.plan, summary_cells(self)
         lines = [
             f"StudyResult: {len(rows)} settings, {plan.num_seeds} seeds of each; {plan.direction} "
             f"{self.score_label}, with 95 % interval"
         ]
-        for row in rows[:MOST_SHOWN]:
-            label = row.setting.label or "all"
-            lines.append(f"  {label}: {row.score:{spec}} ({row.low:{spec}} to {row.high:{spec}})")
+        for setting, (score, interval, *_) in rows[:MOST_SHOWN]:
+            lines.append(f"  {setting.label or 'all'}: {score} ({interval})")
         more = len(rows) - MOST_SHOWN
         return "\n".join([*lines, f"  and {more} more"] if more > 0 else lines)
 
     def _repr_html_(self) -> str:
         """The settings from the best to the worst, as a table of a notebook."""
-        heads, spec = ["setting", "score", "95 % interval", "finite", "trained"], self._spec
-        rows = [
-            [
-                row.setting.label or "all",
-                f"{row.score:{spec}}",
-                f"{row.low:{spec}} to {row.high:{spec}}",
-                f"{row.finite} of {self.plan.num_seeds}",
-                f"{100 * row.fraction:.0f} %",
-            ]
-            for row in self.summary()
-        ]
+        rows = [("td", setting.label or "all", *cells) for setting, cells in summary_cells(self)]
         cells = [
             "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row)
-            for tag, row in [("th", heads), *(("td", row) for row in rows)]
+            for tag, *row in [("th", "setting", *SUMMARY_HEADS), *rows]
         ]
         return f"<table><tr>{'</tr><tr>'.join(cells)}</tr></table>"
-
-    @property
-    def _spec(self) -> str:
-        """The format of scores, with the decimals that their intervals carry."""
-        columns = np.array([(row.score, row.low, row.high) for row in self.summary()]).T
-        return f".{decimals_of(*columns)}f"
 
     @property
     def settings(self) -> tuple[Setting, ...]:
@@ -266,28 +247,26 @@ class StudyResult:
     @functools.cached_property
     def _summary(self) -> list[SettingScore]:
         """For tables and reports, which need it several times."""
-        rows = [(part.rung, self._summarized(index)) for index, part in enumerate(self._by_setting)]
-        rows.sort(key=lambda each: (-each[0], -self.plan.rank(each[1].score)))
-        return [row for _, row in rows]
-
-    def _summarized(self, index: int) -> SettingScore:
-        values = self.filled_scores[index]
+        rungs = [part.rung for part in self._by_setting]
         score, low, high, _ = self.intervals
-        counted = self.counted_returns(index)
-        area = np.nan
-        if len(counted["curves"]):
-            area = float(interquartile_mean(area_under_curve(**counted)))
-        return SettingScore(
-            setting=self.settings[index],
-            score=float(score[index]),
-            low=float(low[index]),
-            high=float(high[index]),
-            mean=float(values.mean()),
-            std=float(values.std()),
-            area=area,
-            finite=int(self.finite[index].sum()),
-            fraction=float(self.fractions[index]),
-        )
+        rows = []
+        for index, values in enumerate(self.filled_scores):
+            counted, area = self.counted_returns(index), np.nan
+            if len(counted["curves"]):
+                area = float(interquartile_mean(area_under_curve(**counted)))
+            row = SettingScore(
+                setting=self.settings[index],
+                score=float(score[index]),
+                low=float(low[index]),
+                high=float(high[index]),
+                mean=float(values.mean()),
+                std=float(values.std()),
+                area=area,
+                finite=int(self.finite[index].sum()),
+                fraction=float(self.fractions[index]),
+            )
+            rows.append((-rungs[index], -self.plan.rank(row.score), index, row))
+        return [row for *_, row in sorted(rows)]
 
     def rank_stability(self, seed: int = 0) -> RankStability:
         """How the ranking of the settings that reached the end depends on the number of seeds.
@@ -303,26 +282,24 @@ class StudyResult:
 
     def agent_rows(self) -> list[Row]:
         """A row for each agent: what identifies it, what it was trained with, and its score."""
-        environment = {f"version_{name}": text for name, text in versions().items()}
-        rows = []
-        for index, setting in enumerate(self.settings):
-            updates = self._by_setting[index].updates
-            for place, score in enumerate(self.scores[index]):
-                rows.append(
-                    {
-                        "setting": index,
-                        "label": setting.label,
-                        **setting.cells,
-                        "seed": self.plan.seed + place,
-                        "updates": updates,
-                        "steps": updates * setting.cfg.batch_size,
-                        "fraction": float(self.fractions[index]),
-                        "finite": bool(self.finite[index, place]),
-                        self.plan.objective: float(score),
-                        **environment,
-                    }
-                )
-        return rows
+        of_versions = {f"version_{name}": text for name, text in versions().items()}
+        updates = [part.updates for part in self._by_setting]
+        return [
+            {
+                "setting": index,
+                "label": setting.label,
+                **setting.cells,
+                "seed": self.plan.seed + place,
+                "updates": updates[index],
+                "steps": updates[index] * setting.cfg.batch_size,
+                "fraction": float(self.fractions[index]),
+                "finite": bool(self.finite[index, place]),
+                self.plan.objective: float(score),
+                **of_versions,
+            }
+            for index, setting in enumerate(self.settings)
+            for place, score in enumerate(self.scores[index])
+        ]
 
     def setting_rows(self) -> list[Row]:
         """A row for each setting, as in `summary`."""
@@ -340,8 +317,7 @@ class StudyResult:
         rows = []
         for index, setting in enumerate(self.settings):
             metrics = self.result(index).metrics
-            columns = {name: getattr(metrics, name) for name in METRICS}
-            columns |= {environment_column(n): each for n, each in metrics.environment.items()}
+            columns = metrics_by_name(metrics)
             seeds, updates = metrics.episode_return.shape
             rows += [
                 {
@@ -458,6 +434,26 @@ class StudyResult:
     def _score(self, index: int) -> float:
         """The interquartile mean over the seeds; NaN where no agent of the study has a score."""
         return float(self.intervals.value[index])
+
+
+def summary_cells(study: StudyResult) -> list[tuple[Setting, list[str]]]:
+    """The settings from the best to the worst, each with a text for each of `SUMMARY_HEADS`.
+
+    Scores have the decimals that their intervals carry.
+    """
+    spec = f".{decimals_of(*study.intervals[:3])}f"
+    return [
+        (
+            row.setting,
+            [
+                f"{row.score:{spec}}",
+                f"{row.low:{spec}} to {row.high:{spec}}",
+                f"{row.finite} of {study.plan.num_seeds}",
+                f"{100 * row.fraction:.0f} %",
+            ],
+        )
+        for row in study.summary()
+    ]
 
 
 def write_table(rows: Sequence[Row], path: str | Path) -> None:

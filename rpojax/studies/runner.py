@@ -1,7 +1,6 @@
 """Run a study: train the settings of each program together, rung after rung."""
 
 import time
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,31 +12,23 @@ import numpy as np
 from rpojax.core.model import Model, make_model
 from rpojax.devices.host_arrays import to_host
 from rpojax.devices.memory import out_of_memory_explained
-from rpojax.devices.processes import is_first
-from rpojax.files import DamagedFileError, read_signed, write_signed
-from rpojax.loggers.base import ENVIRONMENT
+from rpojax.files import DamagedFileError
 from rpojax.programs.agent_states import AgentStates
-from rpojax.runs.agents import evaluation_keys, play_with_agents
 from rpojax.runs.checkpoint_manager import CheckpointWriter, checkpoint_paths, newest
 from rpojax.runs.interrupt import raise_if_noted
 from rpojax.runs.launch import continue_from, new_run
 from rpojax.runs.lock import Lease
 from rpojax.runs.loop import Hooks, train
 from rpojax.runs.progress import Progress, StopRule
-from rpojax.runs.records import means_over_updates
 from rpojax.runs.run_state import RunState
 from rpojax.runs.settings import RunSettings
 from rpojax.runs.trained_run import load
 from rpojax.settings.config import Config
-from rpojax.statistics import interquartile_mean
-from rpojax.studies.plan import EVALUATION, StudyDirectory, StudyPlan
+from rpojax.studies.directory import StudyDirectory
+from rpojax.studies.plan import StudyPlan
+from rpojax.studies.scores import RungResult, agent_scores, read_scores, scores_file, setting_scores
 from rpojax.trees import is_key
-from rpojax.types import Metrics, TrainResult
-
-LAST_PART = 0.1
-"""The last share of the updates so far, from which a score by a metric of training is taken.
-
-See `updates_at_end`."""
+from rpojax.types import TrainResult
 
 
 class StudyProgress(NamedTuple):
@@ -71,36 +62,6 @@ class StudyProgress(NamedTuple):
             total_steps=max(before.total_steps, steps),
             seconds=before.seconds + self.seconds,
             confirming=True,
-        )
-
-
-class RungResult(NamedTuple):
-    """Some settings of a program as they were at a rung, with the seeds of each in a row."""
-
-    members: list[int]  # the settings
-    rung: int
-    result: TrainResult  # of N agents, in the memory of the host
-    scores: np.ndarray  # f64[N] of the objective, as measured
-    train_seconds: float  # of these settings: of a training of more, in proportion to their number
-
-    @property
-    def updates(self) -> int:
-        """The updates done up to the rung."""
-        return int(self.result.metrics.episode_return.shape[1])
-
-    def only(self, members: list[int]) -> "RungResult":
-        """These of the settings alone."""
-        if members == self.members:
-            return self
-        seeds = self.scores.size // len(self.members)
-        places = [self.members.index(member) * seeds for member in members]
-        rows: Any = np.concatenate([np.arange(place, place + seeds) for place in places])
-        if len(places) == 1:  # without copies
-            rows = slice(places[0], places[0] + seeds)
-        result = jax.tree.map(lambda leaf: leaf[rows], self.result)
-        seconds = self.train_seconds * len(members) / len(self.members)
-        return self._replace(
-            members=members, result=result, scores=self.scores[rows], train_seconds=seconds
         )
 
 
@@ -161,9 +122,8 @@ def _all_rungs(
             runner.ended = len(plan.settings) - len(alive)
         if not alive:
             break
-    finished += [each for parts in at_rung.values() for each in parts]
     runner.report()
-    return finished
+    return finished + compared
 
 
 def _only(parts: Sequence[RungResult], members: list[int]) -> list[RungResult]:
@@ -226,7 +186,7 @@ class _Runner:
         result, seconds = _trained(model, settings, before, place, hooks)
         self._steps_done += per_update * last_update - steps_before
         self._steps_now += seen[-1] - seen[0] if seen else 0
-        scores = _scores(self.plan, model, settings, result, place)
+        scores = agent_scores(self.plan, model, settings, result, place)
         raise_if_noted("stopped")
         return RungResult(members, self.rung, to_host(result), scores, seconds)
 
@@ -286,7 +246,7 @@ class _Reader(_Runner):
         assert self.directory is not None
         assert place is not None
         last_update = self.plan.updates_at(cfg, self.rung)
-        file = _scores_file(place, last_update)
+        file = scores_file(place, last_update)
         run = load(place, cfg=cfg) if checkpoint_paths(place) else None
         if run is None or run.updates.max() != last_update or not file.exists():
             raise ValueError(
@@ -296,7 +256,7 @@ class _Reader(_Runner):
         finite: Any = run.finite
         result = TrainResult(state=run.policies, metrics=run.metrics, finite=finite)
         try:
-            scores = _read_scores(file, len(run.finite))
+            scores = read_scores(file, len(run.finite))
         except DamagedFileError as error:
             raise ValueError(
                 f"{error}; {self.directory.resume_command} evaluates the agents again"
@@ -323,53 +283,14 @@ def _trained(
     return train(model, run, writer, hooks), run.train_seconds
 
 
-def _scores(
-    plan: StudyPlan, model: Model, settings: RunSettings, result: TrainResult, place: Path | None
-) -> np.ndarray:
-    """The objective of each agent, f64[N]; evaluated once, and kept in the directory."""
-    file = None
-    if place is not None:
-        file = _scores_file(place, result.metrics.episode_return.shape[1])
-    if file is not None and file.exists():
-        try:
-            return _read_scores(file, len(settings.agents))
-        except DamagedFileError as error:
-            warnings.warn(f"{error}; the agents are evaluated again", RuntimeWarning, stacklevel=2)
-    if plan.objective == EVALUATION or plan.objective.startswith(ENVIRONMENT):
-        agents = settings.agents
-        played = play_with_agents(
-            model, result.state, evaluation_keys(agents), agents.env_params, plan.eval_episodes
-        )
-        own = {**played.metrics, EVALUATION: played.episode_return}
-        values = np.asarray(own[plan.objective.removeprefix(ENVIRONMENT)], np.float64)
-        scores = values.mean(axis=1)
-    else:
-        scores = np.asarray(getattr(metrics_at_end(result.metrics), plan.objective), np.float64)
-    if file is not None and is_first():
-        write_signed(file, {"scores": scores.tolist()})
-    return scores
-
-
-def _scores_file(place: Path, updates: int) -> Path:
-    return place / f"scores_{updates:09d}.json"
-
-
-def _read_scores(file: Path, count: int) -> np.ndarray:
-    """The scores of so many agents; DamagedFileError for anything else."""
-    values = read_signed(file)
-    try:
-        scores = np.asarray(values["scores"], np.float64)
-    except (LookupError, TypeError, ValueError):
-        scores = np.empty(())
-    if scores.shape != (count,):
-        raise DamagedFileError(f"{str(file)!r} does not hold the scores of {count} agents")
-    return scores
-
-
 def _run_after(before: Sequence[RungResult], settings: RunSettings) -> RunState:
     """The run that the next rung continues."""
+
+    def joined(*leaves: Any) -> Any:
+        return (jnp if is_key(leaves[0]) else np).concatenate(leaves)
+
     parts = [each.result for each in before]
-    result = parts[0] if len(parts) == 1 else jax.tree.map(_joined, *parts)
+    result = parts[0] if len(parts) == 1 else jax.tree.map(joined, *parts)
     agents, finite = settings.agents, np.asarray(result.finite)
     env_params: Any = dict(agents.env_params)
     return RunState(
@@ -380,64 +301,3 @@ def _run_after(before: Sequence[RungResult], settings: RunSettings) -> RunState:
         updates=before[0].updates,
         train_seconds=sum(each.train_seconds for each in before),
     )
-
-
-def _joined(*leaves: Any) -> Any:
-    if is_key(leaves[0]):
-        return jnp.concatenate(leaves)
-    return np.concatenate(leaves)
-
-
-def metrics_at_end(metrics: Metrics) -> Metrics:
-    """Metrics f32[N] of the `updates_at_end` together, from those of each, [N, n]."""
-    updates = metrics.episode_return.shape[1]
-    first = updates - updates_at_end(metrics)
-    return means_over_updates(metrics_between(metrics, first, updates))
-
-
-def updates_at_end(metrics: Metrics) -> int:
-    """How many of the last updates of metrics [N, n] count as the end of a training.
-
-    A tenth or, so that an episode of each agent has ended in them, twice as many, and so on up to
-    all. Agents that diverged, and those of which no episode ever ended, do not count in this.
-    """
-    ended = np.nan_to_num(np.asarray(metrics.episode_count)) > 0
-    alive = ~np.isnan(np.asarray(metrics.learning_rate)[:, -1])
-    ended = ended[alive & ended.any(axis=1)]
-    updates = np.shape(metrics.episode_count)[1]
-    number = max(1, round(LAST_PART * updates))
-    while number < updates and not ended[:, -number:].any(axis=1).all():
-        number = min(2 * number, updates)
-    return number
-
-
-def metrics_between(metrics: Metrics, start: int, end: int) -> Metrics:
-    """Metrics [N, end - start] of some of the updates."""
-    return jax.tree.map(lambda leaf: np.asarray(leaf)[:, start:end], metrics)
-
-
-def worst_of(plan: StudyPlan, compared: Sequence[RungResult]) -> float:
-    """The worst finite score of all agents, where higher ones are better; inf without any."""
-    signed = plan.sign * np.concatenate([each.scores for each in compared])
-    return float(signed[np.isfinite(signed)].min(initial=np.inf))
-
-
-def setting_scores(
-    plan: StudyPlan, compared: Sequence[RungResult], worst_before: float = np.inf
-) -> dict[int, float]:
-    """The interquartile mean over the seeds of each setting; NaN where no agent has a score.
-
-    An agent that diverged counts with the worst score of all that are compared, or `worst_before`
-    if that is worse: its own score is that of its last finite state. So does an agent whose score
-    is not a finite number.
-    """
-    signed = [plan.sign * each.scores for each in compared]
-    worst = min(worst_of(plan, compared), worst_before)
-    scores = {}
-    for each, values in zip(compared, signed, strict=True):
-        counted = np.asarray(each.result.finite) & np.isfinite(values)
-        rows = np.where(counted, values, worst).reshape(-1, plan.num_seeds)
-        for member, row in zip(each.members, rows, strict=True):
-            known = np.isfinite(worst)
-            scores[member] = float(plan.sign * interquartile_mean(row)) if known else np.nan
-    return scores

@@ -129,7 +129,7 @@ def test_errors_in_the_arguments_are_one_line(run, capsys, tmp_path, words, mess
 
 
 def test_report_of_an_unfinished_study_says_how_to_go_on(run, capsys, tmp_path):
-    from rpojax.studies.plan import StudyDirectory
+    from rpojax.studies.directory import StudyDirectory
 
     (tmp_path / "a.yaml").write_text(FILE)
     place = tmp_path / "begun [1]"

@@ -1,5 +1,3 @@
-import warnings
-
 import numpy as np
 import pytest
 
@@ -12,14 +10,9 @@ from rpojax.statistics.nan import (
 )
 from rpojax.statistics.text import mean_and_std, plus_minus_sign
 
+pytestmark = pytest.mark.filterwarnings("error")
+
 NAN = np.nan
-
-
-@pytest.fixture(autouse=True)
-def _warnings_raise():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        yield
 
 
 def test_means_ignore_nan():

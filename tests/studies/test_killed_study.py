@@ -7,6 +7,7 @@ import sys
 import time
 
 import pytest
+from small_study import tables
 
 KILLS = int(os.environ.get("RPOJAX_STUDY_KILLS", "2"))
 STUDY = """
@@ -27,11 +28,6 @@ rpojax.study(cfg, grid=grid, num_seeds=2, eval_episodes=2, halving=3, directory=
 def start(directory, cache):
     quickly = os.environ | {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # compiled
     return subprocess.Popen([sys.executable, "-c", STUDY, directory, cache], env=quickly)
-
-
-def tables(directory):
-    names = ("agents.csv", "settings.csv", "curves.csv")
-    return [(directory / name).read_bytes() for name in names]
 
 
 @pytest.mark.slow

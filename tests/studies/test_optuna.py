@@ -7,8 +7,8 @@ import time
 import warnings
 
 import pytest
+from small_study import CFG, SMALL
 
-from rpojax import Config, NetworkConfig
 from rpojax.studies import Choice, LogUniform, Uniform, Whole, optimize
 
 optuna = pytest.importorskip("optuna")
@@ -16,17 +16,8 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 pytestmark = pytest.mark.usefixtures("programs_shared")
 
-CFG = Config(
-    env="MountainCarContinuous-v0",
-    num_envs=4,
-    num_steps=8,
-    num_minibatches=2,
-    update_epochs=1,
-    total_timesteps=4 * 8 * 4,
-    network=NetworkConfig(hidden_sizes=(8,)),
-)
 SPACE = {"learning_rate": LogUniform(1e-4, 1e-2), "alpha": Uniform(0.0, 1.0)}
-SMALL = {"num_seeds": 2, "eval_episodes": 2, "reports": 2}
+FEW = {**SMALL, "reports": 2}
 FINISHED = optuna.trial.TrialState.COMPLETE
 PRUNED = optuna.trial.TrialState.PRUNED
 FAILED = optuna.trial.TrialState.FAIL
@@ -48,7 +39,7 @@ def test_trials_are_proposed_and_told_in_batches():
         num_trials=5,
         batch_size=3,
         on_progress=lambda progress: sizes.append(progress.settings),
-        **SMALL,
+        **FEW,
     )
     assert set(sizes) == {3, 2}
     assert [trial.state for trial in study.trials] == [FINISHED] * 5
@@ -61,7 +52,7 @@ def test_trials_are_proposed_and_told_in_batches():
 @pytest.mark.slow
 def test_pruner_ends_trials_early():
     study = new_study(pruner=optuna.pruners.PercentilePruner(50.0, n_startup_trials=1))
-    optimize(study, CFG, SPACE, num_trials=8, batch_size=4, **SMALL)
+    optimize(study, CFG, SPACE, num_trials=8, batch_size=4, **FEW)
     states = [trial.state for trial in study.trials]
     assert states.count(PRUNED) > 0
     assert states.count(FINISHED) > 0
@@ -78,7 +69,7 @@ def test_proposals_that_repeat_are_trained_once():
         num_trials=3,
         batch_size=3,
         on_progress=lambda progress: sizes.append(progress.settings),
-        **SMALL,
+        **FEW,
     )
     assert set(sizes) == {1}
     assert len({trial.value for trial in study.trials}) == 1
@@ -91,7 +82,7 @@ def test_trials_of_a_batch_that_fails_are_told_so():
         raise RuntimeError("stop here")
 
     with pytest.raises(RuntimeError, match="stop here"):
-        optimize(study, CFG, SPACE, num_trials=2, batch_size=2, on_progress=fail, **SMALL)
+        optimize(study, CFG, SPACE, num_trials=2, batch_size=2, on_progress=fail, **FEW)
     assert [trial.state for trial in study.trials] == [FAILED] * 2
 
 
@@ -106,7 +97,7 @@ def test_trials_of_a_batch_that_fails_are_told_so():
 def test_trials_that_cannot_be_run_are_told_so(space, arguments, message):
     study = new_study()
     with pytest.raises(ValueError, match=message):
-        optimize(study, CFG, space, num_trials=2, batch_size=2, **(SMALL | arguments))
+        optimize(study, CFG, space, num_trials=2, batch_size=2, **(FEW | arguments))
     assert [trial.state for trial in study.trials] == [FAILED] * 2
 
 
@@ -114,7 +105,7 @@ def test_a_sampler_that_has_tried_its_whole_grid_ends_the_search():
     sampler = optuna.samplers.GridSampler({"alpha": [0.0, 0.5]})
     study = optuna.create_study(direction="maximize", sampler=sampler)
     space = {"alpha": Uniform(0.0, 1.0)}
-    optimize(study, CFG, space, num_trials=5, batch_size=2, **SMALL)
+    optimize(study, CFG, space, num_trials=5, batch_size=2, **FEW)
     assert [trial.state for trial in study.trials] == [FINISHED] * 2
 
 
@@ -122,7 +113,7 @@ def test_options_that_a_storage_cannot_hold_are_refused_before_a_trial_is_made()
     study = new_study()
     space = {"network.hidden_sizes": Choice(((32, 32), (16,)))}
     with pytest.raises(ValueError, match=r"has the option \(32, 32\), which Optuna cannot save"):
-        optimize(study, CFG, space, num_trials=2, **SMALL)
+        optimize(study, CFG, space, num_trials=2, **FEW)
     assert not study.trials
 
 
@@ -135,7 +126,7 @@ def test_trials_whose_sampler_raises_have_failed(method, monkeypatch):
 
     monkeypatch.setattr(study.sampler, method, fail)
     with pytest.raises(RuntimeError, match="no point"):
-        optimize(study, CFG, SPACE, num_trials=2, **SMALL)
+        optimize(study, CFG, SPACE, num_trials=2, **FEW)
     assert [trial.state for trial in study.trials] == [FAILED]
 
 
@@ -306,7 +297,7 @@ def test_trials_of_a_process_that_was_killed_are_failed_and_tried_again(tmp_path
     killed.suggest_float("alpha", 0.0, 1.0)
     storage.record_heartbeat(killed._trial_id)
     time.sleep(3.5)
-    optimize(study, CFG, SPACE, num_trials=1, **SMALL)
+    optimize(study, CFG, SPACE, num_trials=1, **FEW)
     assert [trial.state for trial in study.trials] == [FAILED, FINISHED]
     assert study.trials[1].params["alpha"] == killed.params["alpha"]
     assert storage._get_stale_trial_ids(study._study_id) == []

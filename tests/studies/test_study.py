@@ -1,20 +1,19 @@
 """Studies from start to end: what is trained, what is kept, what comes out."""
 
-import dataclasses
 import json
 
 import jax
 import numpy as np
 import pytest
 from bits import assert_same_bits
+from small_study import CFG, SMALL, tables
 
 import rpojax
-from rpojax import Config, NetworkConfig, resume_study, study
-from rpojax.studies import Confirm, Halving, StudyResult, write_table
-from rpojax.studies import runner as runner_module
+from rpojax import Config, make_train, resume_study, study
+from rpojax.studies import Confirm, Halving, StudyResult, runner, scores, write_table
 from rpojax.studies.api import finished_study
 from rpojax.studies.plan import StudyPlan
-from rpojax.studies.runner import (
+from rpojax.studies.scores import (
     RungResult,
     metrics_at_end,
     setting_scores,
@@ -26,28 +25,13 @@ from rpojax.types import Metrics, TrainResult
 
 pytestmark = pytest.mark.usefixtures("programs_shared")
 
-CFG = Config(
-    env="MountainCarContinuous-v0",
-    num_envs=4,
-    num_steps=8,
-    num_minibatches=2,
-    update_epochs=2,
-    total_timesteps=4 * 8 * 9,
-    network=NetworkConfig(hidden_sizes=(8,)),
-    agents_at_once=1,
-)
 GRID = {"alpha": [0.0, 0.5], "learning_rate": [1e-3, 1e-2]}
-SMALL = {"num_seeds": 2, "eval_episodes": 2}
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     directory = tmp_path_factory.mktemp("studies") / "found"
     return study(CFG, grid=GRID, directory=directory, **SMALL), directory
-
-
-def tables(directory):
-    return {name: (directory / name).read_text() for name in ("agents.csv", "settings.csv")}
 
 
 def test_scores_are_evaluations_by_setting_and_seed(found):
@@ -67,8 +51,7 @@ def test_scores_are_evaluations_by_setting_and_seed(found):
 def test_summary_orders_settings_and_best_is_the_first(found):
     result, _ = found
     rows = result.summary()
-    scores = [row.score for row in rows]
-    assert scores == sorted(scores, reverse=True)
+    assert rows == sorted(rows, key=lambda row: -row.score)
     assert rows[0].setting == result.settings[result.best]
     for row in rows:
         values = result.scores[result.settings.index(row.setting)]
@@ -114,8 +97,8 @@ def test_finished_study_is_read_and_not_trained_again(found, monkeypatch):
     def refuse(*arguments, **keywords):
         raise AssertionError("nothing is left to do")
 
-    for name in ("new_run", "train", "play_with_agents"):
-        monkeypatch.setattr(runner_module, name, refuse)
+    for module, name in ((runner, "new_run"), (runner, "train"), (scores, "play_with_agents")):
+        monkeypatch.setattr(module, name, refuse)
     again = study(CFG, grid=GRID, directory=directory, **SMALL)
     np.testing.assert_array_equal(again.scores, result.scores)
     assert_same_bits(again.result(1), result.result(1))
@@ -155,28 +138,21 @@ def test_static_settings_make_programs_of_their_own():
 
 
 def test_an_objective_of_training_counts_all_episodes_of_the_last_tenth_alike():
-    nothing = np.zeros((2, 20), np.float32)
-    metrics = Metrics(**{field.name: nothing for field in dataclasses.fields(Metrics)})
     count = np.ones((2, 20), np.float32)
     count[:, -2:] = [[1, 3], [0, 5]]
     returns = np.full((2, 20), -1000.0, np.float32)
     returns[:, -2:] = [[10, 2], [np.nan, 7]]
-    metrics = metrics.replace(environment={}, episode_count=count, episode_return=returns)
+    metrics = Metrics.filled(returns).replace(episode_count=count)
     np.testing.assert_array_equal(metrics_at_end(metrics).episode_return, np.float32([4, 7]))
 
 
 def test_the_end_of_a_training_is_as_long_as_it_takes_an_episode_to_end():
     """Of agents that diverged, or that never ended one, none is waited for."""
-    nothing = np.zeros((4, 20), np.float32)
-    metrics = Metrics(**{field.name: nothing for field in dataclasses.fields(Metrics)})
-    count = nothing.copy()
+    count, rate = np.zeros((4, 20), np.float32), np.ones((4, 20), np.float32)
     count[0, 18], count[1, 13], count[2, 0] = 1, 1, 1
-    rate = np.ones_like(nothing)
     rate[2, 10:] = np.nan
     returns = np.where(count > 0, np.float32(-7), np.float32(np.nan))
-    metrics = metrics.replace(
-        environment={}, episode_count=count, learning_rate=rate, episode_return=returns
-    )
+    metrics = Metrics.filled(returns).replace(episode_count=count, learning_rate=rate)
     assert updates_at_end(metrics) == 8  # 2, 4, 8
     np.testing.assert_array_equal(metrics_at_end(metrics).episode_return[:2], np.float32([-7, -7]))
     assert updates_at_end(jax.tree.map(lambda leaf: leaf[:1], metrics)) == 2
@@ -252,7 +228,7 @@ def test_interrupted_study_goes_on_to_the_same_result(found, tmp_path):
 @pytest.mark.slow
 def test_settings_that_do_not_fit_together_train_in_parts(found, monkeypatch, tmp_path):
     _, directory = found
-    new_run = runner_module.new_run
+    new_run = runner.new_run
     sizes = []
 
     def limited(model, settings, *others):
@@ -261,7 +237,7 @@ def test_settings_that_do_not_fit_together_train_in_parts(found, monkeypatch, tm
             raise MemoryError
         return new_run(model, settings, *others)
 
-    monkeypatch.setattr(runner_module, "new_run", limited)
+    monkeypatch.setattr(runner, "new_run", limited)
     study(CFG, grid=GRID, directory=tmp_path / "study", **SMALL)
     assert sizes == [8, 4, 4]
     assert tables(tmp_path / "study") == tables(directory)
@@ -308,30 +284,29 @@ def test_a_metric_that_an_environment_lacks_is_refused_before_anything_is_made(t
     assert not (tmp_path / "study").exists()
 
 
-def trained_of(scores, finite=True):
+def trained_of(measured, finite=True):
     """Settings with a score for each seed, [K, S]."""
-    scores = np.atleast_2d(scores)
-    result = TrainResult(
-        state=None, metrics=None, finite=np.broadcast_to(finite, scores.shape).ravel()
-    )
-    return RungResult([*range(len(scores))], 0, result, scores.ravel(), 0.0)
+    measured = np.atleast_2d(measured)
+    finite = np.broadcast_to(finite, measured.shape).ravel()
+    result = TrainResult(state=None, metrics=None, finite=finite)
+    return RungResult([*range(len(measured))], 0, result, measured.ravel(), 0.0)
 
 
-def plan_of(scores):
-    settings = [Setting(f"setting {number}", {}, CFG) for number in range(len(scores))]
-    return StudyPlan(settings=tuple(settings), num_seeds=len(scores[0]))
+def plan_of(measured):
+    settings = [Setting(f"setting {number}", {}, CFG) for number in range(len(measured))]
+    return StudyPlan(settings=tuple(settings), num_seeds=len(measured[0]))
 
 
 def test_scores_that_are_not_finite_numbers_count_as_the_worst():
-    scores = [[-np.inf, np.inf, np.nan, -120.0]]
-    plan, trained = plan_of(scores), trained_of(scores)
+    measured = [[-np.inf, np.inf, np.nan, -120.0]]
+    plan, trained = plan_of(measured), trained_of(measured)
     assert setting_scores(plan, [trained]) == {0: -120.0}
     assert worst_of(plan, [trained]) == -120.0
 
 
 def test_agents_that_diverged_count_with_the_worst_so_far():
-    scores = [[-10.0] * 4]
-    plan, trained = plan_of(scores), trained_of(scores, [True, False, False, False])
+    measured = [[-10.0] * 4]
+    plan, trained = plan_of(measured), trained_of(measured, [True, False, False, False])
     assert setting_scores(plan, [trained]) == {0: -10.0}
     assert setting_scores(plan, [trained], worst_before=-500.0) == {0: -500.0}
     assert setting_scores(plan, [trained], worst_before=-5.0) == {0: -10.0}
@@ -339,6 +314,35 @@ def test_agents_that_diverged_count_with_the_worst_so_far():
 
 def test_stability_is_that_of_the_interquartile_mean():
     """By the mean, one agent that failed would make the other setting the best."""
-    scores = np.array([[100.0] * 7 + [-1500.0], [90.0] * 8])
-    stability = StudyResult(plan_of(scores), (trained_of(scores),)).rank_stability()
+    measured = np.array([[100.0] * 7 + [-1500.0], [90.0] * 8])
+    stability = StudyResult(plan_of(measured), (trained_of(measured),)).rank_stability()
     assert stability.same_best[0] == pytest.approx(7 / 8, abs=0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.optimized
+def test_each_agent_is_that_of_train_alone_to_the_bit():
+    cfg = CFG.replace(total_timesteps=8 * CFG.batch_size, update_epochs=2)
+    grid = {"alpha": [0.0, 0.5], "env_params.power": [0.001, 0.002]}
+    confirm = Confirm(num_seeds=1, settings=1)
+    found = study(cfg, grid=grid, halving=4, confirm=confirm, **SMALL)
+    train = jax.jit(make_train(cfg))
+
+    def alone(setting, seed):
+        hyperparams = cfg.hyperparams().replace(alpha=setting.changes["alpha"])
+        power = setting.changes["env_params.power"]
+        return train(jax.random.key(seed), hyperparams, {"power": power})
+
+    assert sorted(found.fractions.tolist()) == [0.25, 0.25, 0.25, 1.0]
+    for index, setting in enumerate(found.settings):
+        for seed in range(2):
+            agent, expected = found.result(index).select(seed), alone(setting, seed)
+            done = len(agent.metrics.kl)
+            assert done == (8 if index == found.best else 2)
+            first = jax.tree.map(lambda leaf, done=done: leaf[:done], expected.metrics)
+            assert_same_bits(agent.metrics, first)
+            if index == found.best:
+                assert_same_bits(agent.state, expected.state)
+    again = found.confirmed.result(0).select(0)
+    assert_same_bits(again.state, alone(found.settings[found.best], 2).state)
+    assert not np.array_equal(again.metrics.kl, found.result(found.best).metrics.kl[0])

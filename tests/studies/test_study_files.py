@@ -7,25 +7,16 @@ import signal
 
 import numpy as np
 import pytest
+from small_study import CFG, SMALL, tables
 
 import rpojax
-from rpojax.studies import Halving, Uniform, runner
+from rpojax.studies import Halving, Uniform, scores
 from rpojax.studies.api import finished_study, make_plan, resume_study
-from rpojax.studies.plan import StudyDirectory
+from rpojax.studies.directory import StudyDirectory
 
 pytestmark = pytest.mark.usefixtures("programs_shared")
 
-CFG = rpojax.Config(
-    env="MountainCarContinuous-v0",
-    num_envs=4,
-    num_steps=8,
-    num_minibatches=2,
-    update_epochs=1,
-    total_timesteps=96,
-    network=rpojax.NetworkConfig(hidden_sizes=(8,)),
-)
-COMPARED = {"grid": {"alpha": [0.0, 0.5]}, "num_seeds": 2, "eval_episodes": 2}
-TABLES = ("agents.csv", "settings.csv", "curves.csv")
+COMPARED = {"grid": {"alpha": [0.0, 0.5]}, **SMALL}
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +31,6 @@ def copy(done, tmp_path):
     return shutil.copytree(done, tmp_path / "copy")
 
 
-def tables(directory):
-    return [(directory / name).read_bytes() for name in TABLES]
-
-
 def flipped(path, places):
     """The file with one bit changed, once for each place."""
     whole = path.read_bytes()
@@ -55,35 +42,32 @@ def flipped(path, places):
     path.write_bytes(whole)
 
 
-def test_damaged_scores_are_evaluated_again_with_a_word(done, copy):
-    (scores,) = copy.rglob("scores_*.json")
-    for _ in flipped(scores, (0.1, 0.3, 0.6, 0.9)):
+def test_damaged_or_foreign_scores_are_evaluated_again_with_a_word(done, copy):
+    (file,) = copy.rglob("scores_*.json")
+    for _ in flipped(file, (0.1, 0.3, 0.6, 0.9)):
         with pytest.raises(ValueError, match=r"scores_.*cannot be read: .* evaluates the agents"):
             finished_study(copy)
         with pytest.warns(RuntimeWarning, match="cannot be read: .*the agents are evaluated again"):
             resume_study(copy)
         assert tables(copy) == tables(done)
         finished_study(copy)
+    for foreign in ("{}", "[]", "null", "[[0.0]]", '{"scores": [1.0]}', '{"scores": {}}'):
+        file.write_text(foreign)
+        with pytest.warns(RuntimeWarning, match="the agents are evaluated again"):
+            resume_study(copy)
+        assert tables(copy) == tables(done)
 
 
-@pytest.mark.parametrize(
-    "text", ["{}", "[]", "null", "[[0.0]]", '{"scores": [1.0]}', '{"scores": {}}']
-)
-def test_foreign_scores_are_evaluated_again_with_a_word(done, copy, text):
-    (scores,) = copy.rglob("scores_*.json")
-    scores.write_text(text)
-    with pytest.warns(RuntimeWarning, match="the agents are evaluated again"):
-        resume_study(copy)
-    assert tables(copy) == tables(done)
+def refused_in_a_line(call, directory, message=r"\w"):
+    with pytest.raises(ValueError, match=message) as error:
+        call(directory)
+    assert "\n" not in str(error.value)
 
 
 def test_a_damaged_plan_is_refused_in_a_line(copy):
-    plan = copy / "study.json"
-    for _ in flipped(plan, np.linspace(0.02, 0.98, 8)):
+    for _ in flipped(copy / "study.json", np.linspace(0.02, 0.98, 8)):
         for call in (resume_study, finished_study):
-            with pytest.raises(ValueError, match=r"study\.json' cannot be read: ") as error:
-                call(copy)
-            assert "\n" not in str(error.value)
+            refused_in_a_line(call, copy, r"study\.json' cannot be read: ")
 
 
 def plans(record):
@@ -99,24 +83,19 @@ def test_a_foreign_plan_is_refused_in_a_line(copy):
     record = json.loads((copy / "study.json").read_text())["plan"]
     for plan in plans(record):
         (copy / "study.json").write_text(json.dumps(plan))
-        for call in (
-            resume_study,
-            lambda directory: rpojax.study(CFG, **COMPARED, directory=directory),
-        ):
-            with pytest.raises(ValueError, match=r"\w") as error:
-                call(copy)
-            assert "\n" not in str(error.value)
+        refused_in_a_line(resume_study, copy)
+        refused_in_a_line(lambda place: rpojax.study(CFG, **COMPARED, directory=place), copy)
 
 
 def test_a_signal_while_evaluating_keeps_what_is_done(done, tmp_path, monkeypatch):
-    play = runner.play_with_agents
+    play = scores.play_with_agents
 
     def terminated(*arguments):
         os.kill(os.getpid(), signal.SIGTERM)
         return play(*arguments)
 
     with monkeypatch.context() as patch:
-        patch.setattr(runner, "play_with_agents", terminated)
+        patch.setattr(scores, "play_with_agents", terminated)
         with pytest.raises(KeyboardInterrupt, match=r"what is done is saved; rpojax\.resume_study"):
             rpojax.study(CFG, **COMPARED, directory=tmp_path / "stopped")
     assert len([*(tmp_path / "stopped").rglob("scores_*.json")]) == 1
@@ -124,20 +103,16 @@ def test_a_signal_while_evaluating_keeps_what_is_done(done, tmp_path, monkeypatc
     assert tables(tmp_path / "stopped") == tables(done)
 
 
-def test_tables_that_lack_rows_are_whole_again(done, copy):
-    for name in TABLES:
-        lines = (copy / name).read_text().splitlines(keepends=True)
-        (copy / name).write_text("".join(lines[: len(lines) // 2]))
+def test_tables_that_lack_rows_or_are_links_are_whole_again(done, copy, tmp_path):
+    (tmp_path / "mine").write_text("mine")
+    short, *others = sorted(copy.glob("*.csv"))
+    lines = short.read_text().splitlines(keepends=True)
+    short.write_text("".join(lines[: len(lines) // 2]))
+    for path in others:
+        path.unlink()
+        path.symlink_to(tmp_path / "mine")
     resume_study(copy)
     assert tables(copy) == tables(done)
-
-
-def test_links_in_place_of_tables_are_replaced(copy, tmp_path):
-    (tmp_path / "mine").write_text("mine")
-    for name in TABLES:
-        (copy / name).unlink()
-        (copy / name).symlink_to(tmp_path / "mine")
-    resume_study(copy)
     assert (tmp_path / "mine").read_text() == "mine"
 
 
@@ -161,7 +136,8 @@ def test_rungs_after_the_same_updates_are_one():
     assert [plan.updates_at(cfg, rung) for rung in range(len(plan.rungs))] == [1, 4, 11, 33, 100]
     assert Halving(3).rungs(300)[1:] == plan.rungs
     reported = make_plan(CFG, grid={"alpha": [0.0, 1.0]}, reports=100)
-    assert [reported.updates_at(CFG, rung) for rung in range(len(reported.rungs))] == [1, 2, 3]
+    ends = [reported.updates_at(CFG, rung) for rung in range(len(reported.rungs))]
+    assert ends == [*range(1, CFG.num_updates + 1)]
 
 
 @pytest.mark.parametrize(

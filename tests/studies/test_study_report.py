@@ -10,7 +10,7 @@ import pytest
 from rpojax import Config, Metrics, TrainResult
 from rpojax.studies import StudyResult, report, write_report
 from rpojax.studies.api import make_plan
-from rpojax.studies.runner import RungResult
+from rpojax.studies.scores import RungResult
 
 CFG = Config(num_envs=4, num_steps=8, num_minibatches=2, total_timesteps=4 * 8 * 4)
 
