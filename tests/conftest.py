@@ -62,22 +62,30 @@ _PROGRAMS = {}
 
 @pytest.fixture(scope="module")
 def programs_shared():
-    """Runs with the same config, seeds and evaluations share their programs.
+    """Runs with the same config share the program that trains; with the same seeds, all programs.
 
     For tests of what surrounds the programs, which take longer to compile than all else there.
     """
-    from rpojax.runs import loop
+    from rpojax.runs import agents, loop
 
-    compile_programs = loop.compile_programs
+    def once(compile_, arguments_of):
+        def compiled_once(model, settings, states):
+            quickly = jax.config.values["jax_disable_most_optimizations"]
+            key = (compile_, settings.cfg, settings.evolve, quickly, *arguments_of(settings))
+            key += tuple(settings.agents.env_params)
+            if key not in _PROGRAMS:
+                _PROGRAMS[key] = compile_(model, settings, states)
+            return _PROGRAMS[key]
 
-    def compiled_once(model, settings, states):
-        agents, quickly = settings.agents, jax.config.values["jax_disable_most_optimizations"]
-        key = (settings.cfg, settings.evolve, settings.eval_episodes, quickly)
-        key += (agents.seeds, *agents.env_params)
-        if key not in _PROGRAMS:
-            _PROGRAMS[key] = compile_programs(model, settings, states)
-        return _PROGRAMS[key]
+        return compiled_once
+
+    def of_training(settings):  # the evolution of a population depends on its first seed
+        return len(settings.agents), settings.evolve and settings.agents.seeds
+
+    def of_all(settings):
+        return settings.eval_episodes, settings.agents.seeds
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "compile_programs", compiled_once)
+        patch.setattr(agents, "_compile_chunk", once(agents._compile_chunk, of_training))
+        patch.setattr(loop, "compile_programs", once(loop.compile_programs, of_all))
         yield

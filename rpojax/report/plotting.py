@@ -103,9 +103,8 @@ def plot_curves(
     }
     explained = {_in_words(len(curve.values)) for curve in bridged.values()}
     explanation = explained.pop() if len(explained) == 1 else "mean and band over seeds"
-    figure = _draw_bands(
-        {label: _over_agents(curve) for label, curve in bridged.items()}, ylabel, of_steps=True
-    )
+    bands = {label: _over_agents(curve) for label, curve in bridged.items()}
+    figure = _draw_bands(bands, ylabel)
     if isinstance(curves, Curve) and len(curves.values) > 1:
         (color,) = colors(1)
         values = bridged["mean"].values.T
@@ -136,7 +135,7 @@ def plot_sample_efficiency(
         ValueError: shapes that do not fit, or no curve.
     """
     explanation = explain(statistic, [estimate for _, estimate in curves.values()], num_seeds)
-    figure = _draw_bands(curves, ylabel, of_steps=True)
+    figure = _draw_bands(curves, ylabel)
     return finish(figure, path, title, explanation)
 
 
@@ -163,20 +162,16 @@ def plot_profiles(
         ValueError: shapes that do not fit, or no profile.
     """
     explanation = explain("share", [estimate for _, estimate in profiles.values()], num_seeds)
-    figure = _draw_bands(profiles, "share of runs with a higher score", xlabel=xlabel)
+    figure = _draw_bands(profiles, "share of runs with a higher score", xlabel)
     figure.axes[0].set_ylim(-0.02, 1.02)
     tasks = f" on each of {num_tasks} tasks" if num_tasks > 1 else ""
     return finish(figure, path, title, explanation + tasks)
 
 
 def _draw_bands(
-    curves: Mapping[str, tuple[ArrayLike, Estimate]],
-    ylabel: str,
-    *,
-    xlabel: str = "environment steps",
-    of_steps: bool = False,
+    curves: Mapping[str, tuple[ArrayLike, Estimate]], ylabel: str, xlabel: str | None = None
 ) -> "Figure":
-    """Draw curves with their bands, and a legend for several; `of_steps`: x counts from 0."""
+    """Draw curves with their bands, over steps if there is no `xlabel`; a legend for several."""
     from matplotlib.ticker import EngFormatter
 
     if not curves:
@@ -187,8 +182,8 @@ def _draw_bands(
         label: _draw(axes, label, np.asarray(x), estimate, color)
         for (label, (x, estimate)), color in zip(curves.items(), colors(len(curves)), strict=True)
     }
-    axes.set(xlabel=xlabel, ylabel=ylabel)
-    if of_steps:
+    axes.set(xlabel="environment steps" if xlabel is None else xlabel, ylabel=ylabel)
+    if xlabel is None:
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.set_xlim(0, 1.02 * max(np.asarray(x)[-1] for x, _ in curves.values()))
     if all(np.isnan(estimate.value).all() for _, estimate in curves.values()):

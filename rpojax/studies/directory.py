@@ -51,7 +51,8 @@ class StudyDirectory:
         """
         clear_remains(self.path)
         if self._plan.exists():
-            differing = plan.difference(self._recorded())
+            with self._foreign_noticed():
+                differing = plan.difference(self._recorded())
             if differing is not None:
                 raise ValueError(
                     f"directory = {str(self.path)!r} holds another study: {differing}; give "
@@ -75,14 +76,13 @@ class StudyDirectory:
 
     def _recorded(self) -> dict[str, Any]:
         try:
-            with self._foreign_noticed():
-                record: dict[str, Any] = read_signed(self._plan, ("plan", "versions"))["plan"]
-                record["settings"][0]["cfg"].items()
+            record: dict[str, Any] = read_signed(self._plan, ("plan", "versions"))["plan"]
         except FileNotFoundError:
             raise ValueError(
                 f"{str(self.path)!r} holds no study; give the directory of rpojax.study or "
                 "`rpojax study`"
             ) from None
+        record["settings"][0]["cfg"].items()
         return record
 
     @contextlib.contextmanager

@@ -150,37 +150,34 @@ class StudyResult:
         """
         found = self.confirmed or self
         score, low, high, _ = found.intervals
-        seeds, sign = seeds_in_words(found.plan.num_seeds), found.plan.sign
         if np.isnan(score).any():
             return "No agent has a score."
         best = found.settings.index(self.settings[self.best])  # by the seeds of the study
-
-        def named(places: Sequence[int]) -> str:
-            return "; ".join(found.settings[place].label for place in places)
-
+        seeds = seeds_in_words(found.plan.num_seeds)
         result = f"{self.score_label} {score[best]:.4g}"
         if not np.isnan(low[best]):
             result += f" (95 % interval {low[best]:.4g} to {high[best]:.4g})"
-        said = [f"Best of {len(self.settings)} settings: {named([best])}, with {result}, {seeds}."]
         if len(self.settings) == 1:
             said = [f"{result}, {seeds}."]
-        elif self.confirmed is None:
-            said.append(
+        else:
+            label = found.settings[best].label
+            said = [
+                f"Best of {len(self.settings)} settings: {label}, with {result}, {seeds}.",
                 "The seeds that chose it also score it, so that its score is too good; the "
                 "intervals allow for that, and hold for all settings together."
-            )
-        else:
-            said.append("These seeds are not those that chose it.")
+                if self.confirmed is None
+                else "These seeds are not those that chose it.",
+            ]
+        better = found.plan.sign * (score - score[best]) > 0
         apart = (low > high[best]) | (high < low[best])  # never where an interval is NaN
-        better = sign * (score - score[best]) > 0
-        others = [place for place in found.at_end if place != best]
-        for words, places in (
-            ("Better", [place for place in others if apart[place] and better[place]]),
-            ("Worse", [place for place in others if apart[place] and not better[place]]),
-            ("Cannot be told apart from it", [place for place in others if not apart[place]]),
+        for words, those in (
+            ("Better", apart & better),
+            ("Worse", apart & ~better),
+            ("Cannot be told apart from it", ~apart),
         ):
-            if places:
-                said.append(f"{words}: {named(places)}.")
+            named = [found.settings[i].label for i in found.at_end if those[i] and i != best]
+            if named:
+                said.append(f"{words}: {'; '.join(named)}.")
         if found.plan.num_seeds < FEW_SEEDS:
             said.append(
                 f"Intervals of {seeds} hold for normally distributed scores. Where a few runs are "

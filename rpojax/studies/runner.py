@@ -183,19 +183,25 @@ class _Runner:
 
         stop = StopRule(updates=last_update)
         hooks = Hooks((), on_chunk, stop, time.perf_counter(), self._lease)
-        result, seconds = _trained(model, settings, before, place, hooks)
+        if place is not None and checkpoint_paths(place):
+            found = newest(place, model.cfg)._replace(model=model)
+            run, result = found.run, continue_from(found, hooks)
+        else:
+            run = _run_after(before, settings) if before else new_run(model, settings)
+            writer = None if place is None else CheckpointWriter(place, model.env)
+            result = train(model, run, writer, hooks)
         self._steps_done += per_update * last_update - steps_before
         self._steps_now += seen[-1] - seen[0] if seen else 0
         scores = agent_scores(self.plan, model, settings, result, place)
         raise_if_noted("stopped")
-        return RungResult(members, self.rung, to_host(result), scores, seconds)
+        return RungResult(members, self.rung, to_host(result), scores, run.train_seconds)
 
     def _train_parts(
         self, cfg: Config, members: list[int], before: list[RungResult], place: Path | None
     ) -> list[RungResult]:
         """All at once or, where they do not fit into memory together, in halves."""
-        halves = [None if place is None else place / half for half in ("first", "second")]
-        if place is None or not halves[0].exists():  # type: ignore[union-attr]
+        first, second = (place and place / half for half in ("first", "second"))
+        if first is None or not first.exists():
             try:
                 return [self._train_part(cfg, members, before, place)]
             except MemoryError:
@@ -203,7 +209,7 @@ class _Runner:
                     raise
         middle = len(members) // 2
         parts = []
-        for half, some in zip(halves, (members[:middle], members[middle:]), strict=True):
+        for some, half in ((members[:middle], first), (members[middle:], second)):
             parts += self._train_parts(cfg, some, _only(before, some), half)
         return parts
 
@@ -262,25 +268,6 @@ class _Reader(_Runner):
                 f"{error}; {self.directory.resume_command} evaluates the agents again"
             ) from error
         return RungResult(members, self.rung, result, scores, run.train_seconds)
-
-
-def _trained(
-    model: Model,
-    settings: RunSettings,
-    before: Sequence[RungResult],
-    place: Path | None,
-    hooks: Hooks,
-) -> tuple[TrainResult, float]:
-    """Train from the start, from the rung before, or from what the directory holds.
-
-    Also returns the seconds that the updates took.
-    """
-    if place is not None and checkpoint_paths(place):
-        found = newest(place, model.cfg)._replace(model=model)
-        return continue_from(found, hooks), found.run.train_seconds
-    run = _run_after(before, settings) if before else new_run(model, settings)
-    writer = None if place is None else CheckpointWriter(place, model.env)
-    return train(model, run, writer, hooks), run.train_seconds
 
 
 def _run_after(before: Sequence[RungResult], settings: RunSettings) -> RunState:

@@ -184,8 +184,7 @@ def given_configs(
         for each in given
     ]
     plain = [_by_name(fields_to_plain(cfg)) for cfg in items]
-    names = {name: None for each in plain for name in each}
-    differing = [n for n in names if any(each.get(n) != plain[0].get(n) for each in plain)]
+    differing = _differing(plain)
     changes = [{name: each.get(name) for name in differing} for each in plain]
     return labelled(list(zip(changes, items, strict=True)), None if named is None else list(named))
 
@@ -277,8 +276,7 @@ def traced_params(settings: Sequence[Setting]) -> dict[Any, list[str]]:
     traced = {}
     for env, configs in of_env.items():
         given = [dict(cfg.env_params) for cfg in configs]
-        names = dict.fromkeys(name for params in given for name in params)
-        differing = [n for n in names if any(params.get(n) != given[0].get(n) for params in given)]
+        differing = _differing(given)
         if differing:
             known = envs.make(env, **given[0]).params
             traced[env] = [name for name in differing if name in known]
@@ -315,6 +313,12 @@ def named_values(name: str, given: Any) -> dict[str, Any]:
 def ranges_of(space: Mapping[str, Any] | None) -> dict[str, Range]:
     """The ranges of a space, checked."""
     return {name: check_range(name, each) for name, each in named_values("space", space).items()}
+
+
+def _differing(mappings: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names whose values are not the same in all mappings."""
+    names = dict.fromkeys(name for each in mappings for name in each)
+    return [n for n in names if any(each.get(n) != mappings[0].get(n) for each in mappings)]
 
 
 def _by_name(plain: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.usefixtures("programs_shared")
 
 SPACE = {"learning_rate": LogUniform(1e-4, 1e-2), "alpha": Uniform(0.0, 1.0)}
 FEW = {**SMALL, "reports": 2}
+ALONE = {**FEW, "num_seeds": 4}  # as many agents in one trial as FEW has in two
 FINISHED = optuna.trial.TrialState.COMPLETE
 PRUNED = optuna.trial.TrialState.PRUNED
 FAILED = optuna.trial.TrialState.FAIL
@@ -69,7 +70,7 @@ def test_proposals_that_repeat_are_trained_once():
         num_trials=3,
         batch_size=3,
         on_progress=lambda progress: sizes.append(progress.settings),
-        **FEW,
+        **ALONE,
     )
     assert set(sizes) == {1}
     assert len({trial.value for trial in study.trials}) == 1
@@ -139,7 +140,7 @@ def test_a_space_is_a_dictionary(space):
 def test_a_trial_whose_agents_all_diverged_has_failed():
     study = new_study(pruner=optuna.pruners.NopPruner())
     rates = {"learning_rate": Choice((3e38,))}
-    optimize(study, CFG, rates, num_trials=1, num_seeds=2, eval_episodes=2, reports=1)
+    optimize(study, CFG, rates, num_trials=1, **ALONE)
     assert [trial.state for trial in study.trials] == [FAILED]
 
 
@@ -297,7 +298,7 @@ def test_trials_of_a_process_that_was_killed_are_failed_and_tried_again(tmp_path
     killed.suggest_float("alpha", 0.0, 1.0)
     storage.record_heartbeat(killed._trial_id)
     time.sleep(3.5)
-    optimize(study, CFG, SPACE, num_trials=1, **FEW)
+    optimize(study, CFG, SPACE, num_trials=1, **ALONE)
     assert [trial.state for trial in study.trials] == [FAILED, FINISHED]
     assert study.trials[1].params["alpha"] == killed.params["alpha"]
     assert storage._get_stale_trial_ids(study._study_id) == []

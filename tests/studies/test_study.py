@@ -9,7 +9,7 @@ from bits import assert_same_bits
 from small_study import CFG, SMALL, tables
 
 import rpojax
-from rpojax import Config, make_train, resume_study, study
+from rpojax import make_train, resume_study, study
 from rpojax.studies import Confirm, Halving, StudyResult, runner, scores, write_table
 from rpojax.studies.api import finished_study
 from rpojax.studies.plan import StudyPlan
@@ -160,7 +160,7 @@ def test_the_end_of_a_training_is_as_long_as_it_takes_an_episode_to_end():
 
 
 def test_a_score_by_a_metric_of_training_says_of_which_part():
-    cfg = Config(total_timesteps=4 * 64 * 6, num_envs=4, num_steps=64, num_minibatches=2)
+    cfg = CFG.replace(env="Pendulum-v1", num_steps=64, total_timesteps=4 * 64 * 6)
     found = study(cfg, grid={"alpha": [0.1]}, num_seeds=2, objective="episode_return")
     assert np.isfinite(found.scores).all()  # episodes end in the fourth update of six
     assert found.score_label == "episode return, last 67 % of the updates"
@@ -189,7 +189,7 @@ def test_the_best_settings_are_confirmed_by_fresh_seeds(found, tmp_path):
     seen = []
     arguments = {
         "grid": GRID,
-        "confirm": Confirm(num_seeds=3, settings=2),
+        "confirm": Confirm(num_seeds=4, settings=2),
         "directory": tmp_path / "study",
         **SMALL,
     }
@@ -197,10 +197,10 @@ def test_the_best_settings_are_confirmed_by_fresh_seeds(found, tmp_path):
     np.testing.assert_array_equal(result.scores, chosen.scores)
     again = result.confirmed
     assert again.settings == tuple(chosen.settings[index] for index in chosen.at_end[:2])
-    assert [row["seed"] for row in again.agent_rows()] == [2, 3, 4] * 2
+    assert [row["seed"] for row in again.agent_rows()] == [2, 3, 4, 5] * 2
     assert seen[-1].steps == seen[-1].total_steps == seen[-1].steps_now
     assert seen[-1].confirming
-    assert len((tmp_path / "study/confirmation/agents.csv").read_text().splitlines()) == 1 + 6
+    assert len((tmp_path / "study/confirmation/agents.csv").read_text().splitlines()) == 1 + 8
     label = result.settings[result.best].label
     score = again.summary()[[row.setting.label for row in again.summary()].index(label)].score
     assert f"Best of 4 settings: {label}, with evaluation return {score:.4g}" in result.verdict

@@ -10,6 +10,7 @@ import pytest
 from small_study import CFG, SMALL, tables
 
 import rpojax
+from rpojax.files import DamagedFileError
 from rpojax.studies import Halving, Uniform, scores
 from rpojax.studies.api import finished_study, make_plan, resume_study
 from rpojax.studies.directory import StudyDirectory
@@ -44,18 +45,23 @@ def flipped(path, places):
 
 def test_damaged_or_foreign_scores_are_evaluated_again_with_a_word(done, copy):
     (file,) = copy.rglob("scores_*.json")
-    for _ in flipped(file, (0.1, 0.3, 0.6, 0.9)):
-        with pytest.raises(ValueError, match=r"scores_.*cannot be read: .* evaluates the agents"):
-            finished_study(copy)
-        with pytest.warns(RuntimeWarning, match="cannot be read: .*the agents are evaluated again"):
-            resume_study(copy)
-        assert tables(copy) == tables(done)
-        finished_study(copy)
+    for _ in flipped(file, (0.1, 0.3, 0.6)):
+        with pytest.raises(DamagedFileError, match="cannot be read: "):
+            scores.read_scores(file, 4)
     for foreign in ("{}", "[]", "null", "[[0.0]]", '{"scores": [1.0]}', '{"scores": {}}'):
         file.write_text(foreign)
-        with pytest.warns(RuntimeWarning, match="the agents are evaluated again"):
-            resume_study(copy)
-        assert tables(copy) == tables(done)
+        with pytest.raises(DamagedFileError, match="scores_"):
+            scores.read_scores(file, 4)
+        with pytest.raises(ValueError, match=r"scores_.* evaluates the agents again"):
+            finished_study(copy)
+    with pytest.warns(RuntimeWarning, match="scores_.*the agents are evaluated again"):
+        resume_study(copy)
+    assert tables(copy) == tables(done)
+    finished_study(copy)
+    next(flipped(file, (0.9,)))
+    with pytest.warns(RuntimeWarning, match="cannot be read: .*the agents are evaluated again"):
+        resume_study(copy)
+    assert tables(copy) == tables(done)
 
 
 def refused_in_a_line(call, directory, message=r"\w"):
@@ -71,18 +77,19 @@ def test_a_damaged_plan_is_refused_in_a_line(copy):
 
 
 def plans(record):
-    yield from ({}, [], None, {"plan": None}, {"plan": []}, {"plan": {}})
+    yield from (None, [], {}, {name: each for name, each in record.items() if name != "settings"})
+    yield record | {"hyperparams": []}
+    first, *others = record["settings"]
     for changes in ({"cfg": None}, {"cfg": []}, {"changes": 1, "cfg": {"alpha": {}}}):
-        yield {"plan": record | {"settings": [record["settings"][0] | changes]}}
-    yield {"plan": record | {"settings": []}}
-    yield {"plan": {name: value for name, value in record.items() if name != "settings"}}
-    yield {"plan": record | {"hyperparams": []}}
+        yield record | {"settings": [first | changes, *others]}
+    yield from (record | {"settings": settings} for settings in ([], [first, None]))
 
 
 def test_a_foreign_plan_is_refused_in_a_line(copy):
     record = json.loads((copy / "study.json").read_text())["plan"]
-    for plan in plans(record):
-        (copy / "study.json").write_text(json.dumps(plan))
+    unsigned = [{"plan": plan, "versions": {}} for plan in plans(record)]  # as older versions wrote
+    for foreign in ({}, [], None, {"plan": record}, *unsigned):
+        (copy / "study.json").write_text(json.dumps(foreign))
         refused_in_a_line(resume_study, copy)
         refused_in_a_line(lambda place: rpojax.study(CFG, **COMPARED, directory=place), copy)
 
