@@ -72,7 +72,7 @@ def programs_shared():
         def compiled_once(model, settings, states):
             quickly = jax.config.values["jax_disable_most_optimizations"]
             key = (compile_, settings.cfg, settings.evolve, quickly, *arguments_of(settings))
-            key += tuple(settings.agents.env_params)
+            key += (agents.bytes_available, *settings.agents.env_params)  # as it is patched
             if key not in _PROGRAMS:
                 _PROGRAMS[key] = compile_(model, settings, states)
             return _PROGRAMS[key]

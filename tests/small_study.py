@@ -8,7 +8,7 @@ CFG = Config(
     num_steps=8,
     num_minibatches=2,
     update_epochs=1,
-    total_timesteps=4 * 8 * 9,
+    total_timesteps=4 * 8 * 3,
     network=NetworkConfig(hidden_sizes=(8,)),
     agents_at_once=1,
 )

@@ -42,10 +42,6 @@ def results_table(
     groups = [members for members in agents.groups.values() if len(members) > 1]
 
     def build(sign: str) -> ConsoleRenderable:
-        own = _environment_metrics(agents, result, evaluation, sign)
-        return Group(build_returns(sign), own) if own.row_count else build_returns(sign)
-
-    def build_returns(sign: str) -> Table:
         caption = (
             f"mean {sign} standard deviation: of an agent over its episodes, of several agents "
             "over those that are finite"
@@ -78,7 +74,8 @@ def results_table(
                 mean_and_std(episodes[counted].mean(axis=1), ".1f", sign),
                 f"{len(counted)} of {len(members)}",
             )
-        return table
+        own = _environment_metrics(agents, result, evaluation, sign)
+        return Group(table, own) if own.row_count else table
 
     return _ForEncoding(build)
 

@@ -10,6 +10,7 @@ from rpojax.devices.agreement import called_alike
 from rpojax.devices.processes import errors_shared, in_first, is_first, only_in_first
 from rpojax.runs.interrupt import Interrupted, first_signal_noted, raise_if_noted
 from rpojax.runs.lock import Lease, exclusive
+from rpojax.settings.agent_table import LARGEST_SEED
 from rpojax.settings.config import Config
 from rpojax.settings.ranges import Range
 from rpojax.settings.run_options import RunOptions
@@ -26,6 +27,7 @@ from rpojax.studies.result import StudyResult, write_table
 from rpojax.studies.runner import OnProgress, StudyProgress, read, run
 from rpojax.studies.scores import RungResult
 from rpojax.studies.settings import Changes, Sampler, given_configs, grid_and_space
+from rpojax.validation import whole_number
 
 Trained: TypeAlias = Callable[[StudyPlan, StudyDirectory | None], list[RungResult]]
 
@@ -129,7 +131,7 @@ def make_plan(
     """The plan of a study, checked; `study` has its arguments, defaults and errors."""
     check_config(cfg)
     if configs is None:
-        seed = of_plan.get("seed", 0)
+        seed = whole_number("seed", of_plan.get("seed", 0), least=0, most=LARGEST_SEED)
         settings = grid_and_space(cfg, grid, space, num_settings, sampler, seed)
     elif grid is not None or space is not None or num_settings is not None:
         raise ValueError("configs are settings one by one; give them, or grid and space")

@@ -96,11 +96,12 @@ def grid_and_space(
         ValueError: unknown names, values that are not allowed, names that are in both, values that
             are given twice, or a number of draws without a space and the reverse.
     """
-    values = {name: as_sequence(each) for name, each in named_values("grid", grid).items()}
-    for name, each in values.items():
-        if not each:
+    values: dict[str, list[Any]] = {}
+    for name, each in named_values("grid", grid).items():
+        values[name] = as_sequence(each) or []
+        if not values[name]:
             raise ValueError(
-                f"grid[{name!r}] = {show(grid[name])} is not a list of values; give e.g. [1]"  # type: ignore[index]
+                f"grid[{name!r}] = {show(each)} is not a list of values; give e.g. [1]"
             )
     ranges = ranges_of(space)
     both = sorted(set(values) & set(ranges))
@@ -111,16 +112,17 @@ def grid_and_space(
             f"num_settings = {num_settings} says how many points to draw from space = "
             f"{show(space)}; give both, or neither"
         )
-    points = math.prod(map(len, values.values())) * (num_settings or 1)  # type: ignore[arg-type]
+    count = 1 if num_settings is None else whole_number("num_settings", num_settings)
+    points = math.prod(map(len, values.values())) * count
     if points > MOST_SETTINGS:
         raise ValueError(
             f"grid and space have {points:,} settings together; give at most {MOST_SETTINGS:,}, or "
             "search with rpojax.studies.optimize"
         )
-    draws = [{}] if num_settings is None else draw_distinct(ranges, num_settings, sampler, seed)
+    draws = draw_distinct(ranges, count, sampler, seed) if ranges else [{}]
     changes = [
         dict(zip(values, point, strict=True)) | drawn
-        for point in itertools.product(*values.values())  # type: ignore[arg-type]
+        for point in itertools.product(*values.values())
         for drawn in draws
     ]
     return labelled([(each, with_changes(cfg, each)) for each in changes])
@@ -135,7 +137,6 @@ def draw(
     covers the space more evenly (Owen 1998, scipy.stats.qmc), best with a power of two.
     """
     check_choice("sampler", sampler, get_args(Sampler))
-    whole_number("num_settings", count)
     if sampler == "sobol":
         from scipy.stats import qmc
 

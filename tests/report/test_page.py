@@ -81,9 +81,9 @@ SECTIONS = [
 ]
 
 
-@pytest.fixture
-def html(tmp_path) -> str:
-    path = tmp_path / "report.html"
+@pytest.fixture(scope="module")
+def html(tmp_path_factory) -> str:
+    path = tmp_path_factory.mktemp("page") / "report.html"
     write_page(path, "Study of <alpha>", SECTIONS)
     return path.read_text(encoding="utf-8")
 

@@ -1,9 +1,9 @@
 """Searches by Optuna, in batches that train together."""
 
 import os
+import sqlite3
 import subprocess
 import sys
-import time
 import warnings
 
 import pytest
@@ -187,39 +187,31 @@ def test_all_samplers_and_pruners_are_tried_below():
     assert all_of(optuna.pruners, optuna.pruners.BasePruner) == set(PRUNERS)
 
 
-@pytest.fixture
-def tiny():
-    """`optimize` with a program of two updates; returns the states of the study's trials."""
-
-    def call(study, space=SPACE, trials=4):
-        small = {"num_seeds": 1, "eval_episodes": 1, "reports": 2}
-        cfg = CFG.replace(total_timesteps=64)
-        optimize(study, cfg, space, num_trials=trials, batch_size=2, **small)
-        return [trial.state for trial in study.get_trials()]
-
-    return call
+def states_after(study, space=SPACE, trials=4):
+    optimize(study, CFG, space, num_trials=trials, batch_size=2, **FEW)
+    return [trial.state for trial in study.get_trials()]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_each_sampler_of_optuna_ends_all_of_its_trials(name, tiny):
+def test_each_sampler_of_optuna_ends_all_of_its_trials(name):
     pytest.importorskip(NEEDS.get(name, "optuna"))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # optuna's, of what is experimental
         sampler = getattr(optuna.samplers, name)(**SAMPLERS[name])
         study = optuna.create_study(direction="maximize", sampler=sampler)
-        states = tiny(study, DISCRETE if name in ("BruteForceSampler", "GridSampler") else SPACE)
-    ends_by_itself = name in ("BruteForceSampler", "GridSampler")
+        ends_by_itself = name in ("BruteForceSampler", "GridSampler")
+        states = states_after(study, DISCRETE if ends_by_itself else SPACE)
     assert states == [FINISHED] * (2 if ends_by_itself else 4)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PRUNERS)
-def test_each_pruner_of_optuna_ends_all_of_its_trials(name, tiny):
+def test_each_pruner_of_optuna_ends_all_of_its_trials(name):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         study = new_study(pruner=getattr(optuna.pruners, name)(**PRUNERS[name]))
-        states = tiny(study)
+        states = states_after(study)
     assert len(states) == 4
     assert set(states) <= {FINISHED, PRUNED}
     assert FINISHED in states
@@ -227,7 +219,7 @@ def test_each_pruner_of_optuna_ends_all_of_its_trials(name, tiny):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sqlite", "journal"])
-def test_each_storage_keeps_trials_for_the_next_call(kind, tiny, tmp_path):
+def test_each_storage_keeps_trials_for_the_next_call(kind, tmp_path):
     storage = f"sqlite:///{tmp_path / 'study.db'}"
     if kind == "journal":
         backend = optuna.storages.journal.JournalFileBackend(str(tmp_path / "study.log"))
@@ -236,7 +228,7 @@ def test_each_storage_keeps_trials_for_the_next_call(kind, tiny, tmp_path):
         study = optuna.create_study(
             storage=storage, study_name="kept", direction="maximize", load_if_exists=True
         )
-        states = tiny(study, trials=2)
+        states = states_after(study, trials=2)
         assert len(states) == trials
         assert set(states) <= {FINISHED, PRUNED}
 
@@ -287,17 +279,19 @@ def test_study_of_several_objectives_is_refused():
 
 
 def test_trials_of_a_process_that_was_killed_are_failed_and_tried_again(tmp_path):
+    file = tmp_path / "study.db"
     storage = optuna.storages.RDBStorage(
-        f"sqlite:///{tmp_path / 'study.db'}",
+        f"sqlite:///{file}",
         heartbeat_interval=1,
-        grace_period=2,
         heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(),
     )
     study = new_study(storage=storage)
     killed = study.ask()
     killed.suggest_float("alpha", 0.0, 1.0)
     storage.record_heartbeat(killed._trial_id)
-    time.sleep(3.5)
+    with sqlite3.connect(file) as database:
+        database.execute("UPDATE trial_heartbeats SET heartbeat = '2000-01-01 00:00:00'")
+    database.close()
     optimize(study, CFG, SPACE, num_trials=1, **ALONE)
     assert [trial.state for trial in study.trials] == [FAILED, FINISHED]
     assert study.trials[1].params["alpha"] == killed.params["alpha"]

@@ -52,8 +52,8 @@ def test_damaged_or_foreign_scores_are_evaluated_again_with_a_word(done, copy):
         file.write_text(foreign)
         with pytest.raises(DamagedFileError, match="scores_"):
             scores.read_scores(file, 4)
-        with pytest.raises(ValueError, match=r"scores_.* evaluates the agents again"):
-            finished_study(copy)
+    with pytest.raises(ValueError, match=r"scores_.* evaluates the agents again"):
+        finished_study(copy)
     with pytest.warns(RuntimeWarning, match="scores_.*the agents are evaluated again"):
         resume_study(copy)
     assert tables(copy) == tables(done)

@@ -10,14 +10,20 @@ import pytest
 from rpojax import Config, Metrics, TrainResult
 from rpojax.studies import StudyResult, report, write_report
 from rpojax.studies.api import make_plan
+from rpojax.studies.progress_bar import settings_table
 from rpojax.studies.scores import RungResult
 
 CFG = Config(num_envs=4, num_steps=8, num_minibatches=2, total_timesteps=4 * 8 * 4)
 
 
 def result_of(returns, finite=None, **arguments) -> StudyResult:
-    """A study whose settings have episode returns [K, S, updates], and the last one as scores."""
+    """A study whose settings have episode returns [K, S, 4], and the last one as scores.
+
+    Returns [K, S] are those of all updates.
+    """
     returns = np.asarray(returns, np.float32)
+    if returns.ndim == 2:
+        returns = returns[..., np.newaxis].repeat(CFG.num_updates, axis=-1)
     finite = np.ones(returns.shape[:2], bool) if finite is None else np.asarray(finite)
     plan = make_plan(CFG, num_seeds=returns.shape[1], **arguments)
     metrics = Metrics.filled(returns.reshape(-1, returns.shape[-1]))
@@ -30,8 +36,7 @@ def result_of(returns, finite=None, **arguments) -> StudyResult:
 def test_the_setting_with_the_lowest_score_is_the_best_of_a_minimization(tmp_path):
     alphas = (0.0, 0.5, 1.0)
     configs = [{"alpha": alpha, "gamma": 0.9 + alpha / 20} for alpha in alphas]
-    returns = [[[alpha] * 4] * 2 for alpha in alphas]
-    study = result_of(returns, configs=configs, direction="minimize")
+    study = result_of([[alpha] * 2 for alpha in alphas], configs=configs, direction="minimize")
     study.report(tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
     assert "that of the best setting (alpha=0,gamma=0.9) has a better score" in page
@@ -41,7 +46,7 @@ def test_the_setting_with_the_lowest_score_is_the_best_of_a_minimization(tmp_pat
 
 
 def test_two_studies_on_a_page_have_their_names_before_their_sections(tmp_path):
-    studies = {name: result_of(np.ones((1, 2, 4))) for name in ("one", "two")}
+    studies = {name: result_of([[1.0, 1.0]]) for name in ("one", "two")}
     write_report(studies, tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
     heads = re.findall("<h2>(.*?)</h2>", page)
@@ -50,8 +55,8 @@ def test_two_studies_on_a_page_have_their_names_before_their_sections(tmp_path):
 
 
 def test_the_first_screen_says_what_was_trained_and_columns_have_equal_decimals(tmp_path):
-    scores = np.array([[-1161.4, -1160.0, -1150.0], [-84.562, -90.0, -80.123456]])
-    study = result_of(np.repeat(scores[..., None], 4, -1), grid={"alpha": [0.0, 0.5]})
+    scores = [[-1161.4, -1160.0, -1150.0], [-84.562, -90.0, -80.123456]]
+    study = result_of(scores, grid={"alpha": [0.0, 0.5]})
     write_report(study, tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
     first = page[page.index("<h2>Verdict") : page.index("<h2>Settings compared")]
@@ -67,32 +72,41 @@ def test_the_first_screen_says_what_was_trained_and_columns_have_equal_decimals(
     assert len(titles) == page.count("<svg")
 
 
-SHIFTS = np.array([0.0, 0.1, -50.0])
+def test_settings_are_shown_from_the_best_to_the_worst_with_the_digits_that_intervals_carry():
+    scores = [[-1161.4, -1160.0, -1150.0], [-84.562, -90.0, -80.123456]]
+    study = result_of(scores, grid={"alpha": [0.0, 0.5]})
+    lines = repr(study).splitlines()
+    assert lines[0].startswith("StudyResult: 2 settings, 3 seeds of each; maximize evaluation ret")
+    assert lines[1] == "  alpha=0.5: -85 (-103 to -67)"
+    cells = re.findall("<t[hd]>(.*?)</t[hd]>", study._repr_html_())
+    assert cells[:5] == ["setting", "score", "95 % interval", "finite", "trained"]
+    assert cells[5:10] == ["alpha=0.5", "-85", "-103 to -67", "3 of 3", "100 %"]
+    table = settings_table("study", study)
+    assert [next(iter(column.cells)) for column in table.columns] == ["0.5", *cells[6:10]]
 
 
 def test_the_verdict_says_who_chose_the_best_and_what_is_worse(tmp_path):
     rng = np.random.default_rng(0)
-    scores = rng.normal(SHIFTS[:, np.newaxis], size=(3, 8))
-    returns = np.repeat(scores[..., np.newaxis], 4, axis=-1)
-    study = result_of(returns, grid={"alpha": [0.0, 0.3, 0.5]})
+    scores = rng.normal([[0.0], [0.1], [-50.0]], size=(3, 8))
+    grid = {"alpha": [0.0, 0.3, 0.5]}
+    study = result_of(scores, grid=grid)
     best, other = ("0.3", "0") if study.best == 1 else ("0", "0.3")
     assert f"Best of 3 settings: alpha={best}, with evaluation return " in study.verdict
     assert "The seeds that chose it also score it" in study.verdict
     assert study.verdict.endswith(f"Worse: alpha=0.5. Cannot be told apart from it: alpha={other}.")
     write_report(study, tmp_path / "report.html")
     assert "The seeds that chose it also score it" in (tmp_path / "report.html").read_text()
-    low = result_of(-returns, grid={"alpha": [0.0, 0.3, 0.5]}, direction="minimize")
+    low = result_of(-scores, grid=grid, direction="minimize")
     assert "Worse: alpha=0.5." in low.verdict
-    few = result_of(returns[:, :4], grid={"alpha": [0.0, 0.3, 0.5]})
+    few = result_of(scores[:, :4], grid=grid)
     assert "up to 9 % of them miss the truth" in few.verdict
     assert "miss the truth" not in study.verdict
 
 
 def test_a_verdict_with_fresh_seeds_is_about_these():
-    chosen = np.array([[1.0, 1.1, 0.9, 1.05], [0.0, 0.1, -0.1, 0.05]])
-    fresh = np.array([[0.5, 0.6, 0.4, 0.55], [90.0, 90.1, 89.9, 90.05]])
-    grid = {"grid": {"alpha": [0.0, 0.5]}}
-    first, second = (result_of(np.repeat(s[..., None], 4, -1), **grid) for s in (chosen, fresh))
+    chosen = [[1.0, 1.1, 0.9, 1.05], [0.0, 0.1, -0.1, 0.05]]
+    fresh = [[0.5, 0.6, 0.4, 0.55], [90.0, 90.1, 89.9, 90.05]]
+    first, second = (result_of(scores, grid={"alpha": [0.0, 0.5]}) for scores in (chosen, fresh))
     study = dataclasses.replace(first, confirmed=second)
     assert study.verdict.startswith(
         "Best of 2 settings: alpha=0, with evaluation return 0.525 (95 % interval "
@@ -102,7 +116,7 @@ def test_a_verdict_with_fresh_seeds_is_about_these():
 
 def test_fractions_of_a_short_halving_are_those_that_were_trained():
     """A third of four updates is one update, and thus a quarter."""
-    study = result_of(np.ones((3, 1, 4)), grid={"alpha": [0.0, 0.3, 0.5]}, halving=3)
+    study = result_of(np.ones((3, 1)), grid={"alpha": [0.0, 0.3, 0.5]}, halving=3)
     (rung,) = study.trained
     short = rung.only([0, 1])
     metrics = jax.tree.map(lambda leaf: leaf[:, :1], short.result.metrics)
@@ -119,8 +133,8 @@ def test_a_study_becomes_one_of_optuna():
         {"learning_rate": rate, "num_envs": envs, "network.hidden_sizes": [envs]}
         for rate, envs in ((1e-4, 4), (1e-3, 8), (1e-2, 4))
     ]
-    returns = np.array([[[1.0] * 4] * 2, [[3.0] * 4] * 2, [[2.0] * 4] * 2])
-    found = result_of(returns, configs=configs).to_optuna()
+    scores = [[1.0] * 2, [3.0] * 2, [2.0] * 2]
+    found = result_of(scores, configs=configs).to_optuna()
     assert found.best_trial.params == {
         "learning_rate": 1e-3, "num_envs": 8, "network.hidden_sizes": "[8]",
     }  # fmt: skip
@@ -130,7 +144,7 @@ def test_a_study_becomes_one_of_optuna():
     assert distributions["learning_rate"] == optuna.distributions.FloatDistribution(
         1e-4, 1e-2, log=True
     )
-    minimized = result_of(returns, configs=configs, direction="minimize").to_optuna()
+    minimized = result_of(scores, configs=configs, direction="minimize").to_optuna()
     assert minimized.best_value == 1.0
 
 

@@ -73,6 +73,16 @@ def test_space_is_drawn_for_each_point_of_the_grid():
     assert len(set(rates)) == 3
 
 
+def test_numbers_of_settings_and_seeds_may_be_written_as_floats():
+    space = {"alpha": LogUniform(0.1, 1.0)}
+    whole, floats = (
+        make_plan(BASE, space=space, num_settings=kind(3), seed=kind(2)) for kind in (int, float)
+    )
+    assert floats == whole
+    with pytest.raises(ValueError, match="seed = -1 is not allowed; give a whole number of 0 to"):
+        make_plan(BASE, space=space, num_settings=3, seed=-1)
+
+
 def test_neither_grid_nor_space_is_the_base_alone():
     (setting,) = grid(None)
     assert setting.cfg == BASE
@@ -89,6 +99,8 @@ def test_neither_grid_nor_space_is_the_base_alone():
         ({3: [0.5]}, {}, "grid has the key 3; give names of settings"),
         ({}, {"num_settings": 3}, "how many points to draw"),
         ({}, {"space": {"alpha": LogUniform(0.1, 1.0)}}, "how many points to draw"),
+        ({}, {"space": {"alpha": LogUniform(0.1, 1.0)}, "num_settings": 0}, "num_settings = 0 is"),
+        ({}, {"space": {"alpha": LogUniform(0.1, 1.0)}, "num_settings": "3"}, "num_settings = '3'"),
         (
             {"alpha": [0.1]},
             {"space": {"alpha": LogUniform(0.1, 1.0)}, "num_settings": 2},
