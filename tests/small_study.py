@@ -4,6 +4,7 @@ from rpojax import Config, NetworkConfig
 
 CFG = Config(
     env="MountainCarContinuous-v0",
+    env_params={"max_steps_in_episode": 15},  # the first episodes end in the second update of three
     num_envs=4,
     num_steps=8,
     num_minibatches=2,

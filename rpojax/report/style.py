@@ -183,9 +183,10 @@ def set_scale(axes: "Axes", which: str, values: np.ndarray) -> None:
     settings = {"linthresh": values[values > 0.0].min()} if scale == "symlog" else {}
     (axes.set_xscale if which == "x" else axes.set_yscale)(scale, **settings)
     distinct = np.unique(values)
-    if scale != "linear" or distinct.size <= MOST_TICKS:
-        if distinct.size <= MOST_TICKS:
-            axis.set_major_locator(FixedLocator(distinct.tolist()))
+    few = distinct.size <= MOST_TICKS
+    if few:
+        axis.set_major_locator(FixedLocator(distinct.tolist()))
+    if few or scale != "linear":
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
         axis.set_minor_locator(NullLocator())
 

@@ -386,9 +386,9 @@ class StudyResult:
         left out.
         """
         tree: dict[str, Any] = {}
-        evaluated = self.plan.objective == EVALUATION
-        metric = "episode_return" if evaluated else self.plan.objective
-        name = "return" if evaluated else metric
+        metric = name = self.plan.objective
+        if metric == EVALUATION:
+            metric, name = "episode_return", "return"
         curves = {
             index: learning_curve(self.settings[index].cfg, self.result(index).metrics, metric)
             for index in sorted(self.at_end)
@@ -404,16 +404,12 @@ class StudyResult:
                 values, known = curve.values[place], ~np.isnan(curve.values[place])
                 if known.any():
                     values = np.interp(curve.steps, curve.steps[known], values[known])
-                runs[f"seed_{self.plan.seed + place}"] = {
-                    **{
-                        f"step_{number}": {
-                            "step_count": int(curve.steps[update]),
-                            name: [float(values[update])],
-                        }
-                        for number, update in enumerate(updates)
-                    },
-                    "absolute_metrics": {name: [float(score)]},
+                run: dict[str, Any] = {
+                    f"step_{n}": {"step_count": int(curve.steps[at]), name: [float(values[at])]}
+                    for n, at in enumerate(updates)
                 }
+                run["absolute_metrics"] = {name: [float(score)]}
+                runs[f"seed_{self.plan.seed + place}"] = run
         return tree
 
     @functools.cached_property

@@ -13,12 +13,14 @@ from rpojax.statistics.text import duration
 
 FILE = """
 env: MountainCarContinuous-v0
+env_params: {max_steps_in_episode: 15}
 NUM_ENVS: 4
 num_steps: 8
 num_minibatches: 2
 update_epochs: 1
 total_timesteps: 96
 network: {hidden_sizes: [8]}
+agents_at_once: 1  # the settings of small_study.py, whose programs are in the cache
 study:
   num_seeds: 2
   eval_episodes: 2

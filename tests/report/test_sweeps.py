@@ -11,6 +11,7 @@ from rpojax.types import Evolution
 
 NAN = np.nan
 LABELS = {"xlabel": "alpha", "ylabel": "episode return"}
+MAP_LABELS = {**LABELS, "score_label": "return", "num_seeds": 1}
 
 
 def estimate(*value) -> Estimate:
@@ -90,10 +91,9 @@ def test_heat_map_has_a_cell_for_each_pair():
 
 
 def test_many_cells_have_no_numbers_and_names_are_axes_too():
-    names = {"xlabel": "a", "ylabel": "b", "score_label": "return", "num_seeds": 1}
-    figure = plot_heatmap(range(20), range(10), np.zeros((10, 20)), **names)
+    figure = plot_heatmap(range(20), range(10), np.zeros((10, 20)), **MAP_LABELS)
     assert [text.get_gid() for text in figure.axes[0].texts] == ["explanation"]
-    figure = plot_heatmap(["tanh", "relu"], [1], np.full((1, 2), NAN), **names)
+    figure = plot_heatmap(["tanh", "relu"], [1], np.full((1, 2), NAN), **MAP_LABELS)
     assert ticks(figure.axes[0].xaxis) == ["tanh", "relu"]
     assert_nothing_is_cut_off(figure)
 
@@ -102,14 +102,11 @@ def test_errors():
     with pytest.raises(ValueError, match=r"values have shape \(2,\) and scores \(3,\); give both"):
         plot_sensitivity([1.0, 2.0], estimate(1.0, 2.0, 3.0), num_seeds=1, **LABELS)
     with pytest.raises(ValueError, match=r"shape \(2, 3\), for 3 values up and 2 to the right"):
-        plot_heatmap(
-            [1, 2], [1, 2, 3], np.zeros((2, 3)), score_label="return", num_seeds=1, **LABELS
-        )
+        plot_heatmap([1, 2], [1, 2, 3], np.zeros((2, 3)), **MAP_LABELS)
 
 
 def test_values_of_a_heat_map_are_written_in_full():
-    names = {"xlabel": "a", "ylabel": "b", "score_label": "return", "num_seeds": 1}
-    figure = plot_heatmap([False, True], [1048576, 1048577], np.zeros((2, 2)), **names)
+    figure = plot_heatmap([False, True], [1048576, 1048577], np.zeros((2, 2)), **MAP_LABELS)
     axes = figure.axes[0]
     assert ticks(axes.xaxis) == ["False", "True"]
     assert ticks(axes.yaxis) == ["1048576", "1048577"]
