@@ -173,7 +173,8 @@ def _run_batch(
             stopped.append(_tell(study, trial, score if known else None))
         return any(stopped)
 
-    return min(worst, worst_of(unique, at_end)), found_in_first(tell)
+    measured = np.concatenate([trained.scores for trained in at_end])
+    return min(worst, worst_of(unique, measured)), found_in_first(tell)
 
 
 def _direction(study: "optuna.Study") -> str:

@@ -26,7 +26,7 @@ from rpojax.statistics import (
 from rpojax.statistics.text import decimals_of
 from rpojax.studies.plan import EVALUATION, StudyPlan
 from rpojax.studies.report import write_report
-from rpojax.studies.scores import RungResult, updates_at_end
+from rpojax.studies.scores import RungResult, filled, updates_at_end
 from rpojax.studies.settings import Setting
 from rpojax.types import TrainResult
 from rpojax.validation import whole_number
@@ -110,11 +110,7 @@ class StudyResult:
     @functools.cached_property
     def filled_scores(self) -> np.ndarray:
         """`scores`, f64[K, S]; agents that diverged or have none get the worst of the study."""
-        known = self.scores[np.isfinite(self.scores)]
-        if not known.size:
-            return np.full(self.scores.shape, np.nan)
-        worst = self.plan.sign * (self.plan.sign * known).min()
-        return np.where(self.finite & np.isfinite(self.scores), self.scores, worst)
+        return filled(self.plan, self.scores, self.finite)
 
     @functools.cached_property
     def fractions(self) -> np.ndarray:

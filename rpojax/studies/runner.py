@@ -85,7 +85,7 @@ def run(
         directory: of the study; what it holds already is not done again. None to save nothing.
         on_progress: as in `study`.
         choose: selects the settings that continue after a rung; None to let halving select them.
-        worst_before: as in `setting_scores`.
+        worst_before: as in `filled`.
         lease: of the directory.
     """
     return _all_rungs(_Runner(plan, directory, on_progress, lease), choose, worst_before)

@@ -125,29 +125,34 @@ def metrics_between(metrics: Metrics, start: int, end: int) -> Metrics:
     return jax.tree.map(lambda leaf: np.asarray(leaf)[:, start:end], metrics)
 
 
-def worst_of(plan: StudyPlan, compared: Sequence[RungResult]) -> float:
-    """The worst finite score of all agents, where higher ones are better; inf without any."""
-    signed = plan.sign * np.concatenate([each.scores for each in compared])
-    return float(signed[np.isfinite(signed)].min(initial=np.inf))
+def worst_of(plan: StudyPlan, scores: np.ndarray) -> float:
+    """The worst of the finite scores, with the sign by which higher is better; inf without any."""
+    return float((plan.sign * scores)[np.isfinite(scores)].min(initial=np.inf))
+
+
+def filled(
+    plan: StudyPlan, scores: np.ndarray, finite: np.ndarray, worst_before: float = np.inf
+) -> np.ndarray:
+    """Scores f64[...] in which the worst of all stands for agents that diverged or have none.
+
+    An agent that diverged has the score of its last finite state. `worst_before`, as of `worst_of`,
+    counts as the worst if it is worse. All are NaN if no agent has a score.
+    """
+    worst = min(worst_of(plan, scores), worst_before)
+    if not np.isfinite(worst):
+        return np.full(scores.shape, np.nan)
+    return np.where(finite & np.isfinite(scores), scores, plan.sign * worst)
 
 
 def setting_scores(
     plan: StudyPlan, compared: Sequence[RungResult], worst_before: float = np.inf
 ) -> dict[int, float]:
-    """The interquartile mean over the seeds of each setting; NaN where no agent has a score.
-
-    An agent that diverged counts with the worst score of all that are compared, or `worst_before`
-    if that is worse: its own score is that of its last finite state. So does an agent whose score
-    is not a finite number.
-    """
-    worst = min(worst_of(plan, compared), worst_before)
-    if not np.isfinite(worst):
-        return {member: np.nan for each in compared for member in each.members}
-    scores = {}
-    for each in compared:
-        values = plan.sign * each.scores
-        counted = np.asarray(each.result.finite) & np.isfinite(values)
-        rows = np.where(counted, values, worst).reshape(-1, plan.num_seeds)
-        for member, row in zip(each.members, rows, strict=True):
-            scores[member] = float(plan.sign * interquartile_mean(row))
-    return scores
+    """The interquartile mean over the seeds of each setting, from scores that are `filled`."""
+    members = [member for each in compared for member in each.members]
+    scores = np.concatenate([each.scores for each in compared])
+    finite = np.concatenate([np.asarray(each.result.finite) for each in compared])
+    rows = plan.sign * filled(plan, scores, finite, worst_before).reshape(-1, plan.num_seeds)
+    if np.isnan(rows).any():
+        return dict.fromkeys(members, np.nan)
+    means = [float(plan.sign * interquartile_mean(row)) for row in rows]
+    return dict(zip(members, means, strict=True))

@@ -299,7 +299,7 @@ def test_scores_that_are_not_finite_numbers_count_as_the_worst():
     measured = [[-np.inf, np.inf, np.nan, -120.0]]
     plan, trained = plan_of(measured), trained_of(measured)
     assert setting_scores(plan, [trained]) == {0: -120.0}
-    assert worst_of(plan, [trained]) == -120.0
+    assert worst_of(plan, trained.scores) == -120.0
 
 
 def test_agents_that_diverged_count_with_the_worst_so_far():
