@@ -160,10 +160,7 @@ def _run_batch(
     last = max(trained.rung for trained in finished)
     at_end = [trained for trained in finished if trained.rung == last]
     scores = setting_scores(unique, at_end, worst)
-    alive = set()
-    for trained in at_end:
-        finite = np.asarray(trained.result.finite).reshape(-1, plan.num_seeds)
-        alive |= {trained.members[row] for row in np.flatnonzero(finite.any(axis=1))}
+    alive = {trained.setting for trained in at_end if np.any(trained.result.finite)}
 
     def tell() -> bool:
         for trial, place in zip(trials, places, strict=True):

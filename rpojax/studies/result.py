@@ -26,7 +26,7 @@ from rpojax.statistics import (
 from rpojax.statistics.text import decimals_of
 from rpojax.studies.plan import EVALUATION, StudyPlan
 from rpojax.studies.report import write_report
-from rpojax.studies.scores import RungResult, filled, updates_at_end
+from rpojax.studies.scores import RungResult, filled
 from rpojax.studies.settings import Setting
 from rpojax.types import TrainResult
 from rpojax.validation import whole_number
@@ -64,7 +64,7 @@ class StudyResult:
 
     Attributes:
         plan: what was compared, and how.
-        trained: the settings as they were at their last rung, some at a time.
+        trained: each of the K settings as it was at its last rung.
         confirmed: the best settings with fresh seeds, if the study was asked to `confirm` them.
     """
 
@@ -100,12 +100,12 @@ class StudyResult:
     @functools.cached_property
     def scores(self) -> np.ndarray:
         """The objective of each agent, f64[K, S], as measured; see `finite`."""
-        return np.stack([each.scores for each in self._by_setting])
+        return np.stack([each.scores for each in self.trained])
 
     @functools.cached_property
     def finite(self) -> np.ndarray:
         """bool[K, S] False: the agent diverged, and its score is that of its last finite state."""
-        return np.stack([np.asarray(each.result.finite) for each in self._by_setting])
+        return np.stack([np.asarray(each.result.finite) for each in self.trained])
 
     @functools.cached_property
     def filled_scores(self) -> np.ndarray:
@@ -116,12 +116,12 @@ class StudyResult:
     def fractions(self) -> np.ndarray:
         """The fraction of the training that each setting completed, f64[K]."""
         lengths = [setting.cfg.num_updates for setting in self.settings]
-        return np.asarray([each.updates for each in self._by_setting]) / lengths
+        return np.asarray([each.updates for each in self.trained]) / lengths
 
     @functools.cached_property
     def at_end(self) -> list[int]:
         """The settings that reached the last rung, from the best to the worst."""
-        rungs = np.asarray([each.rung for each in self._by_setting])
+        rungs = np.asarray([each.rung for each in self.trained])
         reached = np.flatnonzero(rungs == rungs.max()).tolist()
         return sorted(reached, key=lambda index: -self.plan.rank(self._score(index)))
 
@@ -191,8 +191,7 @@ class StudyResult:
         label = self.plan.objective.replace("_", " ")
         if self.plan.objective not in METRICS:
             return label
-        parts = [each.result.metrics for each in self.trained]
-        shares = [updates_at_end(part) / part.episode_count.shape[1] for part in parts]
+        shares = [each.end / each.updates for each in self.trained]
         ends = dict.fromkeys(f"{100 * share:.0f}" for share in (min(shares), max(shares)))
         return f"{label}, last {' to '.join(ends)} % of the updates"
 
@@ -204,7 +203,7 @@ class StudyResult:
     def result(self, setting: int) -> TrainResult:
         """The agents of one setting: state [S, ...], metrics [S, updates], finite bool[S]."""
         most = len(self.settings) - 1
-        return self._by_setting[whole_number("setting", setting, least=0, most=most)].result
+        return self.trained[whole_number("setting", setting, least=0, most=most)].result
 
     def curves(self, metric: str = "episode_return") -> dict[str, Curve]:
         """A metric over the steps of each agent, [S, updates], by the label of the setting."""
@@ -240,7 +239,7 @@ class StudyResult:
     @functools.cached_property
     def _summary(self) -> list[SettingScore]:
         """For tables and reports, which need it several times."""
-        rungs = [part.rung for part in self._by_setting]
+        rungs = [part.rung for part in self.trained]
         score, low, high, _ = self.intervals
         rows = []
         for index, values in enumerate(self.filled_scores):
@@ -276,7 +275,7 @@ class StudyResult:
     def agent_rows(self) -> list[Row]:
         """A row for each agent: what identifies it, what it was trained with, and its score."""
         of_versions = {f"version_{name}": text for name, text in versions().items()}
-        updates = [part.updates for part in self._by_setting]
+        updates = [part.updates for part in self.trained]
         return [
             {
                 "setting": index,
@@ -413,12 +412,6 @@ class StudyResult:
         """Of any agent in any update; infinite if no episode ended."""
         returns = [np.asarray(each.result.metrics.episode_return).ravel() for each in self.trained]
         return float(np.nanmin(np.concatenate(returns), initial=np.inf))
-
-    @functools.cached_property
-    def _by_setting(self) -> list[RungResult]:
-        """Each setting alone."""
-        found = {member: part.only([member]) for part in self.trained for member in part.members}
-        return [found[index] for index in range(len(self.settings))]
 
     def _score(self, index: int) -> float:
         """The interquartile mean over the seeds; NaN where no agent of the study has a score."""

@@ -26,7 +26,14 @@ from rpojax.runs.trained_run import load
 from rpojax.settings.config import Config
 from rpojax.studies.directory import StudyDirectory
 from rpojax.studies.plan import StudyPlan
-from rpojax.studies.scores import RungResult, agent_scores, read_scores, scores_file, setting_scores
+from rpojax.studies.scores import (
+    RungResult,
+    agent_scores,
+    by_setting,
+    read_scores,
+    scores_file,
+    setting_scores,
+)
 from rpojax.trees import is_key
 from rpojax.types import TrainResult
 
@@ -78,7 +85,7 @@ def run(
     worst_before: float = np.inf,
     lease: Lease | None = None,
 ) -> list[RungResult]:
-    """Train and compare; returns each setting as it was at its last rung.
+    """Train and compare; returns each of the K settings as it was at its last rung.
 
     Args:
         plan: what to do.
@@ -107,8 +114,8 @@ def _all_rungs(
     for rung in range(len(plan.rungs)):
         for number, (cfg, members) in enumerate(programs.items()):
             going_on = [member for member in members if member in alive]
-            finished += _only(at_rung[cfg], [m for m in members if m not in going_on])
-            before = _only(at_rung[cfg], going_on)
+            finished += [each for each in at_rung[cfg] if each.setting not in alive]
+            before = [each for each in at_rung[cfg] if each.setting in alive]
             at_rung[cfg] = runner.train(number, cfg, going_on, rung, before) if going_on else []
         compared = [each for parts in at_rung.values() for each in parts]
         runner.scores |= setting_scores(plan, compared, worst_before)
@@ -123,13 +130,7 @@ def _all_rungs(
         if not alive:
             break
     runner.report()
-    return finished + compared
-
-
-def _only(parts: Sequence[RungResult], members: list[int]) -> list[RungResult]:
-    """The parts with these settings alone, without those that have none of them."""
-    kept = [[member for member in part.members if member in members] for part in parts]
-    return [part.only(those) for part, those in zip(parts, kept, strict=True) if those]
+    return sorted(finished + compared, key=lambda each: each.setting)
 
 
 class _Runner:
@@ -167,7 +168,7 @@ class _Runner:
     @out_of_memory_explained()
     def _train_part(
         self, cfg: Config, members: list[int], before: list[RungResult], place: Path | None
-    ) -> RungResult:
+    ) -> list[RungResult]:
         if self._model is None or self._model.cfg != cfg:
             self._model = make_model(cfg)
         model = self._model
@@ -194,7 +195,7 @@ class _Runner:
         self._steps_now += seen[-1] - seen[0] if seen else 0
         scores = agent_scores(self.plan, model, settings, result, place)
         raise_if_noted("stopped")
-        return RungResult(members, self.rung, to_host(result), scores, run.train_seconds)
+        return by_setting(members, self.rung, to_host(result), scores, run.train_seconds)
 
     def _train_parts(
         self, cfg: Config, members: list[int], before: list[RungResult], place: Path | None
@@ -203,15 +204,15 @@ class _Runner:
         first, second = (place and place / half for half in ("first", "second"))
         if first is None or not first.exists():
             try:
-                return [self._train_part(cfg, members, before, place)]
+                return self._train_part(cfg, members, before, place)
             except MemoryError:
                 if len(members) == 1:
                     raise
-        middle = len(members) // 2
-        parts = []
-        for some, half in ((members[:middle], first), (members[middle:], second)):
-            parts += self._train_parts(cfg, some, _only(before, some), half)
-        return parts
+        half = len(members) // 2
+        return [
+            *self._train_parts(cfg, members[:half], before[:half], first),
+            *self._train_parts(cfg, members[half:], before[half:], second),
+        ]
 
     def report(self, running: int = 0, steps: int = 0, steps_now: int = 0) -> None:
         """Call `on_progress`.
@@ -248,7 +249,7 @@ class _Reader(_Runner):
 
     def _train_part(
         self, cfg: Config, members: list[int], before: list[RungResult], place: Path | None
-    ) -> RungResult:
+    ) -> list[RungResult]:
         assert self.directory is not None
         assert place is not None
         last_update = self.plan.updates_at(cfg, self.rung)
@@ -267,7 +268,7 @@ class _Reader(_Runner):
             raise ValueError(
                 f"{error}; {self.directory.resume_command} evaluates the agents again"
             ) from error
-        return RungResult(members, self.rung, result, scores, run.train_seconds)
+        return by_setting(members, self.rung, result, scores, run.train_seconds)
 
 
 def _run_after(before: Sequence[RungResult], settings: RunSettings) -> RunState:
@@ -276,8 +277,7 @@ def _run_after(before: Sequence[RungResult], settings: RunSettings) -> RunState:
     def joined(*leaves: Any) -> Any:
         return (jnp if is_key(leaves[0]) else np).concatenate(leaves)
 
-    parts = [each.result for each in before]
-    result = parts[0] if len(parts) == 1 else jax.tree.map(joined, *parts)
+    result = jax.tree.map(joined, *(each.result for each in before))
     agents, finite = settings.agents, np.asarray(result.finite)
     env_params: Any = dict(agents.env_params)
     return RunState(

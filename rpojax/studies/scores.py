@@ -1,9 +1,10 @@
 """What settings are compared by: the scores of their agents, and those of the settings."""
 
+import operator
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -26,33 +27,33 @@ See `updates_at_end`."""
 
 
 class RungResult(NamedTuple):
-    """Some settings of a program as they were at a rung, with the seeds of each in a row."""
+    """A setting as it was at a rung; S seeds."""
 
-    members: list[int]  # the settings
+    setting: int
     rung: int
-    result: TrainResult  # of N agents, in the memory of the host
-    scores: np.ndarray  # f64[N] of the objective, as measured
-    train_seconds: float  # of these settings: of a training of more, in proportion to their number
+    result: TrainResult  # of S agents, in the memory of the host
+    scores: np.ndarray  # f64[S] of the objective, as measured
+    end: int  # the last updates, of which a score by a metric of training is
+    train_seconds: float  # its share of those of a program
 
     @property
     def updates(self) -> int:
         """The updates done up to the rung."""
         return int(self.result.metrics.episode_return.shape[1])
 
-    def only(self, members: list[int]) -> "RungResult":
-        """These of the settings alone."""
-        if members == self.members:
-            return self
-        seeds = self.scores.size // len(self.members)
-        places = [self.members.index(member) * seeds for member in members]
-        rows: Any = np.concatenate([np.arange(place, place + seeds) for place in places])
-        if len(places) == 1:  # without copies
-            rows = slice(places[0], places[0] + seeds)
-        result = jax.tree.map(lambda leaf: leaf[rows], self.result)
-        seconds = self.train_seconds * len(members) / len(self.members)
-        return self._replace(
-            members=members, result=result, scores=self.scores[rows], train_seconds=seconds
-        )
+
+def by_setting(
+    members: Sequence[int], rung: int, result: TrainResult, scores: np.ndarray, seconds: float
+) -> list[RungResult]:
+    """The settings of a program, whose agents are the seeds of each in a row."""
+    seeds, end = scores.size // len(members), updates_at_end(result.metrics)
+    found = []
+    for place, member in enumerate(members):
+        rows = slice(seeds * place, seeds * (place + 1))
+        own = jax.tree.map(operator.itemgetter(rows), result)
+        share = seconds / len(members)
+        found.append(RungResult(member, rung, own, scores[rows], end, share))
+    return found
 
 
 def agent_scores(
@@ -148,11 +149,11 @@ def setting_scores(
     plan: StudyPlan, compared: Sequence[RungResult], worst_before: float = np.inf
 ) -> dict[int, float]:
     """The interquartile mean over the seeds of each setting, from scores that are `filled`."""
-    members = [member for each in compared for member in each.members]
-    scores = np.concatenate([each.scores for each in compared])
-    finite = np.concatenate([np.asarray(each.result.finite) for each in compared])
-    rows = plan.sign * filled(plan, scores, finite, worst_before).reshape(-1, plan.num_seeds)
-    if np.isnan(rows).any():
-        return dict.fromkeys(members, np.nan)
-    means = [float(plan.sign * interquartile_mean(row)) for row in rows]
-    return dict(zip(members, means, strict=True))
+    scores = np.stack([each.scores for each in compared])
+    finite = np.stack([np.asarray(each.result.finite) for each in compared])
+    rows = plan.sign * filled(plan, scores, finite, worst_before)
+    known = not np.isnan(rows).any()
+    return {
+        each.setting: float(plan.sign * interquartile_mean(row)) if known else np.nan
+        for each, row in zip(compared, rows, strict=True)
+    }

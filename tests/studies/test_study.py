@@ -128,7 +128,7 @@ def test_static_settings_make_programs_of_their_own():
         on_progress=seen.append,
         **SMALL,
     )
-    assert len(result.trained) == 2
+    assert len(result.plan.programs) == 2
     assert [setting.cfg.num_envs for setting in result.settings] == [4, 4, 8, 8]
     assert seen[-1].done == seen[-1].settings == 4
     steps = sum(2 * setting.cfg.actual_timesteps for setting in result.settings)
@@ -284,10 +284,8 @@ def test_a_metric_that_an_environment_lacks_is_refused_before_anything_is_made(t
 
 def trained_of(measured, finite=True):
     """Settings with a score for each seed, [K, S]."""
-    measured = np.atleast_2d(measured)
-    finite = np.broadcast_to(finite, measured.shape).ravel()
-    result = TrainResult(state=None, metrics=None, finite=finite)
-    return RungResult([*range(len(measured))], 0, result, measured.ravel(), 0.0)
+    result = TrainResult(state=None, metrics=None, finite=np.broadcast_to(finite, len(measured[0])))
+    return [RungResult(k, 0, result, np.array(row), 1, 0.0) for k, row in enumerate(measured)]
 
 
 def plan_of(measured):
@@ -298,22 +296,22 @@ def plan_of(measured):
 def test_scores_that_are_not_finite_numbers_count_as_the_worst():
     measured = [[-np.inf, np.inf, np.nan, -120.0]]
     plan, trained = plan_of(measured), trained_of(measured)
-    assert setting_scores(plan, [trained]) == {0: -120.0}
-    assert worst_of(plan, trained.scores) == -120.0
+    assert setting_scores(plan, trained) == {0: -120.0}
+    assert worst_of(plan, trained[0].scores) == -120.0
 
 
 def test_agents_that_diverged_count_with_the_worst_so_far():
     measured = [[-10.0] * 4]
     plan, trained = plan_of(measured), trained_of(measured, [True, False, False, False])
-    assert setting_scores(plan, [trained]) == {0: -10.0}
-    assert setting_scores(plan, [trained], worst_before=-500.0) == {0: -500.0}
-    assert setting_scores(plan, [trained], worst_before=-5.0) == {0: -10.0}
+    assert setting_scores(plan, trained) == {0: -10.0}
+    assert setting_scores(plan, trained, worst_before=-500.0) == {0: -500.0}
+    assert setting_scores(plan, trained, worst_before=-5.0) == {0: -10.0}
 
 
 def test_stability_is_that_of_the_interquartile_mean():
     """By the mean, one agent that failed would make the other setting the best."""
     measured = np.array([[100.0] * 7 + [-1500.0], [90.0] * 8])
-    stability = StudyResult(plan_of(measured), (trained_of(measured),)).rank_stability()
+    stability = StudyResult(plan_of(measured), tuple(trained_of(measured))).rank_stability()
     assert stability.same_best[0] == pytest.approx(7 / 8, abs=0.05)
 
 

@@ -11,7 +11,7 @@ from rpojax import Config, Metrics, TrainResult
 from rpojax.studies import StudyResult, report, write_report
 from rpojax.studies.api import make_plan
 from rpojax.studies.progress_bar import settings_table
-from rpojax.studies.scores import RungResult
+from rpojax.studies.scores import by_setting
 
 CFG = Config(num_envs=4, num_steps=8, num_minibatches=2, total_timesteps=4 * 8 * 4)
 
@@ -28,9 +28,9 @@ def result_of(returns, finite=None, **arguments) -> StudyResult:
     plan = make_plan(CFG, num_seeds=returns.shape[1], **arguments)
     metrics = Metrics.filled(returns.reshape(-1, returns.shape[-1]))
     trained = TrainResult(state=None, metrics=metrics, finite=finite.ravel())
-    members = list(range(len(plan.settings)))
     scores = metrics.episode_return[:, -1].astype(np.float64)
-    return StudyResult(plan, (RungResult(members, 0, trained, scores, 90.0),))
+    members = range(len(plan.settings))
+    return StudyResult(plan, tuple(by_setting(members, 0, trained, scores, 90.0)))
 
 
 def test_the_setting_with_the_lowest_score_is_the_best_of_a_minimization(tmp_path):
@@ -117,11 +117,11 @@ def test_a_verdict_with_fresh_seeds_is_about_these():
 def test_fractions_of_a_short_halving_are_those_that_were_trained():
     """A third of four updates is one update, and thus a quarter."""
     study = result_of(np.ones((3, 1)), grid={"alpha": [0.0, 0.3, 0.5]}, halving=3)
-    (rung,) = study.trained
-    short = rung.only([0, 1])
-    metrics = jax.tree.map(lambda leaf: leaf[:, :1], short.result.metrics)
-    short = short._replace(result=dataclasses.replace(short.result, metrics=metrics))
-    halved = StudyResult(study.plan, (short, rung.only([2])._replace(rung=1)))
+    *stopped, last = study.trained
+    metrics = jax.tree.map(lambda leaf: leaf[:, :1], last.result.metrics)
+    result = dataclasses.replace(last.result, metrics=metrics)
+    short = [each._replace(result=result) for each in stopped]
+    halved = StudyResult(study.plan, (*short, last._replace(rung=1)))
     assert study.plan.updates_at(CFG, 0) == 1
     assert halved.fractions.tolist() == [0.25, 0.25, 1.0]
     assert halved.at_end == [2]
@@ -155,9 +155,9 @@ def test_export_for_marl_eval_fills_gaps_and_leaves_out_settings_that_stopped():
     (runs,) = study.marl_eval().values()
     run = runs["Pendulum-v1"]["alpha=0"]["seed_1"]
     assert [run[f"step_{n}"]["return"] for n in range(4)] == [[5.0], [5.0], [7.0], [7.0]]
-    rung = study.trained[0]
-    stopped, at_end = rung.only([0])._replace(rung=0), rung.only([1])._replace(rung=1)
-    halved = StudyResult(dataclasses.replace(study.plan, halving=2), (stopped, at_end))
+    stopped, at_end = study.trained
+    trained = stopped, at_end._replace(rung=1)
+    halved = StudyResult(dataclasses.replace(study.plan, halving=2), trained)
     assert list(halved.marl_eval()["gymnax"]["Pendulum-v1"]) == ["alpha=0.5"]
 
 
