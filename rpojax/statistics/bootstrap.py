@@ -176,7 +176,7 @@ def check_interval(confidence: float, num_resamples: int, method: str) -> None:
 
 def check_confidence(confidence: float) -> None:
     """Raise ValueError for what is no confidence."""
-    if not 0.0 < confidence < 1.0:
+    if not isinstance(confidence, int | float | np.number) or not 0.0 < confidence < 1.0:
         raise ValueError(
             f"confidence = {show(confidence)} is not allowed; give a number between 0 and 1, such "
             "as 0.95"

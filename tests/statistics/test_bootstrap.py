@@ -133,6 +133,7 @@ def test_share_of_intervals_that_cover_the_truth(runs, method, least, most):
     ("arguments", "message"),
     [
         ({"confidence": 95}, "confidence = 95 is not allowed; give a number between 0 and 1"),
+        ({"confidence": "0.9"}, "confidence = '0.9' is not allowed; give a number"),
         ({"num_resamples": 10}, "num_resamples = 10 is not allowed; give a whole number of at lea"),
         ({"method": "bca"}, "method = 'bca' is not known; give one of 'percentile', 'expanded'"),
         ({"statistic": lambda scores: np.mean(scores.values)}, r"gives shape \(\) .* the leading"),
