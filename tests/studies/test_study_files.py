@@ -10,7 +10,7 @@ import pytest
 from small_study import CFG, SMALL, tables
 
 import rpojax
-from rpojax.files import DamagedFileError
+from rpojax.files import DamagedFileError, read_signed
 from rpojax.studies import Halving, Uniform, scores
 from rpojax.studies.api import finished_study, make_plan, resume_study
 from rpojax.studies.directory import StudyDirectory
@@ -30,6 +30,14 @@ def done(tmp_path_factory):
 @pytest.fixture
 def copy(done, tmp_path):
     return shutil.copytree(done, tmp_path / "copy")
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "", '{"scores": [1.0]}'])
+def test_a_file_without_its_digest_is_damaged(text, tmp_path):
+    path = tmp_path / "file.json"
+    path.write_text(text)
+    with pytest.raises(DamagedFileError, match="cannot be read"):
+        read_signed(path)
 
 
 def flipped(path, places):
