@@ -1,3 +1,4 @@
+import functools
 import gc
 import os
 import signal
@@ -5,6 +6,7 @@ from pathlib import Path
 
 import jax
 import pytest
+from jax._src import compiler  # no public setting reaches every compilation
 
 # Programs that several tests, or processes that they start, compile are compiled once, also across
 # runs.
@@ -16,6 +18,8 @@ jax.config.update("jax_compilation_cache_dir", CACHE)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", float(LEAST_SECONDS))
 jax.config.update("jax_default_matmul_precision", "float32")  # not TF32, on a GPU
 
+FUSION_EMITTERS = "xla_cpu_use_fusion_emitters"  # without them XLA compiles in a third of the time
+XLA_FLAGS = os.environ.get("XLA_FLAGS", "")
 MOST_MAPS = 20_000  # mapped regions of memory; Linux allows a process 65,530
 
 # A shell starts background jobs with these ignored; the tests of signals need what Python does.
@@ -29,13 +33,42 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.get_closest_marker("optimized") is not None)  # not in turns
 
 
+_overrides = {}
+_get_compile_options = compiler.get_compile_options
+
+
+def _with_overrides(*args, **kwargs):
+    options = _get_compile_options(*args, **kwargs)
+    options.env_option_overrides = [*options.env_option_overrides, *_overrides.items()]
+    return options
+
+
+compiler.get_compile_options = _with_overrides
+
+
+@functools.cache
+def _has_fusion_emitters():
+    """Options come and go with versions of XLA. Also reads XLA_FLAGS, once for this process."""
+    try:
+        jax.jit(lambda x: x + 1).lower(0).compile({FUSION_EMITTERS: False})
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True
+
+
 @pytest.hookimpl(tryfirst=True)  # before the fixtures of the test
 def pytest_runtest_setup(item):
     """Most programs take longer to be optimized than to run: XLA does it for `optimized` alone."""
     quickly = item.get_closest_marker("optimized") is None
     if jax.config.values["jax_disable_most_optimizations"] != quickly:
         jax.config.update("jax_disable_most_optimizations", quickly)
+        _overrides.clear()
+        flags = XLA_FLAGS
+        if quickly and _has_fusion_emitters():
+            _overrides[FUSION_EMITTERS] = False
+            flags += f" --{FUSION_EMITTERS}=false"
         os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(int(quickly))  # of child processes
+        os.environ["XLA_FLAGS"] = flags
         jax.clear_caches()
 
 

@@ -85,6 +85,7 @@ def without_episodes(made):
     return made | {"result": result.replace(metrics=metrics)}
 
 
+@pytest.mark.slow
 def test_strict_switches_change_no_bit(cfg_and_plain):
     cfg, plain = cfg_and_plain
     with switched(**STRICT):

@@ -78,7 +78,8 @@ def run(*args: str | Path) -> Finished:
 def started(*args: str, cwd: Path, **environment: str) -> Iterator["subprocess.Popen[str]"]:
     """The command in a process of its own, compiled fast and not well; killed if still there."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("JAX_")}
-    quick = {"XLA_FLAGS": "--xla_backend_optimization_level=0", "COLUMNS": "100"}
+    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_backend_optimization_level=0"
+    quick = {"XLA_FLAGS": flags, "COLUMNS": "100"}
     process = subprocess.Popen(
         [sys.executable, "-c", AS_FROM_A_TERMINAL, COMMAND, *args],
         cwd=cwd,

@@ -183,6 +183,7 @@ def rolled_out(request):
     return cfg, *two_rollouts(cfg)
 
 
+@pytest.mark.slow
 def test_replay_of_unchanged_parameters_has_ratio_one_at_every_step(rolled_out):
     _, _, _, transitions, batch, outputs = rolled_out
     inside = np.asarray(transitions.reset).reshape(-1, LENGTH, ENVS)[:, 1:]

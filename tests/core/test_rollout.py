@@ -74,6 +74,7 @@ def test_every_draw_is_its_own():
     assert len(np.unique(deviation)) > 0.99 * deviation.size
 
 
+@pytest.mark.optimized
 def test_warm_up_acts_uniformly_within_the_bounds_and_then_with_the_policy():
     """Two rollouts of random steps: in update 1 still, in update 2 no more. Bounds are -2, 2."""
     changes = {"env": ECHO, "random_timesteps": 2 * 128 * 128}

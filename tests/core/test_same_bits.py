@@ -48,6 +48,7 @@ def test_running_in_parts(whole):
     assert_same_bits(metrics, whole.metrics)
 
 
+@pytest.mark.slow
 def test_old_style_keys(whole):
     old = trained(jax.random.key_data(KEY))
     assert_same_bits(old.metrics, whole.metrics)

@@ -230,8 +230,11 @@ def test_a_run_has_a_whole_number_of_updates():
         jax.eval_shape(TRAINER.run, STATE, None, 2)
 
 
-@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(HyperParams)])
-@pytest.mark.parametrize("function", TAKES_HYPERPARAMS)
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [("init", field.name) for field in dataclasses.fields(HyperParams)]
+    + [(function, "alpha") for function in TAKES_HYPERPARAMS if function != "init"],
+)
 def test_hyperparameter_that_is_no_scalar_is_refused(function, name):
     value = getattr(CFG, name)
     hyperparams = CFG.hyperparams().replace(**{name: [value, value]})

@@ -79,6 +79,7 @@ def test_the_engine_is_the_best_for_the_device(monkeypatch):
         envs.make("mjx/Reacher-v5", frame_skip=1, impl="c")
 
 
+@pytest.mark.slow
 def test_a_run_keeps_the_engine_that_it_began_with(tmp_path):
     cfg = rpojax.Config(env="mujoco/InvertedPendulum-v5", total_timesteps=32, **TINY)
     rpojax.fit(cfg, checkpoint_dir=tmp_path)

@@ -58,6 +58,7 @@ def test_playground_takes_fields_of_its_mujoco_model():
     )  # nothing is left changed
 
 
+@pytest.mark.slow
 def test_nothing_is_printed_where_warp_is_not_installed():
     """MJX would."""
     pytest.importorskip("mujoco.mjx", reason="needs rpojax[mjx]")

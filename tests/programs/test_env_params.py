@@ -45,6 +45,7 @@ def alone(train):
     return [compiled(KEY, None, {"g": g}) for g in GRAVITIES]
 
 
+@pytest.mark.slow
 def test_agents_differ_in_a_parameter_and_are_what_each_is_alone(train, alone):
     together = jax.jit(jax.vmap(train, AXES))(KEY, None, {"g": GRAVITIES})
     for index, agent in enumerate(alone):

@@ -172,20 +172,10 @@ NETWORK = {
 # Hyperparameters are traced: configs that differ in nothing else share a program.
 KEY = jax.random.key(0)
 DEFAULTS = {name: getattr(BASE, name) for name in settings_of(HyperParams)}
-# The programs run for milliseconds: compiling them well would take five times as long.
-QUICKLY = {
-    "xla_backend_optimization_level": 0,
-    "xla_llvm_disable_expensive_passes": True,
-    "xla_cpu_use_fusion_emitters": False,
-}
 
 
 def compiled(function, *args):
-    lowered = jax.jit(function).lower(*args)
-    try:
-        return lowered.compile(compiler_options=QUICKLY)
-    except jax.errors.JaxRuntimeError:  # options come and go with versions of XLA
-        return lowered.compile()
+    return jax.jit(function).lower(*args).compile()
 
 
 @functools.cache
@@ -221,6 +211,7 @@ def test_setting_changes_what_is_learnt(name):
     assert not learnt_the_same(run(changed), run(base))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORK)
 def test_setting_of_the_network_changes_what_is_learnt(name):
     base = base_of(NETWORK[name])

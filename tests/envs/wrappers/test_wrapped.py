@@ -119,6 +119,7 @@ def rolled_out(env, params, num_steps=12, num_envs=4):
     return obs, jax.lax.scan(body, state, keys[1:])[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRACED)
 def test_its_strength_is_traced_and_mapped_over_agents(name):
     """As the environments that are made with these values; parameters of `env` pass through."""
