@@ -18,8 +18,9 @@ jax.config.update("jax_compilation_cache_dir", CACHE)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", float(LEAST_SECONDS))
 jax.config.update("jax_default_matmul_precision", "float32")  # not TF32, on a GPU
 
-FUSION_EMITTERS = "xla_cpu_use_fusion_emitters"  # without them XLA compiles in a third of the time
+FUSION_EMITTERS = "xla_cpu_use_fusion_emitters"  # XLA compiles for longer, and programs run faster
 XLA_FLAGS = os.environ.get("XLA_FLAGS", "")
+FAST_ONLY = pytest.StashKey[bool]()
 MOST_MAPS = 20_000  # mapped regions of memory; Linux allows a process 65,530
 
 # A shell starts background jobs with these ignored; the tests of signals need what Python does.
@@ -33,7 +34,7 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.get_closest_marker("optimized") is not None)  # not in turns
 
 
-_overrides = {}
+_overrides = {}  # of XLA's options
 _get_compile_options = compiler.get_compile_options
 
 
@@ -56,6 +57,15 @@ def _has_fusion_emitters():
     return True
 
 
+def pytest_collection_finish(session):
+    """Where slow tests are among those that run, all keep the emitters, and so the same bits."""
+    session.config.stash[FAST_ONLY] = not any(map(_is_slow, session.items))
+
+
+def _is_slow(item):
+    return item.get_closest_marker("slow") is not None
+
+
 @pytest.hookimpl(tryfirst=True)  # before the fixtures of the test
 def pytest_runtest_setup(item):
     """Most programs take longer to be optimized than to run: XLA does it for `optimized` alone."""
@@ -64,7 +74,7 @@ def pytest_runtest_setup(item):
         jax.config.update("jax_disable_most_optimizations", quickly)
         _overrides.clear()
         flags = XLA_FLAGS
-        if quickly and _has_fusion_emitters():
+        if quickly and item.config.stash[FAST_ONLY] and _has_fusion_emitters():
             _overrides[FUSION_EMITTERS] = False
             flags += f" --{FUSION_EMITTERS}=false"
         os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = str(int(quickly))  # of child processes
