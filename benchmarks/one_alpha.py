@@ -250,23 +250,30 @@ def normalized(rows: Sequence[Row]) -> dict[str, dict[str, np.ndarray]]:
 
 
 def table(rows: Sequence[Row]) -> str:
-    """A line for each variant, in Markdown: all tasks together, and each by itself."""
+    """A line for each variant, in Markdown: all tasks together, and each by itself.
+
+    A task is surely below where the whole 95 % interval of its agents is below `ENOUGH`.
+    """
     scores = normalized(rows)
     variants = list(dict.fromkeys(name for of_task in scores.values() for name in of_task))
     tasks = [task.rpartition("/")[2].removesuffix("-v5") for task in scores]
     lines = [
-        f"| | all tasks | worst task | at {ENOUGH} | {' | '.join(tasks)} |",
-        "|---|" + "---|" * (3 + len(tasks)),
+        f"| | all tasks | worst task | at {ENOUGH} | surely below | {' | '.join(tasks)} |",
+        "|---|" + "---|" * (4 + len(tasks)),
     ]
     for variant in variants:
         known = {task: found[variant] for task, found in scores.items() if variant in found}
         each = {task: float(interquartile_mean(values)) for task, values in known.items()}
+        highs = [
+            float(bootstrap_interval(values, method="expanded").high) for values in known.values()
+        ]
         together = bootstrap_interval(known, method="expanded")
         cells = [
             variant,
             interval_in_words(together),
             f"{min(each.values()):.2f}",
             f"{sum(value >= ENOUGH for value in each.values())} of {len(each)}",
+            f"{sum(high < ENOUGH for high in highs)}",
             *(f"{each[task]:.2f}" if task in each else "" for task in scores),
         ]
         lines.append(f"| {' | '.join(cells)} |")

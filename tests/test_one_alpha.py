@@ -74,7 +74,8 @@ def test_scores_are_shares_of_what_the_best_fixed_alpha_gains():
     np.testing.assert_allclose(scores["a/Task-v5"]["0.5 to 0"], [4 / 3] * 3 + [2 / 3])
     line = one_alpha.table(rows).splitlines()[-1]
     assert line.startswith("| 0.5 to 0 | 1.33 [")
-    assert line.endswith("| 1.33 | 1 of 1 | 1.33 |")
+    assert line.endswith("| 1.33 | 1 of 1 | 0 | 1.33 |")
+    assert one_alpha.table(rows).splitlines()[2].endswith("| 0.67 | 0 of 1 | 1 | 0.67 |")
 
 
 def test_a_group_is_missing_until_all_of_its_agents_are_there():
