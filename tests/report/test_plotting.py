@@ -174,16 +174,19 @@ def test_errors_say_what_to_do():
         plot_learning_curves(CFG, metrics_of(curves(1)), "curve.gfi")
 
 
-def test_a_full_disk_and_a_missing_directory_name_the_file(tmp_path, monkeypatch):
-    with pytest.raises(FileNotFoundError, match=r"cannot save the picture.*missing/curve\.png'"):
-        plot_learning_curves(CFG, metrics_of(curves(2)), tmp_path / "missing" / "curve.png")
-
+@pytest.mark.parametrize("suffix", ["png", "pdf", "svg"])
+def test_a_full_disk_names_the_file(suffix, tmp_path, monkeypatch):
     def write(self, data):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self))
 
     monkeypatch.setattr(Path, "write_bytes", write)
-    with pytest.raises(OSError, match=r"cannot save the picture: No space.*curve\.svg'"):
-        plot_learning_curves(CFG, metrics_of(curves(2)), tmp_path / "curve.svg")
+    with pytest.raises(OSError, match=rf"cannot save the picture: No space.*curve\.{suffix}'"):
+        plot_learning_curves(CFG, metrics_of(curves(2)), tmp_path / f"curve.{suffix}")
+
+
+def test_a_missing_directory_names_the_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"cannot save the picture.*missing/curve\.png'"):
+        plot_learning_curves(CFG, metrics_of(curves(2)), tmp_path / "missing" / "curve.png")
 
 
 def test_a_path_without_a_suffix_is_a_png(tmp_path):
