@@ -67,7 +67,7 @@ TASKS = (
     "mujoco/Walker2d-v5",
 )
 STEPS, AGENTS = 1_000_000, 5
-BATCH = 16 * 128  # steps of an update
+BATCH = rpojax.Config.preset("dm_control").batch_size  # steps of an update
 FIXED = ("alpha 0", "alpha 0.01", "alpha 0.1", "alpha 0.5")
 ENOUGH = 0.95  # of the best fixed alpha
 BEGINNING = 1 / 40  # the share of a training whose return is that of an untrained agent

@@ -30,8 +30,12 @@ for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(_number, signal.default_int_handler if _is_interrupt else signal.SIG_DFL)
 
 
+def _is_marked(item, name):
+    return item.get_closest_marker(name) is not None
+
+
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: item.get_closest_marker("optimized") is not None)  # not in turns
+    items.sort(key=lambda item: _is_marked(item, "optimized"))  # not in turns
 
 
 _overrides = {}  # of XLA's options
@@ -59,17 +63,13 @@ def _has_fusion_emitters():
 
 def pytest_collection_finish(session):
     """Where slow tests are among those that run, all keep the emitters, and so the same bits."""
-    session.config.stash[FAST_ONLY] = not any(map(_is_slow, session.items))
-
-
-def _is_slow(item):
-    return item.get_closest_marker("slow") is not None
+    session.config.stash[FAST_ONLY] = not any(_is_marked(item, "slow") for item in session.items)
 
 
 @pytest.hookimpl(tryfirst=True)  # before the fixtures of the test
 def pytest_runtest_setup(item):
     """Most programs take longer to be optimized than to run: XLA does it for `optimized` alone."""
-    quickly = item.get_closest_marker("optimized") is None
+    quickly = not _is_marked(item, "optimized")
     if jax.config.values["jax_disable_most_optimizations"] != quickly:
         jax.config.update("jax_disable_most_optimizations", quickly)
         _overrides.clear()
