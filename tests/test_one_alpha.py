@@ -86,6 +86,23 @@ def test_a_group_is_missing_until_all_of_its_agents_are_there():
     assert not one_alpha.has(rows, "Other", "spo", range(5))
 
 
+def test_a_group_has_lost_where_each_variant_is_surely_below_in_a_task():
+    rows = [
+        row
+        for task in ("a/One", "a/Two")
+        for name in one_alpha.FIXED
+        for row in agents(task, name, [0.0] * 5)
+    ]
+    first, second = one_alpha.GROUPS["std"].variants
+    rows += agents("a/One", first, [-50.0] * 5) + agents("a/One", second, [0.0] * 5)
+    assert not one_alpha.has_lost(rows, "std", range(5))
+    rows += agents("a/Two", first, [0.0] * 5) + agents("a/Two", second, [-50.0] * 4 + [50.0])
+    assert not one_alpha.has_lost(rows, "std", range(5))  # the interval reaches 0.95
+    rows[-5:] = agents("a/Two", second, [-50.0] * 5)
+    assert one_alpha.has_lost(rows, "std", range(5))
+    assert not one_alpha.has_lost(rows, "std", range(100, 105))
+
+
 def test_the_table_of_the_readme_is_that_of_the_csv():
     readme = (REPOSITORY / "benchmarks/README.md").read_text()
     assert one_alpha.table(records.read(one_alpha.CSV)) in readme
