@@ -86,7 +86,7 @@ def test_a_group_is_missing_until_all_of_its_agents_are_there():
     assert not one_alpha.has(rows, "Other", "spo", range(5))
 
 
-def test_a_group_has_lost_where_each_variant_is_surely_below_in_a_task():
+def test_a_group_has_lost_where_each_variant_is_hopeless_in_a_task():
     rows = [
         row
         for task in ("a/One", "a/Two")
@@ -97,7 +97,7 @@ def test_a_group_has_lost_where_each_variant_is_surely_below_in_a_task():
     rows += agents("a/One", first, [-50.0] * 5) + agents("a/One", second, [0.0] * 5)
     assert not one_alpha.has_lost(rows, "std", range(5))
     rows += agents("a/Two", first, [0.0] * 5) + agents("a/Two", second, [-50.0] * 4 + [50.0])
-    assert not one_alpha.has_lost(rows, "std", range(5))  # the interval reaches 0.95
+    assert not one_alpha.has_lost(rows, "std", range(5))  # the interval reaches 0.9
     rows[-5:] = agents("a/Two", second, [-50.0] * 5)
     assert one_alpha.has_lost(rows, "std", range(5))
     assert not one_alpha.has_lost(rows, "std", range(100, 105))
