@@ -3,7 +3,7 @@
     python -m benchmarks.one_alpha               # all variants, in all tasks, that the CSV lacks
     python -m benchmarks.one_alpha schedule spo  # some groups of variants
     python -m benchmarks.one_alpha schedule --first-seed 100 --agents 10  # with fresh seeds
-    python -m benchmarks.one_alpha report        # the table, of what is there
+    python -m benchmarks.one_alpha report        # the tables and the picture, of what is there
 
 Alpha 0.5 helps where exploration is hard and fails where precision counts, where 0.01 is right. The
 twelve tasks were chosen before any training: six of dm_control whose physics is cheap, and six of
@@ -34,6 +34,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from matplotlib.figure import Figure
 
 import rpojax
 from benchmarks.reporting import (
@@ -252,6 +253,11 @@ def normalized(rows: Sequence[Row]) -> dict[str, dict[str, np.ndarray]]:
     return found
 
 
+def short_name(task: str) -> str:
+    """A task without its family and version."""
+    return task.rpartition("/")[2].removesuffix("-v5")
+
+
 def is_surely_below(scores: np.ndarray, score: float) -> bool:
     """Whether the whole 95 % interval of the agents of a task is below a score."""
     return float(bootstrap_interval(scores, method="expanded").high) < score
@@ -274,7 +280,7 @@ def table(rows: Sequence[Row]) -> str:
     """A line for each variant, in Markdown: all tasks together, and each by itself."""
     scores = normalized(rows)
     variants = list(dict.fromkeys(name for of_task in scores.values() for name in of_task))
-    tasks = [task.rpartition("/")[2].removesuffix("-v5") for task in scores]
+    tasks = [short_name(task) for task in scores]
     lines = [
         f"| | all tasks | worst task | at {ENOUGH} | surely below | {' | '.join(tasks)} |",
         "|---|" + "---|" * (4 + len(tasks)),
@@ -295,11 +301,51 @@ def table(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
+def draw(rows: Sequence[Row]) -> Figure:
+    """A panel for all tasks and one for each: a point and an interval for each variant."""
+    scores = normalized(rows)
+    variants = list(dict.fromkeys(name for of_task in scores.values() for name in of_task))
+    figure = Figure(figsize=(15.0, 0.9 + 0.5 * len(variants)), dpi=80, layout="constrained")
+    panels = figure.subplots(2, -(-(1 + len(scores)) // 2), sharex=True, sharey=True).ravel()
+    for axes in panels[1 + len(scores) :]:
+        axes.set_axis_off()
+    for axes, task in zip(panels, (None, *scores), strict=False):
+        for place, variant in enumerate(variants):
+            found = {name: of[variant] for name, of in scores.items() if variant in of}
+            if task is not None and task not in found:
+                continue
+            estimate = bootstrap_interval(found if task is None else found[task], method="expanded")
+            color = "#000000" if variant in FIXED else "#0072b2"
+            axes.plot([estimate.low, estimate.high], [place, place], color=color, alpha=0.4)
+            axes.plot(estimate.value, place, "o", color=color, markersize=4)
+        axes.axvline(ENOUGH, linestyle=":", color="#595959")
+        axes.set_title("all tasks" if task is None else short_name(task), fontsize="medium")
+        axes.set_yticks(range(len(variants)), variants)
+        axes.grid(color="#dddddd", linewidth=0.6)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylim(len(variants) - 0.5, -0.5)
+    panels[0].set_xlim(-0.1, 1.8)
+    figure.supxlabel(
+        "interquartile mean of the agents and its 95 % interval; 1 is the best fixed alpha, "
+        f"dotted {ENOUGH}",
+        fontsize="medium",
+    )
+    return figure
+
+
+def sets_of_seeds(rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows by the set that their seed belongs to."""
+    found: dict[int, list[Row]] = {}
+    for row in sorted(rows, key=lambda row: row["seed"] // SEEDS_OF_A_SET):
+        found.setdefault(row["seed"] // SEEDS_OF_A_SET, []).append(row)
+    return [*found.values()]
+
+
 def report(rows: Sequence[Row]) -> str:
     """The table of each set of seeds, and where it comes from."""
     parts = []
-    for first in sorted({row["seed"] // SEEDS_OF_A_SET * SEEDS_OF_A_SET for row in rows}):
-        members = [row for row in rows if 0 <= row["seed"] - first < SEEDS_OF_A_SET]
+    for members in sets_of_seeds(rows):
+        first = members[0]["seed"] // SEEDS_OF_A_SET * SEEDS_OF_A_SET
         agents = len({row["seed"] for row in members})
         cells = {(row["environment"], row["core_seconds"]) for row in members}
         seconds = np.array([each for _, each in cells])
@@ -321,7 +367,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="a trial of two agents")
     args = parser.parse_args(arguments)
     if args.groups == ["report"]:
-        print(report(records.read(CSV)))
+        rows = records.read(CSV)
+        draw(sets_of_seeds(rows)[0]).savefig(CSV.with_suffix(".png"))
+        print(report(rows))
         return
     if unknown := {*args.groups} - {*GROUPS}:
         parser.error(f"{', '.join(sorted(unknown))}: give some of {', '.join(GROUPS)}, or report")

@@ -78,6 +78,19 @@ def test_scores_are_shares_of_what_the_best_fixed_alpha_gains():
     assert one_alpha.table(rows).splitlines()[2].endswith("| 0.67 | 0 of 1 | 1 | 0.67 |")
 
 
+def test_the_picture_has_a_panel_for_all_tasks_and_one_for_each():
+    rows = [
+        row for name in one_alpha.FIXED for row in agents("a/Task-v5", name, [0.0, 50.0, 100.0])
+    ]
+    rows += agents("a/Task-v5", "0.5 to 0", [100.0] * 3)
+    panels = [axes for axes in one_alpha.draw(rows).axes if axes.axison]
+    assert [axes.get_title() for axes in panels] == ["all tasks", "Task"]
+    for axes in panels:
+        points = [line for line in axes.lines if line.get_marker() == "o"]
+        # the interquartile mean of a fixed alpha is 50, which is 150 above the beginning
+        np.testing.assert_allclose([line.get_xdata()[0] for line in points], [1.0] * 4 + [4 / 3])
+
+
 def test_a_group_is_missing_until_all_of_its_agents_are_there():
     rows = agents("Task", "alpha 0.5, SPO", [0.0] * 5)
     assert one_alpha.has(rows, "Task", "spo", range(5))
