@@ -9,10 +9,12 @@ import math
 import operator
 import reprlib
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax.numpy as jnp
 import numpy as np
+
+F = TypeVar("F")
 
 _REPR = reprlib.Repr()
 _REPR.maxlevel = 3
@@ -54,10 +56,10 @@ def first_line(error: BaseException) -> str:
     return (lines[0] if lines else type(error).__name__)[:300]
 
 
-def check_known(name: str, known: Collection[str], kind: str) -> None:
+def check_known(name: str | int, known: Collection[str], kind: str) -> None:
     """Raise ValueError unless `name` is among `known`, with the nearest or what it abbreviates."""
     if name not in known:
-        nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+        nearest = difflib.get_close_matches(str(name), list(known), n=1, cutoff=0.5)
         nearest += [each for each in known if "".join(w[:1] for w in each.split("_")) == name]
         remedy = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(known)}"
         raise ValueError(f"unknown {kind} {show(name)}; {remedy}")
@@ -82,6 +84,13 @@ def check_bool(name: str, value: Any) -> bool:
     if array is None or array.ndim or array.dtype.kind != "b":
         raise ValueError(f"{name} = {show(value)} is not a truth value; give True or False")
     return bool(array)
+
+
+def check_function(name: str, value: F) -> F:
+    """`value`, a function."""
+    if not callable(value):
+        raise ValueError(f"{name} = {show(value)} is not callable; give a function")
+    return value
 
 
 def whole_number(name: str, value: Any, least: int = 1, most: int | None = None) -> int:

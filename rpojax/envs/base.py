@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple, ParamSpec, Protocol, SupportsIndex,
 import numpy as np
 
 from rpojax.types import Array, Key, PyTree
+from rpojax.validation import show
 
 Arguments = ParamSpec("Arguments")
 
@@ -214,10 +215,16 @@ def remade_by(remake: Callable[[], Env], env: Env) -> Env:
 
 
 def remakes(function: Callable[Arguments, Env]) -> Callable[Arguments, Env]:
-    """Let pickle make what a function returns again by calling it; a decorator."""
+    """Let pickle make what a wrapper returns again by calling it; a decorator."""
 
     @functools.wraps(function)
     def remaking(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Env:
+        env = args[0] if args else kwargs.get("env")
+        if not isinstance(env, Env):
+            raise ValueError(
+                f"env = {show(env)} is not an rpojax.envs.Env; give one, such as "
+                'rpojax.envs.make("Pendulum-v1")'
+            )
         remake = functools.partial(remaking, *args, **kwargs)
         return remade_by(remake, function(*args, **kwargs))
 

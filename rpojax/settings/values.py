@@ -20,6 +20,7 @@ from rpojax.validation import (
     as_text,
     check_bool,
     check_choice,
+    check_function,
     show,
 )
 
@@ -146,9 +147,7 @@ def as_symmetry(name: str, value: Any) -> Any:
             "Symmetry(mirror_obs, mirror_action), the module:object of one, or None"
         )
     for field in ("mirror_obs", "mirror_action"):
-        if not callable(getattr(value, field)):
-            function = show(getattr(value, field))
-            raise ValueError(f"{name}.{field} = {function} is not callable; give a function")
+        check_function(f"{name}.{field}", getattr(value, field))
     check_bool(f"{name}.augment", value.augment)
     return value
 

@@ -11,6 +11,7 @@ import mujoco
 
 import rpojax
 from rpojax import envs
+from rpojax.envs.physics.elements import ATTRIBUTES
 from rpojax.envs.physics.mjx import model_path
 
 
@@ -162,6 +163,60 @@ def test_names_find_what_mujoco_finds(impl):
     np.testing.assert_allclose(timesteps.reward[-1], -data.joint("root").qvel[2], rtol=1e-3)
 
 
+WITH_ALL_KINDS = LEG.replace(
+    '<site name="imu"/>', '<site name="imu"/><camera name="eye"/>'
+).replace(
+    "<actuator>", '<tendon><fixed name="t"><joint joint="hip" coef="2"/></fixed></tendon><actuator>'
+)
+
+
+def test_elements_have_the_attributes_of_mujocos():
+    model = mujoco.MjModel.from_xml_string(WITH_ALL_KINDS)
+    data = in_mujoco(model, ACTIONS)
+    mujoco.mj_rnePostConstraint(model, data)
+    element = {"body": "shin", "joint": "knee", "geom": "shin", "site": "foot", "actuator": "knee"}
+    element |= {"camera": "eye", "tendon": "t", "sensor": "gyro"}
+
+    def read(data):
+        return {
+            f"{kind}/{name}": getattr(getattr(data, kind)(element[kind]), name)
+            for kind, names in ATTRIBUTES.items()
+            for name in names
+        }
+
+    found, expected = steps(make_leg(model=model, observe=read), ACTIONS)[1].obs, read(data)
+    for name, value in expected.items():
+        np.testing.assert_allclose(
+            found[name][-1, 0].ravel(), np.ravel(value), rtol=2e-3, atol=2e-3, err_msg=name
+        )
+
+
+@pytest.mark.parametrize("impl", ["c", "jax"])
+@pytest.mark.parametrize(
+    ("observe", "message"),
+    [
+        (
+            lambda data: data.joint("knee").xpos,
+            r"attribute of data.joint\('knee'\): 'xpos'; did .*",
+        ),
+        (lambda data: data.site("foot").qpos, r"attribute of data.site\('foot'\): 'qpos'"),
+        (lambda data: data.qposs, "attribute of data: 'qposs'; did you mean 'qpos'"),
+    ],
+    ids=["joint", "site", "data"],
+)
+def test_what_data_do_not_have_is_named(observe, message, impl):
+    with pytest.raises(AttributeError, match=message):
+        make_leg(observe=observe, impl=impl)
+
+
+def test_energy_is_mujocos():
+    text = LEG.replace('timestep="0.005"/>', 'timestep="0.005"><flag energy="enable"/></option>')
+    env = make_leg(model=text, observe=lambda data: data.energy)
+    data = in_mujoco(mujoco.MjModel.from_xml_string(text), ACTIONS)
+    np.testing.assert_allclose(steps(env, ACTIONS)[1].obs[-1, 0], data.energy, rtol=1e-3)
+    assert data.energy.all()
+
+
 def test_position_targets_are_around_a_keyframe():
     model = mujoco.MjModel.from_xml_string(LEG)
     model.actuator_biastype[:] = mujoco.mjtBias.mjBIAS_AFFINE
@@ -240,6 +295,22 @@ def test_models_are_taken_in_all_their_forms(tmp_path):
     ("changes", "message"),
     [
         ({"control_dt": 0.012}, "'leg': control_dt = 0.012 is no multiple .* timestep = 0.005"),
+        ({"control_dt": float("nan")}, "control_dt = nan is out of range"),
+        ({"reward": {}}, "reward = {} has no terms; give a table of"),
+        (
+            {"reward": {"x": FALL["fall"][1]}},
+            r"reward\['x'\] = .* is not \(weight, function of Data\)",
+        ),
+        ({"reward": {"x": (np.nan, FALL["fall"][1])}}, r"weight of reward\['x'\] = nan is out of"),
+        ({"observe": "qpos"}, "observe = 'qpos' is not callable; give a function"),
+        ({"observe": {"x": "qpos"}}, r"observe\['x'\] = 'qpos' is not callable"),
+        ({"metrics": [FALL]}, "metrics = .* is no table; give functions by name"),
+        ({"terminate": 1.0}, "terminate = 1.0 is not callable"),
+        ({"start": lambda key, model: jnp.zeros(9)}, r"start returns the shapes .*\(9,\), \(8,\)"),
+        ({"start": envs.start_at(3)}, "unknown key 3; known: bent"),
+        ({"action": envs.pd_torques(np.nan, 1.0)}, "stiffness = nan is out of range"),
+        ({"action": envs.pd_torques(1.0, [1.0] * 3)}, r"damping has the shape \(3,\).* the 2 act"),
+        ({"action": envs.position_targets(scale="1")}, "scale = '1' is not a number"),
         ({"reward": {"x": (1.0, lambda data: data.qvel)}}, r"reward\['x'\] has the shape \(8,\)"),
         ({"terminate": lambda data: data.qpos > 0}, "terminate has the shape .* one number"),
         ({"metrics": {"x": lambda data: data.qvel}}, r"metrics\['x'\] has the shape"),
@@ -255,6 +326,11 @@ def test_models_are_taken_in_all_their_forms(tmp_path):
 def test_mistakes_are_named(changes, message):
     with pytest.raises(ValueError, match=message):
         make_leg(**changes)
+
+
+def test_noise_of_a_start_is_checked():
+    with pytest.raises(ValueError, match="qvel = -1 is out of range"):
+        envs.start_at(qvel=-1.0)
 
 
 def with_changes(**changes):

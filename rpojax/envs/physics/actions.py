@@ -9,6 +9,7 @@ import numpy as np
 from rpojax.envs.base import require
 from rpojax.envs.physics.elements import rows_of
 from rpojax.types import Array
+from rpojax.validation import Interval, numbers_in
 
 
 class Controls(NamedTuple):
@@ -55,8 +56,8 @@ def position_targets(scale: Any = 1.0, default: str | int | Any = None) -> Actio
                 qpos = model.key_qpos[rows_of(model, "key", default, "")]
             middle = qpos[model.jnt_qposadr[joints]]
         else:
-            middle = np.broadcast_to(np.asarray(default, np.float64), (model.nu,))
-        sizes = np.broadcast_to(np.asarray(scale, np.float64), (model.nu,))
+            middle = _for_each(model, "default", default)
+        sizes = _for_each(model, "scale", scale)
         middle, sizes = ((each * gear).astype(np.float32) for each in (middle, sizes))
         ones = np.ones(model.nu, np.float32)
         return Controls(
@@ -92,7 +93,8 @@ def pd_torques(
                 f"actuator {model.actuator(index).name!r} is no motor, and pd_torques drives motors"
                 " only; use position_targets for position actuators",
             )
-        kp, kd = (np.asarray(each, np.float64) for each in (stiffness, damping))
+        kp = _for_each(model, "stiffness", stiffness, 0.0)
+        kd = _for_each(model, "damping", damping, 0.0)
         gain, gear = model.actuator_gainprm[:, 0].copy(), model.actuator_gear[:, 0]
         model.actuator_forcerange[:] = model.actuator_ctrlrange * gain[:, None]
         model.actuator_forcelimited[:] = model.actuator_ctrllimited
@@ -104,6 +106,17 @@ def pd_torques(
         return position_targets(scale, default)(model)
 
     return of_model
+
+
+def _for_each(model: Any, name: str, given: Any, least: float = -np.inf) -> np.ndarray:
+    """A number for each actuator, f64[nu]."""
+    values = numbers_in(name, given, Interval(least))
+    require(
+        values.shape in ((), (model.nu,)),
+        f"{name} has the shape {values.shape}; give one number or one for each of the {model.nu} "
+        "actuators",
+    )
+    return np.broadcast_to(values, (model.nu,))
 
 
 def _joints(model: Any) -> np.ndarray:

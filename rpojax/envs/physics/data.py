@@ -1,14 +1,16 @@
 """What the functions of a task see of a simulation."""
 
+from collections.abc import Collection
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from rpojax.envs.base import Params
-from rpojax.envs.physics.elements import KINDS, rows_of
+from rpojax.envs.physics.elements import ATTRIBUTES, rows_of
 from rpojax.envs.physics.engines import field_of
 from rpojax.types import Array, PyTree
+from rpojax.validation import check_known
 
 
 class Data:
@@ -18,7 +20,8 @@ class Data:
     `data.xmat` f32[nbody, 3, 3], `data.sensordata`. `data.body("torso").xpos`,
     `data.joint("knee").qpos`, `data.geom(...)`, `data.site("tip").xpos`, `data.actuator(...)`,
     `data.camera(...)`, `data.tendon(...)` and `data.sensor("gyro").data` are as of
-    `mujoco.MjData`; an element may be given by its number too.
+    `mujoco.MjData`, with the attributes that `elements.ATTRIBUTES` lists; an element may be given
+    by its number too. All others raise an AttributeError.
 
     Attributes:
         action: f32[A] of the agent, in this step; 0 at the start of an episode.
@@ -58,9 +61,13 @@ class Data:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        if name in KINDS:
+        if name in ATTRIBUTES:
             return lambda element: _Element(self, self._mj_model, name, element)
-        return field_of(self._fields, name)
+        try:
+            return field_of(self._fields, name)
+        except AttributeError:
+            _check_attribute("data", name, _fields_of_mujoco())
+            raise
 
 
 class _Element:
@@ -74,15 +81,23 @@ class _Element:
     def __getattr__(self, name: str) -> Array:
         if name.startswith("_"):
             raise AttributeError(name)
-        own = KINDS[self._kind].format(name)
-        try:
-            values = getattr(self._data, own)
-        except AttributeError:
-            if own == name:
-                raise
-            own, values = name, getattr(self._data, name)
-        rows = rows_of(self._mj_model, self._kind, self.id, own)
-        return jnp.atleast_1d(values[rows])
+        known = ATTRIBUTES[self._kind]
+        _check_attribute(f"data.{self._kind}({self.name!r})", name, known)
+        rows = rows_of(self._mj_model, self._kind, self.id, known[name])
+        return jnp.atleast_1d(getattr(self._data, known[name])[rows])
+
+
+def _check_attribute(owner: str, name: str, known: Collection[str]) -> None:
+    try:
+        check_known(name, known, f"attribute of {owner}:")
+    except ValueError as error:
+        raise AttributeError(str(error)) from None
+
+
+def _fields_of_mujoco() -> list[str]:
+    import mujoco
+
+    return [name for name in dir(mujoco.MjData) if not name.startswith("_")]
 
 
 class _Model:

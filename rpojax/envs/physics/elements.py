@@ -1,21 +1,30 @@
 """Which rows of MuJoCo's arrays belong to a body, a joint, a sensor, by its name."""
 
+import re
 from typing import Any
 
 from rpojax.validation import check_known
 
-KINDS = {
-    "body": "{}",
-    "joint": "{}",
-    "geom": "geom_{}",
-    "site": "site_{}",
-    "actuator": "actuator_{}",
-    "camera": "cam_{}",
-    "tendon": "ten_{}",
-    "sensor": "sensor{}",
+_FIELDS = {
+    "body": "xpos xquat xmat xipos xiquat ximat cvel cacc cinert crb cfrc_int cfrc_ext "
+    "xfrc_applied subtree_com subtree_linvel subtree_angmom",
+    "joint": "qpos qvel qacc qacc_smooth qacc_warmstart qfrc_actuator qfrc_applied qfrc_bias "
+    "qfrc_constraint qfrc_inverse qfrc_passive qfrc_smooth xanchor xaxis",
+    "geom": "geom_xpos geom_xquat geom_xmat",
+    "site": "site_xpos site_xquat site_xmat",
+    "actuator": "ctrl actuator_force actuator_length actuator_velocity",
+    "camera": "cam_xpos cam_xmat",
+    "tendon": "ten_length ten_velocity",
+    "sensor": "sensordata",
 }
-"""Kinds of element, as methods of `mujoco.MjData`; and the field of `mujoco.MjData` that is an
-attribute of such an element. Attributes such as `ctrl` of an actuator have the field's own name."""
+ATTRIBUTES = {
+    kind: {
+        re.sub("^(geom_|site_|actuator_|cam_|ten_|sensor)", "", name): name
+        for name in names.split()
+    }
+    for kind, names in _FIELDS.items()
+}
+"""For each kind of element, a method of `mujoco.MjData`: its attributes, and the field of each."""
 
 PREFIXES = {
     "body": "body",
@@ -36,22 +45,18 @@ def rows_of(mj_model: Any, kind: str, element: str | int, field: str) -> Any:
 
     Args:
         mj_model: a `mujoco.MjModel`.
-        kind: of `KINDS` or `PREFIXES`.
+        kind: of `ATTRIBUTES` or `PREFIXES`, or "key".
         element: its name or number.
         field: of `mujoco.MjModel` or `mujoco.MjData`.
 
     Raises:
         ValueError: there is no such element, with the nearest.
     """
-    named = getattr(mj_model, kind)
-    if isinstance(element, str):
-        try:
-            number = named(element).id
-        except KeyError:
-            check_known(element, names_of(mj_model, kind), kind)
-            raise
-    else:
-        number = named(element).id
+    try:
+        number = getattr(mj_model, kind)(element).id
+    except (KeyError, IndexError, TypeError):
+        check_known(element, names_of(mj_model, kind), kind)
+        raise
     if kind == "joint" and field.startswith(("q", "dof_")):
         is_position = field.startswith("qpos")
         address = mj_model.jnt_qposadr if is_position else mj_model.jnt_dofadr

@@ -32,9 +32,9 @@ namespace {
 
 // An array of mjData that a task reads.
 struct Field {
-  size_t offset;  // in mjData: of its pointer, or of the number itself
+  size_t offset;  // in mjData: of its pointer, or of the numbers themselves
   int size;       // -1 where MuJoCo has no such field
-  bool inside;    // the number itself
+  bool inside;    // the numbers themselves
   bool state;     // of a row; other fields are zero before a step, since workers are shared
 };
 
@@ -57,9 +57,10 @@ bool IsUnderived(std::string_view param) {
   return false;
 }
 
-// A float64 array of mjData by name, or the time.
+// A float64 array of mjData by name, the time or the energy.
 Field FieldNamed(const mjModel* m, std::string_view name) {
   if (name == "time") return {offsetof(mjData, time), 1, true, true};
+  if (name == "energy") return {offsetof(mjData, energy), 2, true, false};
 #define X(type, field, rows, columns)                             \
   if (std::is_same_v<type, mjtNum> && name == #field) {           \
     return {offsetof(mjData, field), static_cast<int>(m->rows * (columns)), false, IsState(name)}; \

@@ -4,7 +4,7 @@ import functools
 import operator
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +25,17 @@ from rpojax.envs.wrappers import with_time_limit
 from rpojax.ops.noise import symmetric_uniform
 from rpojax.settings.sizes import MOST as MOST_STEPS
 from rpojax.types import Array, Key, PyTree
-from rpojax.validation import check_choice, whole_number
+from rpojax.validation import (
+    Interval,
+    as_mapping,
+    as_sequence,
+    check_choice,
+    check_function,
+    number_in,
+    numbers_in,
+    show,
+    whole_number,
+)
 
 ITERATIONS, LINE_SEARCH_ITERATIONS = 8, 8
 """Default limits of MJX's constraint solver. The models' own, 100 (Humanoid 50, Pusher 20) and 50,
@@ -33,10 +43,10 @@ change no observation by more than float32 rounding (in Ant by nothing, in 200 s
 actions; Humanoid was not compared), and are three times slower, since all environments of a batch
 wait for the slowest."""
 
+ANY = Interval(-np.inf)
 MEMORY_STREAM = 1_802_201_963
 """Folded into the key of a reset: `remember` takes nothing from the numbers of `start`."""
 
-T = TypeVar("T")
 Term: TypeAlias = Callable[[Data], Any]  # a number or a truth value
 Noise: TypeAlias = float | Callable[[Key, tuple[int, ...]], Array]
 
@@ -127,19 +137,21 @@ def from_mjcf(
         impl = impl_on_device()
     check_choice("start_from", start_from, ("forward", "kinematics"))
     with naming(name):
-        controls = action(mj_model)
+        controls = check_function("action", action)(mj_model)
         mj_model = controls.model
         substeps = _substeps(control_dt, mj_model.opt.timestep)
         _limit_solver(mj_model, impl, iterations, ls_iterations)
         task = _Task(
             mj_model,
             substeps * mj_model.opt.timestep,
-            start or start_at(),
-            observe if callable(observe) else functools.partial(_table, dict(observe)),
-            dict(reward),
-            terminate,
-            remember,
-            dict(metrics or {}),
+            start_at() if start is None else check_function("start", start),
+            check_function("observe", observe)
+            if as_mapping(observe) is None
+            else functools.partial(_table, _functions("observe", observe)),
+            _checked_reward(reward),
+            None if terminate is None else check_function("terminate", terminate),
+            None if remember is None else check_function("remember", remember),
+            _functions("metrics", metrics or {}),
         )
         if impl == "c":
             physics = on_c(mj_model, substeps, task.use)
@@ -149,8 +161,7 @@ def from_mjcf(
         @standard_numpy()
         @levels_kept_apart(MJX)
         def reset_one(key: Key, params: Params) -> tuple[State, PyTree]:
-            qpos, qvel = (jnp.asarray(part) for part in task.start(key, mj_model))
-            fields = physics.start(qpos, qvel, params)
+            fields = physics.start(*task.places(key), params)
             memory_key = None if remember is None else jax.random.fold_in(key, MEMORY_STREAM)
             action = jnp.zeros(controls.low.shape)
             memory, obs = task.begin(memory_key, task.data(fields, params, action, None))
@@ -201,6 +212,35 @@ def from_mjcf(
     return limited
 
 
+def _functions(field: str, given: Any) -> dict[str, Callable[[Data], Any]]:
+    """Functions of Data by name."""
+    table = as_mapping(given)
+    require(table is not None, f"{field} = {show(given)} is no table; give functions by name")
+    return {
+        name: check_function(f"{field}[{name!r}]", each) for name, each in (table or {}).items()
+    }
+
+
+def _checked_reward(reward: Any) -> dict[str, tuple[float, Term]]:
+    """Weights and terms by name."""
+    terms = as_mapping(reward)
+    require(
+        bool(terms),
+        f"reward = {show(reward)} has no terms; give a table of (weight, function of Data) by name,"
+        ' such as {"height": (1.0, lambda data: data.qpos[2])}',
+    )
+    checked = {}
+    for name, pair in (terms or {}).items():
+        items = as_sequence(pair) or []
+        require(
+            len(items) == 2 and callable(items[1]),
+            f"reward[{name!r}] = {show(pair)} is not (weight, function of Data); give a number and "
+            "a function",
+        )
+        checked[name] = number_in(f"the weight of reward[{name!r}]", items[0], ANY), items[1]
+    return checked
+
+
 def start_at(keyframe: str | int | None = None, *, qpos: Noise = 0.0, qvel: Noise = 0.0) -> Start:
     """Episodes that start around a position, for `from_mjcf(start=...)`.
 
@@ -209,7 +249,13 @@ def start_at(keyframe: str | int | None = None, *, qpos: Noise = 0.0, qvel: Nois
         qpos: what is added to positions: uniform numbers of at most this size, or what a function
             of (key, shape) returns, such as `lambda *args: 0.1 * jax.random.normal(*args)`.
         qvel: the same for velocities.
+
+    Raises:
+        ValueError: a size that is no number, or negative.
     """
+    for field, noise in (("qpos", qpos), ("qvel", qvel)):
+        if not callable(noise):
+            numbers_in(field, noise, Interval(0.0))
 
     def start(key: Key, model: Any) -> tuple[Array, Array]:
         frame = (model.qpos0, np.zeros(model.nv))
@@ -243,6 +289,17 @@ class _Task(NamedTuple):
     terminate: Term | None
     remember: Remember | None
     metrics: dict[str, Term]
+
+    def places(self, key: Key) -> tuple[Array, Array]:
+        """Positions f32[nq] and velocities f32[nv] where an episode starts."""
+        made = self.start(key, self.mj_model)
+        shapes = jax.tree.map(jnp.shape, made)
+        expected = ((self.mj_model.nq,), (self.mj_model.nv,))
+        require(
+            shapes == expected,
+            f"start returns the shapes {shapes}; return (qpos, qvel) of the shapes {expected}",
+        )
+        return jnp.asarray(made[0]), jnp.asarray(made[1])
 
     def data(self, fields: Any, params: Params, action: Array, memory: PyTree) -> Data:
         return Data(fields, self.mj_model, params, action, memory, self.control_dt)
@@ -317,12 +374,13 @@ def load_model(model: Any) -> Any:
     if isinstance(model, mujoco.MjModel):
         return model.__copy__()
     raise ValueError(
-        f"model = {model!r} is no model; give the path of an MJCF file, XML text, a mujoco.MjSpec "
-        "or a mujoco.MjModel"
+        f"model = {show(model)} is no model; give the path of an MJCF file, XML text, a "
+        "mujoco.MjSpec or a mujoco.MjModel"
     )
 
 
 def _substeps(control_dt: float, timestep: float) -> int:
+    control_dt = number_in("control_dt", control_dt, Interval(0.0, low_allowed=False))
     count = round(control_dt / timestep)
     require(
         count >= 1 and np.isclose(count * timestep, control_dt, rtol=1e-6),

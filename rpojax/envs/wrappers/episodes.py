@@ -12,7 +12,7 @@ from rpojax.envs.params import check_names, check_shape, whole_fields, whole_nam
 from rpojax.envs.physics.randomization import as_draw
 from rpojax.envs.wrappers.wrapped import finite, of, with_outer_state, wrap
 from rpojax.types import Array, Key, PyTree
-from rpojax.validation import check_known
+from rpojax.validation import check_function, check_known
 
 
 class Timed(NamedTuple):
@@ -92,7 +92,7 @@ def randomized(env: Env, draw: DrawParams | Callable[[Any, Key], tuple[Any, Any]
         ValueError: `env` has no parameters; `draw` returns no dictionary, none of them, an unknown
             name, or an array of another shape.
     """
-    draw_params = as_draw(env, draw)
+    draw_params = as_draw(env, check_function("draw", draw))
     names = _names(env, "draw", "draw(key)", jax.eval_shape(draw_params, _key_spec()))
 
     def draw_one(key: Key) -> dict[str, Array]:
@@ -194,7 +194,9 @@ def curriculum(
     Raises:
         ValueError: as `randomized`; an unknown metric; a number that is not finite.
     """
-    specs = jax.eval_shape(params_of, jax.ShapeDtypeStruct((), jnp.float32))
+    specs = jax.eval_shape(
+        check_function("params_of", params_of), jax.ShapeDtypeStruct((), jnp.float32)
+    )
     names = _names(env, "params_of", "params_of(level)", specs)
     if score is not None:
         check_known(score, env.metrics, f"metric of {env.name}")

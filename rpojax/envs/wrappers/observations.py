@@ -24,7 +24,7 @@ from rpojax.envs.wrappers.wrapped import (
 )
 from rpojax.trees import batched
 from rpojax.types import Array, Key, PyTree
-from rpojax.validation import check_choice, whole_number
+from rpojax.validation import check_choice, check_function, whole_number
 
 NoiseDistribution = Literal["normal", "uniform"]
 
@@ -42,7 +42,7 @@ def transform_observation(env: Env, function: Callable[[PyTree], PyTree]) -> Env
         env: any environment.
         function: pure, of one observation.
     """
-    each = jax.vmap(function)
+    each = jax.vmap(check_function("function", function))
 
     def begin(_: Key, state: PyTree, obs: PyTree, params: Params) -> tuple[Wrapped, PyTree]:
         return Wrapped(state), each(obs)

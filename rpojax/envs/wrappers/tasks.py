@@ -12,7 +12,7 @@ from rpojax.envs.base import Env, Params, TimeStep, remakes
 from rpojax.envs.wrappers.wrapped import finite, keys_of, of, steps_in, with_entry, wrap
 from rpojax.trees import select
 from rpojax.types import Array, Key, PyTree
-from rpojax.validation import show
+from rpojax.validation import check_function, show
 
 NEVER = np.iinfo(np.int32).max
 
@@ -67,6 +67,7 @@ def commands(
     Raises:
         ValueError: low and high differ in shape; an observation with such an entry.
     """
+    check_function("follow", follow)
     ends = [np.atleast_1d(finite(name, end)) for name, end in (("low", low), ("high", high))]
     if ends[0].shape != ends[1].shape or ends[0].ndim != 1:
         raise ValueError(
@@ -97,6 +98,8 @@ def commands(
     ) -> tuple[Commanded, TimeStep]:
         state, timestep = env.step(keys, before.state, action, of(env, params))
         timestep = jax.vmap(follow)(before.command, timestep)
+        if not isinstance(timestep, TimeStep):
+            raise ValueError(f"follow returns {show(timestep)}; return a TimeStep")
         command, remaining = draw(keys, params)
         over = before.remaining <= 1
         command = jnp.where(over[:, None], command, before.command)

@@ -187,6 +187,8 @@ def steps_in(name: str, steps: Any, least: int, longest: int | None = None) -> S
     pair = [steps, steps] if as_sequence(steps) is None else as_sequence(steps)
     if pair is None or len(pair) != 2:
         raise ValueError(f"{name}: steps = {show(steps)} is no range; give (fewest, most)")
+    if longest is not None:
+        longest = whole_number(f"{name}: longest", longest, least)
     fewest = whole_number(f"{name}: fewest steps", pair[0], least, longest)
     most = whole_number(f"{name}: most steps", pair[1], fewest, longest)
     return Steps(name, fewest, most, least, most if longest is None else longest)

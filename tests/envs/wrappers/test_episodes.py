@@ -234,6 +234,7 @@ def test_it_can_be_pickled_if_the_draw_can():
     ("draw", "message"),
     [
         (lambda key: 1.0, "draw returns .* which is not a dictionary; give parameters of 'Pend"),
+        ({"l": 1.0}, "draw = {'l': 1.0} is not callable; give a function"),
         (lambda key: {}, "draw returns no parameters; return at least one"),
         (lambda key: {"length": 1.0}, "unknown parameter of Pendulum-v1 'length'"),
         (
@@ -421,6 +422,7 @@ RULE = ("raise_at", "lower_at", "step", "start")
     [
         ({"score": "lost"}, "unknown metric of Counter-v0 'lost'"),
         ({"raise_at": jnp.nan}, "raise_at = nan is out of range"),
+        ({"params_of": {"x": 1.0}}, "params_of = {'x': 1.0} is not callable"),
         ({"params_of": lambda level: {"z": level}}, "unknown parameter of Counter-v0 'z'"),
     ],
 )

@@ -129,6 +129,12 @@ def test_history_of_named_entries():
         (lambda env: envs.sensor_delay(env, (3, 1)), "most steps = 1 is not allowed; .*at least 3"),
         (lambda env: envs.sensor_delay(env, (1, 2, 3)), r"is no range; give \(fewest, most\)"),
         (lambda env: envs.sensor_delay(env, 4, longest=3), "fewest steps = 4 is not allowed; .*3$"),
+        (lambda env: envs.sensor_delay(env, 1, longest="3"), "longest = '3' is not allowed"),
+        (lambda env: envs.transform_observation(env, "x"), "function = 'x' is not callable"),
+        (
+            lambda env: envs.history("Pendulum-v1", 2),
+            "env = 'Pendulum-v1' is not an rpojax.envs.Env",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(make, message):

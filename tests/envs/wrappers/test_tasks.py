@@ -18,8 +18,8 @@ def follow(command, timestep):
 
 
 def commanded(**changes):
-    settings = {"low": [-1.0, 2.0], "high": [1.0, 6.0], "interval": None, "metrics": ("asked",)}
-    return envs.commands(make_counter(), follow=follow, **(settings | changes))
+    settings = {"low": [-1.0, 2.0], "high": [1.0, 6.0], "follow": follow, "metrics": ("asked",)}
+    return envs.commands(make_counter(), **(settings | changes))
 
 
 def played(env, num_steps, params=None):
@@ -74,6 +74,12 @@ def test_the_range_is_a_parameter():
     np.testing.assert_array_equal(commands, 5.0)
 
 
+def test_follow_returns_a_time_step():
+    env = commanded(follow=lambda command, timestep: timestep.reward)
+    with pytest.raises(ValueError, match=r"follow returns .*; return a TimeStep"):
+        envs.check_env(env)
+
+
 def test_a_dictionary_gets_one_more_entry():
     env = envs.commands(commanded(), 0.0, 1.0, lambda command, timestep: timestep, name="goal")
     assert {name: leaf.shape for name, leaf in env.obs.items()} == {
@@ -91,6 +97,7 @@ def test_a_dictionary_gets_one_more_entry():
         ({"low": [1.0]}, "are no range of commands"),
         ({"high": np.inf}, "high = inf is out of range"),
         ({"interval": (0, 3)}, "fewest steps = 0 is not allowed"),
+        ({"follow": None}, "follow = None is not callable"),
     ],
 )
 def test_what_cannot_be_is_refused(changes, message):
