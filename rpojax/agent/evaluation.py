@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from rpojax.agent.inputs import check_state, check_train_state, episode_limit
 from rpojax.core.acting import play
 from rpojax.core.invalid import end_where_invalid
+from rpojax.core.keys import check_key
 from rpojax.core.model import Model, check_config, make_model
 from rpojax.envs.base import Params
 from rpojax.envs.params import resolve_params
@@ -21,7 +22,7 @@ from rpojax.settings.hyperparams import HyperParams
 from rpojax.settings.sizes import MOST
 from rpojax.trees import select
 from rpojax.types import Array, Key, PyTree, Struct, TrainState
-from rpojax.validation import whole_number
+from rpojax.validation import check_bool, whole_number
 
 PROGRAMS_KEPT = 16  # compiled evaluations, of some megabytes each
 
@@ -84,6 +85,8 @@ def evaluate(
     check_config(cfg)
     num_episodes = whole_number("num_episodes", num_episodes)
     max_steps = None if max_steps is None else whole_number("max_steps", max_steps, most=MOST)
+    deterministic = check_bool("deterministic", deterministic)
+    check_key(key)
     program = _program(as_evaluated(cfg), num_episodes, deterministic, max_steps)
     return program(state, key, env_params)
 

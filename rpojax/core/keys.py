@@ -12,13 +12,15 @@ B = num_envs. All keys of an update come from one split, since each split is a l
 
 import itertools
 import math
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import jax
+import numpy as np
 
 from rpojax.settings.config import Config
 from rpojax.trees import is_key
 from rpojax.types import Key
+from rpojax.validation import show
 
 
 class InitialKeys(NamedTuple):
@@ -44,6 +46,17 @@ class UpdateKeys(NamedTuple):
 
 Keys = TypeVar("Keys", InitialKeys, UpdateKeys)
 Shape: TypeAlias = tuple[int, ...]
+
+
+def check_key(key: Any) -> None:
+    """ValueError unless it is a PRNG key of one agent, typed or u32[2]."""
+    is_raw = getattr(key, "dtype", None) == np.uint32 and np.ndim(key) == 1
+    if not is_raw and (not isinstance(key, jax.Array) or not is_key(key) or key.ndim):
+        shape = f" of the shape {np.shape(key)}" if np.ndim(key) else ""
+        raise ValueError(
+            f"key = {show(key)}{shape} is not a PRNG key of one agent; give one, such as "
+            "jax.random.key(0), and map many with jax.vmap"
+        )
 
 
 def initial_keys(cfg: Config, key: Key) -> InitialKeys:

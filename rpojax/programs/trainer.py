@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from rpojax.core.keys import check_key
 from rpojax.core.model import Model, make_model
 from rpojax.core.train import Parts, init_agent, iterate, make_parts, run_updates, train_agent
 from rpojax.envs.params import resolve_params
@@ -55,9 +56,9 @@ def make_train(cfg: Config) -> Train:
     Raises:
         ValueError: the environment is unknown or its actions are not continuous, the network does
             not fit it, a schedule or the reward shaper cannot be used, or there are too few
-            devices; the message says what to change. `train` raises it for a hyperparameter that is
-            not a scalar, where no `vmap` maps its axis, and for a parameter of the environment that
-            is unknown or has another shape.
+            devices; the message says what to change. `train` raises it for a key or a
+            hyperparameter that is not a single one, where no `vmap` maps its axis, and for a
+            parameter of the environment that is unknown or has another shape.
     """
     parts = make_parts(make_model(cfg))
     result = TrainResult(state=STATE, metrics=ON_ALL, finite=ON_ALL)
@@ -66,6 +67,7 @@ def make_train(cfg: Config) -> Train:
     def train(
         key: Key, hyperparams: HyperParams | None = None, env_params: EnvParams | None = None
     ) -> TrainResult:
+        check_key(key)
         given = resolve_hyperparams(cfg, hyperparams), resolve_params(parts.model.env, env_params)
         return train_mapped(key, *given)
 
@@ -93,6 +95,7 @@ def trainer_for(model: Model) -> Trainer:
         return checked if state is None else as_argument(checked, state.update_count)
 
     def init(key: Key, hyperparams: Any = None, env_params: Any = None) -> Any:
+        check_key(key)
         return init_mapped(key, *given(hyperparams, env_params))
 
     def iterate_agent(state: TrainState, hyperparams: Any = None, env_params: Any = None) -> Any:

@@ -27,7 +27,7 @@ from rpojax.studies.result import StudyResult, write_table
 from rpojax.studies.runner import OnProgress, StudyProgress, read, run
 from rpojax.studies.scores import RungResult
 from rpojax.studies.settings import Changes, Sampler, given_configs, grid_and_space
-from rpojax.validation import whole_number
+from rpojax.validation import check_function, whole_number
 
 Trained: TypeAlias = Callable[[StudyPlan, StudyDirectory | None], list[RungResult]]
 
@@ -177,6 +177,8 @@ def run_plan(
 ) -> StudyResult:
     """Run a study and write its tables."""
     plan.check_objective()
+    if on_progress is not None:
+        check_function("on_progress", on_progress)
     if directory is None:
         return _result(plan, None, _training(on_progress))
     files = StudyDirectory(directory)

@@ -20,7 +20,7 @@ from rpojax.studies.plan import EVALUATION, StudyPlan
 from rpojax.studies.runner import OnProgress, run
 from rpojax.studies.scores import setting_scores, worst_of
 from rpojax.studies.settings import Setting, first_of_each, label_of, ranges_of, with_changes
-from rpojax.validation import show, whole_number
+from rpojax.validation import check_function, show, whole_number
 
 if TYPE_CHECKING:
     import optuna
@@ -83,6 +83,8 @@ def optimize(
     """
     check_config(cfg)
     batch_size = whole_number("batch_size", batch_size)
+    if on_progress is not None:
+        check_function("on_progress", on_progress)
     ranges = ranges_of(space)
     for name, given in ranges.items():
         options = given.options if isinstance(given, Choice) else ()

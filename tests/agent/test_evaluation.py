@@ -87,3 +87,18 @@ def test_the_loop_holds_no_reset():
     )
     assert places[0] == "reset"
     assert set(places[1:]) == {"step"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((jax.random.key(0), 0), "num_episodes = 0 is not allowed"),
+        ((0, 2), r"key = 0 is not a PRNG key .* jax.random.key\(0\)"),
+        ((jax.random.key(0), 2, [True]), r"deterministic = \[True\] is not a truth value"),
+    ],
+    ids=["episodes", "key", "deterministic"],
+)
+def test_wrong_arguments_are_named(arguments, message):
+    cfg = config(make_counter())
+    with pytest.raises(ValueError, match=message):
+        rpojax.evaluate(cfg, None, *arguments)

@@ -200,6 +200,13 @@ def test_reward_shaper_shapes_what_is_learnt_and_not_what_is_reported(result):
     assert -2000.0 < float(shaped.metrics.episode_return[6]) < -300.0
 
 
+@pytest.mark.parametrize("key", [0, None, "0", jnp.zeros(3), KEYS], ids=type)
+def test_what_is_no_key_of_one_agent_is_refused(key):
+    for function in (rpojax.make_train(CFG), TRAINER.init):
+        with pytest.raises(ValueError, match=r"key = .* give one, such as jax.random.key\(0\)"):
+            function(key)
+
+
 def test_hyperparams_of_the_wrong_kind_are_refused():
     with pytest.raises(ValueError, match=r"make one with cfg.hyperparams\(\)"):
         rpojax.make_train(CFG)(KEYS[0], {"alpha": 0.1})

@@ -269,6 +269,7 @@ def test_tables_can_be_parquet(tmp_path):
         ({"grid": {"alfa": [1.0]}}, "unknown setting 'alfa'"),
         ({"objective": "reward"}, "objective = 'reward'"),
         ({"halving": 1}, "halving.factor = 1"),
+        ({"on_progress": True}, "on_progress = True is not callable"),
     ],
 )
 def test_errors_say_what_to_do(arguments, message):
