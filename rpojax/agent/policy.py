@@ -5,7 +5,7 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
-from rpojax.agent.inputs import as_observations, as_reset, check_carry, check_state
+from rpojax.agent.inputs import as_observations, as_reset, check_carry, check_state, key_used
 from rpojax.core.acting import play
 from rpojax.core.model import Model, make_model
 from rpojax.envs.base import Env
@@ -106,7 +106,8 @@ def trained_policy(policy: Any) -> "TrainedPolicy":
         return policy
     raise ValueError(
         f"policy = {policy!r} is not a policy of rpojax; give what make_policy or "
-        "make_recurrent_policy returns, or a run that rpojax.load has read"
+        "make_recurrent_policy returns, or the policy of a run, rpojax.load(run).policy(); "
+        "rpojax.load_policy reads an exported file, for rpojax.play"
     )
 
 
@@ -132,13 +133,7 @@ class TrainedPolicy:
         self, obs: Any, carry: Any = None, reset: Any = None, key: Key | None = None
     ) -> tuple[Any, Any]:
         """Act; see `RecurrentPolicy`."""
-        if self._deterministic:
-            key = None
-        elif key is None:
-            raise ValueError(
-                "key = None, but the policy is stochastic; give a new PRNG key in each call, or "
-                "make it with deterministic=True"
-            )
+        key = key_used(self._deterministic, key)
         obs, leading = as_observations(obs, self.model.env.obs)
         if reset is not None:
             reset = as_reset(reset, leading)

@@ -45,6 +45,21 @@ def test_an_env_is_stepped_on_the_host_as_in_its_evaluation(counting):
     assert len(played.lateness) == played.evaluation.episode_length.sum()
 
 
+def test_programs_and_policies_that_were_not_exported_play_alike(counting, tmp_path):
+    cfg, state, policy = counting
+    export_policy(cfg, state, tmp_path / "policy")
+    made = load_policy(tmp_path / "policy"), rpojax.make_policy(cfg, state)
+    expected, *found = (
+        play(each, COUNTER, realtime=False).evaluation.episode_return for each in (policy, *made)
+    )
+    np.testing.assert_allclose(found, [expected] * 2, rtol=1e-5)
+    export_policy(cfg, state, tmp_path / "policy", deterministic=False)
+    sampling = load_policy(tmp_path / "policy"), rpojax.make_policy(cfg, state, deterministic=False)
+    drawn, same = (play(each, COUNTER, realtime=False).evaluation for each in sampling)
+    np.testing.assert_allclose(drawn.episode_return, same.episode_return, rtol=1e-5)
+    assert not np.allclose(drawn.episode_return, expected)
+
+
 def test_in_real_time_steps_wait_for_their_turn(counting):
     start = time.perf_counter()
     played = play(counting[2], COUNTER, num_episodes=2)
@@ -93,6 +108,12 @@ def test_what_does_not_fit_the_policy_is_named(counting):
         play(policy, long)
     with pytest.raises(ValueError, match="has no renderer; leave viewer and video out"):
         play(policy, COUNTER, video="a.gif")
+    with pytest.raises(
+        ValueError, match=r"'policy\.npz' is not a policy of rpojax; .*load_policy"
+    ):
+        play("policy.npz", COUNTER)
+    with pytest.raises(ValueError, match="env = None is no environment to play in; give a name"):
+        play(policy, None)
     with pytest.raises(ValueError, match="has no viewer"):
         play(policy, COUNTER, viewer=True)
     policy = Slow(policy)
