@@ -22,6 +22,7 @@ from rpojax.agent.policy import Policy, RecurrentPolicy, trained_policy
 from rpojax.agent.rendering import video_path, write_video
 from rpojax.envs.base import MOST_FPS, Env, as_bounds, is_valid
 from rpojax.envs.registry import family_and_name
+from rpojax.settings.values import import_path
 from rpojax.validation import show, whole_number
 
 MOST_SEED = 2**31 - 1
@@ -84,8 +85,8 @@ def play(
     Args:
         policy: what `load_policy`, `make_policy` or `make_recurrent_policy` returns.
         env: name of an environment of Gymnasium or, with the prefix of a family, of rpojax (where
-            "mjx/Hopper-v5" stands for Gymnasium's Hopper-v5); a `gymnasium.Env`, which stays open;
-            or an `Env`, such as one of your own robot.
+            "mjx/Hopper-v5" stands for Gymnasium's Hopper-v5); the path module:object of your own;
+            a `gymnasium.Env`, which stays open; or an `Env`, such as one of your own robot.
         num_episodes: N.
         seed: episode i begins with `env.reset(seed=seed + i)`.
         realtime: wait until each step is due; False to step as fast as possible.
@@ -132,15 +133,20 @@ def play(
     return Played(Evaluation(**arrays, metrics={}), np.array(clock.lateness), period)
 
 
+def gymnasium_name(name: str) -> str | None:
+    """What Gymnasium calls an environment; None for one that rpojax makes."""
+    family, short = family_and_name(name)
+    if family in IN_GYMNASIUM:
+        return short
+    # gymnax has tasks that Gymnasium lacks, such as Reacher-misc
+    return None if family or import_path(name) or name.endswith("-misc") else name
+
+
 @contextlib.contextmanager
 def simulator(env: Any, render_mode: str | None) -> Any:
     """What `play` steps, with Gymnasium's interface; closed at the end if it was given by name."""
     if isinstance(env, str):
-        family, short = family_and_name(env)
-        if family in IN_GYMNASIUM:
-            env = short
-        elif family is not None:
-            env = envs.make(env)
+        env = gymnasium_name(env) or envs.make(env)
     if isinstance(env, Env):
         yield _OneEpisode(env, render_mode)
         return

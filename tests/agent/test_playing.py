@@ -1,7 +1,9 @@
 """Exported policies in simulators on the host: what they return, and how late they act."""
 
 import json
+import shutil
 import time
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -108,9 +110,7 @@ def test_what_does_not_fit_the_policy_is_named(counting):
         play(policy, long)
     with pytest.raises(ValueError, match="has no renderer; leave viewer and video out"):
         play(policy, COUNTER, video="a.gif")
-    with pytest.raises(
-        ValueError, match=r"'policy\.npz' is not a policy of rpojax; .*load_policy"
-    ):
+    with pytest.raises(ValueError, match=r"'policy\.npz' is not a policy of rpojax; .*load_policy"):
         play("policy.npz", COUNTER)
     with pytest.raises(ValueError, match="env = None is no environment to play in; give a name"):
         play(policy, None)
@@ -143,6 +143,44 @@ def test_the_command_exports_and_plays_in_gymnasium(run_directory, capsys):
     assert report["training"]["agent"] == 1
     main(["play", report["policy"], "--max-steps=3", "--fast"])
     assert "3 steps of 50 ms" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["play", str(run_directory), "--format=numpy", "--agent=7"])
+    assert "agent = 7 is not in this run; give 0 to 1" in capsys.readouterr().err
+
+
+def test_the_command_warns_of_what_it_does_not_play(run_directory, tmp_path, capsys):
+    run = rpojax.load(run_directory)
+    training = {"checkpoint": "update_000000000", "env_params": {"g": 1.62}}
+    path = Path(shutil.copytree(run_directory, tmp_path / "run")) / "policy_0.npz"
+    export_policy(run.cfg, run.state(), path, format="numpy", training=training)
+    flags = ["--format=numpy", "--fast", "--max-steps=1"]
+    main(["play", str(path.parent), *flags])
+    warned = capsys.readouterr().err.splitlines()
+    assert "policy_0.npz' was exported from update_000000000, and the newest" in warned[0]
+    assert "trained with env_params = {'g': 1.62}, and 'Pendulum-v1' is played as" in warned[1]
+    path.unlink()
+    main(["play", str(path.parent), *flags, "--env=Pendulum-v1"])
+    assert capsys.readouterr().err == ""
+
+
+def test_the_command_plays_what_gymnasium_lacks_with_the_parameters_of_the_run(tmp_path, capsys):
+    env_params = {"max_steps_in_episode": 5}
+    cfg = Config(
+        env="Reacher-misc", env_params=env_params, num_envs=2, num_steps=16, num_minibatches=1,
+        update_epochs=1, total_timesteps=32, network=SMALL,
+    )  # fmt: skip
+    rpojax.fit(cfg, num_seeds=1, checkpoint_dir=tmp_path)
+    main(["play", str(tmp_path), "--format=numpy", "--fast", "--json"])
+    report = json.loads(capsys.readouterr().out)
+    assert report["training"]["env_params"] == env_params
+    assert (report["env"], report["episode_length"]) == ("Reacher-misc", [5])
+
+
+def test_which_environments_gymnasium_plays():
+    names = ("mjx/Hopper-v5", "mujoco/Hopper-v5", "Pendulum-v1", "package:Task-v0")
+    assert [playing.gymnasium_name(name) for name in names] == ["Hopper-v5"] * 2 + [*names[2:]]
+    for name in ("brax/ant", "gymnax/Pendulum-v1", "my_own:world", "my.own:make", "Swimmer-misc"):
+        assert playing.gymnasium_name(name) is None
 
 
 @pytest.mark.parametrize(
