@@ -41,11 +41,13 @@ class ExportedPolicy:
     Attributes:
         contract: what it takes and returns; see `rpojax.agent.contract`.
         env: the environment that it acts in, without dynamics.
+        deterministic: whether it takes mean actions, and no keys.
     """
 
     def __init__(self, contract: dict[str, Any], run: Run) -> None:
         self.contract, self._run = contract, run
         self.env: Env = contracts.described(contract)
+        self.deterministic: bool = contract["deterministic"]
 
     def __call__(
         self, obs: Any, carry: Any = None, reset: Any = None, key: Key | None = None
@@ -84,11 +86,6 @@ class ExportedPolicy:
         return action.reshape(*leading, -1), {
             name: leaf.reshape(*leading, *leaf.shape[1:]) for name, leaf in after.items()
         }
-
-    @property
-    def deterministic(self) -> bool:
-        """Whether it takes mean actions, and no keys."""
-        return bool(self.contract["deterministic"])
 
     def _initial(self, count: int) -> dict[str, np.ndarray]:
         """The carry where `count` episodes begin."""

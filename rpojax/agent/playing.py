@@ -30,17 +30,12 @@ IN_GYMNASIUM = ("mjx", "mujoco")
 """Families whose environments Gymnasium has under the same names, in MuJoCo's C simulator."""
 
 
-class Acting(Protocol):
+class Acting(RecurrentPolicy, Protocol):
     """A policy on the host: an `ExportedPolicy`, or one of `make_recurrent_policy`."""
 
     @property
     def env(self) -> Env:
         """The environment that it was trained in, or a description of it."""
-
-    def __call__(
-        self, obs: Any, carry: Any = None, reset: Any = None, key: Any = None
-    ) -> tuple[Any, Any]:
-        """Act, and return (action, carry)."""
 
 
 class Played(NamedTuple):

@@ -115,7 +115,7 @@ class TrainedPolicy:
     """A `RecurrentPolicy`. It can be pickled where its config can."""
 
     def __init__(self, model: Model, state: TrainState, deterministic: bool) -> None:
-        self.model, self.state, self._deterministic = model, state, deterministic
+        self.model, self.state, self.deterministic = model, state, deterministic
         self._one_carry = jax.eval_shape(lambda: model.network.initial_carry((1,)))
         self._step = jax.jit(self._play)
 
@@ -124,16 +124,11 @@ class TrainedPolicy:
         """The environment that it was trained in."""
         return self.model.env
 
-    @property
-    def deterministic(self) -> bool:
-        """Whether it takes mean actions, and no keys."""
-        return self._deterministic
-
     def __call__(
         self, obs: Any, carry: Any = None, reset: Any = None, key: Key | None = None
     ) -> tuple[Any, Any]:
         """Act; see `RecurrentPolicy`."""
-        key = key_used(self._deterministic, key)
+        key = key_used(self.deterministic, key)
         obs, leading = as_observations(obs, self.model.env.obs)
         if reset is not None:
             reset = as_reset(reset, leading)
@@ -148,7 +143,7 @@ class TrainedPolicy:
         return action, carry
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return make_recurrent_policy, (self.model.cfg, self.state, self._deterministic)
+        return make_recurrent_policy, (self.model.cfg, self.state, self.deterministic)
 
     def _play(
         self, obs: PyTree, carry: PyTree, reset: Array | None, key: Key | None

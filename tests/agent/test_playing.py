@@ -33,7 +33,6 @@ def counting(tmp_path_factory):
 def test_an_env_is_stepped_on_the_host_as_in_its_evaluation(counting):
     cfg, state, policy = counting
     played = play(policy, COUNTER, num_episodes=3, realtime=False)
-    obs, total = np.array([0.0, 2.5]), 0.0
     act = rpojax.make_policy(cfg, state)
     first = jax.jit(COUNTER.reset)(jax.random.split(jax.random.key(1), 2)[:1], {})[1][0]
     obs, total = np.asarray(first), 0.0
@@ -183,21 +182,12 @@ def test_which_environments_gymnasium_plays():
         assert playing.gymnasium_name(name) is None
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda data: b"", "is not an exported policy"),
-        (lambda data: data[:100], "is not an exported policy"),
-        (lambda data: b"#!/bin/sh", "is not an exported policy"),
-    ],
-)
-def test_the_command_refuses_what_is_no_policy(change, message, run_directory, tmp_path, capsys):
+def test_the_command_refuses_what_is_no_policy(tmp_path, capsys):
     path = tmp_path / "policy.npz"
-    path.write_bytes(change(b"PK" + bytes(200)))
+    path.write_bytes(b"PK" + bytes(98))
     with pytest.raises(SystemExit):
         main(["play", str(path)])
-    complaint = capsys.readouterr().err
-    assert complaint.startswith(f"rpojax: {str(path)!r} {message}")
+    assert capsys.readouterr().err.startswith(f"rpojax: {str(path)!r} is not an exported policy")
 
 
 @pytest.mark.slow
