@@ -198,7 +198,7 @@ def _open_onnx(data: bytes, written: Any) -> tuple[str | None, Run]:
 def _open_stablehlo(data: bytes, contract: Any) -> tuple[str | None, Run]:
     program = export.deserialize(bytearray(data))
     call = jax.jit(program.call)
-    inputs = jax.tree.unflatten(program.in_tree, range(program.in_tree.num_leaves))[0]
+    inputs = jax.tree.unflatten(program.in_tree, range(len(program.in_avals)))[0]
     seen, carried = list(named(inputs[0])), [each["name"] for each in contract["carry"]]
 
     def run(obs: Arrays, carry: Arrays, key: Key | None = None) -> Any:

@@ -265,7 +265,8 @@ def _seen(trained: Env, obs: Any) -> Any:
     if not isinstance(obs, dict):
         return obs
     leaves = named(obs)
-    return jax.tree.structure(trained.obs).unflatten(leaves[name] for name in named(trained.obs))
+    wanted = [leaves[name] for name in named(trained.obs)]
+    return jax.tree.unflatten(jax.tree.structure(trained.obs), wanted)
 
 
 def _limit(env: Any, max_steps: int | None) -> int:
