@@ -1,5 +1,6 @@
 """Helpers for pytrees: compare shapes; find, add and merge leading axes."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -29,12 +30,14 @@ def leading_axes(tree: PyTree, spec: PyTree) -> tuple[int, ...]:
     return np.shape(leaf)[: np.ndim(leaf) - len(like.shape)]
 
 
-def leaves_by_path(tree: PyTree, simple: bool = False) -> dict[str, Any]:
+def leaves_by_path(
+    tree: PyTree, simple: bool = False, is_leaf: Callable[[Any], bool] | None = None
+) -> dict[str, Any]:
     """Leaves by path, in their order: "['mean']['kernel']" or, if simple, "mean/kernel"."""
     style: dict[str, Any] = {"simple": True, "separator": "/"} if simple else {}
     return {
         jax.tree_util.keystr(path, **style): leaf
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree, is_leaf)
     }
 
 

@@ -2,10 +2,13 @@
 
 A JSON object, beside each exported file and inside of those for NumPy and ONNX:
 
-    "observations"  name, shape and dtype of each, in order; if normalised, mean, std and clip
+    "observations"  name, shape and dtype of each, in order; if normalised, mean, std and clip. An
+                    observation that is one array is called "obs", an entry of nested dicts such as
+                    "arm/position"
     "carry"         of a recurrent policy: name, shape and dtype of each array, and "initial", its
                     value where an episode begins
     "action"        shape and bounds, null for none; the actuators' names, where a robot has them
+    "deterministic" false for a StableHLO program that samples, and takes a PRNG key as well
     "control_dt"    seconds from one action to the next, null if not known
     "joints"        names of a robot's joints, in the order of its positions
     "layers"        of built-in networks, in the order in which `numpy_policy.forward` computes them
@@ -19,7 +22,7 @@ import json
 import math
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -35,7 +38,7 @@ from rpojax.settings.network_config import NetworkConfig
 from rpojax.settings.values import ActionTransform
 from rpojax.trees import leaves_by_path
 from rpojax.types import PyTree, RunningStats, TrainState
-from rpojax.validation import first_line
+from rpojax.validation import first_line, show
 from rpojax.version import __version__
 
 Kind: TypeAlias = Literal["stablehlo", "onnx", "numpy"]
@@ -43,19 +46,28 @@ FORMAT = "rpojax policy 1"
 MOST_BYTES = 2**22
 """Of a contract that is read. Statistics of a picture of 200 x 200 RGB pixels have less."""
 
-_REQUIRED = ("format", "kind", "environment", "observations", "carry", "action", "control_dt")
+_REQUIRED = (
+    "format", "kind", "environment", "observations", "carry", "action", "deterministic",
+    "control_dt",
+)  # fmt: skip
 _CARRIED = {"rnn": ("h",), "gru": ("h",), "lstm": ("c", "h")}
 
 
 def make_contract(
-    model: Model, state: TrainState, kind: Kind, training: Mapping[str, Any], layered: bool
+    model: Model,
+    state: TrainState,
+    kind: Kind,
+    deterministic: bool,
+    training: Mapping[str, Any],
+    layered: bool,
 ) -> dict[str, Any]:
     """The contract of one agent's policy, without "proof".
 
     Args:
         model, state: the agent.
         kind: of the file.
-        training: what to say of its training, as plain values.
+        deterministic: whether it takes mean actions.
+        training: what to say of its training, as values for JSON.
         layered: whether the file holds layers of the built-in network, and takes only what its
             actor sees; otherwise it takes all observations and the whole carry.
     """
@@ -86,8 +98,9 @@ def make_contract(
             numbers = (np.asarray(x[each["name"]], np.float64).tolist() for x in (means, stds))
             each["mean"], each["std"] = numbers
             each["clip"] = cfg.observation_clip
+    above = "" if isinstance(spec, jax.ShapeDtypeStruct) else "obs/"
     for each in observations:
-        each["input"] = each["name"] if each["name"] == "obs" else f"obs/{each['name']}"
+        each["input"] = f"{above}{each['name']}"
     for each in carry:
         each["input"], each["output"] = (f"{way}/{each['name']}" for way in ("carry", "next_carry"))
     return {
@@ -99,11 +112,12 @@ def make_contract(
         "action": _array("action", (env.action_dim,), np.float32)
         | {"low": _finite(env.action_low), "high": _finite(env.action_high)}
         | {"actuators": list(env.actuators), "output": "action"},
+        "deterministic": deterministic,
         "control_dt": env.control_dt,
         "max_episode_steps": env.max_episode_steps,
         "joints": list(env.joints),
         **layers,
-        "training": dict(training),
+        "training": _plain(training),
         "versions": {"rpojax": __version__, "jax": jax.__version__, "numpy": np.__version__},
         "commit": _commit(),
     }
@@ -122,23 +136,12 @@ def policy_arrays(model: Model, state: TrainState) -> dict[str, np.ndarray]:
     return {name: np.asarray(array, np.float32) for name, array in arrays.items()}
 
 
-def named(tree: PyTree, alone: str = "obs") -> dict[str, Any]:
+def named(
+    tree: PyTree, alone: str = "obs", is_leaf: Callable[[Any], bool] | None = None
+) -> dict[str, Any]:
     """Leaves by name, such as "arm/position" in nested dicts; a single array is called `alone`."""
-    return {path or alone: leaf for path, leaf in leaves_by_path(tree, simple=True).items()}
-
-
-def nested(leaves: Mapping[str, Any]) -> Any:
-    """The inverse of `named`, as nested dicts."""
-    if list(leaves) == ["obs"]:
-        return leaves["obs"]
-    tree: dict[str, Any] = {}
-    for name, leaf in leaves.items():
-        *above, last = name.split("/")
-        place = tree
-        for part in above:
-            place = place.setdefault(part, {})
-        place[last] = leaf
-    return tree
+    leaves = leaves_by_path(tree, simple=True, is_leaf=is_leaf)
+    return {path or alone: leaf for path, leaf in leaves.items()}
 
 
 def actors_part(model: Model, obs: PyTree) -> PyTree:
@@ -154,10 +157,8 @@ def mean_and_std(stats: RunningStats) -> dict[str, PyTree]:
 
 
 def described(contract: Mapping[str, Any]) -> Env:
-    """The environment that a policy acts in, without its dynamics."""
-    spec = nested(
-        {each["name"]: [each["shape"], each["dtype"]] for each in contract["observations"]}
-    )
+    """The environment that a policy acts in, without its dynamics; observations by their names."""
+    spec = {each["name"]: [each["shape"], each["dtype"]] for each in contract["observations"]}
     bounds = {
         f"action_{end}": [
             math.copysign(math.inf, sign) if bound is None else bound
@@ -168,7 +169,7 @@ def described(contract: Mapping[str, Any]) -> Env:
     env = described_env(
         {
             "name": contract["environment"],
-            "obs": spec,
+            "obs": spec["obs"] if list(spec) == ["obs"] else spec,
             "metrics": (),
             "max_episode_steps": contract.get("max_episode_steps"),
             "control_dt": contract["control_dt"],
@@ -200,17 +201,9 @@ def from_text(text: str, source: Path) -> dict[str, Any]:
         contract: dict[str, Any] = json.loads(text) if len(text) <= MOST_BYTES else {}
         missing = sorted(set(_REQUIRED) - set(contract))
         if not missing and contract["format"] == FORMAT:
-            names = [each["name"] for each in contract["observations"]]
-            order = list(named(described(contract).obs))
-            if names != order:
-                raise ContractError(
-                    f"{str(source)!r} has the observations {names}, which are read in the order "
-                    f"{order}; give the file as rpojax.export_policy has written it"
-                )
+            described(contract)
             return contract
         problem = f"it has no {missing}" if missing else f"its format is {contract['format']!r}"
-    except ContractError:
-        raise
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         problem = f"{type(error).__name__}: {first_line(error)}"
     raise ContractError(
@@ -257,6 +250,19 @@ def _layers(network: NetworkConfig, transform: ActionTransform) -> list[dict[str
 
 def _array(name: str, shape: tuple[int, ...], dtype: Any) -> dict[str, Any]:
     return {"name": name, "shape": list(shape), "dtype": str(np.dtype(dtype))}
+
+
+def _plain(training: Mapping[str, Any]) -> dict[str, Any]:
+    """The values for JSON, with numbers in place of arrays; ValueError where JSON lacks one."""
+    try:
+        text = json.dumps(dict(training), allow_nan=False, default=lambda array: array.tolist())
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"training = {show(training)} cannot be written as JSON ({first_line(error)}); give a "
+            'dict of text, finite numbers and lists, such as {"return": 950.0}'
+        ) from None
+    plain: dict[str, Any] = json.loads(text)
+    return plain
 
 
 def _finite(bounds: np.ndarray) -> list[float | None]:

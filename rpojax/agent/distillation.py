@@ -6,12 +6,12 @@ actions is fitted to the teacher's.
 """
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from rpojax.agent.policy import trained_policy
+from rpojax.agent.policy import TrainedPolicy, trained_policy
 from rpojax.core.acting import policy_obs
 from rpojax.core.batch import as_samples
 from rpojax.core.keys import update_keys
@@ -30,13 +30,6 @@ from rpojax.settings.hyperparams import HyperParams
 from rpojax.trees import same_avals
 from rpojax.types import Key, Metrics, PyTree, TrainResult, TrainState, Transition
 from rpojax.validation import show
-
-
-class Teacher(NamedTuple):
-    """Who is imitated."""
-
-    model: Model
-    state: TrainState
 
 
 def make_distill(cfg: Config, teacher: Any) -> Train:
@@ -66,10 +59,9 @@ def make_distill(cfg: Config, teacher: Any) -> Train:
     """
     model = make_model(cfg)
     trained = trained_policy(teacher)
-    known = Teacher(trained.model, trained.state)
-    _check(model, known)
+    _check(model, trained.model)
     parts = make_parts(model)
-    mapped = agents_mapped(model, functools.partial(_distill, parts, known))
+    mapped = agents_mapped(model, functools.partial(_distill, parts, trained))
 
     def distill(
         key: Key, hyperparams: HyperParams | None = None, env_params: EnvParams | None = None
@@ -80,10 +72,9 @@ def make_distill(cfg: Config, teacher: Any) -> Train:
     return distill
 
 
-def _check(student: Model, teacher: Teacher) -> None:
+def _check(student: Model, other: Model) -> None:
     """Raise ValueError unless the teacher's actions in the student's environment can be learnt."""
     cfg, env, network = student
-    other = teacher.model
     if not same_avals(env.obs, other.env.obs):
         raise ValueError(
             f"teacher was trained with the observations {other.env.obs}, and env = {env.name!r} "
@@ -112,7 +103,7 @@ def _check(student: Model, teacher: Teacher) -> None:
 
 
 def _distill(
-    parts: Parts, teacher: Teacher, key: Key, hyperparams: HyperParams, env_params: Params
+    parts: Parts, teacher: TrainedPolicy, key: Key, hyperparams: HyperParams, env_params: Params
 ) -> TrainResult:
     """All updates of one student."""
     hyperparams = hyperparams.replace(kl_threshold=jnp.zeros_like(hyperparams.kl_threshold))
@@ -138,9 +129,9 @@ def _distill(
     return TrainResult(state=state, metrics=metrics, finite=is_finite(state))
 
 
-def _outputs(teacher: Teacher, steps: Transition, carry: PyTree) -> tuple[Outputs, PyTree]:
+def _outputs(teacher: TrainedPolicy, steps: Transition, carry: PyTree) -> tuple[Outputs, PyTree]:
     """The teacher's outputs [T, B, ...] in a rollout, and its carry [B, ...] after it."""
-    (cfg, _, network), state = teacher
+    (cfg, _, network), state = teacher.model, teacher.state
     obs = policy_obs(cfg, state, steps.obs)
     if not network.recurrent:
         return network.apply(state.params, obs)

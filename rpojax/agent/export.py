@@ -108,8 +108,8 @@ def export_policy(
         format: "stablehlo", "onnx" or "numpy".
         deterministic: True for the mean action, False for a sample, by a typed key: StableHLO only.
         platforms: on which a StableHLO program should run.
-        training: what the contract should say of the training, such as {"return": 950.0}; plain
-            values.
+        training: what the contract should say of the training, such as {"return": 950.0}; values
+            for JSON, or arrays of numbers.
 
     Returns:
         The contract.
@@ -119,8 +119,8 @@ def export_policy(
             none; a stochastic policy in another format than StableHLO; a network of a user's own in
             NumPy; a network whose program depends on the batch size; observations in a container
             that the format cannot describe (dicts it can); actions that differ from those of
-            `make_policy` by more than 1e-4 of their range, or 2e-2 with dtype="bfloat16"; a package
-            that is not installed.
+            `make_policy` by more than 1e-4 of their range, or 2e-2 with dtype="bfloat16"; a
+            `training` that JSON cannot hold; a package that is not installed.
     """
     model = make_model(cfg)
     return write_policy(model, state, Path(path), format, deterministic, platforms, training)
@@ -146,7 +146,7 @@ def write_policy(
     cfg = model.cfg
     builtin = isinstance(cfg.network, NetworkConfig)
     layered = builtin and format != "stablehlo"
-    contract = make_contract(model, state, format, training or {}, layered)
+    contract = make_contract(model, state, format, deterministic, training or {}, layered)
     if format == "stablehlo":
         encode = _stablehlo(model, state, deterministic, platforms)
     elif format == "onnx":

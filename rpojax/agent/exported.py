@@ -20,7 +20,7 @@ from rpojax.agent.contract import (
     named,
     require_same,
 )
-from rpojax.agent.inputs import as_observations, as_reset, check_carry
+from rpojax.agent.inputs import as_observations, as_reset, check_carry, key_used
 from rpojax.agent.numpy_policy import Arrays, forward
 from rpojax.agent.onnx_graph import CONTRACT_KEY, required
 from rpojax.envs.base import Env
@@ -41,11 +41,13 @@ class ExportedPolicy:
     Attributes:
         contract: what it takes and returns; see `rpojax.agent.contract`.
         env: the environment that it acts in, without dynamics.
+        deterministic: whether it takes mean actions, and no keys.
     """
 
     def __init__(self, contract: dict[str, Any], run: Run) -> None:
         self.contract, self._run = contract, run
         self.env: Env = contracts.described(contract)
+        self.deterministic: bool = contract["deterministic"]
 
     def __call__(
         self, obs: Any, carry: Any = None, reset: Any = None, key: Key | None = None
@@ -53,20 +55,23 @@ class ExportedPolicy:
         """Act, and return (actions, carry to pass with the next observations); all in NumPy.
 
         Args:
-            obs: [..., *obs.shape] with any number of leading axes; a dict of such by the names of
-                the contract, in any order.
+            obs: [..., *obs.shape] with any number of leading axes; of a Dict observation a dict of
+                such, nested or by the names of the contract, in any order.
             carry: from the call before; None where all episodes begin. {} without memory.
             reset: bool[...], True where an episode begins at this observation; None for nowhere.
             key: for a stochastic StableHLO program only.
 
         Raises:
-            ValueError: observations, a carry or reset flags of other names or shapes.
+            ValueError: observations, a carry or reset flags of other names or shapes; a stochastic
+                program without a key.
         """
-        obs, leading = as_observations(obs, self.env.obs)
-        leaves = zip(named(obs).items(), jax.tree.leaves(self.env.obs), strict=True)
+        key = key_used(self.deterministic, key)
+        spec = named(self.env.obs)
+        by_name = named(obs, is_leaf=lambda node: not isinstance(node, dict))
+        by_name, leading = as_observations(by_name, spec)
         flat = {
-            name: np.asarray(leaf, like.dtype).reshape(-1, *like.shape)
-            for (name, leaf), like in leaves
+            name: np.asarray(leaf, spec[name].dtype).reshape(-1, *spec[name].shape)
+            for name, leaf in by_name.items()
         }
         before = self._initial(len(next(iter(flat.values()))))
         if carry is not None:
@@ -132,7 +137,8 @@ def load_policy(path: str | Path) -> ExportedPolicy:
         text, run = _OPENERS[kind](data, written)
         contract: Any = written if text is None else from_text(text, path)
         policy = ExportedPolicy(contract, run)
-        policy(jax.tree.map(lambda like: np.zeros(like.shape, like.dtype), policy.env.obs))
+        zeros = jax.tree.map(lambda like: np.zeros(like.shape, like.dtype), policy.env.obs)
+        policy(zeros, key=jax.random.key(0))
     except ContractError:
         raise
     except Exception as error:  # of NumPy, ONNX Runtime and JAX, of many classes
@@ -192,15 +198,17 @@ def _open_onnx(data: bytes, written: Any) -> tuple[str | None, Run]:
 def _open_stablehlo(data: bytes, contract: Any) -> tuple[str | None, Run]:
     program = export.deserialize(bytearray(data))
     call = jax.jit(program.call)
+    inputs = jax.tree.unflatten(program.in_tree, range(len(program.in_avals)))[0]
+    seen, carried = list(named(inputs[0])), [each["name"] for each in contract["carry"]]
 
     def run(obs: Arrays, carry: Arrays, key: Key | None = None) -> Any:
-        leaves: list[Any] = [*obs.values(), *carry.values()]
-        if carry:
+        leaves: list[Any] = [*(obs[name] for name in seen), *(carry[name] for name in carried)]
+        if carried:
             leaves.append(np.zeros(len(leaves[0]), bool))  # the carry is reset already
         leaves += [] if key is None else [key]
         args, _ = jax.tree.unflatten(program.in_tree, leaves)
         action, *after = map(np.asarray, jax.tree.leaves(call(*args)))
-        return action, dict(zip(carry, after, strict=True))
+        return action, dict(zip(carried, after, strict=True))
 
     return None, run
 

@@ -1,4 +1,4 @@
-"""Checks of what a trained agent is given: state, observations, carry, reset flags, limits."""
+"""Checks of what a trained agent is given: state, observations, carry, flags, keys, limits."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from rpojax.core.model import Model
 from rpojax.envs import Env
 from rpojax.settings.sizes import MOST
 from rpojax.trees import leaves_by_path
-from rpojax.types import PyTree, TrainState
+from rpojax.types import Key, PyTree, TrainState
 from rpojax.validation import show, whole_number
 
 DEFAULT_EPISODE_LIMIT = 1000
@@ -113,6 +113,18 @@ def as_reset(reset: Any, leading: tuple[int, ...]) -> Any:
             f"bool{list(leading)}, or None for nowhere"
         )
     return reset
+
+
+def key_used(deterministic: bool, key: Key | None) -> Key | None:
+    """The key of a stochastic policy, ValueError if it is missing; None for a deterministic one."""
+    if deterministic:
+        return None
+    if key is None:
+        raise ValueError(
+            "key = None, but the policy is stochastic; give a new PRNG key in each call, or make "
+            "it with deterministic=True"
+        )
+    return key
 
 
 def _shapes(params: PyTree) -> dict[str, str]:

@@ -15,29 +15,27 @@ import jax
 import numpy as np
 
 from rpojax import envs
+from rpojax.agent.contract import named
 from rpojax.agent.evaluation import Evaluation
 from rpojax.agent.inputs import DEFAULT_EPISODE_LIMIT
+from rpojax.agent.policy import Policy, RecurrentPolicy, trained_policy
 from rpojax.agent.rendering import video_path, write_video
 from rpojax.envs.base import MOST_FPS, Env, as_bounds, is_valid
 from rpojax.envs.registry import family_and_name
-from rpojax.validation import whole_number
+from rpojax.settings.values import import_path
+from rpojax.validation import show, whole_number
 
 MOST_SEED = 2**31 - 1
 IN_GYMNASIUM = ("mjx", "mujoco")
 """Families whose environments Gymnasium has under the same names, in MuJoCo's C simulator."""
 
 
-class Acting(Protocol):
+class Acting(RecurrentPolicy, Protocol):
     """A policy on the host: an `ExportedPolicy`, or one of `make_recurrent_policy`."""
 
     @property
     def env(self) -> Env:
         """The environment that it was trained in, or a description of it."""
-
-    def __call__(
-        self, obs: Any, carry: Any = None, reset: Any = None, key: Any = None
-    ) -> tuple[Any, Any]:
-        """Act, and return (action, carry)."""
 
 
 class Played(NamedTuple):
@@ -67,7 +65,7 @@ class Played(NamedTuple):
 
 
 def play(
-    policy: Acting,
+    policy: Acting | Policy | RecurrentPolicy,
     env: Any,
     num_episodes: int = 1,
     seed: int = 0,
@@ -80,10 +78,10 @@ def play(
     """Let a policy drive a simulator on the host, one step every control period.
 
     Args:
-        policy: what `load_policy` or `make_recurrent_policy` returns.
+        policy: what `load_policy`, `make_policy` or `make_recurrent_policy` returns.
         env: name of an environment of Gymnasium or, with the prefix of a family, of rpojax (where
-            "mjx/Hopper-v5" stands for Gymnasium's Hopper-v5); a `gymnasium.Env`, which stays open;
-            or an `Env`, such as one of your own robot.
+            "mjx/Hopper-v5" stands for Gymnasium's Hopper-v5); the path module:object of your own;
+            a `gymnasium.Env`, which stays open; or an `Env`, such as one of your own robot.
         num_episodes: N.
         seed: episode i begins with `env.reset(seed=seed + i)`.
         realtime: wait until each step is due; False to step as fast as possible.
@@ -93,10 +91,11 @@ def play(
         viewer: show a window; by default there is none.
 
     Raises:
-        ValueError: other observations, actions or control period than the policy's; no such
-            environment; one without pictures and a `video`; `realtime` without a control period;
-            a package that is not installed.
+        ValueError: no policy; other observations, actions or control period than the policy's; no
+            such environment; one without pictures and a `video`; `realtime` without a control
+            period; a package that is not installed.
     """
+    acting: Any = policy if hasattr(policy, "env") else trained_policy(policy)
     num_episodes = whole_number("num_episodes", num_episodes)
     seed = whole_number("seed", seed, least=0, most=MOST_SEED)
     path = None if video is None else video_path(video, "video")
@@ -104,8 +103,8 @@ def play(
         raise ValueError("viewer = True and video need two ways of rendering; give one of them")
     mode = "human" if viewer else None if path is None else "rgb_array"
     with simulator(env, mode) as playing:
-        _check_spaces(policy.env, playing)
-        period = _period(policy.env, playing, realtime)
+        _check_spaces(acting.env, playing)
+        period = _period(acting.env, playing, realtime)
         clock = _Clock(period if realtime else None)
         limit = _limit(playing, max_steps)
         if path is not None and playing.render_mode != "rgb_array":
@@ -114,7 +113,7 @@ def play(
                 'no pictures for a video; make it with render_mode="rgb_array"'
             )
         episodes = [
-            _episode(policy, playing, seed + index, limit, clock, path is not None and index == 0)
+            _episode(acting, playing, seed + index, limit, clock, path is not None and index == 0)
             for index in range(num_episodes)
         ]
     if path is not None:
@@ -129,15 +128,20 @@ def play(
     return Played(Evaluation(**arrays, metrics={}), np.array(clock.lateness), period)
 
 
+def gymnasium_name(name: str) -> str | None:
+    """What Gymnasium calls an environment; None for one that rpojax makes."""
+    family, short = family_and_name(name)
+    if family in IN_GYMNASIUM:
+        return short
+    # gymnax has tasks that Gymnasium lacks, such as Reacher-misc
+    return None if family or import_path(name) or name.endswith("-misc") else name
+
+
 @contextlib.contextmanager
 def simulator(env: Any, render_mode: str | None) -> Any:
     """What `play` steps, with Gymnasium's interface; closed at the end if it was given by name."""
     if isinstance(env, str):
-        family, short = family_and_name(env)
-        if family in IN_GYMNASIUM:
-            env = short
-        elif family is not None:
-            env = envs.make(env)
+        env = gymnasium_name(env) or envs.make(env)
     if isinstance(env, Env):
         yield _OneEpisode(env, render_mode)
         return
@@ -148,6 +152,11 @@ def simulator(env: Any, render_mode: str | None) -> Any:
             "gymnasium is not installed; run: pip install 'rpojax[gymnasium]'"
         ) from error
     is_name = isinstance(env, str)
+    if not is_name and not isinstance(env, gymnasium.Env):
+        raise ValueError(
+            f"env = {show(env)} is no environment to play in; give a name, a gymnasium.Env or an "
+            "rpojax.envs.Env"
+        )
     try:
         playing = gymnasium.make(env, render_mode=render_mode) if is_name else env
         with contextlib.closing(playing) if is_name else contextlib.nullcontext():
@@ -253,7 +262,11 @@ def _episode(
 
 def _seen(trained: Env, obs: Any) -> Any:
     """Of a Dict observation, the entries that the policy takes."""
-    return {name: obs[name] for name in trained.obs} if isinstance(trained.obs, dict) else obs
+    if not isinstance(obs, dict):
+        return obs
+    leaves = named(obs)
+    wanted = [leaves[name] for name in named(trained.obs)]
+    return jax.tree.unflatten(jax.tree.structure(trained.obs), wanted)
 
 
 def _limit(env: Any, max_steps: int | None) -> int:
@@ -284,16 +297,15 @@ def _period(trained: Env, env: Any, realtime: bool) -> float | None:
 def _check_spaces(trained: Env, env: Any) -> None:
     """Raise ValueError unless observations and actions are those of the training."""
     name, remedy = _name(env), "give an environment with the same"
-    given, actions = _shapes(env.observation_space), env.action_space
+    actions = env.action_space
+    wanted, given = (_shapes(space) for space in (trained.obs, env.observation_space))
     bounds_given = as_bounds([getattr(actions, "low", np.nan), getattr(actions, "high", np.nan)])
-    wanted = jax.tree.map(lambda leaf: leaf.shape, trained.obs)
-    if isinstance(wanted, dict) and isinstance(given, dict):
-        given = {key: given[key] for key in wanted if key in given}
-    if given != wanted:
+    if {name: given[name] for name in wanted if name in given} != wanted:
         raise ValueError(
             f"env = {name!r} has observations {env.observation_space}, and the policy was trained "
-            f"in {trained.name!r} with observations of shape {wanted}; {remedy}, or change it by "
-            "one of gymnasium.wrappers"
+            f"in {trained.name!r} with observations of shape "
+            f"{jax.tree.map(lambda leaf: leaf.shape, trained.obs)}; {remedy}, or change it by one "
+            "of gymnasium.wrappers"
         )
     bounds = np.stack([trained.action_low, trained.action_high])
     if bounds_given.shape != bounds.shape or not np.allclose(bounds_given, bounds):
@@ -308,14 +320,25 @@ def _name(env: Any) -> str:
     return str(env.spec.id) if env.spec is not None else type(env.unwrapped).__name__
 
 
-def _shapes(space: Any) -> Any:
-    """Shapes of the arrays in a space, as `jax.tree.map` gives those of a specification."""
-    if isinstance(space, jax.ShapeDtypeStruct | dict):  # of an `Env`
-        return jax.tree.map(lambda leaf: leaf.shape, space)
+def _shapes(space: Any) -> dict[str, Any]:
+    """Shapes of the arrays in a specification or a space, by name; what is no array as it is."""
+    leaves = named(_specification(space))
+    return {
+        name: leaf.shape if isinstance(leaf, jax.ShapeDtypeStruct) else leaf
+        for name, leaf in leaves.items()
+    }
+
+
+def _specification(space: Any) -> Any:
+    """The pytree of arrays that a space of Gymnasium stands for."""
+    if isinstance(space, jax.ShapeDtypeStruct | dict | list | tuple):  # of an `Env`
+        return space
     from gymnasium import spaces
 
     if isinstance(space, spaces.Dict):
-        return {name: _shapes(part) for name, part in space.items()}
+        return {name: _specification(part) for name, part in space.items()}
     if isinstance(space, spaces.Tuple):
-        return tuple(_shapes(part) for part in space)
-    return space.shape if isinstance(space, spaces.Box) else space
+        return tuple(_specification(part) for part in space)
+    return (
+        jax.ShapeDtypeStruct(space.shape, space.dtype) if isinstance(space, spaces.Box) else space
+    )

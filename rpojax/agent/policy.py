@@ -5,7 +5,7 @@ from typing import Any, Protocol
 import jax
 import numpy as np
 
-from rpojax.agent.inputs import as_observations, as_reset, check_carry, check_state
+from rpojax.agent.inputs import as_observations, as_reset, check_carry, check_state, key_used
 from rpojax.core.acting import play
 from rpojax.core.model import Model, make_model
 from rpojax.envs.base import Env
@@ -106,7 +106,8 @@ def trained_policy(policy: Any) -> "TrainedPolicy":
         return policy
     raise ValueError(
         f"policy = {policy!r} is not a policy of rpojax; give what make_policy or "
-        "make_recurrent_policy returns, or a run that rpojax.load has read"
+        "make_recurrent_policy returns, or the policy of a run, rpojax.load(run).policy(); "
+        "rpojax.load_policy reads an exported file, for rpojax.play"
     )
 
 
@@ -114,7 +115,7 @@ class TrainedPolicy:
     """A `RecurrentPolicy`. It can be pickled where its config can."""
 
     def __init__(self, model: Model, state: TrainState, deterministic: bool) -> None:
-        self.model, self.state, self._deterministic = model, state, deterministic
+        self.model, self.state, self.deterministic = model, state, deterministic
         self._one_carry = jax.eval_shape(lambda: model.network.initial_carry((1,)))
         self._step = jax.jit(self._play)
 
@@ -123,22 +124,11 @@ class TrainedPolicy:
         """The environment that it was trained in."""
         return self.model.env
 
-    @property
-    def deterministic(self) -> bool:
-        """Whether it takes mean actions, and no keys."""
-        return self._deterministic
-
     def __call__(
         self, obs: Any, carry: Any = None, reset: Any = None, key: Key | None = None
     ) -> tuple[Any, Any]:
         """Act; see `RecurrentPolicy`."""
-        if self._deterministic:
-            key = None
-        elif key is None:
-            raise ValueError(
-                "key = None, but the policy is stochastic; give a new PRNG key in each call, or "
-                "make it with deterministic=True"
-            )
+        key = key_used(self.deterministic, key)
         obs, leading = as_observations(obs, self.model.env.obs)
         if reset is not None:
             reset = as_reset(reset, leading)
@@ -153,7 +143,7 @@ class TrainedPolicy:
         return action, carry
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return make_recurrent_policy, (self.model.cfg, self.state, self._deterministic)
+        return make_recurrent_policy, (self.model.cfg, self.state, self.deterministic)
 
     def _play(
         self, obs: PyTree, carry: PyTree, reset: Array | None, key: Key | None

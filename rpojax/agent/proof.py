@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rpojax.agent.contract import actors_part, mean_and_std, named, nested
+from rpojax.agent.contract import actors_part, mean_and_std, named
 from rpojax.agent.exported import ExportedPolicy
 from rpojax.agent.policy import TrainedPolicy
 from rpojax.core.model import Model
@@ -55,7 +55,7 @@ def prove(
         at_step = jax.tree.map(operator.itemgetter(step), obs)
         action, ours = reference(at_step, ours, reset[step], key)
         expected.append(np.asarray(action))
-        seen = nested({name: leaf[step] for name, leaf in part.items()})
+        seen = {name: leaf[step] for name, leaf in part.items()}
         action, theirs = policy(seen, theirs, reset[step], key)
         found.append(action)
     wanted = np.asarray(expected)

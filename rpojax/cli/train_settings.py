@@ -121,7 +121,7 @@ def take_env_params(args: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
             continue
         name, assigned, text = word[len(_ENV_PARAM) :].partition("=")
         value = text if assigned else next(remaining, None)
-        if value is None or not name:
+        if not name or value is None or value.startswith("--"):
             raise ValueError(f"{word} has no value; give {_ENV_PARAM}NAME VALUE")
         params[name.replace("-", "_")] = _plain_value(value)
     return words, params

@@ -1,6 +1,8 @@
-"""`rpojax eval`, `export` and `render`: use the agents of a run."""
+"""`rpojax eval`, `export`, `play` and `render`: use the agents of a run."""
 
 import dataclasses
+import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -9,20 +11,22 @@ import numpy as np
 import tyro
 from rich.console import Console
 
+from rpojax import envs
 from rpojax.agent.contract import Kind, to_text
 from rpojax.agent.evaluation import Evaluation
 from rpojax.agent.export import write_params, write_policy
 from rpojax.agent.exported import load_policy
-from rpojax.agent.playing import MOST_SEED, play
+from rpojax.agent.playing import MOST_SEED, gymnasium_name, play
 from rpojax.agent.rendering import render_episode
 from rpojax.cli.flags import JaxFlags, RunArgument, Switch, print_json
 from rpojax.report.tables import evaluation_report, results_table
+from rpojax.runs.checkpoint_manager import checkpoint_paths
 from rpojax.runs.directory import RunDirectory
 from rpojax.runs.gymnasium_episodes import evaluate_gymnasium
 from rpojax.runs.trained_run import TrainedRun, load
 from rpojax.settings.agent_table import LARGEST_SEED
 from rpojax.statistics.nan import last_ignoring_nan
-from rpojax.validation import whole_number
+from rpojax.validation import show, whole_number
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -145,6 +149,7 @@ def export_run(
     run: TrainedRun, agent: int, path: Path, kind: Kind, deterministic: bool = True
 ) -> dict[str, Any]:
     """Export an agent of a run, and say in the contract what was trained."""
+    state = run.policy_state(agent)
     updates = int(run.updates[agent])
     last = float(last_ignoring_nan(run.metrics.episode_return[agent, :updates][np.newaxis])[0])
     training = {
@@ -154,8 +159,8 @@ def export_run(
         "updates": updates,
         "steps": updates * run.cfg.batch_size,
         "episode_return": last if np.isfinite(last) else None,
+        "env_params": {**dict(run.cfg.env_params), **run.agents[agent].env_params},
     }
-    state = run.policy_state(agent)
     return write_policy(run.acting, state, path, kind, deterministic, training=training)
 
 
@@ -208,7 +213,7 @@ class Play:
     """Which agent of the run."""
     env: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
     """Environment of Gymnasium or, with the prefix of a family, of rpojax; None: that of the
-    training, in Gymnasium's MuJoCo for mjx/ and mujoco/."""
+    training, or Gymnasium's of the same name, as for mjx/ and mujoco/."""
     episodes: int = 1
     """Episodes to play."""
     seed: int = 0
@@ -235,9 +240,12 @@ class Play:
                 export_run(load(self.policy), self.agent, path, self.format)
         policy = load_policy(path)
         name = policy.contract["environment"] if self.env is None else self.env
+        training = policy.contract["training"]
+        if path != self.policy:
+            self._warn_if_old(path, training)
         played = play(
             policy,
-            name,
+            _with_params(name, training) if self.env is None else name,
             self.episodes,
             self.seed,
             realtime=not self.fast,
@@ -247,13 +255,39 @@ class Play:
         )
         report = {"policy": str(path), "env": name, **played.report()}
         if self.json:
-            print_json({**report, "training": policy.contract["training"]})
+            print_json({**report, "training": training})
             return
         late, period = report["lateness_ms"], report["control_dt"]
         returns = played.evaluation.episode_return
         print(f"{path} in {name}: return {returns.mean():.1f}, episodes {len(returns)}")
         due = "" if period is None else f" of {1000 * period:g} ms, {played.missed} missed"
         print(f"{report['steps']} steps{due}; p50 {late['p50']:.3f} ms, p99 {late['p99']:.3f} ms")
+
+    def _warn_if_old(self, path: Path, training: Mapping[str, Any]) -> None:
+        """Warn where a run has gone on since its agent was exported."""
+        newest = checkpoint_paths(RunDirectory(self.policy).checkpoints)[-1].name
+        exported = training.get("checkpoint")
+        if exported not in (None, newest):
+            warnings.warn(
+                f"{str(path)!r} was exported from {exported}, and the newest checkpoint of the run "
+                f"is {newest}; remove the file to play that, or export it with `rpojax export`",
+                stacklevel=2,
+            )
+
+
+def _with_params(name: str, training: Mapping[str, Any]) -> Any:
+    """The environment that was trained in, with the parameters that the run had changed."""
+    params = training.get("env_params")
+    if not params:
+        return name
+    if gymnasium_name(name) is None:
+        return envs.make(name, **params)
+    warnings.warn(
+        f"the policy was trained with env_params = {show(params)}, and {name!r} is played as "
+        "Gymnasium makes it; give --env for another environment",
+        stacklevel=2,
+    )
+    return name
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

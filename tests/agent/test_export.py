@@ -151,6 +151,12 @@ def test_exported_stochastic_policy_draws_the_same_samples(state, tmp_path):
     (action,) = actions_elsewhere(tmp_path / "policy", [observations(7)], key=3)
     np.testing.assert_allclose(action, act(observations(7), jax.random.key(3)), atol=1e-6)
     assert np.ptp(action) > 0.5
+    loaded = rpojax.load_policy(tmp_path / "policy")
+    assert not loaded.deterministic
+    again, _ = loaded(observations(7), key=jax.random.key(3))
+    np.testing.assert_allclose(again, action, atol=1e-6)
+    with pytest.raises(ValueError, match="key = None, but the policy is stochastic"):
+        loaded(observations(7))
 
 
 def test_exported_recurrent_policy_takes_and_returns_its_carry(tmp_path):

@@ -1,7 +1,9 @@
 """Exported policies in simulators on the host: what they return, and how late they act."""
 
 import json
+import shutil
 import time
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -31,7 +33,6 @@ def counting(tmp_path_factory):
 def test_an_env_is_stepped_on_the_host_as_in_its_evaluation(counting):
     cfg, state, policy = counting
     played = play(policy, COUNTER, num_episodes=3, realtime=False)
-    obs, total = np.array([0.0, 2.5]), 0.0
     act = rpojax.make_policy(cfg, state)
     first = jax.jit(COUNTER.reset)(jax.random.split(jax.random.key(1), 2)[:1], {})[1][0]
     obs, total = np.asarray(first), 0.0
@@ -43,6 +44,21 @@ def test_an_env_is_stepped_on_the_host_as_in_its_evaluation(counting):
     assert played.evaluation.finished.all()
     assert (played.evaluation.episode_length <= LIMIT).all()
     assert len(played.lateness) == played.evaluation.episode_length.sum()
+
+
+def test_programs_and_policies_that_were_not_exported_play_alike(counting, tmp_path):
+    cfg, state, policy = counting
+    export_policy(cfg, state, tmp_path / "policy")
+    made = load_policy(tmp_path / "policy"), rpojax.make_policy(cfg, state)
+    expected, *found = (
+        play(each, COUNTER, realtime=False).evaluation.episode_return for each in (policy, *made)
+    )
+    np.testing.assert_allclose(found, [expected] * 2, rtol=1e-5)
+    export_policy(cfg, state, tmp_path / "policy", deterministic=False)
+    sampling = load_policy(tmp_path / "policy"), rpojax.make_policy(cfg, state, deterministic=False)
+    drawn, same = (play(each, COUNTER, realtime=False).evaluation for each in sampling)
+    np.testing.assert_allclose(drawn.episode_return, same.episode_return, rtol=1e-5)
+    assert not np.allclose(drawn.episode_return, expected)
 
 
 def test_in_real_time_steps_wait_for_their_turn(counting):
@@ -93,6 +109,10 @@ def test_what_does_not_fit_the_policy_is_named(counting):
         play(policy, long)
     with pytest.raises(ValueError, match="has no renderer; leave viewer and video out"):
         play(policy, COUNTER, video="a.gif")
+    with pytest.raises(ValueError, match=r"'policy\.npz' is not a policy of rpojax; .*load_policy"):
+        play("policy.npz", COUNTER)
+    with pytest.raises(ValueError, match="env = None is no environment to play in; give a name"):
+        play(policy, None)
     with pytest.raises(ValueError, match="has no viewer"):
         play(policy, COUNTER, viewer=True)
     policy = Slow(policy)
@@ -122,23 +142,52 @@ def test_the_command_exports_and_plays_in_gymnasium(run_directory, capsys):
     assert report["training"]["agent"] == 1
     main(["play", report["policy"], "--max-steps=3", "--fast"])
     assert "3 steps of 50 ms" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["play", str(run_directory), "--format=numpy", "--agent=7"])
+    assert "agent = 7 is not in this run; give 0 to 1" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda data: b"", "is not an exported policy"),
-        (lambda data: data[:100], "is not an exported policy"),
-        (lambda data: b"#!/bin/sh", "is not an exported policy"),
-    ],
-)
-def test_the_command_refuses_what_is_no_policy(change, message, run_directory, tmp_path, capsys):
+def test_the_command_warns_of_what_it_does_not_play(run_directory, tmp_path, capsys):
+    run = rpojax.load(run_directory)
+    training = {"checkpoint": "update_000000000", "env_params": {"g": 1.62}}
+    path = Path(shutil.copytree(run_directory, tmp_path / "run")) / "policy_0.npz"
+    export_policy(run.cfg, run.state(), path, format="numpy", training=training)
+    flags = ["--format=numpy", "--fast", "--max-steps=1"]
+    main(["play", str(path.parent), *flags])
+    warned = capsys.readouterr().err.splitlines()
+    assert "policy_0.npz' was exported from update_000000000, and the newest" in warned[0]
+    assert "trained with env_params = {'g': 1.62}, and 'Pendulum-v1' is played as" in warned[1]
+    path.unlink()
+    main(["play", str(path.parent), *flags, "--env=Pendulum-v1"])
+    assert capsys.readouterr().err == ""
+
+
+def test_the_command_plays_what_gymnasium_lacks_with_the_parameters_of_the_run(tmp_path, capsys):
+    env_params = {"max_steps_in_episode": 5}
+    cfg = Config(
+        env="Reacher-misc", env_params=env_params, num_envs=2, num_steps=16, num_minibatches=1,
+        update_epochs=1, total_timesteps=32, network=SMALL,
+    )  # fmt: skip
+    rpojax.fit(cfg, num_seeds=1, checkpoint_dir=tmp_path)
+    main(["play", str(tmp_path), "--format=numpy", "--fast", "--json"])
+    report = json.loads(capsys.readouterr().out)
+    assert report["training"]["env_params"] == env_params
+    assert (report["env"], report["episode_length"]) == ("Reacher-misc", [5])
+
+
+def test_which_environments_gymnasium_plays():
+    names = ("mjx/Hopper-v5", "mujoco/Hopper-v5", "Pendulum-v1", "package:Task-v0")
+    assert [playing.gymnasium_name(name) for name in names] == ["Hopper-v5"] * 2 + [*names[2:]]
+    for name in ("brax/ant", "gymnax/Pendulum-v1", "my_own:world", "my.own:make", "Swimmer-misc"):
+        assert playing.gymnasium_name(name) is None
+
+
+def test_the_command_refuses_what_is_no_policy(tmp_path, capsys):
     path = tmp_path / "policy.npz"
-    path.write_bytes(change(b"PK" + bytes(200)))
+    path.write_bytes(b"PK" + bytes(98))
     with pytest.raises(SystemExit):
         main(["play", str(path)])
-    complaint = capsys.readouterr().err
-    assert complaint.startswith(f"rpojax: {str(path)!r} {message}")
+    assert capsys.readouterr().err.startswith(f"rpojax: {str(path)!r} is not an exported policy")
 
 
 @pytest.mark.slow

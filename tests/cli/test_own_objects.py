@@ -105,6 +105,9 @@ def test_plot_report_and_policies_do_not_need_the_environment(place):
     assert policy(np.zeros(2, np.float32)).shape == (1,)
     for kind in ("npz", "numpy", "stablehlo"):
         assert run("export", kept, f"--format={kind}").status == 0
+    (place / "my_own.py").write_text(MODULE)
+    played = run("play", kept, "--format=numpy", "--fast", "--max-steps=2", "--json").report
+    assert (played["env"], played["steps"]) == ("my_own:world", 2)
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,9 @@ def test_values_of_environment_parameters_are_read_as_what_they_look_like():
     ]
 
 
-@pytest.mark.parametrize("args", [["--env-params.g"], ["--env-params.", "3"]])
+@pytest.mark.parametrize(
+    "args", [["--env-params.g"], ["--env-params.", "3"], ["--env-params.g", "--alpha=0.3"]]
+)
 def test_environment_parameter_without_name_or_value_is_refused(args):
     with pytest.raises(ValueError, match="has no value; give --env-params"):
         take_env_params(args)
