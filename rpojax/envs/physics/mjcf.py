@@ -129,7 +129,8 @@ def from_mjcf(
 
     Raises:
         ValueError: a model that MuJoCo refuses or that MJX cannot simulate (with the element and
-            the remedy); `control_dt` is no multiple of the timestep; a term that is no number.
+            the remedy); `control_dt` is no multiple of the timestep; a term that is no number;
+            an argument that is no function, or a start of other shapes.
     """
     mj_model = load_model(model)
     name = name or mj_model.names[: mj_model.names.index(b"\0")].decode() or "mjcf"
@@ -137,6 +138,9 @@ def from_mjcf(
         impl = impl_on_device()
     check_choice("start_from", start_from, ("forward", "kinematics"))
     with naming(name):
+        seen: Any = observe
+        if as_mapping(observe) is not None:
+            seen = functools.partial(_table, _functions("observe", observe))
         controls = check_function("action", action)(mj_model)
         mj_model = controls.model
         substeps = _substeps(control_dt, mj_model.opt.timestep)
@@ -145,9 +149,7 @@ def from_mjcf(
             mj_model,
             substeps * mj_model.opt.timestep,
             start_at() if start is None else check_function("start", start),
-            check_function("observe", observe)
-            if as_mapping(observe) is None
-            else functools.partial(_table, _functions("observe", observe)),
+            check_function("observe", seen),
             _checked_reward(reward),
             None if terminate is None else check_function("terminate", terminate),
             None if remember is None else check_function("remember", remember),
@@ -292,14 +294,14 @@ class _Task(NamedTuple):
 
     def places(self, key: Key) -> tuple[Array, Array]:
         """Positions f32[nq] and velocities f32[nv] where an episode starts."""
-        made = self.start(key, self.mj_model)
-        shapes = jax.tree.map(jnp.shape, made)
-        expected = ((self.mj_model.nq,), (self.mj_model.nv,))
+        made = as_sequence(self.start(key, self.mj_model)) or ()
+        parts = tuple(jnp.asarray(part) for part in made)
+        shapes, expected = tuple(map(jnp.shape, parts)), ((self.mj_model.nq,), (self.mj_model.nv,))
         require(
             shapes == expected,
-            f"start returns the shapes {shapes}; return (qpos, qvel) of the shapes {expected}",
+            f"start returns arrays of the shapes {shapes}; return (qpos, qvel), {expected}",
         )
-        return jnp.asarray(made[0]), jnp.asarray(made[1])
+        return parts[0], parts[1]
 
     def data(self, fields: Any, params: Params, action: Array, memory: PyTree) -> Data:
         return Data(fields, self.mj_model, params, action, memory, self.control_dt)
